@@ -1,0 +1,44 @@
+# Needs Python 3.10 to 3.13, make and the package index. PYTHON=... chooses another interpreter.
+PYTHON ?= $(shell for p in python3.11 python3; do $$p -c "" 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
+DEMO := .venv-demo
+PHOTO := examples/photographs/coffee.png
+
+.PHONY: demo test lint format bench clean
+
+demo: $(DEMO)/.done  ## Segment a photograph with the package as users get it: no torch.
+	$(DEMO)/bin/edge-sam segment $(PHOTO) --box 76,18,478,390 --point 300,120 --output demo
+
+test: lint  ## Lint, check types, run the tests.
+	$(BIN)/pytest
+
+lint: .venv/.done
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@rm -rf build/types build/lib build/bdist*
+	$(PIP) --no-deps --no-build-isolation --target build/types .
+	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p edge_sam
+
+format: .venv/.done
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/.done  ## Agreement with upstream; DATA=folder with stills/ and grabcut/.
+	$(BIN)/edge-sam export "$$($(BIN)/edge-sam pull mobile-sam)" --output build/bench/mobile-sam \
+		--precision fp32 --precision w16 --overwrite
+	cd benchmarks && ../$(BIN)/python agreement.py "$$(../$(BIN)/edge-sam pull mobile-sam)" ../build/bench/mobile-sam \
+		--stills $(DATA)/stills --grabcut $(DATA)/grabcut --json ../build/bench/agreement.json
+
+clean:
+	rm -rf .venv $(DEMO) build demo *.egg-info
+
+.venv/.done: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(PIP) -c constraints.txt -e ".[dev]"
+	@touch $@
+
+$(DEMO)/.done: pyproject.toml $(shell find edge_sam runtimes -name '*.py' -o -name '*.json' 2>/dev/null)
+	$(PYTHON) -m venv $(DEMO)
+	$(DEMO)/bin/python -m pip install -q --disable-pip-version-check .
+	@touch $@

@@ -1,0 +1,10 @@
+"""Promptable segmentation (the Segment Anything family) on CPUs and embedded boards, without PyTorch."""
+
+from edge_sam.embedding import ImageEmbedding
+from edge_sam.errors import EdgeSamError, InputError
+from edge_sam.predictor import Predictor, load
+from edge_sam.prompts import Prompt
+from edge_sam.result import Result
+
+__version__ = "0.1.0"
+__all__ = ["EdgeSamError", "ImageEmbedding", "InputError", "Predictor", "Prompt", "Result", "load"]

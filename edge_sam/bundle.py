@@ -1,0 +1,193 @@
+"""Model bundles: a folder with a validated manifest, weights and licence."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sam.errors import InputError
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+BUNDLED = Path(__file__).parent / "bundles"
+"""Bundles that come with the package."""
+
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+FileName = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Role = Literal["encoder", "mask_encoder", "decoder", "constants"]
+
+
+class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One input or output: name, dtype and shape. A string in the shape is a dimension left free."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+class Component(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One file of weights: a part of the model in one precision and one format."""
+
+    role: Role
+    precision: str
+    format: str
+    file: FileName
+    sha256: Sha256
+    bytes: int
+    opset: int | None = None
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+
+
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The checkpoint that a bundle was made from."""
+
+    file: str
+    sha256: Sha256
+    url: str
+    license: str
+
+
+class MadeBy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What made the bundle: the exact command, and the version of each package that shaped it."""
+
+    command: str
+    versions: dict[str, str]
+
+
+class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A figure that was measured on the bundle, with its protocol."""
+
+    what: str
+    precision: str
+    protocol: str
+    values: dict[str, float]
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`manifest.json`."""
+
+    schema: int
+    name: str
+    family: str
+    source: Source
+    made_by: MadeBy
+    frame: int
+    pixel_mean: tuple[float, float, float]
+    pixel_std: tuple[float, float, float]
+    components: tuple[Component, ...]
+    measured: tuple[Measured, ...] = ()
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on the disk whose manifest has been read and checked."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def precisions(self) -> list[str]:
+        """Precisions that the bundle has, the most exact first."""
+        found = {c.precision for c in self.manifest.components if c.role == "encoder"}
+        order = ["fp32", "w16"]
+        return sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
+
+    def component(self, role: Role, precision: str, format: str) -> Component:
+        """Find one component.
+
+        Raises
+        ------
+        InputError
+            The bundle has no such component.
+        """
+        for component in self.manifest.components:
+            if (component.role, component.precision, component.format) == (role, precision, format):
+                return component
+        have = sorted({f"{c.precision}/{c.format}" for c in self.manifest.components if c.role == role})
+        raise InputError(
+            f"bundle {self.manifest.name} has no {role} in {precision}/{format}; it has {', '.join(have) or 'none'}"
+        )
+
+    def verified_file(self, component: Component) -> Path:
+        """Return the path of a component's file after checking its hash.
+
+        Raises
+        ------
+        InputError
+            The file is missing or is not the one that the manifest names.
+        """
+        path = self.path / component.file
+        try:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise InputError(f"bundle {self.path}: cannot read {component.file}: {error.strerror}") from error
+        if digest != component.sha256:
+            raise InputError(
+                f"bundle {self.path}: {component.file} does not match its hash in {MANIFEST}"
+                f" ({digest[:12]}… instead of {component.sha256[:12]}…); make or pull the bundle again"
+            )
+        return path
+
+    def constants(self, precision: str) -> dict[str, NDArray[np.float32]]:
+        """Read the arrays that go with the components.
+
+        Returns
+        -------
+        dict of str to ndarray of float32
+            ``padding`` (64, 64, 256): embedding of a frame that is all padding; ``no_mask`` (256,): what is
+            added to every image token where the prompt has no mask.
+        """
+        path = self.verified_file(self.component("constants", precision, "npz"))
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name].astype(np.float32) for name in ("padding", "no_mask")}
+
+
+def open_bundle(name_or_path: str | Path) -> Bundle:
+    """Find a bundle and read its manifest.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        The name of a bundle that comes with the package, or a bundle's folder.
+
+    Raises
+    ------
+    InputError
+        No such bundle, or its manifest is damaged or of a newer version.
+    """
+    path = BUNDLED / name_or_path if (BUNDLED / name_or_path / MANIFEST).is_file() else Path(name_or_path)
+    if not path.is_dir():
+        names = ", ".join(sorted(p.parent.name for p in BUNDLED.glob(f"*/{MANIFEST}")))
+        raise InputError(f"no model called {str(name_or_path)!r} and no such folder; with the package come: {names}")
+    try:
+        text = (path / MANIFEST).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} is not a model bundle: cannot read {MANIFEST}: {error.strerror}") from error
+    return Bundle(path, parse_manifest(text, str(path)))
+
+
+def parse_manifest(text: bytes, name: str) -> Manifest:
+    """Validate the text of a manifest; `name` is what errors call the bundle. Raises `InputError`."""
+    try:
+        version = msgspec.json.decode(text, type=_Versioned).schema
+        if version > SCHEMA:
+            raise InputError(
+                f"bundle {name} was written by a newer edge_sam (manifest version {version}, this one reads up to"
+                f" {SCHEMA}); upgrade with: pip install -U edge-sam"
+            )
+        return msgspec.json.decode(text, type=Manifest)
+    except msgspec.DecodeError as error:
+        raise InputError(f"bundle {name}: {MANIFEST} is damaged: {error}") from error
+
+
+class _Versioned(msgspec.Struct):
+    """The one field that every version of the manifest has."""
+
+    schema: int

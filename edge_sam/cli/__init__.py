@@ -1,0 +1,58 @@
+"""The command line: `edge-sam`. Each command is a module and imports what it needs only when it runs."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from edge_sam.cli.export import export
+from edge_sam.cli.models import models, pull
+from edge_sam.cli.segment import segment
+from edge_sam.errors import EdgeSamError, InputError, MissingExtraError
+from edge_sam.runtimes import RuntimeUnavailableError
+
+app = typer.Typer(
+    name="edge-sam",
+    help="Promptable segmentation (Segment Anything) on CPUs and embedded boards, without PyTorch.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(segment)
+app.command()(models)
+app.command()(pull)
+app.command()(export)
+
+
+def _version(show: bool) -> None:
+    if show:
+        from edge_sam import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line: exit 0 done, 2 bad usage or input, 1 anything else, with one line on stderr."""
+    try:
+        app()
+    except InputError as error:
+        _fail(str(error), 2)
+    except (EdgeSamError, MissingExtraError, RuntimeUnavailableError) as error:
+        _fail(str(error), 1)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        _fail(f"{error.strerror or error}{where}", 1)
+
+
+def _fail(message: str, code: int) -> None:
+    typer.echo(f"error: {message}", err=True)
+    sys.exit(code)

@@ -1,0 +1,58 @@
+"""`edge-sam export`: from a checkpoint to a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edge_sam.errors import MissingExtraError
+
+
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint to convert, for example mobile_sam.pt.")],
+    output: Annotated[Path, typer.Option(help="Bundle folder to make.")],
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(help="fp32 (default) or w16 (16-bit weights, fp32 arithmetic, half the size). Repeatable."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+) -> None:
+    """Convert a checkpoint to a model bundle and prove that it agrees with PyTorch."""
+    try:
+        from edge_sam.export.bundle_writer import export_bundle
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f'export needs {error.name}, which is not installed: pip install "edge-sam[export]"'
+        ) from error
+
+    def progress(step: str) -> None:
+        typer.echo(f"{step} …", err=True)
+
+    bundle = export_bundle(checkpoint, output, precisions=precision or ["fp32"], overwrite=overwrite, progress=progress)
+    _print({"bundle": str(bundle.path), **_facts(bundle.manifest)}, json)
+
+
+def _facts(manifest: Any) -> dict[str, Any]:
+    return {
+        "name": manifest.name,
+        "source_sha256": manifest.source.sha256,
+        "files": {component.file: component.bytes for component in manifest.components},
+        "measured": [{"precision": m.precision, "what": m.what, **m.values} for m in manifest.measured],
+    }
+
+
+def _print(facts: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(facts))
+        return
+    for file, size in facts["files"].items():
+        typer.echo(f"{file:28s} {size / 1e6:6.1f} MB")
+    for row in facts["measured"]:
+        values = ", ".join(f"{key} {row[key]:.1e}" for key in row if key not in ("precision", "what"))
+        typer.echo(f"{row['precision']}: {row['what']}: {values}")
+    typer.echo(f"bundle: {facts['bundle']}")

@@ -1,0 +1,91 @@
+"""`edge-sam models` and `edge-sam pull`: the zoo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from edge_sam.zoo import ZooModel
+
+
+def models(
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+) -> None:
+    """List the models of the zoo: family, size, licence, and where each comes from."""
+    import msgspec
+
+    from edge_sam.download import file_sha256
+    from edge_sam.zoo import cache_home, checkpoint_path, read_index
+
+    home = cache_home()
+    rows = []
+    for model in read_index().values():
+        path = checkpoint_path(model, home)
+        pulled = path.is_file() and file_sha256(path) == model.sha256
+        facts = msgspec.to_builtins(model)
+        rows.append({**facts, "bundled": model.bundled, "checkpoint": str(path) if pulled else None})
+    if json:
+        typer.echo(msgspec.json.encode({"cache": str(home), "models": rows}).decode())
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", "family", "size", "licence", "ready in the package", "checkpoint", box=None, pad_edge=False)
+    for row in rows:
+        size = f"{row['bytes'] / 1e6:.1f} MB"
+        terms = row["license"] if row["commercial"] else f"{row['license']} (non-commercial)"
+        table.add_row(
+            row["name"],
+            row["family"],
+            size,
+            terms,
+            "yes" if row["bundled"] else "no",
+            row["checkpoint"] or "not pulled",
+        )
+    console = Console(highlight=False)
+    console.print(table)
+    for model in read_index().values():
+        console.print(f"{model.name}: from {', then '.join(map(str, model.sources))}", soft_wrap=True)
+    console.print(f"cache: {home}", soft_wrap=True)
+
+
+def pull(
+    name: Annotated[str, typer.Argument(help="Model of the zoo; see edge-sam models.")],
+    accept_license: Annotated[
+        bool, typer.Option("--accept-license", help="Accept a licence that forbids commercial use.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+) -> None:
+    """Download a model's checkpoint into the cache, checked against its sha256."""
+    from edge_sam import zoo
+
+    model = zoo.find_model(name, zoo.read_index())
+    typer.echo(f"{model.name}: {model.bytes / 1e6:.1f} MB, licence {model.license}, {model.license_url}", err=True)
+    zoo.require_license(model, accept_license)
+    path = _pull_with_progress(model)
+    if json:
+        import json as json_format
+
+        typer.echo(json_format.dumps({"name": model.name, "checkpoint": str(path), "sha256": model.sha256}))
+    else:
+        typer.echo(str(path))
+
+
+def _pull_with_progress(model: ZooModel) -> Path:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from edge_sam import download, zoo
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(model.name, total=None)
+
+        def show(source: str, done: int, total: int) -> None:
+            bar.update(task, description=source, completed=done, total=total or None)
+
+        return download.pull(model, zoo.cache_home(), show)

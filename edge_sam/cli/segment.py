@@ -1,0 +1,234 @@
+"""`edge-sam segment`: one photograph, one or several prompts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edge_sam.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edge_sam import ImageEmbedding, Predictor, Prompt, Result
+
+
+def segment(
+    image: Annotated[str, typer.Argument(help="Photograph to segment; - reads it from standard input.")],
+    point: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="X,Y[,0|1]", help="Point in pixels, on the object (1, default) or off it (0). Repeatable."
+        ),
+    ] = None,
+    box: Annotated[
+        list[str] | None,
+        typer.Option(metavar="X0,Y0,X1,Y1", help="Box in pixels. Repeatable: without points each box is a prompt."),
+    ] = None,
+    mask_file: Annotated[
+        Path | None, typer.Option(help="Low-res logits (.npy of 256×256) of an earlier run, to refine.")
+    ] = None,
+    valid_mask: Annotated[
+        Path | None, typer.Option(help="Picture of the photograph's size; nothing is returned where it is black.")
+    ] = None,
+    multimask: Annotated[bool, typer.Option("--multimask", help="Three masks for each prompt, best first.")] = False,
+    output: Annotated[Path, typer.Option(help="Folder for the masks and the overlay.")] = Path("edge-sam-output"),
+    save_logits: Annotated[bool, typer.Option("--save-logits", help="Also write the low-res logits (.npy).")] = False,
+    model: Annotated[str, typer.Option(help="Model name or bundle folder.")] = "mobile-sam",
+    runtime: Annotated[str, typer.Option(help="auto, onnxruntime.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, w16.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="Threads for one inference.")] = None,
+    long_side: Annotated[
+        int, typer.Option(help="Pixels the longer side is scaled to, a multiple of 16; less is faster.")
+    ] = 1024,
+    square: Annotated[
+        bool, typer.Option("--square", help="Encode the padded square, as the reference implementation does.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+) -> None:
+    """Segment what the points and boxes point at; write masks and an overlay."""
+    prompts = _prompts(point or [], box or [], mask_file)
+
+    import edge_sam
+    from edge_sam.images import read_image
+
+    predictor = edge_sam.load(model, runtime=runtime, precision=precision, threads=threads)
+    pixels, read = _timed(lambda: read_image(image))
+    region = _valid_region(valid_mask)
+    embedding = predictor.encode(pixels, long_side=long_side, square=square)
+    results = predictor.predict(embedding, prompts, multimask=multimask, valid_mask=region)
+
+    stem = "stdin" if image == "-" else Path(image).stem
+    report, files = _report(stem, output, prompts, results, pixels, save_logits)
+    _, write = _timed(lambda: _write(files))
+    report = {
+        "image": image,
+        "width": pixels.shape[1],
+        "height": pixels.shape[0],
+        **_model_facts(predictor),
+        **report,
+        "timings_ms": _timings(read, embedding, results, write),
+    }
+    _print(report, json)
+
+
+def _prompts(points: list[str], boxes: list[str], mask_file: Path | None) -> list[Prompt]:
+    """Points, at most one box and the mask make one prompt; several boxes make one prompt each."""
+    from edge_sam import Prompt
+
+    if not (points or boxes or mask_file):
+        raise InputError("nothing to segment; give at least one --point X,Y or --box X0,Y0,X1,Y1")
+    corners = [_floats(text, "--box", (4,)) for text in boxes]
+    if len(corners) > 1:
+        if points or mask_file:
+            raise InputError("several --box cannot be mixed with --point or --mask-file; run once for each box")
+        return [Prompt(box=box) for box in corners]
+    marks = [_floats(text, "--point", (2, 3)) for text in points]
+    return [
+        Prompt(
+            points=[mark[:2] for mark in marks] or None,
+            labels=[mark[2] if len(mark) == 3 else 1 for mark in marks] or None,
+            box=corners[0] if corners else None,
+            mask=_load_logits(mask_file) if mask_file else None,
+        )
+    ]
+
+
+def _floats(text: str, option: str, counts: tuple[int, ...]) -> list[float]:
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) not in counts:
+        form = "X,Y or X,Y,0|1" if option == "--point" else "X0,Y0,X1,Y1"
+        raise InputError(f"{option} {text!r} is not of the form {form}")
+    return values
+
+
+def _load_logits(path: Path) -> NDArray[Any]:
+    import numpy as np
+
+    try:
+        array = np.load(path, allow_pickle=False)
+    except OSError as error:
+        raise InputError(f"cannot read mask file {path}: {error.strerror or error}") from error
+    except (ValueError, EOFError) as error:
+        raise InputError(f"{path} is not a .npy file of numbers") from error
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"{path} is an archive of arrays; give one .npy array")
+    return array
+
+
+def _valid_region(path: Path | None) -> NDArray[np.bool_] | None:
+    import numpy as np
+
+    from edge_sam.images import read_image
+
+    if path is None:
+        return None
+    return np.asarray(read_image(path).max(axis=2) > 0)
+
+
+def _report(
+    stem: str, folder: Path, prompts: list[Prompt], results: list[Result], image: NDArray[np.uint8], logits: bool
+) -> tuple[dict[str, Any], dict[Path, bytes]]:
+    """Say what was found, and which files with which contents show it."""
+    import numpy as np
+
+    from edge_sam.images import encode_png
+    from edge_sam.overlay import draw_overlay
+
+    files: dict[Path, bytes] = {}
+    found: list[dict[str, Any]] = []
+    for i, result in enumerate(results):
+        rles = result.to_rle()
+        for j, mask in enumerate(result.masks):
+            name = folder / f"{stem}-mask-{len(found)}.png"
+            files[name] = encode_png(mask.astype(np.uint8) * 255)
+            entry = {
+                "prompt": i,
+                "score": round(float(result.scores[j]), 4),
+                "area": int(np.count_nonzero(mask)),
+                "box": result.boxes[j].tolist(),
+                "rle": rles[j],
+                "file": str(name),
+            }
+            if logits:
+                entry["logits"] = str(name.with_suffix(".npy"))
+                files[name.with_suffix(".npy")] = _npy(result.logits[j])
+            found.append(entry)
+    # Masks of one ambiguous prompt lie over each other: one panel each. Masks of several prompts share a picture.
+    panels = [
+        draw_overlay(image, np.stack([result.masks[rank] for result in results]), prompts)
+        for rank in range(len(results[0].masks))
+    ]
+    overlay = folder / f"{stem}-overlay.png"
+    files[overlay] = encode_png(np.concatenate(panels, axis=1))
+    return {"masks": found, "overlay": str(overlay)}, files
+
+
+def _npy(array: NDArray[Any]) -> bytes:
+    import io
+
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def _write(files: dict[Path, bytes]) -> None:
+    from edge_sam.atomic import write_files
+
+    write_files(files)
+
+
+def _model_facts(predictor: Predictor) -> dict[str, str]:
+    return {
+        "model": predictor.bundle.manifest.name,
+        "precision": predictor.precision,
+        "runtime": predictor.runtime,
+        "provider": predictor.provider,
+    }
+
+
+def _timings(read: float, embedding: ImageEmbedding, results: list[Result], write: float) -> dict[str, float]:
+    stages = {
+        "read": read,
+        **embedding.timings,
+        "decode": sum(result.timings["decode"] for result in results),
+        "upsample": sum(result.timings["upsample"] for result in results),
+        "write": write,
+    }
+    return {stage: round(milliseconds, 1) for stage, milliseconds in stages.items()}
+
+
+def _timed(action: Any) -> tuple[Any, float]:
+    import time
+
+    start = time.perf_counter()
+    result = action()
+    return result, (time.perf_counter() - start) * 1000
+
+
+def _print(report: dict[str, Any], as_json: bool) -> None:
+    import json
+
+    if as_json:
+        typer.echo(json.dumps(report))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table("mask", "score", "area", "box (x0 y0 x1 y1)", "file", box=None, pad_edge=False)
+    for i, mask in enumerate(report["masks"]):
+        box = " ".join(f"{value:.0f}" for value in mask["box"])
+        table.add_row(str(i), f"{mask['score']:.3f}", str(mask["area"]), box, mask["file"])
+    console.print(table)
+    stages = "  ".join(f"{stage} {value:.1f}" for stage, value in report["timings_ms"].items())
+    console.print(f"{report['model']} {report['precision']} on {report['provider']}; milliseconds: {stages}")
+    console.print(f"overlay: {report['overlay']}", soft_wrap=True)

@@ -1,0 +1,109 @@
+"""The image embedding: everything a click needs to know about a photograph."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sam.atomic import write_files
+from edge_sam.errors import InputError
+from edge_sam.geometry import FRAME, GRID, TOKEN, Geometry
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class ImageEmbedding:
+    """A photograph as the decoder sees it.
+
+    Attributes
+    ----------
+    features : ndarray of float32, (64, 64, 256)
+        Image embedding over the whole frame, rows from the top, channels last. Tokens beyond the photograph hold
+        the embedding of padding.
+    geometry : Geometry
+        How the photograph lies in the frame.
+    model : str
+        Identity of the weights: sha256 of the checkpoint that they come from.
+    precision : str
+        Precision of the encoder that made it.
+    timings : mapping of str to float
+        Milliseconds spent by stage: ``read`` (where a path was given), ``preprocess``, ``encode``.
+    """
+
+    features: NDArray[np.float32]
+    geometry: Geometry
+    model: str
+    precision: str
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+    def save(self, path: str | Path) -> None:
+        """Write the embedding to an ``.npz`` file, whole or not at all.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written.
+        """
+        header = _Header(
+            format=_FORMAT,
+            model=self.model,
+            precision=self.precision,
+            image_size=self.geometry.image_size,
+            long_side=self.geometry.long_side,
+            square=self.geometry.square,
+            frame=FRAME,
+            token=TOKEN,
+        )
+        buffer = io.BytesIO()
+        np.savez(buffer, features=self.features, header=np.frombuffer(msgspec.json.encode(header), dtype=np.uint8))
+        write_files({Path(path): buffer.getvalue()})
+
+    @classmethod
+    def load(cls, path: str | Path) -> ImageEmbedding:
+        """Read an embedding that `save` wrote.
+
+        Whether it fits a model is checked when it is used: `Predictor.predict` refuses an embedding of other
+        weights or another precision.
+
+        Raises
+        ------
+        InputError
+            The file is absent, damaged, or of another geometry or version.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                features, header = arrays["features"], msgspec.json.decode(arrays["header"].tobytes(), type=_Header)
+        except OSError as error:
+            raise InputError(f"cannot read embedding {path}: {error.strerror or error}") from error
+        except (KeyError, ValueError, EOFError, zipfile.BadZipFile, msgspec.DecodeError) as error:
+            raise InputError(f"{path} is not an image embedding, or it is damaged: {error}") from error
+        if header.format > _FORMAT:
+            raise InputError(f"embedding {path} was written by a newer edge_sam; upgrade with: pip install -U edge-sam")
+        if (header.frame, header.token) != (FRAME, TOKEN):
+            raise InputError(
+                f"embedding {path} has another geometry (frame {header.frame}, token {header.token});"
+                f" this model has frame {FRAME}, token {TOKEN}: encode the image again"
+            )
+        if features.shape[:2] != (GRID, GRID) or features.ndim != 3 or features.dtype != np.float32:
+            raise InputError(f"embedding {path} is damaged: features are {features.dtype} {features.shape}")
+        geometry = Geometry(header.image_size, header.long_side, header.square)
+        return cls(features, geometry, header.model, header.precision)
+
+
+class _Header(msgspec.Struct):
+    format: int
+    model: str
+    precision: str
+    image_size: tuple[int, int]
+    long_side: int
+    square: bool
+    frame: int
+    token: int

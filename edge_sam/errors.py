@@ -1,0 +1,23 @@
+"""The errors that edge_sam raises on purpose, each with one line that says what was wrong and what to do."""
+
+from __future__ import annotations
+
+
+class EdgeSamError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class InputError(EdgeSamError, ValueError):
+    """What the caller gave cannot be used: image, prompt, bundle, checkpoint or option."""
+
+
+class MissingExtraError(EdgeSamError, ImportError):
+    """A command needs an optional dependency that is not installed."""
+
+
+class DownloadError(EdgeSamError):
+    """No source gave the file that was asked for, whole and with the right hash."""
+
+
+class ExportError(EdgeSamError):
+    """An exported artefact does not agree with the model it was made from; nothing was written."""

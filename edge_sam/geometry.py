@@ -1,0 +1,123 @@
+"""All geometry in one place: the photograph, the model's frame, its grid of tokens and the low-res logits.
+
+SAM works in a square frame, 1024 pixels wide, with the photograph scaled to its top-left corner (arXiv
+2304.02643, section 3). The image embedding has one token for each 16×16 pixels of the frame, the low-res logits
+one value for each 4×4. `Geometry` is the only place that multiplies by a scale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sam.errors import InputError
+
+FRAME = 1024
+"""Side of the model's frame in pixels."""
+TOKEN = 16
+"""Pixels of the frame along one side of an image token."""
+CELL = 4
+"""Pixels of the frame along one side of a low-res logit."""
+GRID = FRAME // TOKEN
+"""Image tokens along one side of the frame."""
+LOGITS = FRAME // CELL
+"""Low-res logits along one side of the frame."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How one photograph lies in the model's frame.
+
+    Attributes
+    ----------
+    image_size : tuple of int
+        (height, width) of the photograph in pixels.
+    long_side : int
+        Pixels of the frame that the photograph's longer side covers: a multiple of 16, at most 1024. Less is
+        faster and less accurate.
+    square : bool
+        Encode the whole frame, padded with the mean colour as in the reference implementation, instead of the
+        photograph's own tokens.
+
+    Raises
+    ------
+    InputError
+        An empty photograph or an impossible long side.
+    """
+
+    image_size: tuple[int, int]
+    long_side: int = FRAME
+    square: bool = False
+
+    def __post_init__(self) -> None:
+        if min(self.image_size) < 1:
+            height, width = self.image_size
+            raise InputError(f"the image is empty ({width}×{height} pixels)")
+        if not TOKEN <= self.long_side <= FRAME or self.long_side % TOKEN:
+            raise InputError(f"long side {self.long_side} is not a multiple of {TOKEN} between {TOKEN} and {FRAME}")
+
+    @property
+    def scaled_size(self) -> tuple[int, int]:
+        """(height, width) of the photograph in the frame, in pixels of the frame."""
+        height, width = self.image_size
+        scale = self.long_side / max(height, width)
+        return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
+
+    @property
+    def token_size(self) -> tuple[int, int]:
+        """(rows, columns) of image tokens that are encoded."""
+        if self.square:
+            return GRID, GRID
+        height, width = self.scaled_size
+        return -(-height // TOKEN), -(-width // TOKEN)
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) of the encoder's input in pixels of the frame: whole tokens."""
+        rows, columns = self.token_size
+        return rows * TOKEN, columns * TOKEN
+
+    def to_frame(self, points: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Move (..., 2) XY points from pixels of the photograph to pixels of the frame."""
+        (height, width), (scaled_height, scaled_width) = self.image_size, self.scaled_size
+        return (points * (scaled_width / width, scaled_height / height)).astype(np.float32)
+
+    def upsample(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Bring (256, 256) low-res logits to the photograph's size with one bilinear interpolation.
+
+        Returns
+        -------
+        ndarray of float32, (height, width)
+            Logits at the photograph's pixels; above 0 is mask.
+        """
+        (height, width), (scaled_height, scaled_width) = self.image_size, self.scaled_size
+        # Logit cells that the photograph covers, and one more so that its last pixels interpolate as inside.
+        rows = min(LOGITS, -(-scaled_height // CELL) + 1)
+        columns = min(LOGITS, -(-scaled_width // CELL) + 1)
+        fx, fy = width * CELL / scaled_width, height * CELL / scaled_height
+        enlarged = cv2.resize(logits[:rows, :columns], None, fx=fx, fy=fy, interpolation=cv2.INTER_LINEAR)
+        return np.asarray(enlarged[:height, :width], dtype=np.float32)
+
+    def cells_touching(self, region: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Find the low-res cells that a region of the photograph touches.
+
+        Parameters
+        ----------
+        region : ndarray of bool, (height, width)
+            Pixels of the photograph.
+
+        Returns
+        -------
+        ndarray of bool, (256, 256)
+            True where any pixel of the region lies in the cell.
+        """
+        (height, width), (scaled_height, scaled_width) = self.image_size, self.scaled_size
+        rows = (np.arange(height) + 0.5) * (scaled_height / height) // CELL
+        columns = (np.arange(width) + 0.5) * (scaled_width / width) // CELL
+        cells = np.zeros((LOGITS, LOGITS), dtype=bool)
+        y, x = np.nonzero(region)
+        cells[rows.astype(int)[y], columns.astype(int)[x]] = True
+        return cells

@@ -1,0 +1,99 @@
+"""Reading photographs from files, bytes and standard input."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import cv2
+import imagesize
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sam.errors import InputError
+
+MAX_PIXELS = 200_000_000
+"""Larger images are refused from their header, before anything is allocated."""
+
+
+def read_image(source: str | Path) -> NDArray[np.uint8]:
+    """Read a photograph as RGB, upright.
+
+    The EXIF orientation is applied, grey becomes RGB, 16 bits a channel become 8 by scale, and an alpha channel
+    is dropped. Of an animation or a multi-page file the first picture is taken.
+
+    Parameters
+    ----------
+    source : str or Path
+        A file, or ``"-"`` for standard input.
+
+    Returns
+    -------
+    ndarray of uint8, (height, width, 3)
+        RGB.
+
+    Raises
+    ------
+    InputError
+        No such file, not an image, a truncated or empty one, more than `MAX_PIXELS`, or floating-point pixels.
+    """
+    if str(source) == "-":
+        return decode_image(sys.stdin.buffer.read(), "standard input")
+    try:
+        data = Path(source).read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read image {source}: {error.strerror or error}") from error
+    return decode_image(data, str(source))
+
+
+def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
+    """Decode an encoded photograph; see `read_image`. `name` is what errors call it."""
+    if not data:
+        raise InputError(f"{name} is empty")
+    width, height = _size_in_header(data)
+    if width == 0 or height == 0:
+        raise InputError(f"{name} has no pixels ({width}×{height})")
+    if width * height > MAX_PIXELS:
+        raise InputError(f"{name} is {width}×{height}; the limit is {MAX_PIXELS // 10**6} million pixels")
+    # libpng would print its own complaint; every whole PNG has this chunk.
+    truncated = data.startswith(b"\x89PNG") and b"IEND" not in data
+    image = None if truncated else _decode(data)
+    if image is None:
+        known = width > 0
+        what = "is truncated or damaged" if known else "is not an image in a format that OpenCV reads"
+        raise InputError(f"{name} {what}")
+    if image.dtype == np.uint16:
+        image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if image.dtype != np.uint8:
+        raise InputError(f"{name} has {image.dtype} pixels; convert it to 8 or 16 bits a channel first")
+    return np.ascontiguousarray(image[..., ::-1])
+
+
+def _size_in_header(data: bytes) -> tuple[int, int]:
+    """(width, height) as the header has it, or (-1, -1) where it cannot be told."""
+    try:
+        width, height = imagesize.get(io.BytesIO(data))
+    except (ValueError, OSError, IndexError):
+        return -1, -1
+    return int(width), int(height)
+
+
+def _decode(data: bytes) -> NDArray[np.generic] | None:
+    """BGR of whatever depth, or None. OpenCV applies the EXIF orientation and drops alpha."""
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    except cv2.error:
+        return None
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+
+
+def encode_png(image: NDArray[np.uint8]) -> bytes:
+    """Encode (height, width) grey or (height, width, 3) RGB pixels as PNG."""
+    pixels = image[..., ::-1] if image.ndim == 3 else image
+    # Level 1 is several times faster than the default and hardly larger on masks and overlays.
+    _, data = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    return bytes(data)

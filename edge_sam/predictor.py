@@ -1,0 +1,282 @@
+"""Promptable segmentation: encode a photograph once, then ask as often as you like."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sam.bundle import Bundle, Role, open_bundle
+from edge_sam.embedding import ImageEmbedding
+from edge_sam.errors import InputError
+from edge_sam.geometry import FRAME, Geometry
+from edge_sam.images import read_image
+from edge_sam.preprocess import check_image, encoder_input
+from edge_sam.prompts import Prompt, decoder_points
+from edge_sam.result import Result
+from edge_sam.runtimes import Session, select
+
+_BATCH = 8
+"""Prompts in one call of the decoder: more gains no time and costs about 50 MB each."""
+_OUTSIDE = np.float32(-32)
+"""Logit of what `valid_mask` forbids: as sure to be background as the model ever is."""
+
+
+def load(
+    model: str | Path = "mobile-sam",
+    *,
+    runtime: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+) -> Predictor:
+    """Load a model.
+
+    Parameters
+    ----------
+    model : str or Path
+        The name of a model that comes with the package, or a bundle's folder.
+    runtime : str
+        ``"auto"`` or a name in `edge_sam.runtimes.BACKENDS`.
+    precision : str
+        ``"auto"`` for the most exact one that the bundle has, ``"fp32"``, or ``"w16"`` (weights stored in 16
+        bits, arithmetic in fp32).
+    threads : int, optional
+        Threads for one inference. Default: ``EDGE_SAM_THREADS``, else one for each physical core.
+
+    Returns
+    -------
+    Predictor
+
+    Raises
+    ------
+    InputError
+        No such model, a damaged bundle, a precision that it lacks, an impossible number of threads.
+    RuntimeUnavailableError
+        The runtime is unknown or not usable here.
+    """
+    return Predictor(open_bundle(model), runtime=runtime, precision=precision, threads=threads)
+
+
+class Predictor:
+    """A loaded model. Safe to share between threads: it keeps no state between calls.
+
+    Attributes
+    ----------
+    bundle : Bundle
+        Where it came from.
+    runtime : str
+        Name of the backend.
+    provider : str
+        The provider that really runs.
+    precision : str
+        Precision of the weights in use.
+    """
+
+    def __init__(
+        self, bundle: Bundle, *, runtime: str = "auto", precision: str = "auto", threads: int | None = None
+    ) -> None:
+        self.bundle = bundle
+        self.precision = bundle.precisions[0] if precision == "auto" and bundle.precisions else precision
+        threads = _thread_count(threads)
+        self.runtime, backend = select(runtime)
+
+        def session(role: Role) -> Session:
+            component = bundle.component(role, self.precision, backend.MODEL_FORMAT)
+            return backend.open_session(bundle.verified_file(component), threads)
+
+        self._encoder, self._mask_encoder, self._decoder = (
+            session("encoder"),
+            session("mask_encoder"),
+            session("decoder"),
+        )
+        self.provider = self._decoder.provider
+        constants = bundle.constants(self.precision)
+        self._padding, self._no_mask = constants["padding"], constants["no_mask"]
+
+    def encode(
+        self, image: NDArray[np.uint8] | str | Path, *, long_side: int = FRAME, square: bool = False
+    ) -> ImageEmbedding:
+        """Run the image encoder, once for a photograph.
+
+        Only the photograph's own tokens are encoded; the rest of the frame is filled with the stored embedding
+        of padding. That costs 0.55 of the square for a 16:9 photograph.
+
+        Parameters
+        ----------
+        image : ndarray of uint8, (height, width, 3), or str or Path
+            RGB, or a file (``"-"``: standard input).
+        long_side : int
+            Pixels that the longer side is scaled to: a multiple of 16 up to 1024. Less is faster and less
+            accurate.
+        square : bool
+            Encode the padded square, as the reference implementation does.
+
+        Returns
+        -------
+        ImageEmbedding
+
+        Raises
+        ------
+        InputError
+            The image cannot be read, or is not what is asked for, or the long side is impossible.
+        """
+        start = time.perf_counter()
+        timings = {}
+        if isinstance(image, str | Path):
+            image = read_image(image)
+            timings["read"] = _milliseconds(start)
+            start = time.perf_counter()
+        image = check_image(image)
+        geometry = Geometry((image.shape[0], image.shape[1]), long_side, square)
+        manifest = self.bundle.manifest
+        tensor = encoder_input(image, geometry, manifest.pixel_mean, manifest.pixel_std)
+        timings["preprocess"] = _milliseconds(start)
+
+        start = time.perf_counter()
+        encoded = self._encoder.run({"image": tensor})["image_embedding"][0]
+        features = self._padding.copy()
+        features[: encoded.shape[0], : encoded.shape[1]] = encoded
+        timings["encode"] = _milliseconds(start)
+        return ImageEmbedding(features, geometry, manifest.source.sha256, self.precision, timings)
+
+    @overload
+    def predict(
+        self, embedding: ImageEmbedding, prompts: Prompt, *, multimask: bool = ..., valid_mask: Any = ...
+    ) -> Result: ...
+
+    @overload
+    def predict(
+        self, embedding: ImageEmbedding, prompts: Sequence[Prompt], *, multimask: bool = ..., valid_mask: Any = ...
+    ) -> list[Result]: ...
+
+    def predict(
+        self,
+        embedding: ImageEmbedding,
+        prompts: Prompt | Sequence[Prompt],
+        *,
+        multimask: bool = True,
+        valid_mask: Any = None,
+    ) -> Result | list[Result]:
+        """Answer one prompt, or several independent ones at once.
+
+        Parameters
+        ----------
+        embedding : ImageEmbedding
+            From `encode` of a predictor with the same weights and precision.
+        prompts : Prompt or sequence of Prompt
+            What to segment.
+        multimask : bool
+            True: three masks for each prompt, for when it is ambiguous. False: one mask, better where the prompt
+            is clear (a box, several points).
+        valid_mask : array_like of bool or integer, (height, width), optional
+            Region of interest at the photograph's size, not 0 inside. Nothing outside it is ever returned.
+
+        Returns
+        -------
+        Result or list of Result
+            A `Result` for a `Prompt`, a list in the same order for a sequence.
+
+        Raises
+        ------
+        InputError
+            The embedding belongs to another model or precision, a prompt does not fit the photograph, or
+            `valid_mask` has the wrong shape or type.
+        """
+        self._check(embedding)
+        several = [prompts] if isinstance(prompts, Prompt) else list(prompts)
+        for prompt in several:
+            if not isinstance(prompt, Prompt):
+                raise InputError(f"expected an edge_sam.Prompt, got {type(prompt).__name__}")
+        valid = _valid_region(valid_mask, embedding.geometry)
+        results: list[Result | None] = [None] * len(several)
+        with_mask = [i for i, prompt in enumerate(several) if prompt.mask is not None]
+        without = [i for i, prompt in enumerate(several) if prompt.mask is None]
+        for group in (with_mask, without):
+            for first in range(0, len(group), _BATCH):
+                chosen = group[first : first + _BATCH]
+                answers = self._answer(embedding, [several[i] for i in chosen], multimask, valid)
+                for i, answer in zip(chosen, answers, strict=True):
+                    results[i] = answer
+        answered = [result for result in results if result is not None]
+        return answered[0] if isinstance(prompts, Prompt) else answered
+
+    def _answer(
+        self,
+        embedding: ImageEmbedding,
+        prompts: list[Prompt],
+        multimask: bool,
+        valid: NDArray[np.bool_] | None,
+    ) -> list[Result]:
+        """Answer prompts that all have a mask or all have none, in one call of the decoder."""
+        coords, labels = decoder_points(prompts, embedding.geometry)
+        start = time.perf_counter()
+        if prompts[0].mask is None:
+            image_tokens = (embedding.features + self._no_mask)[None]
+        else:
+            masks = np.stack([prompt.mask for prompt in prompts])
+            inputs = {"image_embedding": embedding.features[None], "mask": masks}
+            image_tokens = self._mask_encoder.run(inputs)["image_tokens"]
+        outputs = self._decoder.run({"image_tokens": image_tokens, "point_coords": coords, "point_labels": labels})
+        decode = _milliseconds(start)
+        chosen = slice(1, 4) if multimask else slice(0, 1)
+        logits, scores = outputs["low_res_logits"][:, chosen], outputs["predicted_iou"][:, chosen]
+        return [self._result(embedding.geometry, *answer, valid, decode) for answer in zip(logits, scores, strict=True)]
+
+    def _result(
+        self,
+        geometry: Geometry,
+        logits: NDArray[np.float32],
+        scores: NDArray[np.float32],
+        valid: NDArray[np.bool_] | None,
+        decode: float,
+    ) -> Result:
+        start = time.perf_counter()
+        order = np.argsort(-scores, kind="stable")
+        logits, scores = logits[order], scores[order]
+        masks = np.stack([geometry.upsample(plane) > 0 for plane in logits])
+        if valid is not None:
+            masks &= valid
+            logits = np.where(geometry.cells_touching(valid), logits, np.minimum(logits, _OUTSIDE))
+        return Result(masks, scores, logits, self.provider, {"decode": decode, "upsample": _milliseconds(start)})
+
+    def _check(self, embedding: ImageEmbedding) -> None:
+        if not isinstance(embedding, ImageEmbedding):
+            raise InputError(f"expected an edge_sam.ImageEmbedding, got {type(embedding).__name__}")
+        for what, theirs, ours in (
+            ("model", embedding.model, self.bundle.manifest.source.sha256),
+            ("precision", embedding.precision, self.precision),
+        ):
+            if theirs != ours:
+                raise InputError(
+                    f"the embedding was made with another {what} ({theirs[:12]}, this predictor has {ours[:12]});"
+                    " encode the image again"
+                )
+
+
+def _thread_count(threads: int | None) -> int | None:
+    given = os.environ.get("EDGE_SAM_THREADS") if threads is None else str(threads)
+    if not given:
+        return None
+    if not given.isdigit() or int(given) < 1:
+        raise InputError(f"number of threads must be 1 or more, not {given!r}")
+    return int(given)
+
+
+def _valid_region(valid_mask: Any, geometry: Geometry) -> NDArray[np.bool_] | None:
+    if valid_mask is None:
+        return None
+    region = np.asarray(valid_mask)
+    if region.shape != geometry.image_size:
+        raise InputError(f"valid_mask has shape {region.shape}; the image is {geometry.image_size} (height, width)")
+    if region.dtype != np.bool_ and not np.issubdtype(region.dtype, np.integer):
+        raise InputError(f"valid_mask is {region.dtype}; expected bool, or integers that are 0 outside")
+    return region.astype(np.bool_)
+
+
+def _milliseconds(start: float) -> float:
+    return (time.perf_counter() - start) * 1000

@@ -1,0 +1,163 @@
+"""Prompts: what the user points at, checked, and as the decoder's input tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge_sam.errors import InputError
+from edge_sam.geometry import LOGITS, Geometry
+
+_ABSENT, _NOT_A_POINT, _TOP_LEFT, _BOTTOM_RIGHT = -2, -1, 2, 3
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """One question to the model: any mix of points, one box and one mask.
+
+    Parameters
+    ----------
+    points : array_like, (K, 2), optional
+        XY in pixels of the photograph.
+    labels : array_like of int, (K,), optional
+        1 for a point on the object, 0 for a point off it. Default: all 1.
+    box : array_like, (4,), optional
+        XYXY in pixels of the photograph; what lies outside the photograph is cut off.
+    mask : array_like of float, (256, 256) or (1, 256, 256), optional
+        Low-res logits of an earlier result (`Result.logits[i]`) to refine.
+
+    Raises
+    ------
+    InputError
+        Nothing given, wrong shapes, values that are not finite, labels other than 0 and 1, an empty box.
+    """
+
+    points: Any = None
+    labels: Any = None
+    box: Any = None
+    mask: Any = None
+
+    def __post_init__(self) -> None:
+        if self.labels is not None and self.points is None:
+            raise InputError("labels were given without points")
+        if self.points is not None:
+            points = _numbers(self.points, "points")
+            if points.ndim != 2 or points.shape[1] != 2:
+                raise InputError(f"points have shape {points.shape}; expected (K, 2), XY in pixels")
+            object.__setattr__(self, "points", points)
+            object.__setattr__(self, "labels", _labels(self.labels, len(points)))
+        if self.box is not None:
+            object.__setattr__(self, "box", _box(self.box))
+        if self.mask is not None:
+            object.__setattr__(self, "mask", _mask(self.mask))
+        if (self.points is None or len(self.points) == 0) and self.box is None and self.mask is None:
+            raise InputError("the prompt is empty; give at least one point, a box or a mask")
+
+
+def decoder_points(prompts: Sequence[Prompt], geometry: Geometry) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Turn N prompts into the decoder's point tensors.
+
+    Box corners are points of their own kind. As in the reference, one "not a point" goes with points that come
+    without a box, and only then. Prompts of unequal length are filled up with absent points, which the decoder
+    masks out, so that a prompt's answer does not depend on its neighbours.
+
+    Parameters
+    ----------
+    prompts : sequence of Prompt
+        N prompts on one photograph.
+    geometry : Geometry
+        How that photograph lies in the frame.
+
+    Returns
+    -------
+    coords : ndarray of float32, (N, P, 2)
+        XY in pixels of the frame.
+    labels : ndarray of int64, (N, P)
+        -2 absent, -1 not a point, 0 negative, 1 positive, 2 and 3 corners of a box.
+
+    Raises
+    ------
+    InputError
+        A point lies outside the photograph, or a box has no part in it.
+    """
+    rows = [_tokens(prompt, geometry) for prompt in prompts]
+    longest = max(1, *(len(labels) for _, labels in rows))
+    coords = np.zeros((len(rows), longest, 2), dtype=np.float32)
+    labels = np.full((len(rows), longest), _ABSENT, dtype=np.int64)
+    for i, (points, kinds) in enumerate(rows):
+        if kinds:
+            coords[i, : len(kinds)] = geometry.to_frame(points)
+            labels[i, : len(kinds)] = kinds
+    return coords, labels
+
+
+def _tokens(prompt: Prompt, geometry: Geometry) -> tuple[NDArray[np.float64], list[int]]:
+    """Points of one prompt in pixels of the photograph, and their kinds."""
+    height, width = geometry.image_size
+    points: list[NDArray[np.float64]] = []
+    kinds: list[int] = []
+    if prompt.points is not None and len(prompt.points):
+        outside = ((prompt.points < 0) | (prompt.points >= (width, height))).any(axis=1)
+        if outside.any():
+            x, y = prompt.points[outside.argmax()]
+            raise InputError(f"point ({x:g}, {y:g}) lies outside the {width}×{height} image")
+        points.append(prompt.points)
+        kinds += prompt.labels.tolist()
+        if prompt.box is None:
+            points.append(np.zeros((1, 2)))
+            kinds.append(_NOT_A_POINT)
+    if prompt.box is not None:
+        box = np.clip(prompt.box, 0, (width, height, width, height))
+        if box[0] >= box[2] or box[1] >= box[3]:
+            given = ", ".join(f"{value:g}" for value in prompt.box)
+            raise InputError(f"box ({given}) lies outside the {width}×{height} image")
+        points.append(box.reshape(2, 2))
+        kinds += [_TOP_LEFT, _BOTTOM_RIGHT]
+    return np.concatenate(points) if points else np.zeros((0, 2)), kinds
+
+
+def _numbers(values: ArrayLike, what: str) -> NDArray[np.float64]:
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what} are not numbers: {error}") from error
+    if not np.isfinite(array).all():
+        raise InputError(f"{what} must be finite numbers; found {array[~np.isfinite(array)][0]}")
+    return array
+
+
+def _labels(values: ArrayLike | None, count: int) -> NDArray[np.int64]:
+    if values is None:
+        return np.ones(count, dtype=np.int64)
+    labels = _numbers(values, "labels")
+    if labels.shape != (count,):
+        raise InputError(f"labels have shape {labels.shape} for {count} points; expected ({count},)")
+    wrong = labels[(labels != 0) & (labels != 1)]
+    if wrong.size:
+        raise InputError(f"label {wrong[0]:g} is neither 1 (on the object) nor 0 (off it)")
+    return labels.astype(np.int64)
+
+
+def _box(values: ArrayLike) -> NDArray[np.float64]:
+    box = _numbers(values, "box corners")
+    if box.shape != (4,):
+        raise InputError(f"the box has shape {box.shape}; expected (4,), XYXY in pixels")
+    if box[0] >= box[2] or box[1] >= box[3]:
+        given = ", ".join(f"{value:g}" for value in box)
+        raise InputError(f"box ({given}) is empty; expected x0 < x1 and y0 < y1")
+    return box
+
+
+def _mask(values: ArrayLike) -> NDArray[np.float32]:
+    mask = np.asarray(values)
+    if mask.shape not in ((LOGITS, LOGITS), (1, LOGITS, LOGITS)):
+        raise InputError(f"the mask prompt has shape {mask.shape}; expected ({LOGITS}, {LOGITS}) low-res logits")
+    if not np.issubdtype(mask.dtype, np.floating):
+        raise InputError(f"the mask prompt is {mask.dtype}; expected float low-res logits (Result.logits)")
+    if not np.isfinite(mask).all():
+        raise InputError("the mask prompt must be finite; found NaN or infinity")
+    return np.array(mask.reshape(LOGITS, LOGITS), dtype=np.float32)

@@ -1,0 +1,1 @@
+"""Convert SAM-family checkpoints to model bundles. Needs the extra `export`."""

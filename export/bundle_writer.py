@@ -1,0 +1,205 @@
+"""From a checkpoint to a model bundle on the disk, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from edge_sam.bundle import MANIFEST, SCHEMA, Bundle, Component, MadeBy, Manifest, Measured, Role, Source, open_bundle
+from edge_sam.errors import InputError
+from edge_sam.export import mobile_sam
+from edge_sam.export.mobile_sam import TorchModel, load_mobile_sam
+from edge_sam.export.onnx_writer import OPSET, Part, parts, tensor_specs, to_onnx
+from edge_sam.export.parity import check_parity, open_sessions
+from edge_sam.geometry import FRAME
+
+PRECISIONS = ("fp32", "w16")
+"""fp32: as in the checkpoint. w16: weights stored in 16 bits, arithmetic in fp32; half the size."""
+
+_LICENSE_TEXT = Path(__file__).parent / "licenses" / "Apache-2.0.txt"
+_NOTICE = """\
+{name}: image encoder, prompt encoder and mask decoder of MobileSAM
+Source: {url}, {file}, sha256 {sha256}
+
+MobileSAM, copyright its authors (Chaoning Zhang and others), Apache License 2.0.
+It contains work of Segment Anything, copyright Meta Platforms, Inc. and affiliates, Apache License 2.0, and of
+TinyViT, copyright Microsoft Corporation, MIT License.
+
+Changed by edge_sam: the weights were rearranged for inference (batch norms folded, projections merged, precision
+{precisions}), traced to ONNX and split into encoder, mask encoder and decoder. Nothing was trained.
+Made by: {command}
+"""
+
+
+def _silent(step: str) -> None:
+    """Show nothing."""
+
+
+def export_bundle(
+    checkpoint: Path,
+    output: Path,
+    *,
+    precisions: Sequence[str] = ("fp32",),
+    overwrite: bool = False,
+    progress: Callable[[str], None] = _silent,
+) -> Bundle:
+    """Convert a MobileSAM checkpoint to a bundle.
+
+    The artefact is run against the torch modules before the bundle appears under its name; whatever fails, and
+    however, no bundle is left.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        ``mobile_sam.pt`` or a file with the same tensors.
+    output : Path
+        Folder to make. Its name becomes the bundle's name.
+    precisions : sequence of str
+        Which of `PRECISIONS` to write.
+    overwrite : bool
+        Replace an existing bundle.
+    progress : callable
+        Told each step, in words.
+
+    Returns
+    -------
+    Bundle
+
+    Raises
+    ------
+    InputError
+        The checkpoint cannot be used, the output exists, or a precision is unknown.
+    ExportError
+        The artefact does not agree with torch.
+    OSError
+        The disk is full or the folder cannot be written.
+    """
+    for precision in precisions:
+        if precision not in PRECISIONS:
+            raise InputError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
+    output = output.absolute()
+    _refuse_existing(output, overwrite)
+    progress(f"reading {checkpoint.name}")
+    model = load_mobile_sam(checkpoint)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.", suffix=".part") as temporary:
+        folder = Path(temporary) / output.name
+        folder.mkdir()
+        components: list[Component] = []
+        measured: list[Measured] = []
+        for precision in dict.fromkeys(precisions):
+            exact = model.rounded_to_half() if precision == "w16" else model
+            written = _write_components(exact, precision, folder, progress)
+            components += written
+            progress(f"checking {precision} against torch")
+            measured.append(_measure(exact, precision, folder, written))
+        manifest = _manifest(output.name, checkpoint.name, model.sha256, precisions, components, measured)
+        (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
+        _write_terms(folder, manifest, precisions)
+        _move_into_place(folder, output)
+    return open_bundle(output)
+
+
+def _refuse_existing(output: Path, overwrite: bool) -> None:
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    if not (output / MANIFEST).is_file():
+        raise InputError(f"{output} exists and is not a model bundle; choose another folder")
+    if not overwrite:
+        raise InputError(f"{output} exists already; give --overwrite to replace it")
+
+
+def _write_components(
+    model: TorchModel, precision: str, folder: Path, progress: Callable[[str], None]
+) -> list[Component]:
+    components = []
+    for part in parts(model):
+        progress(f"writing {part.role} in {precision}")
+        components.append(_write_part(part, precision, folder))
+    progress(f"encoding the padding in {precision}")
+    buffer = io.BytesIO()
+    padding = model.padding().numpy().astype(np.float16 if precision == "w16" else np.float32)
+    np.savez(buffer, padding=padding, no_mask=model.no_mask.numpy())
+    file = f"constants.{precision}.npz"
+    components.append(_component("constants", precision, "npz", file, folder, buffer.getvalue()))
+    return components
+
+
+def _write_part(part: Part, precision: str, folder: Path) -> Component:
+    graph = to_onnx(part, store_half=precision == "w16")
+    inputs, outputs = tensor_specs(graph)
+    component = _component(
+        part.role, precision, "onnx", f"{part.role}.{precision}.onnx", folder, graph.SerializeToString()
+    )
+    return msgspec.structs.replace(component, opset=OPSET, inputs=inputs, outputs=outputs)
+
+
+def _component(role: Role, precision: str, format: str, file: str, folder: Path, data: bytes) -> Component:
+    (folder / file).write_bytes(data)
+    return Component(role, precision, format, file, hashlib.sha256(data).hexdigest(), len(data))
+
+
+def _measure(model: TorchModel, precision: str, folder: Path, components: list[Component]) -> Measured:
+    sessions = open_sessions(folder, {c.role: c.file for c in components if c.format == "onnx"})
+    return Measured(
+        what="largest absolute difference from the torch modules",
+        precision=precision,
+        protocol="ONNX Runtime on the CPU; 7 input sizes; 1 and 3 prompts of every mix of points, box and mask"
+        + ("; torch with the same 16-bit weights" if precision == "w16" else ""),
+        values=check_parity(model, sessions),
+    )
+
+
+def _manifest(
+    name: str,
+    file: str,
+    sha256: str,
+    precisions: Sequence[str],
+    components: list[Component],
+    measured: list[Measured],
+) -> Manifest:
+    options = "".join(f" --precision {precision}" for precision in precisions)
+    return Manifest(
+        schema=SCHEMA,
+        name=name,
+        family="mobile-sam",
+        source=Source(file, sha256, mobile_sam.URL, mobile_sam.LICENSE),
+        made_by=MadeBy(
+            command=f"edge-sam export {file} --output {name}{options}",
+            versions={package: version(package) for package in ("edge-sam", "torch", "onnx")},
+        ),
+        frame=FRAME,
+        pixel_mean=mobile_sam.PIXEL_MEAN,
+        pixel_std=mobile_sam.PIXEL_STD,
+        components=tuple(components),
+        measured=tuple(measured),
+    )
+
+
+def _write_terms(folder: Path, manifest: Manifest, precisions: Sequence[str]) -> None:
+    shutil.copyfile(_LICENSE_TEXT, folder / "LICENSE")
+    source = manifest.source
+    notice = _NOTICE.format(
+        name=manifest.name,
+        url=source.url,
+        file=source.file,
+        sha256=source.sha256,
+        precisions=", ".join(precisions),
+        command=manifest.made_by.command,
+    )
+    (folder / "NOTICE").write_text(notice, encoding="utf-8")
+
+
+def _move_into_place(folder: Path, output: Path) -> None:
+    """Rename the finished folder; an old bundle steps aside first and goes with the temporary folder."""
+    if output.exists():
+        output.rename(folder.parent / "replaced")
+    folder.rename(output)

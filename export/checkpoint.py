@@ -1,0 +1,113 @@
+"""Reading a checkpoint: a strict, named view of an upstream state dict."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from edge_sam.errors import InputError
+
+_FAMILY_MARKS = {
+    "MobileSAM (TinyViT)": "image_encoder.patch_embed.seq.0.c.weight",
+    "SAM (ViT)": "image_encoder.blocks.0.attn.rel_pos_h",
+    "SAM 2": "sam_mask_decoder.iou_token.weight",
+    "EdgeSAM (RepViT)": "image_encoder.features.0.0.c.weight",
+}
+
+
+class Weights:
+    """A state dict that is read by name, every tensor exactly once.
+
+    Modules take what they need with `take`. Nothing is raised on the way, so that `finish` can name
+    everything that is missing, misshapen or left over in one error.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._tensors = dict(tensors)
+        self._missing: list[str] = []
+        self._misshapen: list[str] = []
+
+    def take(self, name: str, *shape: int) -> Tensor:
+        """Remove and return the float32 tensor called `name`; zeros of `shape` stand in for a bad one."""
+        tensor = self._tensors.pop(name, None)
+        if tensor is None:
+            self._missing.append(name)
+        elif tuple(tensor.shape) != shape:
+            self._misshapen.append(f"{name} is {list(tensor.shape)}, expected {list(shape)}")
+        else:
+            return tensor.to(torch.float32)
+        return torch.zeros(shape)
+
+    def ignore(self, *prefixes: str, suffix: str | None = None) -> None:
+        """Drop tensors that inference does not need, so that they do not count as left over."""
+        for name in list(self._tensors):
+            if name.startswith(prefixes) or (suffix and name.endswith(suffix)):
+                del self._tensors[name]
+
+    def finish(self) -> None:
+        """Raise `InputError` that names every missing, misshapen or unknown tensor."""
+        problems = [
+            f"{title}: {_shorten(names)}"
+            for title, names in (
+                ("missing", self._missing),
+                ("wrong shape", self._misshapen),
+                ("unknown", sorted(self._tensors)),
+            )
+            if names
+        ]
+        if problems:
+            raise InputError(f"checkpoint does not fit the model; {'; '.join(problems)}")
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], str]:
+    """Read a PyTorch checkpoint without running code from it.
+
+    Parameters
+    ----------
+    path : Path
+        A file written by ``torch.save``: a state dict, bare or under the key ``model``.
+
+    Returns
+    -------
+    tensors : dict of str to Tensor
+        The state dict.
+    sha256 : str
+        Hex digest of the file.
+
+    Raises
+    ------
+    InputError
+        The file is absent, is not a checkpoint, or holds something other than tensors.
+    """
+    try:
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"cannot read checkpoint {path}: {error.strerror or error}") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{path} is not a checkpoint of plain tensors (torch.load with weights_only=True refused it)"
+        ) from error
+    tensors = loaded.get("model", loaded) if isinstance(loaded, Mapping) else None
+    if not isinstance(tensors, Mapping) or not all(isinstance(v, Tensor) for v in tensors.values()):
+        raise InputError(f"{path} holds no state dict (names mapped to tensors)")
+    return dict(tensors), sha256
+
+
+def require_family(tensors: Mapping[str, Tensor], family: str, path: Path) -> None:
+    """Raise `InputError` unless the tensors' names are those of `family`, a key of the known marks."""
+    if _FAMILY_MARKS[family] in tensors:
+        return
+    found = next((name for name, mark in _FAMILY_MARKS.items() if mark in tensors), None)
+    what = f"a checkpoint of {found}" if found else "not a checkpoint of a known SAM family"
+    raise InputError(f"{path} is {what}; this version exports {family}")
+
+
+def _shorten(names: list[str], limit: int = 6) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

@@ -1,0 +1,38 @@
+"""Layers that read their weights by name from a checkpoint."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edge_sam.export.checkpoint import Weights
+
+
+def parameter(tensor: Tensor) -> nn.Parameter:
+    """Make a constant of a module; without gradient, contiguous."""
+    return nn.Parameter(tensor.contiguous(), requires_grad=False)
+
+
+class Linear(nn.Module):
+    """A linear layer read by name. (..., inputs) to (..., outputs)."""
+
+    def __init__(self, weights: Weights, name: str, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = parameter(weights.take(f"{name}.weight", outputs, inputs))
+        self.bias = parameter(weights.take(f"{name}.bias", outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+
+class Norm(nn.Module):
+    """LayerNorm over the last axis, read by name."""
+
+    def __init__(self, weights: Weights, name: str, width: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.weight = parameter(weights.take(f"{name}.weight", width))
+        self.bias = parameter(weights.take(f"{name}.bias", width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)

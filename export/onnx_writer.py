@@ -1,0 +1,183 @@
+"""Writing torch modules as ONNX that ONNX Runtime, OpenVINO and TensorRT all take."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from edge_sam.bundle import Role, TensorSpec
+from edge_sam.errors import ExportError
+from edge_sam.export.mobile_sam import LARGE, TorchModel
+from edge_sam.export.two_way_attention import CHANNELS
+from edge_sam.geometry import GRID, LOGITS
+
+OPSET = 17
+"""The first with LayerNormalization, and old enough for every runtime that is still in use."""
+
+UNFIT_OPERATORS = {"OneHot", "NonZero", "Resize", "Loop", "If", "Scan", "ScatterND", "GridSample", "Einsum"}
+"""Operators that TensorRT rejects on dynamic shapes, or that belong outside the graph."""
+
+
+Shape = tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One component to write.
+
+    Attributes
+    ----------
+    role : Role
+        What it is in the bundle.
+    module : nn.Module
+        The torch module.
+    inputs, outputs : dict of str to tuple
+        Public names of the tensors and their shapes; a string is a dimension left free.
+    example : dict of str to int
+        A size for each free dimension, to trace with.
+    """
+
+    role: Role
+    module: nn.Module
+    inputs: dict[str, Shape]
+    outputs: dict[str, Shape]
+    example: dict[str, int]
+
+    def example_inputs(self) -> tuple[Tensor, ...]:
+        """Zeros of the example sizes; labels are integers."""
+        return tuple(
+            torch.zeros(
+                [self.example[d] if isinstance(d, str) else d for d in shape],
+                dtype=torch.int64 if name == "point_labels" else torch.float32,
+            )
+            for name, shape in self.inputs.items()
+        )
+
+
+def parts(model: TorchModel) -> list[Part]:
+    """List the components of a SAM-family model with their public tensor names."""
+    tokens = (GRID, GRID, CHANNELS)
+    return [
+        Part(
+            "encoder",
+            model.encoder,
+            {"image": (1, 3, "height", "width")},
+            {"image_embedding": (1, "rows", "columns", CHANNELS)},
+            {"height": 576, "width": 1024},
+        ),
+        Part(
+            "mask_encoder",
+            model.mask_encoder,
+            {"image_embedding": (1, *tokens), "mask": ("prompts", LOGITS, LOGITS)},
+            {"image_tokens": ("prompts", *tokens)},
+            {"prompts": 2},
+        ),
+        Part(
+            "decoder",
+            model.decoder,
+            {
+                "image_tokens": ("one_or_prompts", *tokens),
+                "point_coords": ("prompts", "points", 2),
+                "point_labels": ("prompts", "points"),
+            },
+            {"low_res_logits": ("prompts", 4, LOGITS, LOGITS), "predicted_iou": ("prompts", 4)},
+            {"one_or_prompts": 1, "prompts": 2, "points": 3},
+        ),
+    ]
+
+
+def to_onnx(part: Part, store_half: bool) -> ModelProto:
+    """Trace a component.
+
+    Parameters
+    ----------
+    part : Part
+        What to trace.
+    store_half : bool
+        Keep large weights as fp16 in the file, with a cast to fp32 that runtimes fold when they load it. Their
+        values must be exact in fp16 already (`TorchModel.rounded_to_half`).
+
+    Raises
+    ------
+    ExportError
+        The graph has an operator that a runtime would reject.
+    """
+    model = _trace(part)
+    for value in model.graph.output:  # The tracer makes up names for dimensions that it lost sight of.
+        for dimension, size in zip(value.type.tensor_type.shape.dim, part.outputs[value.name], strict=True):
+            dimension.Clear()
+            setattr(dimension, "dim_param" if isinstance(size, str) else "dim_value", size)
+    unfit = sorted({node.op_type for node in model.graph.node} & UNFIT_OPERATORS)
+    if unfit:
+        raise ExportError(f"{part.role} has operators that a runtime would reject: {', '.join(unfit)}")
+    if store_half:
+        _store_half(model)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _trace(part: Part) -> ModelProto:
+    exporter_log = logging.getLogger("torch.onnx")
+    level = exporter_log.level
+    exporter_log.setLevel(logging.ERROR)
+    try:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
+            # The tracing exporter is marked as old; docs/decisions/0003 says why it is the one to use here.
+            warnings.simplefilter("ignore")
+            file = Path(folder) / "part.onnx"
+            torch.onnx.export(
+                part.module,
+                part.example_inputs(),
+                file,
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=list(part.inputs),
+                output_names=list(part.outputs),
+                dynamic_axes={name: _free_axes(shape) for name, shape in (part.inputs | part.outputs).items()},
+                do_constant_folding=False,
+            )
+            return onnx.load(file)
+    finally:
+        exporter_log.setLevel(level)
+
+
+def tensor_specs(model: ModelProto) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Describe the inputs and the outputs of a graph."""
+
+    def describe(value: onnx.ValueInfoProto) -> TensorSpec:
+        tensor = value.type.tensor_type
+        shape = tuple(d.dim_param or d.dim_value for d in tensor.shape.dim)
+        return TensorSpec(value.name, helper.tensor_dtype_to_np_dtype(tensor.elem_type).name, shape)
+
+    return tuple(map(describe, model.graph.input)), tuple(map(describe, model.graph.output))
+
+
+def _free_axes(shape: Shape) -> dict[int, str]:
+    return {axis: size for axis, size in enumerate(shape) if isinstance(size, str)}
+
+
+def _store_half(model: ModelProto) -> None:
+    """Replace each large float32 initializer by an fp16 one and a cast."""
+    casts = []
+    for initializer in model.graph.initializer:
+        array = numpy_helper.to_array(initializer)
+        if array.dtype != np.float32 or array.size < LARGE:
+            continue
+        half = array.astype(np.float16)
+        if not np.array_equal(half.astype(np.float32), array):
+            raise ExportError(f"weights {initializer.name} are not exact in fp16")
+        name = initializer.name
+        initializer.CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
+        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], name=f"{name}.cast", to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)

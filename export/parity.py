@@ -1,0 +1,113 @@
+"""Running an exported artefact against the torch modules that it was made from."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edge_sam.bundle import Role
+from edge_sam.errors import ExportError
+from edge_sam.export.mobile_sam import TorchModel
+from edge_sam.geometry import FRAME
+from edge_sam.runtimes import Session
+
+EMBEDDING_BOUND = 1e-4
+"""Largest difference allowed in an image embedding (its values reach about 0.6)."""
+LOGIT_BOUND = 2e-3
+"""Largest difference allowed in low-res logits (their values reach about 80)."""
+SCORE_BOUND = 1e-4
+"""Largest difference allowed in predicted IoU."""
+
+_SIZES = ((1024, 1024), (576, 1024), (1024, 576), (688, 1024), (384, 512), (16, 1024), (1024, 16))
+
+
+@torch.no_grad()
+def check_parity(model: TorchModel, sessions: dict[Role, Session]) -> dict[str, float]:
+    """Compare every component over input sizes and every combination of prompts.
+
+    Parameters
+    ----------
+    model : TorchModel
+        The reference.
+    sessions : dict of role to Session
+        The artefact, loaded in a runtime.
+
+    Returns
+    -------
+    dict of str to float
+        The largest absolute difference of each output.
+
+    Raises
+    ------
+    ExportError
+        A difference beyond its bound; the message names the output and the input that showed it.
+    """
+    worst = {"image_embedding": 0.0, "image_tokens": 0.0, "low_res_logits": 0.0, "predicted_iou": 0.0}
+    bounds = dict(zip(worst, (EMBEDDING_BOUND, EMBEDDING_BOUND, LOGIT_BOUND, SCORE_BOUND), strict=True))
+
+    def compare(output: str, ours: NDArray[np.float32], reference: Tensor, case: str) -> None:
+        difference = float(np.abs(ours - reference.numpy()).max())
+        if not difference <= bounds[output]:  # NaN must fail.
+            raise ExportError(
+                f"the exported model disagrees with torch: {output} differs by {difference:.2e}"
+                f" (allowed {bounds[output]:.0e}) for {case}; nothing was written"
+            )
+        worst[output] = max(worst[output], difference)
+
+    for size in _SIZES:
+        image = _test_image(size)
+        ours = sessions["encoder"].run({"image": image.numpy()})["image_embedding"]
+        compare("image_embedding", ours, model.encoder(image), f"an input of {size[0]}×{size[1]}")
+
+    embedding = model.encoder(_test_image((FRAME, FRAME)))
+    for case, points, labels, mask in _prompt_cases():
+        tokens = embedding + model.no_mask
+        if mask is not None:
+            tokens = model.mask_encoder(embedding, mask)
+            inputs = {"image_embedding": embedding.numpy(), "mask": mask.numpy()}
+            compare("image_tokens", sessions["mask_encoder"].run(inputs)["image_tokens"], tokens, case)
+        inputs = {"image_tokens": tokens.numpy(), "point_coords": points.numpy(), "point_labels": labels.numpy()}
+        outputs = sessions["decoder"].run(inputs)
+        logits, scores = model.decoder(tokens, points, labels)
+        compare("low_res_logits", outputs["low_res_logits"], logits, case)
+        compare("predicted_iou", outputs["predicted_iou"], scores, case)
+    return worst
+
+
+def open_sessions(folder: Path, files: dict[Role, str]) -> dict[Role, Session]:
+    """Load the components that were just written, on the CPU."""
+    from edge_sam.runtimes import select
+
+    _, backend = select("onnxruntime")
+    return {role: backend.open_session(folder / file, None) for role, file in files.items()}
+
+
+def _test_image(size: tuple[int, int]) -> Tensor:
+    """(1, 3, H, W) with the smooth gradients and the noise of a photograph, in normalised units."""
+    generator = torch.Generator().manual_seed(size[0] * 10_000 + size[1])
+    y, x = torch.meshgrid(torch.linspace(-2, 2, size[0]), torch.linspace(-2, 2, size[1]), indexing="ij")
+    smooth = torch.stack([torch.sin(3 * x + y), torch.cos(2 * y - x), torch.sin(x * y)])
+    return (smooth + 0.3 * torch.randn(smooth.shape, generator=generator))[None]
+
+
+def _prompt_cases() -> Iterator[tuple[str, Tensor, Tensor, Tensor | None]]:
+    """Every mix of points, box and mask, for one prompt and for several of unequal length."""
+    generator = torch.Generator().manual_seed(0)
+    for prompts, points, box, masked in itertools.product((1, 3), (0, 1, 3), (False, True), (False, True)):
+        if not (points or box or masked):
+            continue
+        kinds = [1, 0, 1][:points] + ([2, 3] if box else [-1] if points else [])
+        kinds.append(-2)
+        labels = torch.tensor([kinds] * prompts)
+        if prompts > 1 and points > 1:
+            labels[1, 1] = -2
+        coords = torch.rand(prompts, len(kinds), 2, generator=generator) * FRAME
+        mask = 8 * torch.randn(prompts, 256, 256, generator=generator) if masked else None
+        name = f"{prompts} × ({points} points{', box' if box else ''}{', mask' if masked else ''})"
+        yield name, coords, labels, mask

@@ -1,0 +1,223 @@
+"""TinyViT image encoder of MobileSAM, written for export.
+
+The network is TinyViT-5M (arXiv 2207.10666) as MobileSAM (arXiv 2306.14289) uses it. It differs from the
+training code in form, not in result:
+
+- batch norms are folded into the convolutions before them;
+- the affine part of each attention LayerNorm and the softmax scale are folded into the projection to
+  queries, keys and values, so that a padded token is exactly zero where it is padded;
+- tokens stay channels-last, (1, height, width, channels), outside the convolutions;
+- nothing depends on a fixed input size: any height and width that are multiples of 16 will do.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edge_sam.export.checkpoint import Weights
+from edge_sam.export.layers import Linear, Norm, parameter
+
+EMBEDDING_CHANNELS = 256
+_WIDTHS = (64, 128, 160, 320)
+_DEPTHS = (2, 2, 6, 2)
+_HEADS = (2, 4, 5, 10)
+_WINDOWS = (7, 7, 14, 7)
+# Stage 3 follows stage 2 without halving the resolution: SAM wants 16 pixels a token, not 32.
+_MERGE_STRIDES = (2, 2, 1)
+
+
+class FoldedConv(nn.Module):
+    """A convolution with its batch norm folded in. (1, C, H, W) to (1, C', H', W')."""
+
+    def __init__(
+        self, weights: Weights, name: str, channels: tuple[int, int], size: int, stride: int = 1, groups: int = 1
+    ) -> None:
+        super().__init__()
+        inputs, outputs = channels
+        kernel = weights.take(f"{name}.c.weight", outputs, inputs // groups, size, size).double()
+        gain, bias, mean, variance = (
+            weights.take(f"{name}.bn.{part}", outputs).double()
+            for part in ("weight", "bias", "running_mean", "running_var")
+        )
+        scale = gain / torch.sqrt(variance + 1e-5)
+        self.weight = parameter((kernel * scale[:, None, None, None]).float())
+        self.bias = parameter((bias - mean * scale).float())
+        self.stride, self.padding, self.groups = stride, size // 2, groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, groups=self.groups)
+
+
+class MBConv(nn.Module):
+    """Inverted residual block: expand, depthwise, project, add. (1, C, H, W) throughout."""
+
+    def __init__(self, weights: Weights, name: str, width: int) -> None:
+        super().__init__()
+        hidden = 4 * width
+        self.expand = FoldedConv(weights, f"{name}.conv1", (width, hidden), 1)
+        self.depthwise = FoldedConv(weights, f"{name}.conv2", (hidden, hidden), 3, groups=hidden)
+        self.project = FoldedConv(weights, f"{name}.conv3", (hidden, width), 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = F.gelu(self.depthwise(F.gelu(self.expand(x))))
+        return F.gelu(x + self.project(hidden))
+
+
+class PatchMerging(nn.Module):
+    """Between two stages: change the width and, with stride 2, halve the resolution. NCHW."""
+
+    def __init__(self, weights: Weights, name: str, channels: tuple[int, int], stride: int) -> None:
+        super().__init__()
+        inputs, outputs = channels
+        self.expand = FoldedConv(weights, f"{name}.conv1", (inputs, outputs), 1)
+        self.depthwise = FoldedConv(weights, f"{name}.conv2", (outputs, outputs), 3, stride, groups=outputs)
+        self.project = FoldedConv(weights, f"{name}.conv3", (outputs, outputs), 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        output: Tensor = self.project(F.gelu(self.depthwise(F.gelu(self.expand(x)))))
+        return output
+
+
+class WindowAttention(nn.Module):
+    """Multi-head attention in square windows with a learned bias by offset. Channels-last tokens.
+
+    Tokens that fill up the last windows take part as keys, as they did in training: they are zero after the
+    normalisation without affine part, so they project to the bias.
+    """
+
+    bias_index: Tensor
+
+    def __init__(self, weights: Weights, name: str, width: int, heads: int, window: int) -> None:
+        super().__init__()
+        self.width, self.heads, self.window = width, heads, window
+        gain, shift = weights.take(f"{name}.norm.weight", width), weights.take(f"{name}.norm.bias", width)
+        weight = weights.take(f"{name}.qkv.weight", 3 * width, width).double()
+        bias = weights.take(f"{name}.qkv.bias", 3 * width).double() + weight @ shift.double()
+        weight = weight * gain.double()
+        # Upstream interleaves q, k, v head by head; here they are three blocks of whole heads.
+        weight = weight.view(heads, 3, -1, width).transpose(0, 1).clone()
+        bias = bias.view(heads, 3, -1).transpose(0, 1).clone()
+        scale = (width // heads) ** -0.5
+        weight[0] *= scale
+        bias[0] *= scale
+        self.qkv_weight = parameter(weight.reshape(3 * width, width).float())
+        self.qkv_bias = parameter(bias.reshape(3 * width).float())
+        self.proj_weight = parameter(weights.take(f"{name}.proj.weight", width, width))
+        self.proj_bias = parameter(weights.take(f"{name}.proj.bias", width))
+        self.bias_table = parameter(weights.take(f"{name}.attention_biases", heads, window * window))
+        self.register_buffer("bias_index", _offset_index(window), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        _, height, width, channels = x.shape
+        size = self.window
+        bottom, right = (-height) % size, (-width) % size
+        x = F.pad(F.layer_norm(x, (self.width,), eps=1e-5), (0, 0, 0, right, 0, bottom))
+        rows, columns = (height + bottom) // size, (width + right) // size
+        x = x.view(rows, size, columns, size, channels).transpose(1, 2).reshape(-1, size * size, channels)
+
+        qkv = F.linear(x, self.qkv_weight, self.qkv_bias)
+        qkv = qkv.view(-1, size * size, 3, self.heads, channels // self.heads).permute(2, 0, 3, 1, 4)
+        query, key, value = qkv[0], qkv[1], qkv[2]
+        scores = query @ key.transpose(-2, -1) + self.bias_table[:, self.bias_index]
+        x = (scores.softmax(dim=-1) @ value).transpose(1, 2).reshape(-1, size * size, channels)
+        x = F.linear(x, self.proj_weight, self.proj_bias)
+
+        x = x.view(rows, columns, size, size, channels).transpose(1, 2)
+        x = x.reshape(1, rows * size, columns * size, channels)
+        return x[:, :height, :width]
+
+
+class TransformerBlock(nn.Module):
+    """Window attention, depthwise convolution, perceptron. (1, H, W, C) throughout."""
+
+    def __init__(self, weights: Weights, name: str, width: int, heads: int, window: int) -> None:
+        super().__init__()
+        self.attention = WindowAttention(weights, f"{name}.attn", width, heads, window)
+        self.local_conv = FoldedConv(weights, f"{name}.local_conv", (width, width), 3, groups=width)
+        self.norm = Norm(weights, f"{name}.mlp.norm", width)
+        self.fc1 = Linear(weights, f"{name}.mlp.fc1", width, 4 * width)
+        self.fc2 = Linear(weights, f"{name}.mlp.fc2", 4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(x)
+        x = self.local_conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        output: Tensor = x + self.fc2(F.gelu(self.fc1(self.norm(x))))
+        return output
+
+
+class Neck(nn.Module):
+    """From the backbone's width to SAM's 256 channels. (1, H, W, 320) to (1, H, W, 256)."""
+
+    def __init__(self, weights: Weights, name: str) -> None:
+        super().__init__()
+        width, channels = _WIDTHS[-1], EMBEDDING_CHANNELS
+        self.project = parameter(weights.take(f"{name}.0.weight", channels, width, 1, 1).view(channels, width))
+        self.mix = parameter(weights.take(f"{name}.2.weight", channels, channels, 3, 3))
+        self.norms = nn.ModuleList([Norm(weights, f"{name}.{part}", channels, eps=1e-6) for part in (1, 3)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norms[0](F.linear(x, self.project))
+        x = F.conv2d(x.permute(0, 3, 1, 2), self.mix, padding=1).permute(0, 2, 3, 1)
+        embedding: Tensor = self.norms[1](x)
+        return embedding
+
+
+class TinyViTEncoder(nn.Module):
+    """The image encoder.
+
+    Input: (1, 3, H, W) float32, normalised RGB, H and W multiples of 16.
+    Output: (1, H / 16, W / 16, 256) float32, channels-last image embedding.
+    """
+
+    def __init__(self, weights: Weights, name: str = "image_encoder") -> None:
+        super().__init__()
+        first = _WIDTHS[0]
+        self.stem = nn.ModuleList(
+            [
+                FoldedConv(weights, f"{name}.patch_embed.seq.0", (3, first // 2), 3, 2),
+                FoldedConv(weights, f"{name}.patch_embed.seq.2", (first // 2, first), 3, 2),
+            ]
+        )
+        self.convs = nn.ModuleList([MBConv(weights, f"{name}.layers.0.blocks.{i}", first) for i in range(_DEPTHS[0])])
+        self.merges = nn.ModuleList(
+            [
+                PatchMerging(weights, f"{name}.layers.{i}.downsample", (_WIDTHS[i], _WIDTHS[i + 1]), stride)
+                for i, stride in enumerate(_MERGE_STRIDES)
+            ]
+        )
+        self.stages = nn.ModuleList(
+            [
+                nn.Sequential(
+                    *[
+                        TransformerBlock(weights, f"{name}.layers.{i}.blocks.{j}", _WIDTHS[i], _HEADS[i], _WINDOWS[i])
+                        for j in range(_DEPTHS[i])
+                    ]
+                )
+                for i in (1, 2, 3)
+            ]
+        )
+        self.neck = Neck(weights, f"{name}.neck")
+        # The classifier that TinyViT was pretrained with, and counters of batch-norm training.
+        weights.ignore(f"{name}.norm_head.", f"{name}.head.", suffix=".num_batches_tracked")
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.stem[1](F.gelu(self.stem[0](image)))
+        for conv in self.convs:
+            x = conv(x)
+        for merge, stage in zip(self.merges, self.stages, strict=True):
+            tokens = stage(merge(x).permute(0, 2, 3, 1))
+            x = tokens.permute(0, 3, 1, 2)
+        embedding: Tensor = self.neck(tokens)
+        return embedding
+
+
+def _offset_index(window: int) -> Tensor:
+    """(window², window²) index into the bias table, by absolute offset in the order of first appearance."""
+    points = list(itertools.product(range(window), range(window)))
+    order: dict[tuple[int, int], int] = {}
+    index = [order.setdefault((abs(a[0] - b[0]), abs(a[1] - b[1])), len(order)) for a in points for b in points]
+    return torch.tensor(index, dtype=torch.int64).view(window * window, window * window)
