@@ -19,7 +19,7 @@ from edge_sam.images import read_image
 from edge_sam.preprocess import check_image, encoder_input
 from edge_sam.prompts import Prompt, decoder_points
 from edge_sam.result import Result
-from edge_sam.runtimes import Session, select
+from edge_sam.runtimes import BACKENDS, Session, select
 
 _BATCH = 8
 """Prompts in one call of the decoder: more gains no time and costs about 50 MB each."""
@@ -55,9 +55,10 @@ def load(
     Raises
     ------
     InputError
-        No such model, a damaged bundle, a precision that it lacks, an impossible number of threads.
+        No such model, a damaged bundle, a precision that it lacks, an unknown runtime, an impossible number of
+        threads.
     RuntimeUnavailableError
-        The runtime is unknown or not usable here.
+        The runtime is not usable here.
     """
     return Predictor(open_bundle(model), runtime=runtime, precision=precision, threads=threads)
 
@@ -83,6 +84,8 @@ class Predictor:
         self.bundle = bundle
         self.precision = bundle.precisions[0] if precision == "auto" and bundle.precisions else precision
         threads = _thread_count(threads)
+        if runtime not in ("auto", *BACKENDS):
+            raise InputError(f"unknown runtime {runtime!r}; known: auto, {', '.join(BACKENDS)}")
         self.runtime, backend = select(runtime)
 
         def session(role: Role) -> Session:

@@ -1,8 +1,9 @@
-"""Bilinear resizing as SAM was trained with it: Pillow's, antialiased where it reduces.
+"""Bilinear resizing as SAM was trained with it: Pillow's, bit for bit.
 
-The reference implementation resizes 8-bit images with Pillow: first along the rows, rounded to 8 bits, then along
-the columns, with a triangle filter as wide as the reduction. Other resizers move pixels by a level or, where they
-reduce, by dozens, and the masks of ambiguous prompts follow (docs/accuracy.md has the figures).
+The reference implementation resizes 8-bit images with Pillow: a triangle filter, widened where it reduces, first
+along the rows and then along the columns, each pass in fixed point and rounded to 8 bits. Other resizers differ by a
+level where they enlarge and by dozens where they reduce, and the masks of ambiguous prompts follow
+(docs/accuracy.md has the figures).
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+_FRACTION_BITS = 22
+"""Pillow's fixed point for 8-bit pixels."""
 _BLOCK = 16
-"""Output rows in one matrix product: enough for the product to be fast, few enough for its band to stay narrow."""
+"""Rows made at a time: few enough to stay in the cache and, where it reduces, for the band to stay narrow."""
 
 
 def resize_bilinear(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resize as Pillow's bilinear filter does, to within one level.
+    """Resize as Pillow's bilinear filter does.
 
     Parameters
     ----------
@@ -28,17 +31,13 @@ def resize_bilinear(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[
     Returns
     -------
     ndarray of uint8, (*size, 3)
-        Pixels.
+        Pixels, equal to Pillow's.
     """
     height, width = size
-    if width < image.shape[1]:
-        image = _transpose(_reduce_rows(_transpose(image), width))
-    elif width > image.shape[1]:
-        image = _enlarge(image, (width, image.shape[0]))
-    if height < image.shape[0]:
-        image = _reduce_rows(image, height)
-    elif height > image.shape[0]:
-        image = _enlarge(image, (width, height))
+    if width != image.shape[1]:
+        image = _transpose(_resample_rows(_transpose(image), width))
+    if height != image.shape[0]:
+        image = _resample_rows(image, height)
     return image
 
 
@@ -46,31 +45,45 @@ def _transpose(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.transpose(image), dtype=np.uint8)
 
 
-def _enlarge(image: NDArray[np.uint8], width_height: tuple[int, int]) -> NDArray[np.uint8]:
-    return np.asarray(cv2.resize(image, width_height, interpolation=cv2.INTER_LINEAR_EXACT), dtype=np.uint8)
-
-
-def _reduce_rows(image: NDArray[np.uint8], rows: int) -> NDArray[np.uint8]:
-    """Reduce the number of rows with a triangle filter, as a banded matrix product."""
+def _resample_rows(image: NDArray[np.uint8], rows: int) -> NDArray[np.uint8]:
+    """Bring an image to another number of rows."""
     scale = image.shape[0] / rows
+    support = max(scale, 1.0)
     centre = (np.arange(rows) + 0.5) * scale
-    first = np.maximum(np.floor(centre - scale + 0.5), 0).astype(np.intp)
-    last = np.minimum(np.floor(centre + scale + 0.5), image.shape[0]).astype(np.intp)
+    first = np.maximum(centre - support + 0.5, 0).astype(np.intp)
+    last = np.minimum(centre + support + 0.5, image.shape[0]).astype(np.intp)
     taps = first[:, None] + np.arange((last - first).max())
-    weights = np.maximum(1 - np.abs((taps + 0.5 - centre[:, None]) / scale), 0)
+    weights = np.maximum(1 - np.abs((taps + 0.5 - centre[:, None]) / support), 0)
     weights[taps >= last[:, None]] = 0
     weights /= weights.sum(axis=1, keepdims=True)
+    fixed = np.floor(weights * (1 << _FRACTION_BITS) + 0.5).astype(np.int32)
 
     flat = image.reshape(image.shape[0], -1)
-    reduced = np.empty((rows, flat.shape[1]), dtype=np.uint8)
+    resampled = np.empty((rows, flat.shape[1]), dtype=np.uint8)
+    mix = _mix_few if scale < 1 else _mix_many
     for start in range(0, rows, _BLOCK):
         block = slice(start, min(rows, start + _BLOCK))
-        lowest, highest = first[start], last[block][-1]
-        band = np.zeros((block.stop - start, highest - lowest), dtype=np.float32)
-        row, tap = np.nonzero(weights[block])
-        band[row, taps[block][row, tap] - lowest] = weights[block][row, tap]
-        mixed = band @ flat[lowest:highest].astype(np.float32)
-        mixed += 0.5
-        # A convex mix of 0..255 plus a half: the cast rounds down and cannot overflow.
-        reduced[block] = mixed
-    return reduced.reshape(rows, *image.shape[1:])
+        resampled[block] = mix(flat, taps[block], fixed[block])
+    return resampled.reshape(rows, *image.shape[1:])
+
+
+def _mix_few(flat: NDArray[np.uint8], taps: NDArray[np.intp], weights: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Mix rows where each is made of two or three: in integers, tap by tap."""
+    total = np.full((len(taps), flat.shape[1]), 1 << (_FRACTION_BITS - 1), dtype=np.int32)
+    for tap in range(taps.shape[1]):
+        rows = np.minimum(taps[:, tap], len(flat) - 1)
+        total += np.multiply(flat[rows], weights[:, tap, None], dtype=np.int32)
+    return total >> _FRACTION_BITS
+
+
+def _mix_many(flat: NDArray[np.uint8], taps: NDArray[np.intp], weights: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Mix rows where each is made of many: as a banded matrix product, exact because all integers are below 2⁵³."""
+    lowest = taps[0, 0]
+    highest = min(taps[-1, -1] + 1, len(flat))
+    band = np.zeros((len(taps), highest - lowest))
+    row, tap = np.nonzero(weights)
+    band[row, taps[row, tap] - lowest] = weights[row, tap]
+    total = band @ flat[lowest:highest].astype(np.float64)
+    total += 1 << (_FRACTION_BITS - 1)
+    total *= 2.0**-_FRACTION_BITS
+    return total

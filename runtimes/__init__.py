@@ -33,10 +33,10 @@ def select(runtime: str) -> tuple[str, Backend]:
     Raises
     ------
     RuntimeUnavailableError
-        The name is unknown, or the backend (with ``"auto"``: every backend) is not usable here.
+        The backend (with ``"auto"``: every backend) is not usable here.
+    KeyError
+        The name is in neither.
     """
-    if runtime != "auto" and runtime not in BACKENDS:
-        raise RuntimeUnavailableError(f"unknown runtime {runtime!r}; known: auto, {', '.join(BACKENDS)}")
     names = list(BACKENDS) if runtime == "auto" else [runtime]
     reasons = []
     for name in names:

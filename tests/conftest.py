@@ -1,0 +1,72 @@
+"""What the tests share: the real model, real photographs, the real checkpoint."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import edge_sam
+from edge_sam.bundle import Bundle
+from edge_sam.predictor import Predictor
+
+ROOT = Path(__file__).parent.parent
+PHOTOGRAPHS = ROOT / "examples" / "photographs"
+
+
+@pytest.fixture(scope="session")
+def predictor() -> Predictor:
+    """The model that comes with the package."""
+    return edge_sam.load("mobile-sam")
+
+
+@pytest.fixture(scope="session")
+def coffee() -> np.ndarray:
+    """A 600×400 photograph of a cup, its box about (76, 18, 478, 390)."""
+    return read_rgb(PHOTOGRAPHS / "coffee.png")
+
+
+@pytest.fixture(scope="session")
+def embedding(predictor: Predictor, coffee: np.ndarray) -> edge_sam.ImageEmbedding:
+    """The cup, encoded."""
+    return predictor.encode(coffee)
+
+
+@pytest.fixture(scope="session")
+def checkpoint() -> Path:
+    """The official MobileSAM checkpoint: EDGE_SAM_CHECKPOINT, or pulled into the cache.
+
+    Without a network set EDGE_SAM_OFFLINE=1 and the tests that need it are skipped; otherwise not having it fails.
+    """
+    given = os.environ.get("EDGE_SAM_CHECKPOINT")
+    if given:
+        return Path(given)
+    from edge_sam import download, zoo
+
+    model = zoo.read_index()["mobile-sam"]
+    home = zoo.cache_home()
+    if os.environ.get("EDGE_SAM_OFFLINE") == "1" and not zoo.checkpoint_path(model, home).is_file():
+        pytest.skip("EDGE_SAM_OFFLINE=1 and the checkpoint is not in the cache")
+    return download.pull(model, home)
+
+
+@pytest.fixture(scope="session")
+def exported(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle exported here and now, in both precisions."""
+    from edge_sam.export.bundle_writer import export_bundle
+
+    return export_bundle(checkpoint, tmp_path_factory.mktemp("bundles") / "mobile-sam", precisions=("fp32", "w16"))
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    """Read a photograph by other means than the package's own."""
+    return np.ascontiguousarray(cv2.imread(str(path))[..., ::-1])
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    """IoU of two masks; 1 where both are empty."""
+    union = np.count_nonzero(a | b)
+    return float(np.count_nonzero(a & b) / union) if union else 1.0

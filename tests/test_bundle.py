@@ -1,0 +1,88 @@
+"""Bundles: the one in the package, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import edge_sam
+from edge_sam.bundle import BUNDLED, MANIFEST, open_bundle, parse_manifest
+from edge_sam.errors import InputError
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the bundle in the package, free to be damaged."""
+    return Path(shutil.copytree(BUNDLED / "mobile-sam", tmp_path / "bundle"))
+
+
+def edit(bundle: Path, change: Callable[[dict], None]) -> None:
+    manifest = json.loads((bundle / MANIFEST).read_text())
+    change(manifest)
+    (bundle / MANIFEST).write_text(json.dumps(manifest))
+
+
+def test_the_bundle_in_the_package_is_complete_and_small() -> None:
+    bundle = open_bundle("mobile-sam")
+    manifest = bundle.manifest
+    assert manifest.source.sha256 == "6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f"
+    assert manifest.source.license == "Apache-2.0"
+    assert manifest.made_by.command == "edge-sam export mobile_sam.pt --output mobile-sam --precision w16"
+    assert manifest.measured[0].values["image_embedding"] <= 1e-4
+    for component in manifest.components:
+        assert bundle.verified_file(component).stat().st_size == component.bytes
+    assert "Apache License" in (bundle.path / "LICENSE").read_text()
+    assert manifest.source.sha256 in (bundle.path / "NOTICE").read_text()
+    assert sum(file.stat().st_size for file in bundle.path.iterdir()) <= 25e6
+
+
+def test_a_copy_loads_by_path(copy: Path) -> None:
+    assert edge_sam.load(copy).bundle.path == copy
+
+
+@pytest.mark.parametrize("file", ["encoder.w16.onnx", "decoder.w16.onnx", "mask_encoder.w16.onnx", "constants.w16.npz"])
+def test_refuses_an_edited_file(copy: Path, file: str) -> None:
+    data = bytearray((copy / file).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / file).write_bytes(data)
+    with pytest.raises(InputError, match=f"{file} does not match its hash"):
+        edge_sam.load(copy)
+
+
+def test_refuses_a_missing_file(copy: Path) -> None:
+    (copy / "decoder.w16.onnx").unlink()
+    with pytest.raises(InputError, match=r"cannot read decoder\.w16\.onnx"):
+        edge_sam.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m.update(schema=2), "newer edge_sam .*manifest version 2"),
+        (lambda m: m.update(schema=2, components="something else by then"), "newer edge_sam"),
+        (lambda m: m.pop("source"), "missing required field `source`"),
+        (lambda m: m.update(extra=1), "unknown field `extra`"),
+        (lambda m: m["components"][0].update(file="../../etc/passwd"), "damaged"),
+        (lambda m: m["components"][0].update(sha256="abc"), "damaged"),
+        (lambda m: m["components"].clear(), "no encoder"),
+    ],
+)
+def test_refuses_an_edited_manifest(copy: Path, change: Callable[[dict], None], message: str) -> None:
+    edit(copy, change)
+    with pytest.raises(InputError, match=message):
+        edge_sam.load(copy)
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff\xfe", b'{"schema": "one"}'])
+def test_refuses_a_damaged_manifest(text: bytes) -> None:
+    with pytest.raises(InputError, match="damaged"):
+        parse_manifest(text, "x")
+
+
+def test_refuses_a_folder_that_is_no_bundle(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a model bundle"):
+        open_bundle(tmp_path)

@@ -1,0 +1,72 @@
+"""Saving and loading image embeddings."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_sam import ImageEmbedding, InputError, Predictor, Prompt
+
+PROMPT = Prompt(box=(76, 18, 478, 390))
+
+
+def test_round_trip_gives_the_same_masks(predictor: Predictor, embedding: ImageEmbedding, tmp_path: Path) -> None:
+    embedding.save(tmp_path / "cup.npz")
+    loaded = ImageEmbedding.load(tmp_path / "cup.npz")
+    np.testing.assert_array_equal(loaded.features, embedding.features)
+    assert loaded.geometry == embedding.geometry
+    a, b = (predictor.predict(e, PROMPT) for e in (embedding, loaded))
+    np.testing.assert_array_equal(a.masks, b.masks)
+    assert [p.name for p in tmp_path.iterdir()] == ["cup.npz"]
+
+
+@pytest.mark.parametrize(("field", "value"), [("model", "0" * 64), ("precision", "int8")])
+def test_predict_refuses_another_model_or_precision(
+    predictor: Predictor, embedding: ImageEmbedding, tmp_path: Path, field: str, value: str
+) -> None:
+    dataclasses.replace(embedding, **{field: value}).save(tmp_path / "cup.npz")
+    with pytest.raises(InputError, match=f"made with another {field}"):
+        predictor.predict(ImageEmbedding.load(tmp_path / "cup.npz"), PROMPT)
+
+
+def test_load_refuses_another_geometry(
+    embedding: ImageEmbedding, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("edge_sam.embedding.FRAME", 512)
+        embedding.save(tmp_path / "cup.npz")
+    with pytest.raises(InputError, match="another geometry"):
+        ImageEmbedding.load(tmp_path / "cup.npz")
+
+
+def test_load_refuses_a_newer_format(
+    embedding: ImageEmbedding, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("edge_sam.embedding._FORMAT", 99)
+        embedding.save(tmp_path / "cup.npz")
+    with pytest.raises(InputError, match="newer edge_sam"):
+        ImageEmbedding.load(tmp_path / "cup.npz")
+
+
+def test_load_refuses_what_is_no_embedding(embedding: ImageEmbedding, tmp_path: Path) -> None:
+    path = tmp_path / "cup.npz"
+    with pytest.raises(InputError, match="cannot read embedding"):
+        ImageEmbedding.load(path)
+    for content in (b"", b"hello", b"PK\x03\x04 not really"):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match="not an image embedding"):
+            ImageEmbedding.load(path)
+    np.savez(path, features=np.zeros(3))
+    with pytest.raises(InputError, match="not an image embedding"):
+        ImageEmbedding.load(path)
+    embedding.save(path)
+    path.write_bytes(path.read_bytes()[:100_000])
+    with pytest.raises(InputError, match="not an image embedding"):
+        ImageEmbedding.load(path)
+    dataclasses.replace(embedding, features=embedding.features[:60]).save(path)
+    with pytest.raises(InputError, match="damaged"):
+        ImageEmbedding.load(path)

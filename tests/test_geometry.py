@@ -1,0 +1,92 @@
+"""Geometry and preprocessing against the reference implementation's arithmetic."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge_sam.errors import InputError
+from edge_sam.geometry import Geometry
+from edge_sam.preprocess import encoder_input
+from edge_sam.resize import resize_bilinear
+
+SIZES = [(480, 854), (854, 480), (321, 481), (512, 512), (3000, 4000), (1, 1), (1, 3000), (3000, 1), (37, 1001)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("long_side", [1024, 768, 512])
+def test_sizes(size: tuple[int, int], long_side: int) -> None:
+    geometry = Geometry(size, long_side)
+    height, width = geometry.scaled_size
+    assert max(height, width) == long_side
+    assert min(height, width) >= 1
+    rows, columns = geometry.token_size
+    assert geometry.input_size == (rows * 16, columns * 16)
+    assert 0 <= rows * 16 - height < 16
+    assert 0 <= columns * 16 - width < 16
+    assert Geometry(size, long_side, square=True).input_size == (1024, 1024)
+
+
+def test_points_scale_by_each_axis_as_in_the_reference() -> None:
+    geometry = Geometry((321, 481))
+    assert geometry.scaled_size == (683, 1024)
+    moved = geometry.to_frame(np.array([[480.0, 320.0]]))
+    np.testing.assert_allclose(moved, [[480 * 1024 / 481, 320 * 683 / 321]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("long_side", [1024, 512])
+def test_upsampling_samples_where_it_should(size: tuple[int, int], long_side: int) -> None:
+    """A ramp over the frame must come back as the same ramp over the photograph."""
+    geometry = Geometry(size, long_side)
+    centres = (np.arange(256, dtype=np.float32) + 0.5) * 4
+    x = geometry.upsample(np.tile(centres, (256, 1)))
+    y = geometry.upsample(np.tile(centres[:, None], (1, 256)))
+    assert x.shape == y.shape == size
+    height, width = geometry.scaled_size
+    expected_x = (np.arange(size[1]) + 0.5) * width / size[1]
+    expected_y = (np.arange(size[0]) + 0.5) * height / size[0]
+    np.testing.assert_allclose(x[0], np.clip(expected_x, 2, 1022), atol=0.01)
+    np.testing.assert_allclose(y[:, 0], np.clip(expected_y, 2, 1022), atol=0.01)
+
+
+def test_cells_touching_covers_the_region_and_little_more() -> None:
+    geometry = Geometry((480, 854))
+    region = np.zeros((480, 854), dtype=bool)
+    region[100:200, 300:500] = True
+    cells = geometry.cells_touching(region)
+    back = geometry.upsample(cells.astype(np.float32))
+    assert (back[region] > 0).all()
+    grown = cv2.dilate(region.astype(np.uint8), np.ones((15, 15), np.uint8)) > 0
+    assert not (back[~grown] > 0).any()
+
+
+@pytest.mark.parametrize("long_side", [0, 8, 1000, 1040, -16])
+def test_refuses_an_impossible_long_side(long_side: int) -> None:
+    with pytest.raises(InputError, match="multiple of 16"):
+        Geometry((10, 10), long_side)
+
+
+def test_refuses_an_empty_image() -> None:
+    with pytest.raises(InputError, match="empty"):
+        Geometry((0, 10))
+
+
+@pytest.mark.parametrize("size", [(683, 1024), (1024, 1536), (341, 512), (200, 300), (57, 86), (1, 1)])
+def test_resizing_equals_pillow(coffee: np.ndarray, size: tuple[int, int]) -> None:
+    ours = resize_bilinear(coffee, size)
+    pillow = np.asarray(Image.fromarray(coffee).resize(size[::-1], Image.Resampling.BILINEAR))
+    assert (ours == pillow).all()
+
+
+def test_encoder_input_is_normalised_and_padded_with_zero(coffee: np.ndarray) -> None:
+    mean, std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+    geometry = Geometry(coffee.shape[:2], square=True)
+    tensor = encoder_input(coffee, geometry, mean, std)
+    assert tensor.shape == (1, 3, 1024, 1024)
+    assert tensor.dtype == np.float32
+    assert not tensor[:, :, 683:].any()
+    resized = resize_bilinear(coffee, (683, 1024))
+    np.testing.assert_allclose(tensor[0, :, :683].transpose(1, 2, 0), (resized - mean) / np.array(std), atol=1e-5)

@@ -1,0 +1,177 @@
+"""The predictor on a real photograph with the model of the package."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import PHOTOGRAPHS, iou
+
+import edge_sam
+from edge_sam import ImageEmbedding, InputError, Predictor, Prompt, Result
+
+CUP = (76, 18, 478, 390)
+
+
+def prompts_of_every_kind(logits: np.ndarray) -> list[Prompt]:
+    """Every mix of points, box and mask that is a prompt."""
+    points = ({}, {"points": [(250, 120)]}, {"points": [(250, 120), (420, 330), (20, 20)], "labels": [1, 1, 0]})
+    boxes = ({}, {"box": CUP})
+    masks = ({}, {"mask": logits})
+    mixes = [{**p, **b, **m} for p, b, m in itertools.product(points, boxes, masks)]
+    return [Prompt(**mix) for mix in mixes if mix]
+
+
+def test_a_box_finds_the_cup(predictor: Predictor, embedding: ImageEmbedding) -> None:
+    result = predictor.predict(embedding, Prompt(box=CUP), multimask=False)
+    assert result.masks.shape == (1, 400, 600)
+    assert result.masks.dtype == np.bool_
+    assert result.scores[0] > 0.9
+    np.testing.assert_allclose(result.boxes[0], CUP, atol=6)
+    assert result.provider == "CPUExecutionProvider"
+    assert {"decode", "upsample"} == set(result.timings)
+
+
+def test_multimask_gives_three_best_first(predictor: Predictor, embedding: ImageEmbedding) -> None:
+    result = predictor.predict(embedding, Prompt(points=[(250, 120)]))
+    assert result.masks.shape == (3, 400, 600)
+    assert result.logits.shape == (3, 256, 256)
+    assert (np.diff(result.scores) <= 0).all()
+    assert result.masks[:, 120, 250].all()
+
+
+def test_several_prompts_equal_one_by_one(predictor: Predictor, embedding: ImageEmbedding) -> None:
+    logits = predictor.predict(embedding, Prompt(box=CUP), multimask=False).logits[0]
+    prompts = prompts_of_every_kind(logits)
+    assert len(prompts) == 11
+    for multimask in (True, False):
+        together = predictor.predict(embedding, prompts, multimask=multimask)
+        for prompt, result in zip(prompts, together, strict=True):
+            alone = predictor.predict(embedding, prompt, multimask=multimask)
+            np.testing.assert_allclose(result.logits, alone.logits, atol=2e-3)
+            np.testing.assert_allclose(result.scores, alone.scores, atol=1e-4)
+            assert min(map(iou, result.masks, alone.masks)) > 0.999
+
+
+def test_no_prompts_give_no_results(predictor: Predictor, embedding: ImageEmbedding) -> None:
+    assert predictor.predict(embedding, []) == []
+
+
+def test_a_negative_point_takes_away(predictor: Predictor, embedding: ImageEmbedding) -> None:
+    with_saucer = predictor.predict(embedding, Prompt(points=[(250, 120), (420, 330)]), multimask=False)
+    without = predictor.predict(embedding, Prompt(points=[(250, 120), (420, 330)], labels=[1, 0]), multimask=False)
+    assert with_saucer.masks[0, 330, 420]
+    assert not without.masks[0, 330, 420]
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8])
+def test_nothing_outside_the_valid_mask(predictor: Predictor, embedding: ImageEmbedding, dtype: type) -> None:
+    valid = np.zeros((400, 600), dtype=dtype)
+    valid[100:300, 150:350] = 1
+    free = predictor.predict(embedding, Prompt(box=CUP))
+    held = predictor.predict(embedding, Prompt(box=CUP), valid_mask=valid)
+    assert free.masks[:, valid == 0].any()
+    assert not held.masks[:, valid == 0].any()
+    assert (held.masks == free.masks & (valid != 0)).all()
+    assert (held.boxes >= (150, 100, 150, 100)).all()
+    assert (held.boxes <= (350, 300, 350, 300)).all()
+    raised = np.stack([embedding.geometry.upsample(plane) > 0 for plane in held.logits])
+    assert not raised[:, :95].any()
+    assert not raised[:, :, 356:].any()
+
+
+def test_valid_mask_must_fit(predictor: Predictor, embedding: ImageEmbedding) -> None:
+    with pytest.raises(InputError, match="valid_mask has shape"):
+        predictor.predict(embedding, Prompt(box=CUP), valid_mask=np.ones((600, 400), bool))
+    with pytest.raises(InputError, match="valid_mask is float64"):
+        predictor.predict(embedding, Prompt(box=CUP), valid_mask=np.ones((400, 600)))
+
+
+@pytest.mark.parametrize(("turn", "box"), [(0, CUP), (1, (18, 122, 390, 524))])
+def test_any_aspect_agrees_with_the_padded_square(
+    predictor: Predictor, coffee: np.ndarray, turn: int, box: tuple[int, int, int, int]
+) -> None:
+    """The photograph's tokens with stored padding around them, against the whole square: landscape and portrait."""
+    image = np.ascontiguousarray(np.rot90(coffee, turn))
+    free, square = (
+        predictor.predict(predictor.encode(image, square=square), Prompt(box=box), multimask=False)
+        for square in (False, True)
+    )
+    assert iou(free.masks[0], square.masks[0]) > 0.95
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (16, 16), (20, 700)])
+def test_tiny_and_thin_photographs(predictor: Predictor, size: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8)
+    result = predictor.predict(predictor.encode(image), Prompt(points=[(0, 0)]))
+    assert result.masks.shape == (3, *size)
+    assert np.isfinite(result.logits).all()
+
+
+@pytest.mark.parametrize("long_side", [512, 768])
+def test_a_shorter_long_side_still_finds_the_cup(predictor: Predictor, coffee: np.ndarray, long_side: int) -> None:
+    embedding = predictor.encode(coffee, long_side=long_side)
+    result = predictor.predict(embedding, Prompt(box=CUP), multimask=False)
+    np.testing.assert_allclose(result.boxes[0], CUP, atol=12)
+
+
+def test_encodes_a_path_as_the_array(predictor: Predictor, embedding: ImageEmbedding) -> None:
+    from_path = predictor.encode(PHOTOGRAPHS / "coffee.png")
+    np.testing.assert_array_equal(from_path.features, embedding.features)
+    assert {"read", "preprocess", "encode"} == set(from_path.timings)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((10, 10), np.uint8), "shape"),
+        (np.zeros((10, 10, 4), np.uint8), "shape"),
+        (np.zeros((10, 10, 3), np.float32), "float32"),
+        (np.zeros((10, 10, 3), np.int64), "int64"),
+        (np.zeros((0, 10, 3), np.uint8), "empty"),
+        ([[1, 2, 3]], "list"),
+        (None, "NoneType"),
+        (Path("/nonexistent.jpg"), "cannot read"),
+    ],
+)
+def test_refuses_what_is_no_image(predictor: Predictor, image: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        predictor.encode(image)  # type: ignore[arg-type]
+
+
+def test_refuses_what_is_no_prompt(predictor: Predictor, embedding: ImageEmbedding) -> None:
+    with pytest.raises(InputError, match=r"expected an edge_sam\.Prompt, got tuple"):
+        predictor.predict(embedding, [(1, 2)])  # type: ignore[list-item]
+    with pytest.raises(InputError, match=r"expected an edge_sam\.ImageEmbedding"):
+        predictor.predict("photo.jpg", Prompt(box=CUP))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="outside"):
+        predictor.predict(embedding, Prompt(points=[(600, 10)]))
+
+
+def test_load_refuses_what_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="no model called 'sam-9'"):
+        edge_sam.load("sam-9")
+    with pytest.raises(InputError, match="no encoder in int3/onnx; it has w16/onnx"):
+        edge_sam.load(precision="int3")
+    with pytest.raises(InputError, match="unknown runtime 'abacus'"):
+        edge_sam.load(runtime="abacus")
+    with pytest.raises(InputError, match="threads"):
+        edge_sam.load(threads=0)
+    monkeypatch.setenv("EDGE_SAM_THREADS", "many")
+    with pytest.raises(InputError, match="'many'"):
+        edge_sam.load()
+
+
+def test_one_thread_gives_the_same_masks(predictor: Predictor, coffee: np.ndarray, embedding: ImageEmbedding) -> None:
+    single = edge_sam.load(threads=1)
+    a = single.predict(single.encode(coffee), Prompt(box=CUP), multimask=False)
+    b = predictor.predict(embedding, Prompt(box=CUP), multimask=False)
+    assert iou(a.masks[0], b.masks[0]) > 0.999
+
+
+def test_result_is_a_result(predictor: Predictor, embedding: ImageEmbedding) -> None:
+    assert isinstance(predictor.predict(embedding, Prompt(box=CUP)), Result)
+    several = predictor.predict(embedding, [Prompt(box=CUP)] * 9)
+    assert len(several) == 9

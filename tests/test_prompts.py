@@ -1,0 +1,80 @@
+"""Prompts: what is accepted, and one clear line for what is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_sam import InputError, Prompt
+from edge_sam.geometry import Geometry
+from edge_sam.prompts import decoder_points
+
+GEOMETRY = Geometry((480, 854))
+
+
+def labels_of(*prompts: Prompt) -> list[list[int]]:
+    labels: list[list[int]] = decoder_points(prompts, GEOMETRY)[1].tolist()
+    return labels
+
+
+def test_not_a_point_goes_with_points_alone() -> None:
+    assert labels_of(Prompt(points=[(1, 2)])) == [[1, -1]]
+    assert labels_of(Prompt(points=[(1, 2)], box=(0, 0, 9, 9))) == [[1, 2, 3]]
+    assert labels_of(Prompt(box=(0, 0, 9, 9))) == [[2, 3]]
+    assert labels_of(Prompt(mask=np.zeros((256, 256), np.float32))) == [[-2]]
+
+
+def test_unequal_prompts_are_filled_with_absent_points() -> None:
+    short, long = Prompt(points=[(1, 2)]), Prompt(points=[(1, 2), (3, 4)], labels=[1, 0], box=(0, 0, 9, 9))
+    assert labels_of(short, long) == [[1, -1, -2, -2], [1, 0, 2, 3]]
+
+
+def test_coordinates_move_to_the_frame() -> None:
+    coords, _ = decoder_points([Prompt(points=[(853, 479)])], GEOMETRY)
+    np.testing.assert_allclose(coords[0, 0], [853 * 1024 / 854, 479 * 576 / 480], rtol=1e-6)
+
+
+def test_a_box_is_cut_to_the_photograph() -> None:
+    coords, _ = decoder_points([Prompt(box=(-50, 10, 9999, 20))], GEOMETRY)
+    np.testing.assert_allclose(coords[0], [[0, 12], [1024, 24]])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "empty"),
+        ({"points": []}, "points have shape"),
+        ({"points": np.zeros((0, 2))}, "empty"),
+        ({"points": [1, 2]}, r"shape \(2,\); expected \(K, 2\)"),
+        ({"points": [(1, 2, 3)]}, "shape"),
+        ({"points": [(float("nan"), 2)]}, "finite"),
+        ({"points": [("a", "b")]}, "not numbers"),
+        ({"points": [(1, 2)], "labels": [2]}, "label 2 is neither"),
+        ({"points": [(1, 2)], "labels": [0.5]}, "label 0.5 is neither"),
+        ({"points": [(1, 2)], "labels": [1, 0]}, "labels have shape"),
+        ({"labels": [1]}, "labels were given without points"),
+        ({"box": (10, 10, 10, 20)}, "is empty; expected x0 < x1"),
+        ({"box": (10, 20, 30, 10)}, "is empty"),
+        ({"box": (1, 2, 3)}, "box has shape"),
+        ({"box": (0, 0, float("inf"), 5)}, "finite"),
+        ({"mask": np.zeros((128, 128), np.float32)}, "mask prompt has shape"),
+        ({"mask": np.zeros((256, 256), np.uint8)}, "mask prompt is uint8"),
+        ({"mask": np.full((256, 256), np.nan, np.float32)}, "finite"),
+    ],
+)
+def test_refuses(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Prompt(**given)
+
+
+@pytest.mark.parametrize("point", [(-1, 5), (854, 5), (5, 480), (5, -0.5)])
+def test_refuses_a_point_outside(point: tuple[float, float]) -> None:
+    with pytest.raises(InputError, match="outside the 854×480 image"):
+        decoder_points([Prompt(points=[point])], GEOMETRY)
+
+
+def test_refuses_a_box_outside() -> None:
+    with pytest.raises(InputError, match="outside the 854×480 image"):
+        decoder_points([Prompt(box=(900, 10, 950, 20))], GEOMETRY)

@@ -1,0 +1,67 @@
+"""Results in other forms: boxes, RLE, polygons, pictures."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from pycocotools import mask as coco
+
+from edge_sam import ImageEmbedding, Predictor, Prompt, Result
+from edge_sam.overlay import draw_overlay
+
+
+@pytest.fixture(scope="module")
+def result(predictor: Predictor, embedding: ImageEmbedding) -> Result:
+    return predictor.predict(embedding, Prompt(points=[(250, 120)]))
+
+
+def result_of(*masks: np.ndarray) -> Result:
+    count = len(masks)
+    return Result(np.stack(masks), np.ones(count, np.float32), np.zeros((count, 256, 256), np.float32))
+
+
+def test_rle_decodes_to_the_masks(result: Result) -> None:
+    for rle, mask in zip(result.to_rle(), result.masks, strict=True):
+        assert rle["size"] == [400, 600]
+        assert isinstance(rle["counts"], str)
+        assert (coco.decode(rle).astype(bool) == mask).all()
+
+
+def test_polygons_fill_to_the_masks_but_for_holes(result: Result) -> None:
+    for polygons, mask in zip(result.to_polygons(), result.masks, strict=True):
+        filled = np.zeros(mask.shape, np.uint8)
+        for polygon in polygons:
+            assert polygon.shape[1:] == (2,)
+            cv2.fillPoly(filled, [polygon], 1)
+        assert filled[mask].all()
+        holes = (filled > 0) & ~mask
+        background = (~mask).astype(np.uint8)
+        _, regions = cv2.connectedComponents(np.pad(background, 1, constant_values=1), connectivity=4)
+        outside = regions[1:-1, 1:-1] == regions[0, 0]
+        assert not (holes & outside).any()
+
+
+def test_boxes_are_tight_and_half_open() -> None:
+    mask = np.zeros((20, 30), bool)
+    mask[3:8, 10:25] = True
+    result = result_of(mask, np.zeros_like(mask), np.ones_like(mask))
+    np.testing.assert_array_equal(result.boxes, [[10, 3, 25, 8], [0, 0, 0, 0], [0, 0, 30, 20]])
+
+
+def test_an_empty_mask_has_an_empty_rle_and_no_polygons() -> None:
+    result = result_of(np.zeros((20, 30), bool))
+    assert coco.area(result.to_rle()[0]) == 0
+    assert result.to_polygons() == [[]]
+
+
+def test_overlay_colours_the_mask_and_nothing_else(coffee: np.ndarray) -> None:
+    mask = np.zeros(coffee.shape[:2], bool)
+    mask[100:300, 200:400] = True
+    before = coffee.copy()
+    picture = draw_overlay(coffee, mask[None], [Prompt(points=[(20, 20)], labels=[0], box=(190, 90, 410, 310))])
+    assert (coffee == before).all()
+    assert (picture[150:250, 250:350] != coffee[150:250, 250:350]).any(axis=2).mean() > 0.99
+    assert (picture[350:, 450:] == coffee[350:, 450:]).all()
+    assert (picture[20, 20] == (231, 76, 60)).all()
+    assert (picture[90, 190:410] != coffee[90, 190:410]).any(axis=1).all()
