@@ -20,7 +20,7 @@ MAX_PIXELS = 200_000_000
 def read_image(source: str | Path) -> NDArray[np.uint8]:
     """Read a photograph as RGB, upright.
 
-    The EXIF orientation is applied, grey becomes RGB, 16 bits a channel become 8 by scale, and an alpha channel
+    The EXIF orientation is applied (in WebP from OpenCV 4.13 on), grey becomes RGB, 16 bits a channel become 8 by scale, and an alpha channel
     is dropped. Of an animation or a multi-page file the first picture is taken.
 
     Parameters
@@ -56,9 +56,7 @@ def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
         raise InputError(f"{name} has no pixels ({width}×{height})")
     if width * height > MAX_PIXELS:
         raise InputError(f"{name} is {width}×{height}; the limit is {MAX_PIXELS // 10**6} million pixels")
-    # libpng would print its own complaint; every whole PNG has this chunk.
-    truncated = data.startswith(b"\x89PNG") and b"IEND" not in data
-    image = None if truncated else _decode(data)
+    image = None if _ends_early(data) else _decode(data)
     if image is None:
         known = width > 0
         what = "is truncated or damaged" if known else "is not an image in a format that OpenCV reads"
@@ -79,16 +77,32 @@ def _size_in_header(data: bytes) -> tuple[int, int]:
     return int(width), int(height)
 
 
+def _ends_early(data: bytes) -> bool:
+    """Tell whether a JPEG or PNG lacks its end. OpenCV before 4.11 fills the rest of such a JPEG with grey."""
+    if data.startswith(b"\x89PNG"):
+        return b"IEND" not in data
+    if not data.startswith(b"\xff\xd8"):
+        return False
+    position = 2
+    while data[position : position + 1] == b"\xff":
+        marker, length = data[position + 1 : position + 2], int.from_bytes(data[position + 2 : position + 4], "big")
+        if marker == b"\xda":  # Start of scan: from here on a bare marker can only be a real one.
+            return data.find(b"\xff\xd9", position) < 0
+        position += 1 if marker == b"\xff" else 2 + length
+    return True
+
+
 def _decode(data: bytes) -> NDArray[np.generic] | None:
     """BGR of whatever depth, or None. OpenCV applies the EXIF orientation and drops alpha."""
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    log = getattr(cv2.utils, "logging", cv2)  # It moved between versions of OpenCV.
+    level = log.getLogLevel()
+    log.setLogLevel(0)
     try:
         return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     except cv2.error:
         return None
     finally:
-        cv2.utils.logging.setLogLevel(level)
+        log.setLogLevel(level)
 
 
 def encode_png(image: NDArray[np.uint8]) -> bytes:
