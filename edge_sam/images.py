@@ -20,8 +20,8 @@ MAX_PIXELS = 200_000_000
 def read_image(source: str | Path) -> NDArray[np.uint8]:
     """Read a photograph as RGB, upright.
 
-    The EXIF orientation is applied (in WebP from OpenCV 4.13 on), grey becomes RGB, 16 bits a channel become 8 by scale, and an alpha channel
-    is dropped. Of an animation or a multi-page file the first picture is taken.
+    The EXIF orientation is applied (in WebP from OpenCV 4.13 on), grey becomes RGB, 16 bits a channel become 8 by
+    scale, and an alpha channel is dropped. Of an animation or a multi-page file the first picture is taken.
 
     Parameters
     ----------
