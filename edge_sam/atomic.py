@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,29 +24,26 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
     Raises
     ------
     OSError
-        The system's error; no target was touched unless a rename itself failed.
+        The system's error with the target's name; no target was touched unless a rename itself failed.
     """
     staged: list[tuple[Path, Path]] = []
+    target = Path()
     try:
         for target, data in contents.items():
+            if target.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             target.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-            staged.append((Path(name), target))
-            with os.fdopen(descriptor, "wb") as file:
+            temporary = target.parent / f".edge-sam-{secrets.token_hex(8)}.part"
+            staged.append((temporary, target))
+            with temporary.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
         for temporary, target in staged:
-            temporary.chmod(0o666 & ~_umask())
             temporary.replace(target)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from error
     finally:
         for temporary, _ in staged:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 temporary.unlink()
-
-
-def _umask() -> int:
-    # The only portable way to read it is to set it; mkstemp made the file private.
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

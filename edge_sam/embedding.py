@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from edge_sam.atomic import write_files
 from edge_sam.errors import InputError
 from edge_sam.geometry import FRAME, GRID, TOKEN, Geometry
+from edge_sam.images import MAX_PIXELS
 
 _FORMAT = 1
 
@@ -83,7 +85,7 @@ class ImageEmbedding:
                 features, header = arrays["features"], msgspec.json.decode(arrays["header"].tobytes(), type=_Header)
         except OSError as error:
             raise InputError(f"cannot read embedding {path}: {error.strerror or error}") from error
-        except (KeyError, ValueError, EOFError, zipfile.BadZipFile, msgspec.DecodeError) as error:
+        except (KeyError, ValueError, TypeError, IndexError, EOFError, MemoryError, zipfile.BadZipFile) as error:
             raise InputError(f"{path} is not an image embedding, or it is damaged: {error}") from error
         if header.format > _FORMAT:
             raise InputError(f"embedding {path} was written by a newer edge_sam; upgrade with: pip install -U edge-sam")
@@ -92,14 +94,18 @@ class ImageEmbedding:
                 f"embedding {path} has another geometry (frame {header.frame}, token {header.token});"
                 f" this model has frame {FRAME}, token {TOKEN}: encode the image again"
             )
-        if features.shape[:2] != (GRID, GRID) or features.ndim != 3 or features.dtype != np.float32:
-            raise InputError(f"embedding {path} is damaged: features are {features.dtype} {features.shape}")
+        if features.shape != (GRID, GRID, 256) or features.dtype != np.float32 or not np.isfinite(features).all():
+            raise InputError(
+                f"embedding {path} is damaged: features are {features.dtype} {features.shape}, or not finite"
+            )
+        if header.image_size[0] * header.image_size[1] > MAX_PIXELS:
+            raise InputError(f"embedding {path} is damaged: its image would have {header.image_size} pixels")
         geometry = Geometry(header.image_size, header.long_side, header.square)
         return cls(features, geometry, header.model, header.precision)
 
 
 class _Header(msgspec.Struct):
-    format: int
+    format: Annotated[int, msgspec.Meta(ge=1)]
     model: str
     precision: str
     image_size: tuple[int, int]

@@ -53,6 +53,9 @@ class Geometry:
     square: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.long_side, int | np.integer):
+            raise InputError(f"long side {self.long_side!r} is not a whole number")
+        object.__setattr__(self, "long_side", int(self.long_side))
         if min(self.image_size) < 1:
             height, width = self.image_size
             raise InputError(f"the image is empty ({width}×{height} pixels)")
@@ -112,12 +115,22 @@ class Geometry:
         Returns
         -------
         ndarray of bool, (256, 256)
-            True where any pixel of the region lies in the cell.
+            True where any pixel of the region overlaps the cell, and where the cell lies beyond the photograph.
         """
-        (height, width), (scaled_height, scaled_width) = self.image_size, self.scaled_size
-        rows = (np.arange(height) + 0.5) * (scaled_height / height) // CELL
-        columns = (np.arange(width) + 0.5) * (scaled_width / width) // CELL
-        cells = np.zeros((LOGITS, LOGITS), dtype=bool)
-        y, x = np.nonzero(region)
-        cells[rows.astype(int)[y], columns.astype(int)[x]] = True
-        return cells
+        counts = cv2.integral(region.view(np.uint8))
+        (top, bottom), (left, right) = (
+            self._pixels_under_cells(length, scaled)
+            for length, scaled in zip(self.image_size, self.scaled_size, strict=True)
+        )
+        inside = counts[np.ix_(bottom, right)] - counts[np.ix_(top, right)]
+        inside += counts[np.ix_(top, left)] - counts[np.ix_(bottom, left)]
+        beyond = (top == bottom)[:, None] | (left == right)
+        return np.asarray((inside > 0) | beyond)
+
+    @staticmethod
+    def _pixels_under_cells(length: int, scaled: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """First pixel and the one past the last that each cell overlaps along one axis; equal beyond the end."""
+        edges = np.arange(LOGITS + 1) * CELL * (length / scaled)
+        first = np.minimum(np.floor(edges[:-1]), length).astype(np.intp)
+        last = np.minimum(np.ceil(edges[1:]), length).astype(np.intp)
+        return first, last

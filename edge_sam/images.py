@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import imagesize
@@ -39,11 +40,15 @@ def read_image(source: str | Path) -> NDArray[np.uint8]:
         No such file, not an image, a truncated or empty one, more than `MAX_PIXELS`, or floating-point pixels.
     """
     if str(source) == "-":
+        if sys.stdin is None:
+            raise InputError("cannot read the image from standard input: it is closed")
         return decode_image(sys.stdin.buffer.read(), "standard input")
     try:
         data = Path(source).read_bytes()
     except OSError as error:
         raise InputError(f"cannot read image {source}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise InputError(f"cannot read image {source!r}: {error}") from error
     return decode_image(data, str(source))
 
 
@@ -56,14 +61,19 @@ def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
         raise InputError(f"{name} has no pixels ({width}×{height})")
     if width * height > MAX_PIXELS:
         raise InputError(f"{name} is {width}×{height}; the limit is {MAX_PIXELS // 10**6} million pixels")
-    image = None if _ends_early(data) else _decode(data)
+    if _ends_early(data):
+        raise InputError(f"{name} is truncated")
+    image = _decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if image is None:  # Grey floating-point pictures cannot be had as colour; look what it is.
+        image = _decode(data, cv2.IMREAD_UNCHANGED)
     if image is None:
         known = width > 0
-        what = "is truncated or damaged" if known else "is not an image in a format that OpenCV reads"
-        raise InputError(f"{name} {what}")
+        raise InputError(
+            f"{name} is {'truncated or damaged' if known else 'not an image in a format that OpenCV reads'}"
+        )
     if image.dtype == np.uint16:
-        image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if image.dtype != np.uint8:
+        image = cv2.convertScaleAbs(image, alpha=1 / 257)
+    if image.dtype != np.uint8 or image.ndim != 3:
         raise InputError(f"{name} has {image.dtype} pixels; convert it to 8 or 16 bits a channel first")
     return np.ascontiguousarray(image[..., ::-1])
 
@@ -78,7 +88,10 @@ def _size_in_header(data: bytes) -> tuple[int, int]:
 
 
 def _ends_early(data: bytes) -> bool:
-    """Tell whether a JPEG or PNG lacks its end. OpenCV before 4.11 fills the rest of such a JPEG with grey."""
+    """Tell whether a JPEG or PNG lacks its end.
+
+    OpenCV before 4.11 fills the rest of such a JPEG with grey. Damage before the end is for the decoder to find.
+    """
     if data.startswith(b"\x89PNG"):
         return b"IEND" not in data
     if not data.startswith(b"\xff\xd8"):
@@ -92,17 +105,12 @@ def _ends_early(data: bytes) -> bool:
     return True
 
 
-def _decode(data: bytes) -> NDArray[np.generic] | None:
+def _decode(data: bytes, flags: int) -> NDArray[np.integer[Any] | np.floating[Any]] | None:
     """BGR of whatever depth, or None. OpenCV applies the EXIF orientation and drops alpha."""
-    log = getattr(cv2.utils, "logging", cv2)  # It moved between versions of OpenCV.
-    level = log.getLogLevel()
-    log.setLogLevel(0)
     try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
         return None
-    finally:
-        log.setLogLevel(level)
 
 
 def encode_png(image: NDArray[np.uint8]) -> bytes:

@@ -41,6 +41,8 @@ class _Pen:
             cv2.circle(self.canvas, centre, r << _SHIFT, c, cv2.FILLED, cv2.LINE_AA, _SHIFT)
 
     def box(self, box: NDArray[np.float64], colour: tuple[int, int, int]) -> None:
+        height, breadth = self.canvas.shape[:2]
+        box = np.clip(box, -10, (breadth + 10, height + 10, breadth + 10, height + 10))
         for width, c in ((self.width + 2, _EDGE), (self.width, colour)):
             cv2.rectangle(self.canvas, _fixed(box[0], box[1]), _fixed(box[2], box[3]), c, width, cv2.LINE_AA, _SHIFT)
 
@@ -74,7 +76,7 @@ def draw_overlay(
     for i, prompt in enumerate(prompts):
         if prompt.box is not None:
             pen.box(prompt.box, _COLOURS[i % len(_COLOURS)])
-        if prompt.points is not None:
+        if prompt.points is not None and prompt.labels is not None:
             for (x, y), label in zip(prompt.points, prompt.labels, strict=True):
                 pen.point(x, y, _POSITIVE if label else _NEGATIVE)
     return canvas

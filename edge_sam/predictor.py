@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from edge_sam.bundle import Bundle, Role, open_bundle
+from edge_sam.bundle import Bundle, open_bundle
 from edge_sam.embedding import ImageEmbedding
 from edge_sam.errors import InputError
 from edge_sam.geometry import FRAME, Geometry
 from edge_sam.images import read_image
+from edge_sam.model import Model
 from edge_sam.preprocess import check_image, encoder_input
 from edge_sam.prompts import Prompt, decoder_points
 from edge_sam.result import Result
-from edge_sam.runtimes import BACKENDS, Session, select
 
 _BATCH = 8
 """Prompts in one call of the decoder: more gains no time and costs about 50 MB each."""
@@ -82,24 +81,9 @@ class Predictor:
         self, bundle: Bundle, *, runtime: str = "auto", precision: str = "auto", threads: int | None = None
     ) -> None:
         self.bundle = bundle
-        self.precision = bundle.precisions[0] if precision == "auto" and bundle.precisions else precision
-        threads = _thread_count(threads)
-        if runtime not in ("auto", *BACKENDS):
-            raise InputError(f"unknown runtime {runtime!r}; known: auto, {', '.join(BACKENDS)}")
-        self.runtime, backend = select(runtime)
-
-        def session(role: Role) -> Session:
-            component = bundle.component(role, self.precision, backend.MODEL_FORMAT)
-            return backend.open_session(bundle.verified_file(component), threads)
-
-        self._encoder, self._mask_encoder, self._decoder = (
-            session("encoder"),
-            session("mask_encoder"),
-            session("decoder"),
-        )
-        self.provider = self._decoder.provider
-        constants = bundle.constants(self.precision)
-        self._padding, self._no_mask = constants["padding"], constants["no_mask"]
+        self._model = Model(bundle, runtime, precision, threads)
+        self.runtime, self.precision = self._model.runtime, self._model.precision
+        self.provider = self._model.decoder.provider
 
     def encode(
         self, image: NDArray[np.uint8] | str | Path, *, long_side: int = FRAME, square: bool = False
@@ -141,20 +125,25 @@ class Predictor:
         timings["preprocess"] = _milliseconds(start)
 
         start = time.perf_counter()
-        encoded = self._encoder.run({"image": tensor})["image_embedding"][0]
-        features = self._padding.copy()
+        encoded = self._model.encoder.run({"image": tensor})["image_embedding"][0]
+        features = self._model.padding.copy()
         features[: encoded.shape[0], : encoded.shape[1]] = encoded
         timings["encode"] = _milliseconds(start)
         return ImageEmbedding(features, geometry, manifest.source.sha256, self.precision, timings)
 
     @overload
     def predict(
-        self, embedding: ImageEmbedding, prompts: Prompt, *, multimask: bool = ..., valid_mask: Any = ...
+        self, embedding: ImageEmbedding, prompts: Prompt, *, multimask: bool = ..., valid_mask: ArrayLike | None = ...
     ) -> Result: ...
 
     @overload
     def predict(
-        self, embedding: ImageEmbedding, prompts: Sequence[Prompt], *, multimask: bool = ..., valid_mask: Any = ...
+        self,
+        embedding: ImageEmbedding,
+        prompts: Sequence[Prompt],
+        *,
+        multimask: bool = ...,
+        valid_mask: ArrayLike | None = ...,
     ) -> list[Result]: ...
 
     def predict(
@@ -163,7 +152,7 @@ class Predictor:
         prompts: Prompt | Sequence[Prompt],
         *,
         multimask: bool = True,
-        valid_mask: Any = None,
+        valid_mask: ArrayLike | None = None,
     ) -> Result | list[Result]:
         """Answer one prompt, or several independent ones at once.
 
@@ -182,7 +171,8 @@ class Predictor:
         Returns
         -------
         Result or list of Result
-            A `Result` for a `Prompt`, a list in the same order for a sequence.
+            A `Result` for a `Prompt`, a list in the same order for a sequence. Prompts given together get the same
+            answers as one by one, to rounding: logits differ by about 1e-4.
 
         Raises
         ------
@@ -191,6 +181,8 @@ class Predictor:
             `valid_mask` has the wrong shape or type.
         """
         self._check(embedding)
+        if not isinstance(prompts, Prompt | Sequence):
+            raise InputError(f"expected an edge_sam.Prompt or a sequence of them, got {type(prompts).__name__}")
         several = [prompts] if isinstance(prompts, Prompt) else list(prompts)
         for prompt in several:
             if not isinstance(prompt, Prompt):
@@ -219,12 +211,14 @@ class Predictor:
         coords, labels = decoder_points(prompts, embedding.geometry)
         start = time.perf_counter()
         if prompts[0].mask is None:
-            image_tokens = (embedding.features + self._no_mask)[None]
+            image_tokens = (embedding.features + self._model.no_mask)[None]
         else:
-            masks = np.stack([prompt.mask for prompt in prompts])
+            masks = np.stack([prompt.mask for prompt in prompts if prompt.mask is not None])
             inputs = {"image_embedding": embedding.features[None], "mask": masks}
-            image_tokens = self._mask_encoder.run(inputs)["image_tokens"]
-        outputs = self._decoder.run({"image_tokens": image_tokens, "point_coords": coords, "point_labels": labels})
+            image_tokens = self._model.mask_encoder.run(inputs)["image_tokens"]
+        outputs = self._model.decoder.run(
+            {"image_tokens": image_tokens, "point_coords": coords, "point_labels": labels}
+        )
         decode = _milliseconds(start)
         chosen = slice(1, 4) if multimask else slice(0, 1)
         logits, scores = outputs["low_res_logits"][:, chosen], outputs["predicted_iou"][:, chosen]
@@ -261,19 +255,13 @@ class Predictor:
                 )
 
 
-def _thread_count(threads: int | None) -> int | None:
-    given = os.environ.get("EDGE_SAM_THREADS") if threads is None else str(threads)
-    if not given:
-        return None
-    if not given.isdigit() or int(given) < 1:
-        raise InputError(f"number of threads must be 1 or more, not {given!r}")
-    return int(given)
-
-
-def _valid_region(valid_mask: Any, geometry: Geometry) -> NDArray[np.bool_] | None:
+def _valid_region(valid_mask: ArrayLike | None, geometry: Geometry) -> NDArray[np.bool_] | None:
     if valid_mask is None:
         return None
-    region = np.asarray(valid_mask)
+    try:
+        region = np.asarray(valid_mask)
+    except ValueError as error:
+        raise InputError(f"valid_mask is not an array: {error}") from error
     if region.shape != geometry.image_size:
         raise InputError(f"valid_mask has shape {region.shape}; the image is {geometry.image_size} (height, width)")
     if region.dtype != np.bool_ and not np.issubdtype(region.dtype, np.integer):

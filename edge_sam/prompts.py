@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +13,6 @@ from edge_sam.geometry import LOGITS, Geometry
 _ABSENT, _NOT_A_POINT, _TOP_LEFT, _BOTTOM_RIGHT = -2, -1, 2, 3
 
 
-@dataclass(frozen=True, eq=False)
 class Prompt:
     """One question to the model: any mix of points, one box and one mask.
 
@@ -30,32 +27,43 @@ class Prompt:
     mask : array_like of float, (256, 256) or (1, 256, 256), optional
         Low-res logits of an earlier result (`Result.logits[i]`) to refine.
 
+    Attributes
+    ----------
+    points : ndarray of float64, (K, 2), or None
+    labels : ndarray of int64, (K,), or None
+    box : ndarray of float64, (4,), or None
+    mask : ndarray of float32, (256, 256), or None
+
     Raises
     ------
     InputError
         Nothing given, wrong shapes, values that are not finite, labels other than 0 and 1, an empty box.
     """
 
-    points: Any = None
-    labels: Any = None
-    box: Any = None
-    mask: Any = None
-
-    def __post_init__(self) -> None:
-        if self.labels is not None and self.points is None:
+    def __init__(
+        self,
+        points: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
+        box: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+    ) -> None:
+        if labels is not None and points is None:
             raise InputError("labels were given without points")
-        if self.points is not None:
-            points = _numbers(self.points, "points")
-            if points.ndim != 2 or points.shape[1] != 2:
-                raise InputError(f"points have shape {points.shape}; expected (K, 2), XY in pixels")
-            object.__setattr__(self, "points", points)
-            object.__setattr__(self, "labels", _labels(self.labels, len(points)))
-        if self.box is not None:
-            object.__setattr__(self, "box", _box(self.box))
-        if self.mask is not None:
-            object.__setattr__(self, "mask", _mask(self.mask))
+        self.points = None if points is None else _points(points)
+        self.labels = None if self.points is None else _labels(labels, len(self.points))
+        self.box = None if box is None else _box(box)
+        self.mask = None if mask is None else _mask(mask)
         if (self.points is None or len(self.points) == 0) and self.box is None and self.mask is None:
             raise InputError("the prompt is empty; give at least one point, a box or a mask")
+
+    def __repr__(self) -> str:
+        given = {
+            "points": None if self.points is None else self.points.tolist(),
+            "labels": None if self.labels is None else self.labels.tolist(),
+            "box": None if self.box is None else self.box.tolist(),
+            "mask": None if self.mask is None else "<logits>",
+        }
+        return f"Prompt({', '.join(f'{name}={value}' for name, value in given.items() if value is not None)})"
 
 
 def decoder_points(prompts: Sequence[Prompt], geometry: Geometry) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -100,7 +108,7 @@ def _tokens(prompt: Prompt, geometry: Geometry) -> tuple[NDArray[np.float64], li
     height, width = geometry.image_size
     points: list[NDArray[np.float64]] = []
     kinds: list[int] = []
-    if prompt.points is not None and len(prompt.points):
+    if prompt.points is not None and prompt.labels is not None and len(prompt.points):
         outside = ((prompt.points < 0) | (prompt.points >= (width, height))).any(axis=1)
         if outside.any():
             x, y = prompt.points[outside.argmax()]
@@ -122,12 +130,26 @@ def _tokens(prompt: Prompt, geometry: Geometry) -> tuple[NDArray[np.float64], li
 
 def _numbers(values: ArrayLike, what: str) -> NDArray[np.float64]:
     try:
-        array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        array = np.array(values)
+        if np.iscomplexobj(array):
+            raise InputError(f"{what} are complex numbers")
+        array = array.astype(np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{what} are not numbers: {error}") from error
     if not np.isfinite(array).all():
         raise InputError(f"{what} must be finite numbers; found {array[~np.isfinite(array)][0]}")
     return array
+
+
+def _points(values: ArrayLike) -> NDArray[np.float64]:
+    points = _numbers(values, "points")
+    if points.size == 0:
+        return np.zeros((0, 2))
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise InputError(f"points have shape {points.shape}; expected (K, 2), XY in pixels")
+    return points
 
 
 def _labels(values: ArrayLike | None, count: int) -> NDArray[np.int64]:
@@ -153,11 +175,16 @@ def _box(values: ArrayLike) -> NDArray[np.float64]:
 
 
 def _mask(values: ArrayLike) -> NDArray[np.float32]:
-    mask = np.asarray(values)
+    try:
+        mask = np.asarray(values)
+    except ValueError as error:
+        raise InputError(f"the mask prompt is not an array: {error}") from error
     if mask.shape not in ((LOGITS, LOGITS), (1, LOGITS, LOGITS)):
         raise InputError(f"the mask prompt has shape {mask.shape}; expected ({LOGITS}, {LOGITS}) low-res logits")
     if not np.issubdtype(mask.dtype, np.floating):
         raise InputError(f"the mask prompt is {mask.dtype}; expected float low-res logits (Result.logits)")
-    if not np.isfinite(mask).all():
-        raise InputError("the mask prompt must be finite; found NaN or infinity")
-    return np.array(mask.reshape(LOGITS, LOGITS), dtype=np.float32)
+    with np.errstate(over="ignore"):
+        single = np.array(mask.reshape(LOGITS, LOGITS), dtype=np.float32)
+    if not np.isfinite(single).all():
+        raise InputError("the mask prompt must be finite; found NaN, infinity or a number beyond float32")
+    return single

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from edge_sam.overlay import draw_overlay
+from edge_sam.prompts import Prompt
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +68,23 @@ class Result:
         # pycocotools wants one (height, width, N) array in column-major order.
         encoded = coco.encode(np.asfortranarray(self.masks.transpose(1, 2, 0).view(np.uint8)))
         return [{"size": list(rle["size"]), "counts": rle["counts"].decode("ascii")} for rle in encoded]
+
+    def overlay(self, image: NDArray[np.uint8], prompts: Sequence[Prompt] = ()) -> NDArray[np.uint8]:
+        """Draw the masks, each in a colour of its own, and the prompts over the photograph.
+
+        Parameters
+        ----------
+        image : ndarray of uint8, (height, width, 3)
+            RGB; it is left as it is.
+        prompts : sequence of Prompt
+            Points on the object are drawn green, off it red; boxes in the colour of the mask with their index.
+
+        Returns
+        -------
+        ndarray of uint8, (height, width, 3)
+            RGB.
+        """
+        return draw_overlay(image, self.masks, prompts)
 
     def to_polygons(self) -> list[list[NDArray[np.int32]]]:
         """Trace the outlines of the masks.

@@ -24,19 +24,20 @@ from edge_sam.geometry import FRAME
 PRECISIONS = ("fp32", "w16")
 """fp32: as in the checkpoint. w16: weights stored in 16 bits, arithmetic in fp32; half the size."""
 
-_LICENSE_TEXT = Path(__file__).parent / "licenses" / "Apache-2.0.txt"
+_LICENSES = Path(__file__).parent / "licenses"
 _NOTICE = """\
 {name}: image encoder, prompt encoder and mask decoder of MobileSAM
 Source: {url}, {file}, sha256 {sha256}
 
 MobileSAM, copyright its authors (Chaoning Zhang and others), Apache License 2.0.
 It contains work of Segment Anything, copyright Meta Platforms, Inc. and affiliates, Apache License 2.0, and of
-TinyViT, copyright Microsoft Corporation, MIT License.
+TinyViT, copyright (c) Microsoft Corporation, MIT License (below).
 
 Changed by edge_sam: the weights were rearranged for inference (batch norms folded, projections merged, precision
 {precisions}), traced to ONNX and split into encoder, mask encoder and decoder. Nothing was trained.
 Made by: {command}
-"""
+
+{mit}"""
 
 
 def _silent(step: str) -> None:
@@ -185,7 +186,7 @@ def _manifest(
 
 
 def _write_terms(folder: Path, manifest: Manifest, precisions: Sequence[str]) -> None:
-    shutil.copyfile(_LICENSE_TEXT, folder / "LICENSE")
+    shutil.copyfile(_LICENSES / "Apache-2.0.txt", folder / "LICENSE")
     source = manifest.source
     notice = _NOTICE.format(
         name=manifest.name,
@@ -194,12 +195,19 @@ def _write_terms(folder: Path, manifest: Manifest, precisions: Sequence[str]) ->
         sha256=source.sha256,
         precisions=", ".join(precisions),
         command=manifest.made_by.command,
+        mit=(_LICENSES / "MIT-TinyViT.txt").read_text(encoding="utf-8"),
     )
     (folder / "NOTICE").write_text(notice, encoding="utf-8")
 
 
 def _move_into_place(folder: Path, output: Path) -> None:
     """Rename the finished folder; an old bundle steps aside first and goes with the temporary folder."""
+    aside = folder.parent / "replaced"
     if output.exists():
-        output.rename(folder.parent / "replaced")
-    folder.rename(output)
+        output.rename(aside)
+    try:
+        folder.rename(output)
+    except BaseException:
+        if aside.exists():
+            aside.rename(output)
+        raise

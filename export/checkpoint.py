@@ -43,16 +43,16 @@ class Weights:
             return tensor.to(torch.float32)
         return torch.zeros(shape)
 
-    def ignore(self, *prefixes: str, suffix: str | None = None) -> None:
+    def ignore(self, prefix: str, suffix: str = "") -> None:
         """Drop tensors that inference does not need, so that they do not count as left over."""
         for name in list(self._tensors):
-            if name.startswith(prefixes) or (suffix and name.endswith(suffix)):
+            if name.startswith(prefix) and name.endswith(suffix):
                 del self._tensors[name]
 
     def finish(self) -> None:
         """Raise `InputError` that names every missing, misshapen or unknown tensor."""
         problems = [
-            f"{title}: {_shorten(names)}"
+            f"{title}: {', '.join(names)}"
             for title, names in (
                 ("missing", self._missing),
                 ("wrong shape", self._misshapen),
@@ -94,8 +94,8 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], str]:
             f"{path} is not a checkpoint of plain tensors (torch.load with weights_only=True refused it)"
         ) from error
     tensors = loaded.get("model", loaded) if isinstance(loaded, Mapping) else None
-    if not isinstance(tensors, Mapping) or not all(isinstance(v, Tensor) for v in tensors.values()):
-        raise InputError(f"{path} holds no state dict (names mapped to tensors)")
+    if not isinstance(tensors, Mapping) or not all(_is_entry(name, value) for name, value in tensors.items()):
+        raise InputError(f"{path} holds no state dict (names mapped to dense tensors of real numbers)")
     return dict(tensors), sha256
 
 
@@ -108,6 +108,6 @@ def require_family(tensors: Mapping[str, Tensor], family: str, path: Path) -> No
     raise InputError(f"{path} is {what}; this version exports {family}")
 
 
-def _shorten(names: list[str], limit: int = 6) -> str:
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+def _is_entry(name: object, value: object) -> bool:
+    dense = isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
+    return isinstance(name, str) and dense and not (isinstance(value, Tensor) and value.is_complex())

@@ -31,16 +31,17 @@ class Upscaling(nn.Module):
         half, quarter = CHANNELS // 4, CHANNELS // 8
         first = weights.take(f"{name}.0.weight", CHANNELS, half, 2, 2)
         second = weights.take(f"{name}.3.weight", half, quarter, 2, 2)
-        self.first = parameter(first.permute(0, 2, 3, 1).reshape(CHANNELS, 4 * half))
+        self.first = parameter(first.permute(2, 3, 1, 0).reshape(4 * half, CHANNELS))
         self.first_bias = parameter(weights.take(f"{name}.0.bias", half).repeat(4))
-        self.second = parameter(second.permute(0, 2, 3, 1).reshape(half, 4 * quarter))
+        self.second = parameter(second.permute(2, 3, 1, 0).reshape(4 * quarter, half))
         self.second_bias = parameter(weights.take(f"{name}.3.bias", quarter).repeat(4))
         self.norm = Norm(weights, f"{name}.1", half, eps=1e-6)
 
     def forward(self, image: Tensor) -> Tensor:
-        x = (image @ self.first + self.first_bias).view(-1, 4 * GRID * GRID, CHANNELS // 4)
-        x = F.gelu(self.norm(x)) @ self.second + self.second_bias
-        return F.gelu(x).view(-1, 16 * GRID * GRID, CHANNELS // 8)
+        # In two dimensions the products take their bias along.
+        x = F.linear(image.reshape(-1, CHANNELS), self.first, self.first_bias).view(-1, CHANNELS // 4)
+        x = F.gelu(F.linear(F.gelu(self.norm(x)), self.second, self.second_bias))
+        return x.view(-1, 16 * GRID * GRID, CHANNELS // 8)
 
 
 class MaskDecoder(nn.Module):
@@ -109,7 +110,7 @@ class MaskDecoder(nn.Module):
         for i, (weight, bias) in enumerate(zip(self.hyper_weights, self.hyper_biases, strict=True)):
             hyper = hyper @ weight + bias
             hyper = hyper if i == 2 else F.relu(hyper)
-        logits = self.upscaling(image) @ hyper.permute(1, 2, 0)
-        logits = logits.view(-1, GRID, GRID, 2, 2, 2, 2, 4).permute(0, 7, 1, 3, 5, 2, 4, 6)
+        logits = hyper.transpose(0, 1) @ self.upscaling(image).transpose(1, 2)
+        logits = logits.view(-1, 4, GRID, GRID, 2, 2, 2, 2).permute(0, 1, 2, 4, 6, 3, 5, 7)
         masks: Tensor = logits.reshape(-1, 4, 4 * GRID, 4 * GRID)
         return masks

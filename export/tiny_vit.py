@@ -86,7 +86,9 @@ class WindowAttention(nn.Module):
     """Multi-head attention in square windows with a learned bias by offset. Channels-last tokens.
 
     Tokens that fill up the last windows take part as keys, as they did in training: they are zero after the
-    normalisation without affine part, so they project to the bias.
+    normalisation without affine part. The bias of the keys adds the same number to all scores of a query, which
+    softmax ignores, and that of the values passes through unchanged, because attention weights sum to one: the first
+    is dropped, the second goes into the last projection.
     """
 
     bias_index: Tensor
@@ -97,17 +99,16 @@ class WindowAttention(nn.Module):
         gain, shift = weights.take(f"{name}.norm.weight", width), weights.take(f"{name}.norm.bias", width)
         weight = weights.take(f"{name}.qkv.weight", 3 * width, width).double()
         bias = weights.take(f"{name}.qkv.bias", 3 * width).double() + weight @ shift.double()
-        weight = weight * gain.double()
-        # Upstream interleaves q, k, v head by head; here they are three blocks of whole heads.
-        weight = weight.view(heads, 3, -1, width).transpose(0, 1).clone()
-        bias = bias.view(heads, 3, -1).transpose(0, 1).clone()
+        # Upstream interleaves queries, keys and values head by head.
+        query, key, value = (weight * gain.double()).view(heads, 3, -1, width).transpose(0, 1).reshape(3, width, width)
+        query_bias, _, value_bias = bias.view(heads, 3, -1).transpose(0, 1).reshape(3, width)
         scale = (width // heads) ** -0.5
-        weight[0] *= scale
-        bias[0] *= scale
-        self.qkv_weight = parameter(weight.reshape(3 * width, width).float())
-        self.qkv_bias = parameter(bias.reshape(3 * width).float())
-        self.proj_weight = parameter(weights.take(f"{name}.proj.weight", width, width))
-        self.proj_bias = parameter(weights.take(f"{name}.proj.bias", width))
+        self.query_weight = parameter((query * scale).float())
+        self.query_bias = parameter((query_bias * scale).float())
+        self.key_weight, self.value_weight = parameter(key.float()), parameter(value.float())
+        out = weights.take(f"{name}.proj.weight", width, width)
+        out_bias = weights.take(f"{name}.proj.bias", width).double() + out.double() @ value_bias
+        self.out_weight, self.out_bias = parameter(out), parameter(out_bias.float())
         self.bias_table = parameter(weights.take(f"{name}.attention_biases", heads, window * window))
         self.register_buffer("bias_index", _offset_index(window), persistent=False)
 
@@ -115,20 +116,22 @@ class WindowAttention(nn.Module):
         _, height, width, channels = x.shape
         size = self.window
         bottom, right = (-height) % size, (-width) % size
-        x = F.pad(F.layer_norm(x, (self.width,), eps=1e-5), (0, 0, 0, right, 0, bottom))
         rows, columns = (height + bottom) // size, (width + right) // size
+        x = F.pad(F.layer_norm(x, (self.width,), eps=1e-5), (0, 0, 0, right, 0, bottom))
         x = x.view(rows, size, columns, size, channels).transpose(1, 2).reshape(-1, size * size, channels)
 
-        qkv = F.linear(x, self.qkv_weight, self.qkv_bias)
-        qkv = qkv.view(-1, size * size, 3, self.heads, channels // self.heads).permute(2, 0, 3, 1, 4)
-        query, key, value = qkv[0], qkv[1], qkv[2]
+        query = self._split_heads(F.linear(x, self.query_weight, self.query_bias))
+        key, value = (self._split_heads(F.linear(x, weight)) for weight in (self.key_weight, self.value_weight))
         scores = query @ key.transpose(-2, -1) + self.bias_table[:, self.bias_index]
         x = (scores.softmax(dim=-1) @ value).transpose(1, 2).reshape(-1, size * size, channels)
-        x = F.linear(x, self.proj_weight, self.proj_bias)
 
         x = x.view(rows, columns, size, size, channels).transpose(1, 2)
-        x = x.reshape(1, rows * size, columns * size, channels)
-        return x[:, :height, :width]
+        x = x.reshape(1, rows * size, columns * size, channels)[:, :height, :width]
+        return F.linear(x, self.out_weight, self.out_bias)
+
+    def _split_heads(self, x: Tensor) -> Tensor:
+        """(windows, size², C) to (windows, heads, size², C / heads)."""
+        return x.view(-1, self.window * self.window, self.heads, self.width // self.heads).transpose(1, 2)
 
 
 class TransformerBlock(nn.Module):
@@ -145,8 +148,10 @@ class TransformerBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attention(x)
         x = self.local_conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        output: Tensor = x + self.fc2(F.gelu(self.fc1(self.norm(x))))
-        return output
+        # One axis of tokens rather than two: OpenVINO then fuses the activation into the product (docs/performance.md).
+        tokens = x.reshape(1, -1, x.shape[3])
+        output: Tensor = tokens + self.fc2(F.gelu(self.fc1(self.norm(tokens))))
+        return output.view(x.shape)
 
 
 class Neck(nn.Module):
@@ -202,7 +207,9 @@ class TinyViTEncoder(nn.Module):
         )
         self.neck = Neck(weights, f"{name}.neck")
         # The classifier that TinyViT was pretrained with, and counters of batch-norm training.
-        weights.ignore(f"{name}.norm_head.", f"{name}.head.", suffix=".num_batches_tracked")
+        weights.ignore(f"{name}.norm_head.")
+        weights.ignore(f"{name}.head.")
+        weights.ignore(f"{name}.", suffix=".bn.num_batches_tracked")
 
     def forward(self, image: Tensor) -> Tensor:
         x = self.stem[1](F.gelu(self.stem[0](image)))

@@ -100,7 +100,8 @@ class ImageToToken(nn.Module):
         self.query_bias = parameter(p.query_bias.view(_HEADS, -1, 1))
         self.value_weight, self.value_bias = parameter(p.value_weight), parameter(p.value_bias)
         self.absorbed_out = parameter(p.out_weight.view(CHANNELS, _HEADS, -1).permute(1, 2, 0))
-        self.out_bias = parameter(p.out_bias)
+        # Each head's weights sum to one, so a share of the bias in every value adds up to the whole of it.
+        self.out_bias = parameter(p.out_bias / _HEADS)
 
     def forward(self, image_with_position: Tensor, keys: Tensor, tokens: Tensor, absent: Tensor) -> Tensor:
         count = tokens.shape[1]
@@ -109,9 +110,8 @@ class ImageToToken(nn.Module):
         bias = ((key @ self.query_bias).squeeze(-1) + absent).view(-1, 1, _HEADS * count)
         scores = image_with_position @ query.transpose(1, 2) + bias
         weights = scores.view(-1, GRID * GRID, _HEADS, count).softmax(dim=-1)
-        value = _split_heads(F.linear(tokens, self.value_weight, self.value_bias)) @ self.absorbed_out
-        mixed = weights.view(-1, GRID * GRID, _HEADS * count) @ value.reshape(-1, _HEADS * count, CHANNELS)
-        return mixed + self.out_bias
+        value = _split_heads(F.linear(tokens, self.value_weight, self.value_bias)) @ self.absorbed_out + self.out_bias
+        return weights.view(-1, GRID * GRID, _HEADS * count) @ value.reshape(-1, _HEADS * count, CHANNELS)
 
 
 class TwoWayBlock(nn.Module):

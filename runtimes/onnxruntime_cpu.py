@@ -32,7 +32,7 @@ class OnnxRuntimeSession:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # Errors come as exceptions; they need no line of their own.
         if threads is not None:
             options.intra_op_num_threads = threads
         try:
@@ -40,6 +40,7 @@ class OnnxRuntimeSession:
         except Exception as error:  # ONNX Runtime raises a dozen unrelated classes, some of them private.
             raise RuntimeUnavailableError(f"ONNX Runtime could not load {model.name}: {error}") from error
         self._outputs = [output.name for output in self._session.get_outputs()]
+        self.input_names: list[str] = [tensor.name for tensor in self._session.get_inputs()]
         self.provider: str = self._session.get_providers()[0]
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> Tensors:

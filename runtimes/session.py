@@ -21,6 +21,9 @@ class Session(Protocol):
     provider: str
     """The provider that really runs, as the backend itself names it."""
 
+    input_names: list[str]
+    """Names of the tensors that `run` takes."""
+
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> Tensors:
         """Run once. Thread-safe. Arrays in and out are C-contiguous and live in host memory."""
         ...

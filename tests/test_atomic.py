@@ -24,7 +24,15 @@ def test_writes_and_replaces(tmp_path: Path) -> None:
 def test_one_failure_leaves_all_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "kept").write_bytes(b"old")
     (tmp_path / "blocked").touch()
-    with pytest.raises(OSError, match=r"(?i)not a directory|exists"):
-        write_files({tmp_path / "kept": b"new", tmp_path / "fresh": b"new", tmp_path / "blocked" / "x": b"new"})
-    assert (tmp_path / "kept").read_bytes() == b"old"
-    assert {p.name for p in tmp_path.iterdir()} == {"kept", "blocked"}
+    (tmp_path / "folder").mkdir()
+    for obstacle in (tmp_path / "blocked" / "x", tmp_path / "folder"):
+        with pytest.raises(OSError, match=obstacle.name) as failure:
+            write_files({tmp_path / "kept": b"new", tmp_path / "fresh": b"new", obstacle: b"new"})
+        assert failure.value.filename == str(obstacle)
+        assert (tmp_path / "kept").read_bytes() == b"old"
+        assert {p.name for p in tmp_path.iterdir()} == {"kept", "blocked", "folder"}
+
+
+def test_a_name_may_be_as_long_as_the_system_allows(tmp_path: Path) -> None:
+    write_files({tmp_path / ("x" * 255): b"content"})
+    assert len(list(tmp_path.iterdir())) == 1

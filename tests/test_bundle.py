@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import edge_sam
@@ -24,6 +26,36 @@ def edit(bundle: Path, change: Callable[[dict], None]) -> None:
     manifest = json.loads((bundle / MANIFEST).read_text())
     change(manifest)
     (bundle / MANIFEST).write_text(json.dumps(manifest))
+
+
+def _swap(manifest: dict, first: str, second: str) -> None:
+    """Exchange two components' roles; every hash still fits."""
+    roles = {first: second, second: first}
+    for component in manifest["components"]:
+        component["role"] = roles.get(component["role"], component["role"])
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {},
+        {"padding": np.zeros((64, 64, 256)), "no_mask": np.zeros(3)},
+        {"padding": np.full((64, 64, 256), np.nan), "no_mask": np.zeros(256)},
+    ],
+)
+def test_refuses_wrong_constants(copy: Path, arrays: dict[str, np.ndarray]) -> None:
+    file = copy / "constants.w16.npz"
+    np.savez(file, **arrays)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    edit(copy, lambda m: [c.update(sha256=digest) for c in m["components"] if c["role"] == "constants"])
+    with pytest.raises(InputError, match=r"constants\.w16\.npz"):
+        edge_sam.load(copy)
+
+
+@pytest.mark.parametrize("name", ["", "a" * 5000, "a\0b"])
+def test_refuses_an_impossible_name(name: str) -> None:
+    with pytest.raises(InputError, match="no model called"):
+        open_bundle(name)
 
 
 def test_the_bundle_in_the_package_is_complete_and_small() -> None:
@@ -69,6 +101,13 @@ def test_refuses_a_missing_file(copy: Path) -> None:
         (lambda m: m["components"][0].update(file="../../etc/passwd"), "damaged"),
         (lambda m: m["components"][0].update(sha256="abc"), "damaged"),
         (lambda m: m["components"].clear(), "no encoder"),
+        (lambda m: m["components"].append(m["components"][0]), "names a component twice"),
+        (lambda m: m.update(schema=0), "damaged"),
+        (lambda m: m.update(frame=512), "damaged"),
+        (lambda m: m.update(family="sam-vit-h"), "damaged"),
+        (lambda m: m.update(pixel_std=[0, 0, 0]), "damaged"),
+        (lambda m: m["components"][0]["inputs"][0].update(name="picture"), "is not the encoder"),
+        (lambda m: _swap(m, "encoder", "decoder"), "is not the encoder"),
     ],
 )
 def test_refuses_an_edited_manifest(copy: Path, change: Callable[[dict], None], message: str) -> None:

@@ -109,6 +109,7 @@ def test_valid_mask_limits_the_result(tmp_path: Path) -> None:
         ([COFFEE, "--box", BOX, "--box", BOX, "--point", "1,1"], "cannot be mixed"),
         ([COFFEE, "--mask-file", "absent.npy"], "cannot read mask file"),
         ([COFFEE, "--mask-file", COFFEE], "is not a .npy file"),
+        ([COFFEE, "--point", "1,1", "--threads", "99999"], "threads must be between"),
         ([COFFEE, "--point", "1,1", "--model", "sam-9"], "no model called 'sam-9'"),
         ([COFFEE, "--point", "1,1", "--model", "."], "not a model bundle"),
         ([COFFEE, "--point", "1,1", "--long-side", "1000"], "multiple of 16"),
@@ -122,12 +123,59 @@ def test_bad_input_gets_one_line_and_leaves_nothing(tmp_path: Path, arguments: l
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_box_may_reach_beyond_the_photograph(tmp_path: Path) -> None:
+    run = edge_sam("segment", COFFEE, "--box=-1e12,0,1e9,300", "--json", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+
+
+def test_a_damaged_png_gets_one_line(tmp_path: Path) -> None:
+    data = bytearray(COFFEE.read_bytes())
+    data[50_000:50_100] = bytes(100)
+    (tmp_path / "damaged.png").write_bytes(data)
+    assert "truncated or damaged" in refused(edge_sam("segment", "damaged.png", "--point", "1,1", cwd=tmp_path))
+
+
+def test_out_of_memory_gets_one_line(tmp_path: Path) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (900_000_000, 900_000_000))
+
+    refused(edge_sam("segment", COFFEE, "--box", BOX, "--threads", "1", cwd=tmp_path, before=limit), code=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plain_terminal_gets_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    assert edge_sam("models", cwd=tmp_path).returncode == 0
+    assert edge_sam("segment", "--help", cwd=tmp_path).returncode == 0
+
+
+def test_termination_leaves_nothing(checkpoint: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "from edge_sam.cli import main; main()",
+        "export",
+        str(checkpoint),
+        "--output",
+        "b",
+    ]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("writing decoder"):
+            process.terminate()
+            break
+    process.communicate()
+    assert process.returncode == 143
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_truncated_photograph_gets_one_line(tmp_path: Path) -> None:
     for source in (COFFEE, PHOTOGRAPHS / "rocket.jpg"):
         photo = tmp_path / source.name
         photo.write_bytes(source.read_bytes()[:60_000])
         line = refused(edge_sam("segment", photo.name, "--point", "1,1", cwd=tmp_path))
-        assert "truncated or damaged" in line
+        assert "is truncated" in line
     assert refused(edge_sam("segment", "-", "--point", "1,1", cwd=tmp_path)) == "error: standard input is empty"
 
 

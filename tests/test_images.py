@@ -127,6 +127,9 @@ def test_refuses_floating_point_pixels(coffee: np.ndarray, tmp_path: Path) -> No
     cv2.imwrite(str(path), coffee.astype(np.float32))
     with pytest.raises(InputError, match="float32 pixels"):
         read_image(path)
+    cv2.imwrite(str(path), coffee[..., 0].astype(np.float32))
+    with pytest.raises(InputError, match="float32 pixels"):
+        read_image(path)
 
 
 def test_refuses_a_missing_file_and_a_folder(tmp_path: Path) -> None:
@@ -134,6 +137,8 @@ def test_refuses_a_missing_file_and_a_folder(tmp_path: Path) -> None:
         read_image(tmp_path / "absent.jpg")
     with pytest.raises(InputError, match="cannot read image"):
         read_image(tmp_path)
+    with pytest.raises(InputError, match="cannot read image"):
+        read_image("a\0b")
 
 
 def test_png_round_trip(coffee: np.ndarray) -> None:

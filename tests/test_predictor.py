@@ -157,8 +157,9 @@ def test_load_refuses_what_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None
         edge_sam.load(precision="int3")
     with pytest.raises(InputError, match="unknown runtime 'abacus'"):
         edge_sam.load(runtime="abacus")
-    with pytest.raises(InputError, match="threads"):
-        edge_sam.load(threads=0)
+    for threads in (0, -1, 99999):
+        with pytest.raises(InputError, match="threads must be between 1 and 256"):
+            edge_sam.load(threads=threads)
     monkeypatch.setenv("EDGE_SAM_THREADS", "many")
     with pytest.raises(InputError, match="'many'"):
         edge_sam.load()

@@ -45,10 +45,13 @@ def test_a_box_is_cut_to_the_photograph() -> None:
     ("given", "message"),
     [
         ({}, "empty"),
-        ({"points": []}, "points have shape"),
+        ({"points": []}, "empty"),
         ({"points": np.zeros((0, 2))}, "empty"),
         ({"points": [1, 2]}, r"shape \(2,\); expected \(K, 2\)"),
         ({"points": [(1, 2, 3)]}, "shape"),
+        ({"points": [(1, 2), (3,)]}, "not numbers"),
+        ({"points": [(10**400, 1)]}, "not numbers"),
+        ({"points": [(1j, 1)]}, "complex"),
         ({"points": [(float("nan"), 2)]}, "finite"),
         ({"points": [("a", "b")]}, "not numbers"),
         ({"points": [(1, 2)], "labels": [2]}, "label 2 is neither"),
@@ -62,6 +65,8 @@ def test_a_box_is_cut_to_the_photograph() -> None:
         ({"mask": np.zeros((128, 128), np.float32)}, "mask prompt has shape"),
         ({"mask": np.zeros((256, 256), np.uint8)}, "mask prompt is uint8"),
         ({"mask": np.full((256, 256), np.nan, np.float32)}, "finite"),
+        ({"mask": np.full((256, 256), 1e300)}, "beyond float32"),
+        ({"mask": [[1.0], [1.0, 2.0]]}, "not an array"),
     ],
 )
 def test_refuses(given: dict[str, Any], message: str) -> None:

@@ -8,7 +8,6 @@ import pytest
 from pycocotools import mask as coco
 
 from edge_sam import ImageEmbedding, Predictor, Prompt, Result
-from edge_sam.overlay import draw_overlay
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +58,8 @@ def test_overlay_colours_the_mask_and_nothing_else(coffee: np.ndarray) -> None:
     mask = np.zeros(coffee.shape[:2], bool)
     mask[100:300, 200:400] = True
     before = coffee.copy()
-    picture = draw_overlay(coffee, mask[None], [Prompt(points=[(20, 20)], labels=[0], box=(190, 90, 410, 310))])
+    prompt = Prompt(points=[(20, 20)], labels=[0], box=(190, 90, 410, 310))
+    picture = result_of(mask).overlay(coffee, [prompt])
     assert (coffee == before).all()
     assert (picture[150:250, 250:350] != coffee[150:250, 250:350]).any(axis=2).mean() > 0.99
     assert (picture[350:, 450:] == coffee[350:, 450:]).all()

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import sys
+from types import FrameType
 
+import cv2
 import typer
 
 from edge_sam.cli.export import export
@@ -41,7 +46,18 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line: exit 0 done, 2 bad usage or input, 1 anything else, with one line on stderr."""
+    """Run the command line: exit 0 done, 2 bad usage or input, 1 anything else, with one line on stderr.
+
+    With ``EDGE_SAM_DEBUG`` set, errors keep their traceback.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    getattr(cv2.utils, "logging", cv2).setLogLevel(0)  # The setting moved between versions of OpenCV.
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):  # A stream may be closed, or something of the caller's.
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    if os.environ.get("EDGE_SAM_DEBUG"):
+        app()
+        return
     try:
         app()
     except InputError as error:
@@ -51,6 +67,15 @@ def main() -> None:
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         _fail(f"{error.strerror or error}{where}", 1)
+    except MemoryError:
+        _fail("out of memory", 1)
+    except Exception as error:
+        _fail(f"{type(error).__name__}: {' '.join(str(error).split())} (EDGE_SAM_DEBUG=1 shows where)", 1)
+
+
+def _terminate(number: int, _: FrameType | None) -> None:
+    """End in order, so that temporary files go; 128 and the signal's number is what a shell expects."""
+    sys.exit(128 + number)
 
 
 def _fail(message: str, code: int) -> None:

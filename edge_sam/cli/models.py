@@ -85,7 +85,12 @@ def _pull_with_progress(model: ZooModel) -> Path:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(model.name, total=None)
 
+        announced: set[str] = set()
+
         def show(source: str, done: int, total: int) -> None:
+            if not console.is_terminal and source not in announced:
+                announced.add(source)
+                typer.echo(f"from {source}", err=True)
             bar.update(task, description=source, completed=done, total=total or None)
 
         return download.pull(model, zoo.cache_home(), show)

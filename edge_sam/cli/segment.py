@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -56,8 +60,9 @@ def segment(
     from edge_sam.images import read_image
 
     predictor = edge_sam.load(model, runtime=runtime, precision=precision, threads=threads)
-    pixels, read = _timed(lambda: read_image(image))
-    region = _valid_region(valid_mask)
+    with _silenced():
+        pixels, read = _timed(lambda: read_image(image))
+        region = _valid_region(valid_mask)
     embedding = predictor.encode(pixels, long_side=long_side, square=square)
     results = predictor.predict(embedding, prompts, multimask=multimask, valid_mask=region)
 
@@ -73,6 +78,20 @@ def segment(
         "timings_ms": _timings(read, embedding, results, write),
     }
     _print(report, json)
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    """Keep libpng and libjpeg from writing to standard error beside our own line."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _prompts(points: list[str], boxes: list[str], mask_file: Path | None) -> list[Prompt]:
@@ -115,7 +134,7 @@ def _load_logits(path: Path) -> NDArray[Any]:
         array = np.load(path, allow_pickle=False)
     except OSError as error:
         raise InputError(f"cannot read mask file {path}: {error.strerror or error}") from error
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is not a .npy file of numbers") from error
     if not isinstance(array, np.ndarray):
         raise InputError(f"{path} is an archive of arrays; give one .npy array")
@@ -218,7 +237,7 @@ def _print(report: dict[str, Any], as_json: bool) -> None:
     import json
 
     if as_json:
-        typer.echo(json.dumps(report))
+        typer.echo(json.dumps(report, allow_nan=False))
         return
     from rich.console import Console
     from rich.table import Table

@@ -1,0 +1,278 @@
+"""Speed beside MobileSAM's torch predictor and the plain ONNX export that everyone uses, in one interleaved run.
+
+    python benchmarks/speed.py CHECKPOINT [--rounds 9] [--threads 2] [--output DIR]
+
+Every round runs every contender once on every photograph, so that a machine whose speed drifts treats all alike;
+medians and ratios within rounds are reported. Written to DIR: ``speed.json`` and ``speed.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch.utils.flop_counter import FlopCounterMode
+from upstream import export_plain, load_predictor
+
+import edge_sam
+from edge_sam.geometry import Geometry
+from edge_sam.runtimes import BACKENDS, probe
+
+Image = NDArray[np.uint8]
+PHOTOGRAPHS = Path(__file__).parent.parent / "examples" / "photographs"
+PROMPTS = 64
+
+
+def photographs() -> dict[str, Image]:
+    """The photographs of the project in four shapes."""
+    rocket, coffee, astronaut = (_read(name) for name in ("rocket.jpg", "coffee.png", "astronaut.png"))
+    return {
+        "16:9": np.ascontiguousarray(coffee[31:369]),
+        "3:2": rocket,
+        "1:1": astronaut,
+        "portrait 2:3": np.ascontiguousarray(np.rot90(rocket)),
+    }
+
+
+class Torch:
+    """MobileSAM's own predictor."""
+
+    def __init__(self, predictor: Any) -> None:
+        self.predictor = predictor
+
+    def encode(self, image: Image) -> None:
+        self.predictor.set_image(image)
+
+    def click(self, x: float, y: float) -> Any:
+        return self.predictor.predict(np.array([[x, y]]), np.array([1]))[0]
+
+
+class Plain:
+    """Encoder at 1024×1024 and upstream-style decoder with the resize inside, ONNX Runtime with default options."""
+
+    def __init__(self, folder: Path, transform: Any) -> None:
+        self.encoder = onnxruntime.InferenceSession(folder / "encoder.onnx", providers=["CPUExecutionProvider"])
+        self.decoder = onnxruntime.InferenceSession(folder / "decoder.onnx", providers=["CPUExecutionProvider"])
+        self.transform = transform
+
+    def encode(self, image: Image) -> None:
+        scaled = self.transform.apply_image(image)
+        mean, std = np.float32([123.675, 116.28, 103.53]), np.float32([58.395, 57.12, 57.375])
+        tensor = np.zeros((1, 3, 1024, 1024), np.float32)
+        tensor[0, :, : scaled.shape[0], : scaled.shape[1]] = ((scaled - mean) / std).transpose(2, 0, 1)
+        self.size = image.shape[:2]
+        self.embedding = self.encoder.run(None, {"image": tensor})[0]
+
+    def click(self, x: float, y: float) -> Any:
+        coords = self.transform.apply_coords(np.array([[x, y], [0.0, 0.0]]), self.size)
+        coords[1] = 0
+        inputs = {
+            "image_embeddings": self.embedding,
+            "point_coords": coords[None].astype(np.float32),
+            "point_labels": np.float32([[1, -1]]),
+            "mask_input": np.zeros((1, 1, 256, 256), np.float32),
+            "has_mask_input": np.zeros(1, np.float32),
+            "orig_im_size": np.float32(self.size),
+        }
+        return self.decoder.run(None, inputs)[0][0, 1:] > 0
+
+
+class Ours:
+    """This package."""
+
+    def __init__(self, bundle: Path | str, runtime: str, threads: int) -> None:
+        self.predictor = edge_sam.load(bundle, runtime=runtime, threads=threads)
+
+    def encode(self, image: Image) -> None:
+        self.embedding = self.predictor.encode(image)
+
+    def click(self, x: float, y: float) -> Any:
+        return self.predictor.predict(self.embedding, edge_sam.Prompt(points=[(x, y)])).masks
+
+    def many(self, points: NDArray[np.float64]) -> None:
+        self.predictor.predict(self.embedding, [edge_sam.Prompt(points=[point]) for point in points])
+
+
+def timed(action: Callable[..., Any], *arguments: Any) -> float:
+    """Milliseconds that a call takes."""
+    start = time.perf_counter()
+    action(*arguments)
+    return (time.perf_counter() - start) * 1000
+
+
+def matrix_peak() -> float:
+    """GFLOP/s of one 2048³ matrix product in fp32."""
+    a, b = torch.rand(2048, 2048), torch.rand(2048, 2048)
+    return 2 * 2048**3 / timed(torch.mm, a, b) / 1e6
+
+
+def encoder_gflop(model: Any, geometry: Geometry) -> float:
+    """Arithmetic of the encoder on the photograph's tokens, by torch's counter on upstream's modules and our sizes."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.zeros(1, 3, *geometry.input_size))
+    return counter.get_total_flops() / 1e9
+
+
+def run_rounds(contenders: dict[str, Any], rounds: int) -> tuple[dict[str, list[float]], list[float]]:
+    """Times in milliseconds by ``contender|stage|photograph``, one a round, and the peaks measured between."""
+    times: dict[str, list[float]] = defaultdict(list)
+    peaks: list[float] = []
+    grid = np.stack(np.meshgrid(np.linspace(0.1, 0.9, 8), np.linspace(0.1, 0.9, 8)), axis=-1).reshape(-1, 2)
+    for number in range(rounds + 1):
+        for shape, image in photographs().items():
+            height, width = image.shape[:2]
+            for name, contender in contenders.items():
+                row = {"encode": timed(contender.encode, image)}
+                clicks = [timed(contender.click, width * fx, height * 0.5) for fx in (0.3, 0.5, 0.7)]
+                row["click"] = float(np.median(clicks))
+                if isinstance(contender, Ours) and shape == "16:9":
+                    row["64 prompts, each"] = timed(contender.many, grid * (width, height)) / PROMPTS
+                if number:  # The first round warms up.
+                    for stage, value in row.items():
+                        times[f"{name}|{stage}|{shape}"].append(value)
+        peaks += [matrix_peak() for _ in range(3)]
+        print(f"round {number} of {rounds}", file=sys.stderr)
+    return dict(times), peaks
+
+
+def whole_process(photo: Path, threads: int) -> dict[str, float]:
+    """Wall time and peak memory of a fresh process that segments one photograph, and the encode within it."""
+    script = (
+        "import edge_sam, sys; p = edge_sam.load(); e = p.encode(sys.argv[1]);"
+        "r = p.predict(e, edge_sam.Prompt(points=[(300, 150)])); print(e.timings['encode'])"
+    )
+    environment = os.environ | {"EDGE_SAM_THREADS": str(threads)}
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(photo)], capture_output=True, text=True, check=True, env=environment
+    )
+    wall = (time.perf_counter() - start) * 1000
+    return {"wall": wall, "encode": float(done.stdout)}
+
+
+def summary(times: dict[str, list[float]], peaks: list[float], gflop: dict[str, float]) -> list[dict[str, Any]]:
+    """One row for each contender, stage and photograph: median, ratios, and for our encoder the fraction of peak."""
+    peak = float(np.max(peaks))
+    rows = []
+    for key, values in times.items():
+        name, stage, shape = key.split("|")
+        base_stage = "click" if stage.startswith("64") else stage
+        row = {"who": name, "stage": stage, "photograph": shape, "median_ms": round(float(np.median(values)), 2)}
+        for other in ("plain ONNX Runtime", "torch"):
+            base = np.array(times[f"{other}|{base_stage}|{shape}"])
+            row[f"times_faster_than_{other.split()[0]}"] = round(float(np.median(base / np.array(values))), 2)
+        if stage == "encode" and name.startswith("edge_sam"):
+            row["fraction_of_peak"] = round(gflop[shape] / (np.median(values) / 1000) / peak, 3)
+        rows.append(row)
+    return rows
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The report as a table."""
+    lines = [
+        "| who | stage | photograph | median ms | × plain | × torch | of matrix peak |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in report["rows"]:
+        lines.append(
+            f"| {row['who']} | {row['stage']} | {row['photograph']} | {row['median_ms']:.1f} |"
+            f" {row['times_faster_than_plain']:.2f} | {row['times_faster_than_torch']:.2f} |"
+            f" {row.get('fraction_of_peak', '')} |"
+        )
+    process = report["process"]
+    lines += [
+        "",
+        f"Fresh process, 16:9, package's model: {process['wall_ms']:.0f} ms to the first mask, of which encode"
+        f" {process['encode_ms']:.0f} ms; peak memory {process['peak_rss_mb']:.0f} MB.",
+        "",
+        f"{report['machine']}; matrix peak {report['peak_gflops']:.0f} GFLOP/s; medians of {report['rounds']} rounds.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def machine(threads: int) -> str:
+    """Say what was measured on."""
+    name = platform.processor()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = info.read_text().splitlines()
+        name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), name)
+        flags = next((line for line in lines if line.startswith("flags")), "")
+        name += " with " + ", ".join(flag for flag in ("avx2", "avx512f", "avx512_vnni") if f" {flag}" in flags)
+    versions = f"ONNX Runtime {onnxruntime.__version__}, torch {torch.__version__}, OpenCV {cv2.__version__}"
+    return f"{name}; {threads} threads; {versions}"
+
+
+def _read(name: str) -> Image:
+    return np.ascontiguousarray(cv2.imread(str(PHOTOGRAPHS / name))[..., ::-1])
+
+
+def main() -> None:
+    """Run and write the reports."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--bundle", default="mobile-sam")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--output", type=Path, default=Path("build/bench"))
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    reference = load_predictor(arguments.checkpoint)
+    with tempfile.TemporaryDirectory() as folder:
+        photo = Path(folder) / "16x9.png"
+        cv2.imwrite(str(photo), photographs()["16:9"][..., ::-1])
+        processes = [whole_process(photo, arguments.threads) for _ in range(6)][1:]
+        # The largest child so far is one of those processes: nothing else was started.
+        rss = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        export_plain(reference, Path(folder))
+        contenders: dict[str, Any] = {
+            "torch": Torch(reference),
+            "plain ONNX Runtime": Plain(Path(folder), reference.transform),
+        }
+        for runtime in BACKENDS:
+            if probe(runtime) is None:
+                contenders[f"edge_sam {runtime}"] = Ours(arguments.bundle, runtime, arguments.threads)
+        times, peaks = run_rounds(contenders, arguments.rounds)
+    from edge_sam.export.mobile_sam import load_mobile_sam
+
+    encoder = load_mobile_sam(arguments.checkpoint).encoder
+    gflop = {
+        shape: encoder_gflop(encoder, Geometry((image.shape[0], image.shape[1])))
+        for shape, image in photographs().items()
+    }
+    report = {
+        "machine": machine(arguments.threads),
+        "rounds": arguments.rounds,
+        "peak_gflops": float(np.max(peaks)),
+        "encoder_gflop": gflop,
+        "rows": summary(times, peaks, gflop),
+        "process": {
+            "wall_ms": float(np.median([p["wall"] for p in processes])),
+            "encode_ms": float(np.median([p["encode"] for p in processes])),
+            "peak_rss_mb": rss,
+        },
+    }
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    (arguments.output / "speed.json").write_text(json.dumps(report, indent=1))
+    (arguments.output / "speed.md").write_text(markdown(report))
+    print(markdown(report))
+
+
+if __name__ == "__main__":
+    main()
