@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 DEMO := .venv-demo
 PHOTO := examples/photographs/coffee.png
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench accuracy clean
 
 demo: $(DEMO)/.done  ## Segment a photograph with the package as users get it: no torch.
 	$(DEMO)/bin/edge-sam segment $(PHOTO) --box 76,18,478,390 --point 300,120 --output demo
@@ -24,7 +24,10 @@ format: .venv/.done
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/.done  ## Agreement with upstream; DATA=folder with stills/ and grabcut/.
+bench: .venv/.done  ## Speed beside torch and the plain export.
+	cd benchmarks && ../$(BIN)/python speed.py "$$(../$(BIN)/edge-sam pull mobile-sam)" --output ../build/bench
+
+accuracy: .venv/.done  ## Agreement with upstream and mIoU; DATA=folder with stills/ and grabcut/.
 	$(BIN)/edge-sam export "$$($(BIN)/edge-sam pull mobile-sam)" --output build/bench/mobile-sam \
 		--precision fp32 --precision w16 --overwrite
 	cd benchmarks && ../$(BIN)/python agreement.py "$$(../$(BIN)/edge-sam pull mobile-sam)" ../build/bench/mobile-sam \
@@ -38,7 +41,8 @@ clean:
 	$(PIP) -c constraints.txt -e ".[dev]"
 	@touch $@
 
-$(DEMO)/.done: pyproject.toml $(shell find edge_sam runtimes -name '*.py' -o -name '*.json' 2>/dev/null)
+$(DEMO)/.done: pyproject.toml $(shell find edge_sam runtimes -type f -not -name '*.pyc' 2>/dev/null)
 	$(PYTHON) -m venv $(DEMO)
+	@rm -rf build/lib build/bdist*
 	$(DEMO)/bin/python -m pip install -q --disable-pip-version-check .
 	@touch $@

@@ -45,6 +45,24 @@ class ImageEmbedding:
     model: str
     precision: str
     timings: Mapping[str, float] = field(default_factory=dict)
+    _image_tokens: NDArray[np.float32] | None = field(default=None, init=False, repr=False)
+
+    def image_tokens(self, no_mask: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Image tokens for prompts without a mask; made at the first click and kept for the next.
+
+        Parameters
+        ----------
+        no_mask : ndarray of float32, (256,)
+            The model's constant of that name. It belongs to `model`, so it is the same at every call.
+
+        Returns
+        -------
+        ndarray of float32, (1, 64, 64, 256)
+        """
+        if self._image_tokens is None:
+            object.__setattr__(self, "_image_tokens", (self.features + no_mask)[None])
+        assert self._image_tokens is not None
+        return self._image_tokens
 
     def save(self, path: str | Path) -> None:
         """Write the embedding to an ``.npz`` file, whole or not at all.

@@ -211,7 +211,7 @@ class Predictor:
         coords, labels = decoder_points(prompts, embedding.geometry)
         start = time.perf_counter()
         if prompts[0].mask is None:
-            image_tokens = (embedding.features + self._model.no_mask)[None]
+            image_tokens = embedding.image_tokens(self._model.no_mask)
         else:
             masks = np.stack([prompt.mask for prompt in prompts if prompt.mask is not None])
             inputs = {"image_embedding": embedding.features[None], "mask": masks}

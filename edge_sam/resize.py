@@ -1,9 +1,10 @@
-"""Bilinear resizing as SAM was trained with it: Pillow's, bit for bit.
+"""Bilinear resizing as SAM was trained with it: Pillow's (up to version 12), bit for bit.
 
 The reference implementation resizes 8-bit images with Pillow: a triangle filter, widened where it reduces, first
 along the rows and then along the columns, each pass in fixed point and rounded to 8 bits. Other resizers differ by a
 level where they enlarge and by dozens where they reduce, and the masks of ambiguous prompts follow
-(docs/accuracy.md has the figures).
+(docs/accuracy.md has the figures). Pillow 13 makes the columns' pass first when it reduces tall images, which differs
+by one level.
 """
 
 from __future__ import annotations

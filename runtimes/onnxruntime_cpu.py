@@ -33,6 +33,9 @@ class OnnxRuntimeSession:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # Errors come as exceptions; they need no line of their own.
+        # Threads that spin on after a run would slow the next component down and burn an idle board's battery
+        # (docs/performance.md); within a run they may.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         if threads is not None:
             options.intra_op_num_threads = threads
         try:

@@ -1,0 +1,69 @@
+"""Every runtime that is usable here gives the same masks, from one thread and from many."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import PHOTOGRAPHS, iou, read_rgb
+
+import edge_sam
+from edge_sam import Predictor, Prompt
+from edge_sam.runtimes import BACKENDS, RuntimeUnavailableError, probe, select
+
+PROMPTS = [
+    Prompt(box=(76, 18, 478, 390)),
+    Prompt(points=[(250, 120)]),
+    Prompt(points=[(250, 120), (420, 330)], labels=[1, 0], box=(76, 18, 478, 390)),
+]
+
+
+@pytest.fixture(scope="module", params=list(BACKENDS))
+def other(request: pytest.FixtureRequest) -> Predictor:
+    reason = probe(request.param)
+    if reason:
+        pytest.skip(reason)
+    return edge_sam.load(runtime=request.param)
+
+
+def test_masks_agree_with_the_default(predictor: Predictor, other: Predictor, coffee: np.ndarray) -> None:
+    answers = []
+    for each in (predictor, other):
+        embedding = each.encode(coffee)
+        mask = each.predict(embedding, PROMPTS[0], multimask=False).logits[0]
+        answers.append(each.predict(embedding, [*PROMPTS, Prompt(points=[(250, 120)], mask=mask)], multimask=False))
+    for reference, result in zip(*answers, strict=True):
+        assert iou(result.masks[0], reference.masks[0]) >= 0.99
+        np.testing.assert_allclose(result.scores, reference.scores, atol=2e-3)
+    assert other.provider
+
+
+def test_threads_may_share_a_predictor(other: Predictor) -> None:
+    photographs = [read_rgb(path) for path in sorted(PHOTOGRAPHS.glob("*.png"))]
+
+    def work(number: int) -> list[np.ndarray]:
+        embedding = other.encode(photographs[number % len(photographs)])
+        return [other.predict(embedding, Prompt(points=[(100 + 10 * number, 150)])).logits for _ in range(3)]
+
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(work, range(4)))
+    for number, results in enumerate(together):
+        for alone, shared in zip(work(number), results, strict=True):
+            np.testing.assert_allclose(shared, alone, atol=2e-3)
+
+
+def test_auto_takes_the_first_that_is_usable(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert select("auto")[0] == "onnxruntime"
+    monkeypatch.setattr("edge_sam.runtimes.onnxruntime_cpu.probe", lambda: "not today")
+    if probe("openvino") is None:
+        assert select("auto")[0] == "openvino"
+    with pytest.raises(RuntimeUnavailableError, match="onnxruntime: not today"):
+        select("onnxruntime")
+
+
+def test_a_file_that_is_no_model_is_refused(other: Predictor, tmp_path: Path) -> None:
+    (tmp_path / "x.onnx").write_bytes(b"not a model")
+    with pytest.raises(RuntimeUnavailableError, match=r"x\.onnx"):
+        select(other.runtime)[1].open_session(tmp_path / "x.onnx", None)
