@@ -19,6 +19,8 @@ lint: .venv/.done
 	@rm -rf build/types build/lib build/bdist*
 	$(PIP) --no-deps --no-build-isolation --target build/types .
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p edge_sam
+	cd build/types && MYPYPATH=.:../../tests:../../benchmarks ../../$(BIN)/mypy --config-file ../../pyproject.toml \
+		--cache-dir ../../.mypy_cache ../../tests ../../benchmarks
 
 format: .venv/.done
 	$(BIN)/ruff check --fix .

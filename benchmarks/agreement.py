@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from upstream import load_predictor
 
 import edge_sam
+from edge_sam.images import read_image
 
 Masks = NDArray[np.bool_]
 
@@ -48,9 +49,9 @@ def tight_box(truth: Masks) -> tuple[int, int, int, int]:
 def compare(reference: Any, variants: dict[str, Any], folder: Path, scores: dict[str, list[float]]) -> None:
     """Add to `scores` for every photograph of a folder."""
     for path in sorted((folder / "images").iterdir()):
-        image = cv2.imread(str(path))[..., ::-1].copy()
-        labels = cv2.imread(str(folder / "masks" / f"{path.stem}.png"), cv2.IMREAD_GRAYSCALE)
-        truth, valid = labels == 255, labels != 128
+        image = read_image(path)
+        labels = read_image(folder / "masks" / f"{path.stem}.png")[..., 0]
+        truth, valid = np.asarray(labels == 255), np.asarray(labels != 128)
         point, box = interior_point(truth), tight_box(truth)
         reference.set_image(image)
         points_masks, points_scores, _ = reference.predict(np.array([point]), np.array([1]))

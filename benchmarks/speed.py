@@ -32,6 +32,7 @@ from upstream import export_plain, load_predictor
 
 import edge_sam
 from edge_sam.geometry import Geometry
+from edge_sam.images import read_image
 from edge_sam.runtimes import BACKENDS, probe
 
 Image = NDArray[np.uint8]
@@ -43,7 +44,9 @@ _SETTLE = 0.2
 
 def photographs() -> dict[str, Image]:
     """The photographs of the project in four shapes."""
-    rocket, coffee, astronaut = (_read(name) for name in ("rocket.jpg", "coffee.png", "astronaut.png"))
+    rocket, coffee, astronaut = (
+        read_image(PHOTOGRAPHS / name) for name in ("rocket.jpg", "coffee.png", "astronaut.png")
+    )
     return {
         "16:9": np.ascontiguousarray(coffee[31:369]),
         "3:2": rocket,
@@ -75,7 +78,7 @@ class Plain:
 
     def encode(self, image: Image) -> None:
         scaled = self.transform.apply_image(image)
-        mean, std = np.float32([123.675, 116.28, 103.53]), np.float32([58.395, 57.12, 57.375])
+        mean, std = (np.array(v, np.float32) for v in ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)))
         tensor = np.zeros((1, 3, 1024, 1024), np.float32)
         tensor[0, :, : scaled.shape[0], : scaled.shape[1]] = ((scaled - mean) / std).transpose(2, 0, 1)
         self.size = image.shape[:2]
@@ -87,10 +90,10 @@ class Plain:
         inputs = {
             "image_embeddings": self.embedding,
             "point_coords": coords[None].astype(np.float32),
-            "point_labels": np.float32([[1, -1]]),
+            "point_labels": np.array([[1, -1]], np.float32),
             "mask_input": np.zeros((1, 1, 256, 256), np.float32),
             "has_mask_input": np.zeros(1, np.float32),
-            "orig_im_size": np.float32(self.size),
+            "orig_im_size": np.array(self.size, np.float32),
         }
         return self.decoder.run(None, inputs)[0][0, 1:] > 0
 
@@ -139,7 +142,7 @@ def encoder_gflop(model: Any, geometry: Geometry) -> float:
     """Arithmetic of the encoder on the photograph's tokens, by torch's counter on upstream's modules and our sizes."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(torch.zeros(1, 3, *geometry.input_size))
-    return counter.get_total_flops() / 1e9
+    return float(counter.get_total_flops()) / 1e9
 
 
 def run_rounds(
@@ -239,10 +242,6 @@ def machine(threads: int) -> str:
         name += " with " + ", ".join(flag for flag in ("avx2", "avx512f", "avx512_vnni") if f" {flag}" in flags)
     versions = f"ONNX Runtime {onnxruntime.__version__}, torch {torch.__version__}, OpenCV {cv2.__version__}"
     return f"{name}; {threads} threads; {versions}"
-
-
-def _read(name: str) -> Image:
-    return np.ascontiguousarray(cv2.imread(str(PHOTOGRAPHS / name))[..., ::-1])
 
 
 def main() -> None:

@@ -63,7 +63,14 @@ def exported(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bund
 
 def read_rgb(path: Path) -> np.ndarray:
     """Read a photograph by other means than the package's own."""
-    return np.ascontiguousarray(cv2.imread(str(path))[..., ::-1])
+    return np.ascontiguousarray(read_pixels(path, cv2.IMREAD_COLOR)[..., ::-1])
+
+
+def read_pixels(path: Path, flags: int = cv2.IMREAD_UNCHANGED) -> np.ndarray:
+    """Read a picture as OpenCV has it."""
+    pixels = cv2.imread(str(path), flags)
+    assert pixels is not None, path
+    return pixels
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ import edge_sam
 from edge_sam.bundle import BUNDLED, MANIFEST, open_bundle, parse_manifest
 from edge_sam.errors import InputError
 
+Manifest = dict[str, Any]
+
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
@@ -22,13 +25,13 @@ def copy(tmp_path: Path) -> Path:
     return Path(shutil.copytree(BUNDLED / "mobile-sam", tmp_path / "bundle"))
 
 
-def edit(bundle: Path, change: Callable[[dict], None]) -> None:
+def edit(bundle: Path, change: Callable[[Manifest], object]) -> None:
     manifest = json.loads((bundle / MANIFEST).read_text())
     change(manifest)
     (bundle / MANIFEST).write_text(json.dumps(manifest))
 
 
-def _swap(manifest: dict, first: str, second: str) -> None:
+def _swap(manifest: Manifest, first: str, second: str) -> None:
     """Exchange two components' roles; every hash still fits."""
     roles = {first: second, second: first}
     for component in manifest["components"]:
@@ -45,7 +48,7 @@ def _swap(manifest: dict, first: str, second: str) -> None:
 )
 def test_refuses_wrong_constants(copy: Path, arrays: dict[str, np.ndarray]) -> None:
     file = copy / "constants.w16.npz"
-    np.savez(file, **arrays)
+    np.savez(file, **arrays)  # type: ignore[arg-type]
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     edit(copy, lambda m: [c.update(sha256=digest) for c in m["components"] if c["role"] == "constants"])
     with pytest.raises(InputError, match=r"constants\.w16\.npz"):
@@ -110,7 +113,7 @@ def test_refuses_a_missing_file(copy: Path) -> None:
         (lambda m: _swap(m, "encoder", "decoder"), "is not the encoder"),
     ],
 )
-def test_refuses_an_edited_manifest(copy: Path, change: Callable[[dict], None], message: str) -> None:
+def test_refuses_an_edited_manifest(copy: Path, change: Callable[[Manifest], object], message: str) -> None:
     edit(copy, change)
     with pytest.raises(InputError, match=message):
         edge_sam.load(copy)

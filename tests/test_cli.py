@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import PHOTOGRAPHS
+from conftest import PHOTOGRAPHS, read_pixels
 from pycocotools import mask as coco
 
 from edge_sam.bundle import BUNDLED
@@ -54,12 +54,12 @@ def test_segments_and_reports_json(tmp_path: Path) -> None:
     assert report["provider"] == "CPUExecutionProvider"
     assert list(report["timings_ms"]) == ["read", "preprocess", "encode", "decode", "upsample", "write"]
     (mask,) = report["masks"]
-    pixels = cv2.imread(str(tmp_path / mask["file"]), cv2.IMREAD_UNCHANGED)
+    pixels = read_pixels(tmp_path / mask["file"])
     assert set(np.unique(pixels)) == {0, 255}
     assert (coco.decode(mask["rle"]).astype(bool) == (pixels > 0)).all()
     assert mask["area"] == np.count_nonzero(pixels)
     np.testing.assert_allclose(mask["box"], [76, 18, 478, 390], atol=6)
-    assert cv2.imread(str(tmp_path / report["overlay"])).shape == (400, 600, 3)
+    assert read_pixels(tmp_path / report["overlay"]).shape == (400, 600, 3)
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"coffee-mask-0.png", "coffee-overlay.png"}
 
 
@@ -68,7 +68,7 @@ def test_prints_a_table_for_people(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
     assert "coffee-mask-2.png" in run.stdout
     assert "encode" in run.stdout
-    assert cv2.imread(str(tmp_path / "edge-sam-output" / "coffee-overlay.png")).shape == (400, 1800, 3)
+    assert read_pixels(tmp_path / "edge-sam-output" / "coffee-overlay.png").shape == (400, 1800, 3)
 
 
 def test_standard_input_several_boxes_and_logits_to_refine(tmp_path: Path) -> None:

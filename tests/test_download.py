@@ -46,15 +46,17 @@ class Site:
 
 @pytest.fixture
 def site() -> Iterator[Site]:
+    here = Site("")
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             wanted = self.headers.get("Range")
-            site.asked.append((self.path, wanted))
-            data = site.files.get(self.path)
+            here.asked.append((self.path, wanted))
+            data = here.files.get(self.path)
             if data is None:
                 self.send_error(404)
                 return
-            start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and site.ranges else 0
+            start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and here.ranges else 0
             if start >= len(data):
                 self.send_error(416)
                 return
@@ -63,16 +65,16 @@ def site() -> Iterator[Site]:
             self.send_header("Content-Type", "text/html" if self.path.endswith("/") else "application/octet-stream")
             self.end_headers()
             body = data[start:]
-            self.wfile.write(body[: site.cut_after] if site.cut_after else body)
+            self.wfile.write(body[: here.cut_after] if here.cut_after else body)
 
         def log_message(self, *_: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    site = Site(f"http://127.0.0.1:{server.server_port}")
+    here.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield site
+    yield here
     server.shutdown()
     thread.join()
     server.server_close()

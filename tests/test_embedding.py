@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def test_round_trip_gives_the_same_masks(predictor: Predictor, embedding: ImageE
 
 @pytest.mark.parametrize(("field", "value"), [("model", "0" * 64), ("precision", "int8")])
 def test_predict_refuses_another_model_or_precision(
-    predictor: Predictor, embedding: ImageEmbedding, tmp_path: Path, field: str, value: str
+    predictor: Predictor, embedding: ImageEmbedding, tmp_path: Path, field: str, value: Any
 ) -> None:
     dataclasses.replace(embedding, **{field: value}).save(tmp_path / "cup.npz")
     with pytest.raises(InputError, match=f"made with another {field}"):

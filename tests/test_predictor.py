@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +18,9 @@ CUP = (76, 18, 478, 390)
 
 def prompts_of_every_kind(logits: np.ndarray) -> list[Prompt]:
     """Every mix of points, box and mask that is a prompt."""
-    points = ({}, {"points": [(250, 120)]}, {"points": [(250, 120), (420, 330), (20, 20)], "labels": [1, 1, 0]})
-    boxes = ({}, {"box": CUP})
-    masks = ({}, {"mask": logits})
+    none: dict[str, Any] = {}
+    points = (none, {"points": [(250, 120)]}, {"points": [(250, 120), (420, 330), (20, 20)], "labels": [1, 1, 0]})
+    boxes, masks = (none, {"box": CUP}), (none, {"mask": logits})
     mixes = [{**p, **b, **m} for p, b, m in itertools.product(points, boxes, masks)]
     return [Prompt(**mix) for mix in mixes if mix]
 
@@ -68,7 +69,7 @@ def test_a_negative_point_takes_away(predictor: Predictor, embedding: ImageEmbed
 
 @pytest.mark.parametrize("dtype", [np.bool_, np.uint8])
 def test_nothing_outside_the_valid_mask(predictor: Predictor, embedding: ImageEmbedding, dtype: type) -> None:
-    valid = np.zeros((400, 600), dtype=dtype)
+    valid: np.ndarray = np.zeros((400, 600), dtype=dtype)
     valid[100:300, 150:350] = 1
     free = predictor.predict(embedding, Prompt(box=CUP))
     held = predictor.predict(embedding, Prompt(box=CUP), valid_mask=valid)
@@ -145,7 +146,7 @@ def test_refuses_what_is_no_prompt(predictor: Predictor, embedding: ImageEmbeddi
     with pytest.raises(InputError, match=r"expected an edge_sam\.Prompt, got tuple"):
         predictor.predict(embedding, [(1, 2)])  # type: ignore[list-item]
     with pytest.raises(InputError, match=r"expected an edge_sam\.ImageEmbedding"):
-        predictor.predict("photo.jpg", Prompt(box=CUP))  # type: ignore[arg-type]
+        predictor.predict("photo.jpg", Prompt(box=CUP))  # type: ignore[call-overload]
     with pytest.raises(InputError, match="outside"):
         predictor.predict(embedding, Prompt(points=[(600, 10)]))
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import PHOTOGRAPHS, ROOT, iou, read_rgb
+from conftest import PHOTOGRAPHS, ROOT, iou, read_pixels, read_rgb
 from upstream import load_predictor
 
 import edge_sam
@@ -112,7 +112,7 @@ def test_own_tokens_with_stored_padding_keep_box_accuracy(predictor: Predictor) 
     scores: dict[bool, list[float]] = {False: [], True: []}
     for folder in ("stills", "grabcut"):
         for path in sorted((DATA / folder / "images").glob("*.jpg"))[::5]:
-            labels = cv2.imread(str(DATA / folder / "masks" / f"{path.stem}.png"), cv2.IMREAD_GRAYSCALE)
+            labels = read_pixels(DATA / folder / "masks" / f"{path.stem}.png", cv2.IMREAD_GRAYSCALE)
             truth, valid = labels == 255, labels != 128
             y, x = np.nonzero(truth)
             prompt = Prompt(box=(x.min(), y.min(), x.max(), y.max()))

@@ -42,8 +42,8 @@ def segment(
     output: Annotated[Path, typer.Option(help="Folder for the masks and the overlay.")] = Path("edge-sam-output"),
     save_logits: Annotated[bool, typer.Option("--save-logits", help="Also write the low-res logits (.npy).")] = False,
     model: Annotated[str, typer.Option(help="Model name or bundle folder.")] = "mobile-sam",
-    runtime: Annotated[str, typer.Option(help="auto, onnxruntime.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, w16.")] = "auto",
+    runtime: Annotated[str, typer.Option(help="auto, onnxruntime or openvino.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32 or w16.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="Threads for one inference.")] = None,
     long_side: Annotated[
         int, typer.Option(help="Pixels the longer side is scaled to, a multiple of 16; less is faster.")
