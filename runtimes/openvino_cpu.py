@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +27,6 @@ class OpenVinoSession:
     """A model component in OpenVINO."""
 
     def __init__(self, model: Path, threads: int | None) -> None:
-        os.environ.setdefault("OPENVINO_TELEMETRY", "0")
         import openvino
 
         # Pinned, because the plugin's own choice of f16 has been seen to give the same embedding for every image.

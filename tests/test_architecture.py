@@ -8,8 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-import tomllib
 from conftest import ROOT
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 FOLDERS = {"edge_sam": "edge_sam", "export": "edge_sam.export", "quantize": "edge_sam.quantize"}
 FOLDERS["runtimes"] = "edge_sam.runtimes"

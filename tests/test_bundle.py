@@ -55,6 +55,14 @@ def test_refuses_wrong_constants(copy: Path, arrays: dict[str, np.ndarray]) -> N
         edge_sam.load(copy)
 
 
+def test_a_bare_name_is_the_package_s_bundle_and_a_path_is_a_path(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy.rename(copy.with_name("mobile-sam"))
+    monkeypatch.chdir(copy.parent)
+    assert open_bundle("mobile-sam").path == BUNDLED / "mobile-sam"
+    assert open_bundle("./mobile-sam").path == Path("mobile-sam")
+    assert open_bundle(Path("mobile-sam")).path == Path("mobile-sam")
+
+
 @pytest.mark.parametrize("name", ["", "a" * 5000, "a\0b"])
 def test_refuses_an_impossible_name(name: str) -> None:
     with pytest.raises(InputError, match="no model called"):
@@ -119,7 +127,9 @@ def test_refuses_an_edited_manifest(copy: Path, change: Callable[[Manifest], obj
         edge_sam.load(copy)
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff\xfe", b'{"schema": "one"}'])
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"[]", b'{"schema": 1, "x": ' + b"[" * 100_000, b"\xff\xfe", b'{"schema": "one"}']
+)
 def test_refuses_a_damaged_manifest(text: bytes) -> None:
     with pytest.raises(InputError, match="damaged"):
         parse_manifest(text, "x")

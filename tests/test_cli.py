@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -107,8 +110,8 @@ def test_valid_mask_limits_the_result(tmp_path: Path) -> None:
         ([COFFEE, "--box", "50,50,40,60"], "is empty; expected x0 < x1"),
         ([COFFEE, "--box", "1,2,3"], "is not of the form X0,Y0,X1,Y1"),
         ([COFFEE, "--box", BOX, "--box", BOX, "--point", "1,1"], "cannot be mixed"),
-        ([COFFEE, "--mask-file", "absent.npy"], "cannot read mask file"),
-        ([COFFEE, "--mask-file", COFFEE], "is not a .npy file"),
+        ([COFFEE, "--mask-file", "absent.npy"], "cannot read absent.npy"),
+        ([COFFEE, "--mask-file", COFFEE], "is not a .npy file of numbers"),
         ([COFFEE, "--point", "1,1", "--threads", "99999"], "threads must be between"),
         ([COFFEE, "--point", "1,1", "--model", "sam-9"], "no model called 'sam-9'"),
         ([COFFEE, "--point", "1,1", "--model", "."], "not a model bundle"),
@@ -135,12 +138,32 @@ def test_a_damaged_png_gets_one_line(tmp_path: Path) -> None:
     assert "truncated or damaged" in refused(edge_sam("segment", "damaged.png", "--point", "1,1", cwd=tmp_path))
 
 
-def test_out_of_memory_gets_one_line(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds a process to this limit")
+def test_out_of_memory_gets_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # It reserves memory for every core of the machine.
+
     def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (900_000_000, 900_000_000))
+        resource.setrlimit(resource.RLIMIT_AS, (600_000_000, 600_000_000))
 
     refused(edge_sam("segment", COFFEE, "--box", BOX, "--threads", "1", cwd=tmp_path, before=limit), code=1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_standard_error_may_be_closed(tmp_path: Path) -> None:
+    run = edge_sam("segment", COFFEE, "--box", BOX, "--json", cwd=tmp_path, before=lambda: os.close(2))
+    assert run.returncode == 0
+    assert json.loads(run.stdout)["masks"]
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_a_forged_bundle_gets_one_line(tmp_path: Path, runtime: str) -> None:
+    bundle = Path(shutil.copytree(BUNDLED / "mobile-sam", tmp_path / "bundle"))
+    (bundle / "encoder.w16.onnx").write_bytes(b"not a model")
+    manifest = (bundle / "manifest.json").read_text()
+    genuine = hashlib.sha256((BUNDLED / "mobile-sam" / "encoder.w16.onnx").read_bytes()).hexdigest()
+    (bundle / "manifest.json").write_text(manifest.replace(genuine, hashlib.sha256(b"not a model").hexdigest()))
+    run = edge_sam("segment", COFFEE, "--box", BOX, "--model", bundle, "--runtime", runtime, cwd=tmp_path)
+    assert "encoder.w16.onnx" in refused(run, code=1)
 
 
 def test_a_plain_terminal_gets_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

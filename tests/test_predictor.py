@@ -83,6 +83,15 @@ def test_nothing_outside_the_valid_mask(predictor: Predictor, embedding: ImageEm
     assert not raised[:, :, 356:].any()
 
 
+def test_an_empty_valid_mask_leaves_no_positive_logit(predictor: Predictor, embedding: ImageEmbedding) -> None:
+    """Beyond the photograph as well: a point at its lower edge spreads into the padding."""
+    prompt = Prompt(points=[(300, 395)])
+    assert (predictor.predict(embedding, prompt).logits[:, 171:] > 0).any()
+    held = predictor.predict(embedding, prompt, valid_mask=np.zeros((400, 600), bool))
+    assert not held.masks.any()
+    assert not (held.logits > 0).any()
+
+
 def test_valid_mask_must_fit(predictor: Predictor, embedding: ImageEmbedding) -> None:
     with pytest.raises(InputError, match="valid_mask has shape"):
         predictor.predict(embedding, Prompt(box=CUP), valid_mask=np.ones((600, 400), bool))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco
 
-from edge_sam import ImageEmbedding, Predictor, Prompt, Result
+from edge_sam import ImageEmbedding, InputError, Predictor, Prompt, Result
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,14 @@ def test_boxes_are_tight_and_half_open() -> None:
     mask[3:8, 10:25] = True
     result = result_of(mask, np.zeros_like(mask), np.ones_like(mask))
     np.testing.assert_array_equal(result.boxes, [[10, 3, 25, 8], [0, 0, 0, 0], [0, 0, 30, 20]])
+
+
+def test_overlay_refuses_another_image(coffee: np.ndarray) -> None:
+    result = result_of(np.zeros((20, 30), bool))
+    with pytest.raises(InputError, match="do not fit"):
+        result.overlay(coffee)
+    with pytest.raises(InputError, match="float64"):
+        result.overlay(np.zeros((20, 30, 3)))  # type: ignore[arg-type]
 
 
 def test_an_empty_mask_has_an_empty_rle_and_no_polygons() -> None:

@@ -54,7 +54,9 @@ def main() -> None:
     getattr(cv2.utils, "logging", cv2).setLogLevel(0)  # The setting moved between versions of OpenCV.
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):  # A stream may be closed, or something of the caller's.
-            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+            # Paths come back byte for byte where the encoding allows it; a plain terminal gets escapes.
+            errors = "surrogateescape" if stream.encoding.lower() == "utf-8" else "backslashreplace"
+            stream.reconfigure(errors=errors)  # type: ignore[union-attr]
     if os.environ.get("EDGE_SAM_DEBUG"):
         app()
         return
@@ -70,7 +72,7 @@ def main() -> None:
     except MemoryError:
         _fail("out of memory", 1)
     except Exception as error:
-        _fail(f"{type(error).__name__}: {' '.join(str(error).split())} (EDGE_SAM_DEBUG=1 shows where)", 1)
+        _fail(f"{type(error).__name__}: {error} (EDGE_SAM_DEBUG=1 shows where)", 1)
 
 
 def _terminate(number: int, _: FrameType | None) -> None:
@@ -79,5 +81,5 @@ def _terminate(number: int, _: FrameType | None) -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    typer.echo(f"error: {message}", err=True)
+    typer.echo(f"error: {' '.join(message.split())}", err=True)
     sys.exit(code)

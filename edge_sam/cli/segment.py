@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -59,8 +58,8 @@ def segment(
     import edge_sam
     from edge_sam.images import read_image
 
-    predictor = edge_sam.load(model, runtime=runtime, precision=precision, threads=threads)
     with _silenced():
+        predictor = edge_sam.load(model, runtime=runtime, precision=precision, threads=threads)
         pixels, read = _timed(lambda: read_image(image))
         region = _valid_region(valid_mask)
     embedding = predictor.encode(pixels, long_side=long_side, square=square)
@@ -82,8 +81,12 @@ def segment(
 
 @contextlib.contextmanager
 def _silenced() -> Iterator[None]:
-    """Keep libpng and libjpeg from writing to standard error beside our own line."""
-    kept = os.dup(2)
+    """Keep native libraries (libpng, OpenVINO) from writing to standard error beside our own line."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # Standard error is closed already.
+        yield
+        return
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
@@ -128,17 +131,12 @@ def _floats(text: str, option: str, counts: tuple[int, ...]) -> list[float]:
 
 
 def _load_logits(path: Path) -> NDArray[Any]:
-    import numpy as np
+    from edge_sam.arrays import load_arrays
 
-    try:
-        array = np.load(path, allow_pickle=False)
-    except OSError as error:
-        raise InputError(f"cannot read mask file {path}: {error.strerror or error}") from error
-    except (ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is not a .npy file of numbers") from error
-    if not isinstance(array, np.ndarray):
+    arrays = load_arrays(path, "a .npy file of numbers")
+    if "" not in arrays:
         raise InputError(f"{path} is an archive of arrays; give one .npy array")
-    return array
+    return arrays[""]
 
 
 def _valid_region(path: Path | None) -> NDArray[np.bool_] | None:
