@@ -35,23 +35,16 @@ def test_predict_refuses_another_model_or_precision(
         predictor.predict(ImageEmbedding.load(tmp_path / "cup.npz"), PROMPT)
 
 
-def test_load_refuses_another_geometry(
-    embedding: ImageEmbedding, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("constant", "value", "message"), [("FRAME", 512, "another geometry"), ("_FORMAT", 99, "newer edge_sam")]
+)
+def test_load_refuses_another_geometry_and_a_newer_format(
+    embedding: ImageEmbedding, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, constant: str, value: int, message: str
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("edge_sam.embedding.FRAME", 512)
+        patch.setattr(f"edge_sam.embedding.{constant}", value)
         embedding.save(tmp_path / "cup.npz")
-    with pytest.raises(InputError, match="another geometry"):
-        ImageEmbedding.load(tmp_path / "cup.npz")
-
-
-def test_load_refuses_a_newer_format(
-    embedding: ImageEmbedding, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr("edge_sam.embedding._FORMAT", 99)
-        embedding.save(tmp_path / "cup.npz")
-    with pytest.raises(InputError, match="newer edge_sam"):
+    with pytest.raises(InputError, match=message):
         ImageEmbedding.load(tmp_path / "cup.npz")
 
 
