@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +18,7 @@ from edge_sam.images import read_image
 from edge_sam.model import Model
 from edge_sam.preprocess import check_image, encoder_input
 from edge_sam.prompts import Prompt, decoder_points
+from edge_sam.region import Region, valid_region
 from edge_sam.result import Result
 
 _BATCH = 2
@@ -187,7 +188,7 @@ class Predictor:
         for prompt in several:
             if not isinstance(prompt, Prompt):
                 raise InputError(f"expected an edge_sam.Prompt, got {type(prompt).__name__}")
-        region = _valid_region(valid_mask, embedding.geometry)
+        region = valid_region(valid_mask, embedding.geometry)
         results: list[Result | None] = [None] * len(several)
         with_mask = [i for i, prompt in enumerate(several) if prompt.mask is not None]
         without = [i for i, prompt in enumerate(several) if prompt.mask is None]
@@ -200,16 +201,26 @@ class Predictor:
         answered = [result for result in results if result is not None]
         return answered[0] if isinstance(prompts, Prompt) else answered
 
-    def _answer(
-        self,
-        embedding: ImageEmbedding,
-        prompts: list[Prompt],
-        multimask: bool,
-        region: _Region | None,
-    ) -> list[Result]:
-        """Answer prompts that all have a mask or all have none, in one call of the decoder."""
+    def decode(
+        self, embedding: ImageEmbedding, prompts: Sequence[Prompt]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Run the prompt encoder and the mask decoder, and nothing after them: `predict` without its masks.
+
+        Parameters
+        ----------
+        embedding : ImageEmbedding
+            From `encode` of a predictor with the same weights and precision; it is not checked again here.
+        prompts : sequence of Prompt
+            One or more for one call of the decoder: all with a mask or all without.
+
+        Returns
+        -------
+        logits : ndarray of float32, (N, 4, 256, 256)
+            Low-res logits: the single mask, then the three of an ambiguous prompt.
+        scores : ndarray of float32, (N, 4)
+            Predicted IoU of each.
+        """
         coords, labels = decoder_points(prompts, embedding.geometry)
-        start = time.perf_counter()
         if prompts[0].mask is None:
             image_tokens = embedding.image_tokens(self._model.no_mask)
         else:
@@ -219,11 +230,23 @@ class Predictor:
         outputs = self._model.decoder.run(
             {"image_tokens": image_tokens, "point_coords": coords, "point_labels": labels}
         )
+        return outputs["low_res_logits"], outputs["predicted_iou"]
+
+    def _answer(
+        self,
+        embedding: ImageEmbedding,
+        prompts: list[Prompt],
+        multimask: bool,
+        region: Region | None,
+    ) -> list[Result]:
+        """Answer prompts that all have a mask or all have none, in one call of the decoder."""
+        start = time.perf_counter()
+        logits, scores = self.decode(embedding, prompts)
         decode = _milliseconds(start)
         chosen = slice(1, 4) if multimask else slice(0, 1)
-        logits, scores = outputs["low_res_logits"][:, chosen], outputs["predicted_iou"][:, chosen]
         return [
-            self._result(embedding.geometry, *answer, region, decode) for answer in zip(logits, scores, strict=True)
+            self._result(embedding.geometry, *answer, region, decode)
+            for answer in zip(logits[:, chosen], scores[:, chosen], strict=True)
         ]
 
     def _result(
@@ -231,7 +254,7 @@ class Predictor:
         geometry: Geometry,
         logits: NDArray[np.float32],
         scores: NDArray[np.float32],
-        region: _Region | None,
+        region: Region | None,
         decode: float,
     ) -> Result:
         start = time.perf_counter()
@@ -255,28 +278,6 @@ class Predictor:
                     f"the embedding was made with another {what} ({theirs[:12]}, this predictor has {ours[:12]});"
                     " encode the image again"
                 )
-
-
-class _Region(NamedTuple):
-    """Where masks may be: at the photograph's size, and on the grid of low-res logits."""
-
-    pixels: NDArray[np.bool_]
-    cells: NDArray[np.bool_]
-
-
-def _valid_region(valid_mask: ArrayLike | None, geometry: Geometry) -> _Region | None:
-    if valid_mask is None:
-        return None
-    try:
-        region = np.asarray(valid_mask)
-    except ValueError as error:
-        raise InputError(f"valid_mask is not an array: {error}") from error
-    if region.shape != geometry.image_size:
-        raise InputError(f"valid_mask has shape {region.shape}; the image is {geometry.image_size} (height, width)")
-    if region.dtype != np.bool_ and not np.issubdtype(region.dtype, np.integer):
-        raise InputError(f"valid_mask is {region.dtype}; expected bool, or integers that are 0 outside")
-    pixels = region.astype(np.bool_)
-    return _Region(pixels, geometry.cells_touching(pixels))
 
 
 def _milliseconds(start: float) -> float:
