@@ -26,6 +26,9 @@ GRID = FRAME // TOKEN
 LOGITS = FRAME // CELL
 """Low-res logits along one side of the frame."""
 
+BACKGROUND = np.float32(-18)
+"""Logit of a cell that is surely not on the object (0 is the threshold)."""
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -87,6 +90,18 @@ class Geometry:
         """Move (..., 2) XY points from pixels of the photograph to pixels of the frame."""
         (height, width), (scaled_height, scaled_width) = self.image_size, self.scaled_size
         return (points * (scaled_width / width, scaled_height / height)).astype(np.float32)
+
+    def whole_frame(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Fill up low-res logits of the encoded tokens, (..., rows, columns), to the frame's (..., 256, 256).
+
+        Beyond them is `BACKGROUND`, which as a mask prompt is what the decoder's own answer there comes to.
+        """
+        rows, columns = logits.shape[-2:]
+        if (rows, columns) == (LOGITS, LOGITS):
+            return logits
+        whole = np.full((*logits.shape[:-2], LOGITS, LOGITS), BACKGROUND, dtype=np.float32)
+        whole[..., :rows, :columns] = logits
+        return whole
 
     def upsample(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Bring (256, 256) low-res logits to the photograph's size with one bilinear interpolation.

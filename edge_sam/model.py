@@ -14,7 +14,7 @@ from edge_sam.runtimes import BACKENDS, Backend, Session, select
 _INPUTS: dict[Role, set[str]] = {
     "encoder": {"image"},
     "mask_encoder": {"image_embedding", "mask"},
-    "decoder": {"image_tokens", "point_coords", "point_labels"},
+    "decoder": {"image_tokens", "point_coords", "point_labels", "token_size"},
 }
 _MAX_THREADS = 256
 """A runtime starts as many as it is told to, and a slip of the keyboard would take the machine down."""

@@ -227,10 +227,14 @@ class Predictor:
             masks = np.stack([prompt.mask for prompt in prompts if prompt.mask is not None])
             inputs = {"image_embedding": embedding.features[None], "mask": masks}
             image_tokens = self._model.mask_encoder.run(inputs)["image_tokens"]
-        outputs = self._model.decoder.run(
-            {"image_tokens": image_tokens, "point_coords": coords, "point_labels": labels}
-        )
-        return outputs["low_res_logits"], outputs["predicted_iou"]
+        inputs = {
+            "image_tokens": image_tokens,
+            "point_coords": coords,
+            "point_labels": labels,
+            "token_size": np.array(embedding.geometry.token_size),
+        }
+        outputs = self._model.decoder.run(inputs)
+        return embedding.geometry.whole_frame(outputs["low_res_logits"]), outputs["predicted_iou"]
 
     def _answer(
         self,

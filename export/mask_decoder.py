@@ -16,32 +16,43 @@ from edge_sam.export.prompt_encoder import PointEncoder, PositionEncoding
 from edge_sam.export.two_way_attention import CHANNELS, TokenToImage, TwoWayBlock
 from edge_sam.geometry import GRID
 
+OUTPUTS = 5
+"""Tokens of the decoder's own: one for predicted IoU, four for masks."""
 _ABSENT_BIAS = -1e4
 """Added to a score: nothing is left of it after softmax, in fp16 as well."""
 
 
 class Upscaling(nn.Module):
-    """Two transposed convolutions (2×2, stride 2) as matrix products on tokens.
+    """Two transposed convolutions (2×2, stride 2) and the product with the hyper-networks, as products on tokens.
 
-    (N, 4096, 256) to (N, 65536, 32), tokens in the order row, column, then sub-row and sub-column twice.
+    Each of the four rows of pixels that a token becomes is made by itself, so that rows come out in order without a
+    transposition, and what lies between two products is small enough for a processor's cache.
+
+    (N, rows, columns, 256) image tokens and (N, 4, 32) hyper-networks to (N, 4, 4·rows, 4·columns) logits.
     """
 
     def __init__(self, weights: Weights, name: str) -> None:
         super().__init__()
         half, quarter = CHANNELS // 4, CHANNELS // 8
-        first = weights.take(f"{name}.0.weight", CHANNELS, half, 2, 2)
-        second = weights.take(f"{name}.3.weight", half, quarter, 2, 2)
-        self.first = parameter(first.permute(2, 3, 1, 0).reshape(4 * half, CHANNELS))
-        self.first_bias = parameter(weights.take(f"{name}.0.bias", half).repeat(4))
-        self.second = parameter(second.permute(2, 3, 1, 0).reshape(4 * quarter, half))
-        self.second_bias = parameter(weights.take(f"{name}.3.bias", quarter).repeat(4))
+        first = weights.take(f"{name}.0.weight", CHANNELS, half, 2, 2).permute(2, 3, 1, 0)
+        second = weights.take(f"{name}.3.weight", half, quarter, 2, 2).permute(2, 3, 1, 0)
+        self.first = nn.ParameterList([parameter(row.reshape(2 * half, CHANNELS)) for row in first])
+        self.first_bias = parameter(weights.take(f"{name}.0.bias", half).repeat(2))
+        self.second = nn.ParameterList([parameter(row.reshape(2 * quarter, half)) for row in second])
+        self.second_bias = parameter(weights.take(f"{name}.3.bias", quarter).repeat(2))
         self.norm = Norm(weights, f"{name}.1", half, eps=1e-6)
 
-    def forward(self, image: Tensor) -> Tensor:
-        # In two dimensions the products take their bias along.
-        x = F.linear(image.reshape(-1, CHANNELS), self.first, self.first_bias).view(-1, CHANNELS // 4)
-        x = F.gelu(F.linear(F.gelu(self.norm(x)), self.second, self.second_bias))
-        return x.view(-1, 16 * GRID * GRID, CHANNELS // 8)
+    def forward(self, image: Tensor, hyper: Tensor) -> Tensor:
+        count, rows, columns, _ = image.shape
+        tokens = image.reshape(-1, CHANNELS)  # In two dimensions the products take their bias along.
+        lines = []
+        for first in self.first:
+            x = F.linear(tokens, first, self.first_bias).view(-1, CHANNELS // 4)
+            x = F.gelu(self.norm(x))
+            for second in self.second:
+                pixels = F.gelu(F.linear(x, second, self.second_bias)).view(count, -1, CHANNELS // 8)
+                lines.append((hyper @ pixels.transpose(1, 2)).view(count, 4, rows, 4 * columns))
+        return torch.stack(lines, dim=3).view(count, 4, 4 * rows, 4 * columns)
 
 
 class MaskDecoder(nn.Module):
@@ -50,9 +61,10 @@ class MaskDecoder(nn.Module):
     Inputs
         image_tokens (1 or N, 64, 64, 256) float32: image embedding plus the dense prompt (mask or "no mask");
         point_coords (N, P, 2) float32: XY in pixels of the 1024×1024 frame;
-        point_labels (N, P) int64: see `PointEncoder`.
+        point_labels (N, P) int64: see `PointEncoder`;
+        token_size (2,) int64: how many rows and columns of image tokens to make logits for, from the top left.
     Outputs
-        low_res_logits (N, 4, 256, 256) float32: the single mask, then the three of an ambiguous prompt;
+        low_res_logits (N, 4, 4·rows, 4·columns) float32: the single mask, then the three of an ambiguous prompt;
         predicted_iou (N, 4) float32.
     """
 
@@ -87,30 +99,32 @@ class MaskDecoder(nn.Module):
             ]
         )
 
-    def forward(self, image_tokens: Tensor, point_coords: Tensor, point_labels: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, image_tokens: Tensor, point_coords: Tensor, point_labels: Tensor, token_size: Tensor
+    ) -> tuple[Tensor, Tensor]:
         count = point_coords.shape[0]
         prompt = torch.cat([self.output_tokens.expand(count, -1, -1), self.points(point_coords, point_labels)], dim=1)
         missing = (point_labels == -2).to(torch.float32) * _ABSENT_BIAS
-        absent = F.pad(missing, (self.output_tokens.shape[1], 0))[:, None, :]
+        absent = F.pad(missing, (OUTPUTS, 0))[:, None, :]
 
         image, position = image_tokens.view(-1, GRID * GRID, CHANNELS), self.position.grid()
         tokens = prompt
         for block in self.blocks:
             tokens, image = block(tokens, prompt, image, position, absent)
+        # Of the last attention only the output tokens are read.
+        tokens, prompt = tokens[:, :OUTPUTS], prompt[:, :OUTPUTS]
         tokens = self.final_norm(tokens + self.final(tokens + prompt, image, image + position))
 
         score = tokens[:, 0]
         for i, layer in enumerate(self.iou_head):
             score = layer(score) if i == 2 else F.relu(layer(score))
-        return self._masks(tokens[:, 1:5], image), score
+        part = image.view(-1, GRID, GRID, CHANNELS)[:, : token_size[0], : token_size[1]]
+        return self.upscaling(part, self._hyper(tokens[:, 1:])), score
 
-    def _masks(self, mask_tokens: Tensor, image: Tensor) -> Tensor:
-        """(N, 4, 256) mask tokens and (N, 4096, 256) image tokens to (N, 4, 256, 256) logits."""
+    def _hyper(self, mask_tokens: Tensor) -> Tensor:
+        """(N, 4, 256) mask tokens to the (N, 4, 32) weights of the last product."""
         hyper = mask_tokens.transpose(0, 1)
         for i, (weight, bias) in enumerate(zip(self.hyper_weights, self.hyper_biases, strict=True)):
             hyper = hyper @ weight + bias
             hyper = hyper if i == 2 else F.relu(hyper)
-        logits = hyper.transpose(0, 1) @ self.upscaling(image).transpose(1, 2)
-        logits = logits.view(-1, 4, GRID, GRID, 2, 2, 2, 2).permute(0, 1, 2, 4, 6, 3, 5, 7)
-        masks: Tensor = logits.reshape(-1, 4, 4 * GRID, 4 * GRID)
-        return masks
+        return hyper.transpose(0, 1)

@@ -53,11 +53,11 @@ class Part:
     example: dict[str, int]
 
     def example_inputs(self) -> tuple[Tensor, ...]:
-        """Zeros of the example sizes; labels are integers."""
+        """Ones of the example sizes; labels and sizes are integers."""
         return tuple(
-            torch.zeros(
+            torch.ones(
                 [self.example[d] if isinstance(d, str) else d for d in shape],
-                dtype=torch.int64 if name == "point_labels" else torch.float32,
+                dtype=torch.int64 if name in ("point_labels", "token_size") else torch.float32,
             )
             for name, shape in self.inputs.items()
         )
@@ -88,8 +88,9 @@ def parts(model: TorchModel) -> list[Part]:
                 "image_tokens": ("one_or_prompts", *tokens),
                 "point_coords": ("prompts", "points", 2),
                 "point_labels": ("prompts", "points"),
+                "token_size": (2,),
             },
-            {"low_res_logits": ("prompts", 4, LOGITS, LOGITS), "predicted_iou": ("prompts", 4)},
+            {"low_res_logits": ("prompts", 4, "height", "width"), "predicted_iou": ("prompts", 4)},
             {"one_or_prompts": 1, "prompts": 2, "points": 3},
         ),
     ]

@@ -14,7 +14,7 @@ from torch import Tensor
 from edge_sam.bundle import Role
 from edge_sam.errors import ExportError
 from edge_sam.export.mobile_sam import TorchModel
-from edge_sam.geometry import FRAME
+from edge_sam.geometry import FRAME, GRID
 from edge_sam.runtimes import Session
 
 EMBEDDING_BOUND = 1e-4
@@ -72,9 +72,15 @@ def check_parity(model: TorchModel, sessions: dict[Role, Session]) -> dict[str, 
             tokens = model.mask_encoder(embedding, mask)
             inputs = {"image_embedding": embedding.numpy(), "mask": mask.numpy()}
             compare("image_tokens", sessions["mask_encoder"].run(inputs)["image_tokens"], tokens, case)
-        inputs = {"image_tokens": tokens.numpy(), "point_coords": points.numpy(), "point_labels": labels.numpy()}
+        rectangle = torch.tensor([36, GRID] if len(labels) > 1 else [GRID, GRID])
+        inputs = {
+            "image_tokens": tokens.numpy(),
+            "point_coords": points.numpy(),
+            "point_labels": labels.numpy(),
+            "token_size": rectangle.numpy(),
+        }
         outputs = sessions["decoder"].run(inputs)
-        logits, scores = model.decoder(tokens, points, labels)
+        logits, scores = model.decoder(tokens, points, labels, rectangle)
         compare("low_res_logits", outputs["low_res_logits"], logits, case)
         compare("predicted_iou", outputs["predicted_iou"], scores, case)
     return worst

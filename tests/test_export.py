@@ -99,6 +99,7 @@ def test_openvino_runs_the_same_files(exported: Bundle, coffee: np.ndarray) -> N
         "image_tokens": embedding.features[None],
         "point_coords": np.array([[[400.0, 200.0], [0, 0]], [[100.0, 50.0], [700, 600]]], np.float32),
         "point_labels": np.array([[1, -2], [2, 3]]),
+        "token_size": np.array([43, 64]),
     }
     reference = predictor._model.decoder.run(inputs)["low_res_logits"]
     np.testing.assert_allclose(run("decoder", inputs)[0], reference, atol=2e-2)

@@ -110,3 +110,13 @@ def test_cells_touching_against_brute_force(size: tuple[int, int]) -> None:
         if top < size[0] and left < size[1]:
             assert cells[row, column] == under.any()
     assert not geometry.cells_touching(np.zeros(size, dtype=bool)).any()
+
+
+def test_whole_frame_fills_up_with_background() -> None:
+    logits = np.ones((2, 4, 144, 256), np.float32)
+    whole = Geometry((338, 600)).whole_frame(logits)
+    assert whole.shape == (2, 4, 256, 256)
+    assert (whole[:, :, :144] == 1).all()
+    assert (whole[:, :, 144:] < -10).all()
+    square = np.zeros((1, 4, 256, 256), np.float32)
+    assert Geometry((338, 600), square=True).whole_frame(square) is square

@@ -186,3 +186,19 @@ def test_result_is_a_result(predictor: Predictor, embedding: ImageEmbedding) -> 
     assert isinstance(predictor.predict(embedding, Prompt(box=CUP)), Result)
     several = predictor.predict(embedding, [Prompt(box=CUP)] * 9)
     assert len(several) == 9
+
+
+def test_the_decoder_makes_the_same_logits_for_a_part_of_the_frame(
+    predictor: Predictor, embedding: ImageEmbedding
+) -> None:
+    inputs = {
+        "image_tokens": embedding.features[None],
+        "point_coords": np.array([[[400.0, 200.0], [0.0, 0.0]]], np.float32),
+        "point_labels": np.array([[1, -1]]),
+    }
+    whole, part = (
+        predictor._model.decoder.run({**inputs, "token_size": np.array(size)})["low_res_logits"]
+        for size in ((64, 64), (36, 50))
+    )
+    assert part.shape == (1, 4, 144, 200)
+    np.testing.assert_allclose(part, whole[:, :, :144, :200], atol=1e-3)
