@@ -2,7 +2,8 @@
 
 from edge_sam.embedding import ImageEmbedding
 from edge_sam.errors import EdgeSamError, InputError
-from edge_sam.predictor import Predictor, load
+from edge_sam.loading import load
+from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
 from edge_sam.result import Result
 from edge_sam.runtimes import RuntimeUnavailableError

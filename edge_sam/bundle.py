@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from edge_sam.arrays import load_arrays
 from edge_sam.errors import InputError
 from edge_sam.geometry import FRAME, GRID
+from edge_sam.guard import PROBED
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -22,7 +24,7 @@ BUNDLED = Path(__file__).parent / "bundles"
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 FileName = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-Role = Literal["encoder", "mask_encoder", "decoder", "constants"]
+Role = Literal["encoder", "mask_encoder", "decoder", "constants", "probe"]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Pixel = Annotated[float, msgspec.Meta(ge=0, le=255)]
 Spread = Annotated[float, msgspec.Meta(gt=0, le=255)]
@@ -105,21 +107,21 @@ class Bundle:
         order = ["fp32", "w16"]
         return sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
 
-    def component(self, role: Role, precision: str, format: str) -> Component:
-        """Find one component.
+    def component(self, role: Role, precision: str, *formats: str) -> Component:
+        """Find one component, in the first of the formats that there is.
 
         Raises
         ------
         InputError
             The bundle has no such component.
         """
-        for component in self.manifest.components:
-            if (component.role, component.precision, component.format) == (role, precision, format):
-                return component
+        for format in formats:
+            for component in self.manifest.components:
+                if (component.role, component.precision, component.format) == (role, precision, format):
+                    return component
         have = sorted({f"{c.precision}/{c.format}" for c in self.manifest.components if c.role == role})
-        raise InputError(
-            f"bundle {self.manifest.name} has no {role} in {precision}/{format}; it has {', '.join(have) or 'none'}"
-        )
+        wanted = f"{precision}/{' or '.join(formats)}"
+        raise InputError(f"bundle {self.manifest.name} has no {role} in {wanted}; it has {', '.join(have) or 'none'}")
 
     def verified_file(self, component: Component) -> Path:
         """Return the path of a component's file after checking its hash.
@@ -150,15 +152,24 @@ class Bundle:
             ``padding`` (64, 64, 256): embedding of a frame that is all padding; ``no_mask`` (256,): what is
             added to every image token where the prompt has no mask.
         """
-        path = self.verified_file(self.component("constants", precision, "npz"))
-        arrays = load_arrays(path, "the model's constants")
-        if not arrays.keys() >= _CONSTANTS.keys():
-            raise InputError(f"bundle {self.path}: {path.name} lacks one of {', '.join(_CONSTANTS)}")
-        constants = {name: arrays[name].astype(np.float32) for name in _CONSTANTS}
-        for name, shape in _CONSTANTS.items():
-            if constants[name].shape != shape or not np.isfinite(constants[name]).all():
+        return self._arrays("constants", precision, _CONSTANTS)
+
+    def probe(self, precision: str) -> dict[str, NDArray[np.float32]]:
+        """Read what the model is known to make of the probe images; see `edge_sam.guard`."""
+        return self._arrays("probe", precision, PROBED)
+
+    def _arrays(
+        self, role: Role, precision: str, shapes: Mapping[str, tuple[int, ...]]
+    ) -> dict[str, NDArray[np.float32]]:
+        path = self.verified_file(self.component(role, precision, "npz"))
+        loaded = load_arrays(path, f"the model's {role}")
+        if not loaded.keys() >= shapes.keys():
+            raise InputError(f"bundle {self.path}: {path.name} lacks one of {', '.join(shapes)}")
+        arrays = {name: loaded[name].astype(np.float32) for name in shapes}
+        for name, shape in shapes.items():
+            if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
                 raise InputError(f"bundle {self.path}: {name} in {path.name} is not a finite array of {shape}")
-        return constants
+        return arrays
 
 
 def open_bundle(name_or_path: str | Path) -> Bundle:

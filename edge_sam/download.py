@@ -35,7 +35,7 @@ def pull(model: ZooModel, home: Path, progress: Progress | None = None) -> Path:
     model : ZooModel
         What to pull.
     home : Path
-        The cache folder, see `edge_sam.zoo.cache_home`.
+        The cache folder, see `edge_sam.cache.cache_home`.
     progress : callable, optional
         See `Progress`.
 

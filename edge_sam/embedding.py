@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -17,6 +18,7 @@ from edge_sam.atomic import write_files
 from edge_sam.errors import InputError
 from edge_sam.geometry import FRAME, GRID, TOKEN, Geometry
 from edge_sam.images import MAX_PIXELS
+from edge_sam.runtimes import Session
 
 _FORMAT = 1
 
@@ -45,27 +47,32 @@ class ImageEmbedding:
     model: str
     precision: str
     timings: Mapping[str, float] = field(default_factory=dict)
-    _image_tokens: NDArray[np.float32] | None = field(default=None, init=False, repr=False)
+    _uploaded: tuple[weakref.ref[Session], Any] | None = field(default=None, init=False, repr=False)
 
     def __getstate__(self) -> dict[str, object]:
-        return self.__dict__ | {"_image_tokens": None}
+        return self.__dict__ | {"_uploaded": None}
 
-    def image_tokens(self, no_mask: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Image tokens for prompts without a mask; made at the first click and kept for the next.
+    def image_tokens(self, no_mask: NDArray[np.float32], decoder: Session) -> Any:
+        """Image tokens for prompts without a mask, where the decoder computes.
+
+        They are made at the first click and kept for the next, so that on a GPU they cross the bus once.
 
         Parameters
         ----------
         no_mask : ndarray of float32, (256,)
             The model's constant of that name. It belongs to `model`, so it is the same at every call.
+        decoder : Session
+            Who will take them.
 
         Returns
         -------
-        ndarray of float32, (1, 64, 64, 256)
+        (1, 64, 64, 256) float32, as `decoder.upload` gives it.
         """
-        if self._image_tokens is None:
-            object.__setattr__(self, "_image_tokens", (self.features + no_mask)[None])
-        assert self._image_tokens is not None
-        return self._image_tokens
+        kept = self._uploaded
+        if kept is None or kept[0]() is not decoder:
+            kept = (weakref.ref(decoder), decoder.upload((self.features + no_mask)[None]))
+            object.__setattr__(self, "_uploaded", kept)
+        return kept[1]
 
     def save(self, path: str | Path) -> None:
         """Write the embedding to an ``.npz`` file, whole or not at all.

@@ -21,3 +21,7 @@ class DownloadError(EdgeSamError):
 
 class ExportError(EdgeSamError):
     """An exported artefact does not agree with the model it was made from; nothing was written."""
+
+
+class RuntimeFallbackWarning(RuntimeWarning):
+    """A runtime failed and another one took its place; the message names the cause."""

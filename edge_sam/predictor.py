@@ -10,16 +10,17 @@ from typing import overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edge_sam.bundle import Bundle, open_bundle
+from edge_sam.bundle import Bundle
 from edge_sam.embedding import ImageEmbedding
 from edge_sam.errors import InputError
 from edge_sam.geometry import FRAME, Geometry
 from edge_sam.images import read_image
-from edge_sam.model import Model
+from edge_sam.model import LoadedModel, Model
 from edge_sam.preprocess import check_image, encoder_input
 from edge_sam.prompts import Prompt, decoder_points
 from edge_sam.region import Region, valid_region
 from edge_sam.result import Result
+from edge_sam.runtimes import Tensors
 
 _BATCH = 2
 """Prompts in one call of the decoder: more gains next to nothing on a CPU and costs about 60 MB each."""
@@ -27,64 +28,35 @@ _OUTSIDE = np.float32(-32)
 """Logit of what `valid_mask` forbids: background beyond doubt (0 is the threshold)."""
 
 
-def load(
-    model: str | Path = "mobile-sam",
-    *,
-    runtime: str = "auto",
-    precision: str = "auto",
-    threads: int | None = None,
-) -> Predictor:
-    """Load a model.
-
-    Parameters
-    ----------
-    model : str or Path
-        The name of a model that comes with the package, or a bundle's folder.
-    runtime : str
-        ``"auto"`` or a name in `edge_sam.runtimes.BACKENDS`.
-    precision : str
-        ``"auto"`` for the most exact one that the bundle has, ``"fp32"``, or ``"w16"`` (weights stored in 16
-        bits, arithmetic in fp32).
-    threads : int, optional
-        Threads for one inference. Default: ``EDGE_SAM_THREADS``, else one for each physical core.
-
-    Returns
-    -------
-    Predictor
-
-    Raises
-    ------
-    InputError
-        No such model, a damaged bundle, a precision that it lacks, an unknown runtime, an impossible number of
-        threads.
-    RuntimeUnavailableError
-        The runtime is not usable here.
-    """
-    return Predictor(open_bundle(model), runtime=runtime, precision=precision, threads=threads)
-
-
 class Predictor:
     """A loaded model. Safe to share between threads: it keeps no state between calls.
 
-    Attributes
+    Parameters
     ----------
     bundle : Bundle
-        Where it came from.
-    runtime : str
-        Name of the backend.
-    provider : str
-        The provider that really runs.
-    precision : str
-        Precision of the weights in use.
+        Where the model comes from.
+    model : Model
+        Its components, loaded.
     """
 
-    def __init__(
-        self, bundle: Bundle, *, runtime: str = "auto", precision: str = "auto", threads: int | None = None
-    ) -> None:
+    def __init__(self, bundle: Bundle, model: Model) -> None:
         self.bundle = bundle
-        self._model = Model(bundle, runtime, precision, threads)
-        self.runtime, self.precision = self._model.runtime, self._model.precision
-        self.provider = self._model.decoder.provider
+        self._model = model
+
+    @property
+    def runtime(self) -> str:
+        """Name of the backend in use; another one after a fallback."""
+        return self._model.active.choice.runtime
+
+    @property
+    def precision(self) -> str:
+        """Precision of the weights in use."""
+        return self._model.active.choice.precision
+
+    @property
+    def provider(self) -> str:
+        """The provider that really runs, as the backend names it."""
+        return self._model.active.decoder.provider
 
     def encode(
         self, image: NDArray[np.uint8] | str | Path, *, long_side: int = FRAME, square: bool = False
@@ -126,8 +98,8 @@ class Predictor:
         timings["preprocess"] = _milliseconds(start)
 
         start = time.perf_counter()
-        encoded = self._model.encoder.run({"image": tensor})["image_embedding"][0]
-        features = self._model.padding.copy()
+        encoded = self._model.attempt(lambda model: model.encoder.run({"image": tensor}))["image_embedding"][0]
+        features = self._model.active.padding.copy()
         features[: encoded.shape[0], : encoded.shape[1]] = encoded
         timings["encode"] = _milliseconds(start)
         return ImageEmbedding(features, geometry, manifest.source.sha256, self.precision, timings)
@@ -221,19 +193,22 @@ class Predictor:
             Predicted IoU of each.
         """
         coords, labels = decoder_points(prompts, embedding.geometry)
-        if prompts[0].mask is None:
-            image_tokens = embedding.image_tokens(self._model.no_mask)
-        else:
-            masks = np.stack([prompt.mask for prompt in prompts if prompt.mask is not None])
-            inputs = {"image_embedding": embedding.features[None], "mask": masks}
-            image_tokens = self._model.mask_encoder.run(inputs)["image_tokens"]
+        masks = [prompt.mask for prompt in prompts if prompt.mask is not None]
         inputs = {
-            "image_tokens": image_tokens,
             "point_coords": coords,
             "point_labels": labels,
-            "token_size": np.array(embedding.geometry.token_size),
+            "token_size": np.array(embedding.geometry.token_size, np.int64),
         }
-        outputs = self._model.decoder.run(inputs)
+
+        def run(model: LoadedModel) -> Tensors:
+            if masks:
+                encoded = {"image_embedding": embedding.features[None], "mask": np.stack(masks)}
+                image_tokens = model.mask_encoder.run(encoded)["image_tokens"]
+            else:
+                image_tokens = embedding.image_tokens(model.no_mask, model.decoder)
+            return model.decoder.run({"image_tokens": image_tokens, **inputs})
+
+        outputs = self._model.attempt(run)
         return embedding.geometry.whole_frame(outputs["low_res_logits"]), outputs["predicted_iou"]
 
     def _answer(

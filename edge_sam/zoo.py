@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
@@ -77,14 +76,6 @@ def require_license(model: ZooModel, accepted: bool) -> None:
             f"{model.name} is licensed for non-commercial use only ({model.license}, {model.license_url});"
             " read the licence and give --accept-license to download it"
         )
-
-
-def cache_home() -> Path:
-    """Folder for downloads: ``EDGE_SAM_HOME``, or the user's cache folder."""
-    import platformdirs
-
-    given = os.environ.get("EDGE_SAM_HOME")
-    return Path(given).expanduser() if given else platformdirs.user_cache_path("edge-sam")
 
 
 def checkpoint_path(model: ZooModel, home: Path) -> Path:

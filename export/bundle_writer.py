@@ -9,9 +9,11 @@ import tempfile
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_sam.bundle import MANIFEST, SCHEMA, Bundle, Component, MadeBy, Manifest, Measured, Role, Source, open_bundle
 from edge_sam.errors import InputError
@@ -19,6 +21,7 @@ from edge_sam.export import mobile_sam
 from edge_sam.export.mobile_sam import TorchModel, load_mobile_sam
 from edge_sam.export.onnx_writer import OPSET, Part, parts, tensor_specs, to_onnx
 from edge_sam.export.parity import check_parity, open_sessions
+from edge_sam.export.probe_writer import probe_values
 from edge_sam.geometry import FRAME
 
 PRECISIONS = ("fp32", "w16")
@@ -126,12 +129,18 @@ def _write_components(
         progress(f"writing {part.role} in {precision}")
         components.append(_write_part(part, precision, folder))
     progress(f"encoding the padding in {precision}")
-    buffer = io.BytesIO()
     padding = model.padding().numpy().astype(np.float16 if precision == "w16" else np.float32)
-    np.savez(buffer, padding=padding, no_mask=model.no_mask.numpy())
-    file = f"constants.{precision}.npz"
-    components.append(_component("constants", precision, "npz", file, folder, buffer.getvalue()))
+    arrays = {"padding": padding, "no_mask": model.no_mask.numpy()}
+    components.append(_write_arrays("constants", precision, folder, arrays))
+    progress(f"running the probe in {precision}")
+    components.append(_write_arrays("probe", precision, folder, probe_values(model, padding.astype(np.float32))))
     return components
+
+
+def _write_arrays(role: Role, precision: str, folder: Path, arrays: dict[str, NDArray[Any]]) -> Component:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return _component(role, precision, "npz", f"{role}.{precision}.npz", folder, buffer.getvalue())
 
 
 def _write_part(part: Part, precision: str, folder: Path) -> Component:

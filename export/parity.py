@@ -15,7 +15,7 @@ from edge_sam.bundle import Role
 from edge_sam.errors import ExportError
 from edge_sam.export.mobile_sam import TorchModel
 from edge_sam.geometry import FRAME, GRID
-from edge_sam.runtimes import Session
+from edge_sam.runtimes import Session, SessionOptions, backend
 
 EMBEDDING_BOUND = 1e-4
 """Largest difference allowed in an image embedding (its values reach about 0.6)."""
@@ -88,10 +88,8 @@ def check_parity(model: TorchModel, sessions: dict[Role, Session]) -> dict[str, 
 
 def open_sessions(folder: Path, files: dict[Role, str]) -> dict[Role, Session]:
     """Load the components that were just written, on the CPU."""
-    from edge_sam.runtimes import select
-
-    _, backend = select("onnxruntime")
-    return {role: backend.open_session(folder / file, None) for role, file in files.items()}
+    cpu = backend("onnxruntime")
+    return {role: cpu.open_session(folder / file, SessionOptions()) for role, file in files.items()}
 
 
 def _test_image(size: tuple[int, int]) -> Tensor:

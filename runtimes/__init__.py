@@ -5,54 +5,49 @@ from __future__ import annotations
 import importlib
 from typing import cast
 
-from edge_sam.runtimes.session import Backend, RuntimeUnavailableError, Session, Tensors
+from edge_sam.runtimes.session import Backend, RuntimeUnavailableError, Session, SessionOptions, Shapes, Tensors
 
-__all__ = ["BACKENDS", "Backend", "RuntimeUnavailableError", "Session", "Tensors", "probe", "select"]
+__all__ = [
+    "AUTO",
+    "BACKENDS",
+    "Backend",
+    "RuntimeUnavailableError",
+    "Session",
+    "SessionOptions",
+    "Shapes",
+    "Tensors",
+    "backend",
+    "probe",
+    "split_runtime",
+]
 
 BACKENDS = {
     "onnxruntime": "edge_sam.runtimes.onnxruntime_cpu",
-    "openvino": "edge_sam.runtimes.openvino_cpu",
+    "openvino": "edge_sam.runtimes.openvino_device",
+    "cuda": "edge_sam.runtimes.onnxruntime_cuda",
+    "tensorrt": "edge_sam.runtimes.onnxruntime_tensorrt",
 }
-"""Module of each backend by public name, in the order in which `auto` tries them."""
+"""Module of each backend by public name. A device may follow after a colon: ``openvino:GPU``, ``cuda:1``."""
+
+AUTO = ("cuda", "onnxruntime", "openvino")
+"""What ``auto`` tries, in this order, where nothing was measured. TensorRT is not among them: building its engines
+takes minutes, which nobody should meet unasked."""
+
+
+def split_runtime(runtime: str) -> tuple[str, str]:
+    """Split ``name:device`` into the backend's name and the device, empty for the first."""
+    name, _, device = runtime.partition(":")
+    return name, device
+
+
+def backend(runtime: str) -> Backend:
+    """Import a backend's module. Raises `KeyError` for a name that is not in `BACKENDS`."""
+    return cast(Backend, importlib.import_module(BACKENDS[split_runtime(runtime)[0]]))
 
 
 def probe(runtime: str) -> str | None:
-    """Return None when a backend in `BACKENDS` is usable here, else one line that says why not."""
-    return _module(runtime).probe()
-
-
-def select(runtime: str) -> tuple[str, Backend]:
-    """Find the backend to use.
-
-    Parameters
-    ----------
-    runtime : str
-        A name in `BACKENDS`, or ``"auto"`` for the first one that is usable here.
-
-    Returns
-    -------
-    name : str
-        The backend's public name.
-    backend : Backend
-        Its module.
-
-    Raises
-    ------
-    RuntimeUnavailableError
-        The backend (with ``"auto"``: every backend) is not usable here.
-    KeyError
-        The name is in neither.
-    """
-    names = list(BACKENDS) if runtime == "auto" else [runtime]
-    reasons = []
-    for name in names:
-        backend = _module(name)
-        reason = backend.probe()
-        if reason is None:
-            return name, backend
-        reasons.append(f"{name}: {reason}")
-    raise RuntimeUnavailableError("no usable runtime; " + "; ".join(reasons))
-
-
-def _module(name: str) -> Backend:
-    return cast(Backend, importlib.import_module(BACKENDS[name]))
+    """Return None when a runtime is usable here, else one line that says why not. Never raises for a known name."""
+    try:
+        return backend(runtime).probe(split_runtime(runtime)[1])
+    except Exception as error:  # A broken installation fails in as many ways as there are packages.
+        return f"asking it failed: {type(error).__name__}: {error}"

@@ -3,61 +3,54 @@
 from __future__ import annotations
 
 import importlib.util
-import os
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from edge_sam.runtimes.session import RuntimeUnavailableError, Tensors
+from edge_sam.runtimes.onnxruntime_session import CPU, PACKAGES, open_inference_session
+from edge_sam.runtimes.session import SessionOptions, Tensors
 
-MODEL_FORMAT = "onnx"
-_PROVIDER = "CPUExecutionProvider"
+__all__ = ["MODEL_FORMATS", "PACKAGES", "hardware", "open_session", "probe"]
+
+MODEL_FORMATS = ("onnx",)
 
 
-def probe() -> str | None:
+def probe(device: str) -> str | None:
     """Return None when ONNX Runtime is installed, else what to install."""
+    if device:
+        return f"it runs on the CPU and has no device {device!r}"
     if importlib.util.find_spec("onnxruntime") is None:
         return "onnxruntime is not installed: pip install onnxruntime"
     return None
 
 
+def hardware(device: str) -> str:
+    """Name the processor's kind; there is one."""
+    return f"{platform.machine()} {device}".strip()
+
+
 class OnnxRuntimeSession:
     """A model component in ONNX Runtime."""
 
-    def __init__(self, model: Path, threads: int | None) -> None:
-        # An edge runtime is silent by default; ONNX Runtime reads this when it is first imported.
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # Errors come as exceptions; they need no line of their own.
-        # Threads that spin on after a run would slow the next component down and burn an idle board's battery
-        # (docs/performance.md); within a run they may.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-        if threads is not None:
-            options.intra_op_num_threads = threads
-        try:
-            self._session = onnxruntime.InferenceSession(str(model), options, providers=[_PROVIDER])
-        except Exception as error:  # ONNX Runtime raises a dozen unrelated classes, some of them private.
-            raise RuntimeUnavailableError(f"ONNX Runtime could not load {model.name}: {error}") from error
+    def __init__(self, model: Path, options: SessionOptions) -> None:
+        self._session = open_inference_session(model, options, [(CPU, options.extra)])
         self._outputs = [output.name for output in self._session.get_outputs()]
         self.input_names: list[str] = [tensor.name for tensor in self._session.get_inputs()]
         self.provider: str = self._session.get_providers()[0]
 
-    def run(self, inputs: Mapping[str, NDArray[Any]]) -> Tensors:
+    def upload(self, array: NDArray[Any]) -> NDArray[Any]:
+        """See `Session.upload`."""
+        return array
+
+    def run(self, inputs: Mapping[str, Any]) -> Tensors:
         """See `Session.run`."""
         outputs = self._session.run(self._outputs, dict(inputs))
         return dict(zip(self._outputs, outputs, strict=True))
 
 
-def open_session(model: Path, threads: int | None) -> OnnxRuntimeSession:
-    """Load an ONNX file for the CPU.
-
-    Raises
-    ------
-    RuntimeUnavailableError
-        ONNX Runtime refused the file.
-    """
-    return OnnxRuntimeSession(model, threads)
+def open_session(model: Path, options: SessionOptions) -> OnnxRuntimeSession:
+    """Load an ONNX file for the CPU; see `Backend.open_session`."""
+    return OnnxRuntimeSession(model, options)

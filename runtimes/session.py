@@ -3,16 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
 Tensors = dict[str, NDArray[Any]]
+Shapes = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+"""Smallest, usual and largest shape of an input."""
 
 
 class RuntimeUnavailableError(RuntimeError):
     """A backend cannot be used on this machine; the message says why and what mends it."""
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """How to open a model component. A backend takes what it has a use for.
+
+    Attributes
+    ----------
+    threads : int, optional
+        Threads for one inference. Default: the backend's own, one for each physical core.
+    device : str
+        Which of the backend's devices: what follows the colon in ``"openvino:GPU"`` or ``"cuda:1"``; empty for the
+        first.
+    cache : Path, optional
+        Folder for what the backend compiles. It belongs to this model file, backend and version alone: whoever gives
+        it puts all of that into its name. Default: nothing is kept.
+    shapes : mapping of str to Shapes
+        For backends that compile for a range of shapes: the range of each input whose shape is free.
+    extra : mapping of str to str
+        Passed to the backend as they are.
+    build : bool
+        Whether it may compile for minutes. Otherwise a backend that would have to refuses.
+    """
+
+    threads: int | None = None
+    device: str = ""
+    cache: Path | None = None
+    shapes: Mapping[str, Shapes] = field(default_factory=dict)
+    extra: Mapping[str, str] = field(default_factory=dict)
+    build: bool = False
 
 
 class Session(Protocol):
@@ -24,21 +57,35 @@ class Session(Protocol):
     input_names: list[str]
     """Names of the tensors that `run` takes."""
 
-    def run(self, inputs: Mapping[str, NDArray[Any]]) -> Tensors:
-        """Run once. Thread-safe. Arrays in and out are C-contiguous and live in host memory."""
+    def upload(self, array: NDArray[Any]) -> Any:
+        """Bring an array to where the session computes, for `run` to take as often as wanted.
+
+        On a CPU that is the array itself.
+        """
+        ...
+
+    def run(self, inputs: Mapping[str, Any]) -> Tensors:
+        """Run once. Thread-safe. Inputs are C-contiguous arrays, or from `upload`; outputs are arrays."""
         ...
 
 
 class Backend(Protocol):
     """A backend module."""
 
-    MODEL_FORMAT: str
-    """Which artefact it reads: a `format` of the bundle's manifest."""
+    MODEL_FORMATS: tuple[str, ...]
+    """Which artefacts it reads: each a `format` of the bundle's manifest, the one it prefers first."""
 
-    def probe(self) -> str | None:
-        """Return None when usable here, else one line that says why not. Loads no model."""
+    PACKAGES: tuple[str, ...]
+    """Names of the distributions that it may come in; their versions are part of what a cache is keyed by."""
+
+    def probe(self, device: str) -> str | None:
+        """Return None when usable here, else one line that says why not and what mends it. Loads no model."""
         ...
 
-    def open_session(self, model: Path, threads: int | None) -> Session:
-        """Load `model`. `threads` None means the backend's default: one for each physical core."""
+    def hardware(self, device: str) -> str:
+        """Name what it computes on, driver included, for keys and reports; loads no model."""
+        ...
+
+    def open_session(self, model: Path, options: SessionOptions) -> Session:
+        """Load `model`. Raises `RuntimeUnavailableError` when that fails or another device would do the work."""
         ...

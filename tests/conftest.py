@@ -17,6 +17,13 @@ ROOT = Path(__file__).parent.parent
 PHOTOGRAPHS = ROOT / "examples" / "photographs"
 
 
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache that starts empty, for tests of what is remembered."""
+    monkeypatch.setenv("EDGE_SAM_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 @pytest.fixture(scope="session")
 def predictor() -> Predictor:
     """The model that comes with the package."""
@@ -45,9 +52,10 @@ def checkpoint() -> Path:
     if given:
         return Path(given)
     from edge_sam import download, zoo
+    from edge_sam.cache import cache_home
 
     model = zoo.read_index()["mobile-sam"]
-    home = zoo.cache_home()
+    home = cache_home()
     if os.environ.get("EDGE_SAM_OFFLINE") == "1" and not zoo.checkpoint_path(model, home).is_file():
         pytest.skip("EDGE_SAM_OFFLINE=1 and the checkpoint is not in the cache")
     return download.pull(model, home)

@@ -16,13 +16,13 @@ import msgspec
 import numpy as np
 import pytest
 
+from edge_sam.cache import cache_home
 from edge_sam.download import pull
 from edge_sam.errors import DownloadError, InputError
 from edge_sam.zoo import (
     PypiSource,
     UrlSource,
     ZooModel,
-    cache_home,
     checkpoint_path,
     find_model,
     read_index,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import sys
+import warnings
 from types import FrameType
 
 import cv2
@@ -40,9 +42,14 @@ def _version(show: bool) -> None:
 
 @app.callback()
 def _options(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    version: bool = typer.Option(  # noqa: ARG001 (its callback has done the work)
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+    verbose: bool = typer.Option(False, "--verbose", "-v", help="Say on standard error what is chosen and why."),
 ) -> None:
-    pass
+    if verbose:
+        logging.getLogger("edge_sam").setLevel(logging.INFO)
+        logging.getLogger("edge_sam").addHandler(_Echo())
 
 
 def main() -> None:
@@ -51,6 +58,7 @@ def main() -> None:
     With ``EDGE_SAM_DEBUG`` set, errors keep their traceback.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    warnings.showwarning = _warn
     getattr(cv2.utils, "logging", cv2).setLogLevel(0)  # The setting moved between versions of OpenCV.
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):  # A stream may be closed, or something of the caller's.
@@ -78,6 +86,18 @@ def main() -> None:
 def _terminate(number: int, _: FrameType | None) -> None:
     """End in order, so that temporary files go; 128 and the signal's number is what a shell expects."""
     sys.exit(128 + number)
+
+
+class _Echo(logging.Handler):
+    """Log lines on whatever is standard error at the time."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        typer.echo(self.format(record), err=True)
+
+
+def _warn(message: Warning | str, *_: object) -> None:
+    """Show a warning as one line, as errors are."""
+    typer.echo(f"warning: {' '.join(str(message).split())}", err=True)
 
 
 def _fail(message: str, code: int) -> None:

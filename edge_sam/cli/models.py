@@ -17,8 +17,9 @@ def models(
     """List the models of the zoo: family, size, licence, and where each comes from."""
     import msgspec
 
+    from edge_sam.cache import cache_home
     from edge_sam.download import file_sha256
-    from edge_sam.zoo import cache_home, checkpoint_path, read_index
+    from edge_sam.zoo import checkpoint_path, read_index
 
     home = cache_home()
     rows = []
@@ -78,7 +79,8 @@ def _pull_with_progress(model: ZooModel) -> Path:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from edge_sam import download, zoo
+    from edge_sam import download
+    from edge_sam.cache import cache_home
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
@@ -93,4 +95,4 @@ def _pull_with_progress(model: ZooModel) -> Path:
                 typer.echo(f"from {source}", err=True)
             bar.update(task, description=source, completed=done, total=total or None)
 
-        return download.pull(model, zoo.cache_home(), show)
+        return download.pull(model, cache_home(), show)

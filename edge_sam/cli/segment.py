@@ -41,9 +41,14 @@ def segment(
     output: Annotated[Path, typer.Option(help="Folder for the masks and the overlay.")] = Path("edge-sam-output"),
     save_logits: Annotated[bool, typer.Option("--save-logits", help="Also write the low-res logits (.npy).")] = False,
     model: Annotated[str, typer.Option(help="Model name or bundle folder.")] = "mobile-sam",
-    runtime: Annotated[str, typer.Option(help="auto, onnxruntime or openvino.")] = "auto",
+    runtime: Annotated[
+        str, typer.Option(help="auto, onnxruntime, openvino, cuda or tensorrt; with a device: openvino:GPU, cuda:1.")
+    ] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32 or w16.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="Threads for one inference.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail when the runtime does, instead of taking the next one.")
+    ] = False,
     long_side: Annotated[
         int, typer.Option(help="Pixels the longer side is scaled to, a multiple of 16; less is faster.")
     ] = 1024,
@@ -59,7 +64,7 @@ def segment(
     from edge_sam.images import read_image
 
     with _silenced():
-        predictor = edge_sam.load(model, runtime=runtime, precision=precision, threads=threads)
+        predictor = edge_sam.load(model, runtime=runtime, precision=precision, threads=threads, strict=strict)
         pixels, read = _timed(lambda: read_image(image))
         region = _valid_region(valid_mask)
     embedding = predictor.encode(pixels, long_side=long_side, square=square)
@@ -90,7 +95,8 @@ def _silenced() -> Iterator[None]:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
-        yield
+        with os.fdopen(os.dup(kept), "w", buffering=1) as ours, contextlib.redirect_stderr(ours):
+            yield
     finally:
         os.dup2(kept, 2)
         os.close(kept)

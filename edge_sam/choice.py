@@ -1,0 +1,101 @@
+"""Which runtime, precision and number of threads to try, in which order."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from edge_sam.bundle import Bundle
+from edge_sam.cache import recall, tuning_key
+from edge_sam.errors import InputError
+from edge_sam.runtimes import AUTO, BACKENDS, probe, split_runtime
+
+EXACT = ("fp32", "w16")
+"""Precisions whose arithmetic is fp32: ``auto`` takes no other unless it was measured here (`edge-sam tune`)."""
+_MAX_THREADS = 256
+"""A runtime starts as many as it is told to, and a slip of the keyboard would take the machine down."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way to run a model.
+
+    Attributes
+    ----------
+    runtime : str
+        A name in `edge_sam.runtimes.BACKENDS`, with a device after a colon where one was asked for.
+    precision : str
+        One that the bundle has.
+    threads : int, optional
+        Threads for one inference; None: the backend's own number.
+    why : str
+        In words, for the log.
+    """
+
+    runtime: str
+    precision: str
+    threads: int | None
+    why: str
+
+
+def choices(bundle: Bundle, runtime: str, precision: str, threads: int | None) -> list[Choice]:
+    """List what to try, best first. Nothing is loaded.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        The model.
+    runtime, precision, threads
+        See `edge_sam.load`.
+
+    Returns
+    -------
+    list of Choice
+        What was asked for, then what may take its place. Runtimes of ``auto`` that are not usable here are left out.
+
+    Raises
+    ------
+    InputError
+        An unknown runtime, a precision that the bundle lacks, an impossible number of threads.
+    """
+    count = _thread_count(threads)
+    if runtime != "auto" and split_runtime(runtime)[0] not in BACKENDS:
+        raise InputError(f"unknown runtime {runtime!r}; known: auto, {', '.join(BACKENDS)}")
+    if precision != "auto" and precision not in bundle.precisions:
+        raise InputError(
+            f"bundle {bundle.manifest.name} has no precision {precision!r}; it has {', '.join(bundle.precisions)}"
+        )
+    precisions = [p for p in bundle.precisions if p in EXACT] or bundle.precisions
+    found = []
+    if runtime == "auto":
+        found += _tuned(bundle, precision, count)
+    else:
+        found += [Choice(runtime, p, count, "asked for") for p in ([precision] if precision != "auto" else precisions)]
+    for name in AUTO:
+        if name != runtime and probe(name) is None:
+            wanted = [precision] if precision != "auto" else precisions
+            found += [Choice(name, p, count, "the first that is usable here") for p in wanted]
+    return found
+
+
+def _tuned(bundle: Bundle, precision: str, threads: int | None) -> list[Choice]:
+    """Return what `edge-sam tune` measured to be the fastest here, where that fits what was asked for."""
+    record = recall("tuned", tuning_key(bundle))
+    if record is None:
+        return []
+    best = record.get("best", {})
+    runtime, found, count = best.get("runtime", ""), best.get("precision"), best.get("threads")
+    fits = split_runtime(runtime)[0] in BACKENDS and found in bundle.precisions and precision in ("auto", found)
+    if not fits or probe(runtime) is not None:
+        return []
+    why = f"measured as the fastest here on {record.get('date', 'an unknown day')}"
+    return [Choice(runtime, found, threads or count, why)]
+
+
+def _thread_count(threads: int | None) -> int | None:
+    given = os.environ.get("EDGE_SAM_THREADS") if threads is None else str(threads)
+    if not given:
+        return None
+    if not (given.isascii() and given.isdigit()) or not 1 <= int(given) <= _MAX_THREADS:
+        raise InputError(f"number of threads must be between 1 and {_MAX_THREADS}, not {given!r}")
+    return int(given)

@@ -1,0 +1,53 @@
+"""From a model's name to a predictor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge_sam.bundle import open_bundle
+from edge_sam.choice import choices
+from edge_sam.model import Model
+from edge_sam.predictor import Predictor
+
+
+def load(
+    model: str | Path = "mobile-sam",
+    *,
+    runtime: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    strict: bool = False,
+) -> Predictor:
+    """Load a model.
+
+    Parameters
+    ----------
+    model : str or Path
+        The name of a model that comes with the package, or a bundle's folder.
+    runtime : str
+        ``"auto"`` (what `edge-sam tune` measured as the fastest here, else the first usable of
+        `edge_sam.runtimes.AUTO`), or a name in `edge_sam.runtimes.BACKENDS`, with a device after a colon where
+        it has several: ``"openvino:GPU"``, ``"cuda:1"``.
+    precision : str
+        ``"auto"`` for the most exact one that the bundle has, ``"fp32"``, or ``"w16"`` (weights stored in 16
+        bits, arithmetic in fp32).
+    threads : int, optional
+        Threads for one inference. Default: ``EDGE_SAM_THREADS``, else one for each physical core.
+    strict : bool
+        Raise when the runtime fails, now or later. Otherwise the next usable one takes over, with a
+        `RuntimeFallbackWarning` that names the cause.
+
+    Returns
+    -------
+    Predictor
+
+    Raises
+    ------
+    InputError
+        No such model, a damaged bundle, a precision that it lacks, an unknown runtime, an impossible number of
+        threads.
+    RuntimeUnavailableError
+        No runtime is usable here; with `strict`, the one asked for is not.
+    """
+    bundle = open_bundle(model)
+    return Predictor(bundle, Model(bundle, choices(bundle, runtime, precision, threads), strict))

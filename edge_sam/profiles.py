@@ -1,0 +1,28 @@
+"""Ranges of input shapes, for runtimes that compile a model for a range."""
+
+from __future__ import annotations
+
+from edge_sam.bundle import Role
+from edge_sam.geometry import FRAME, GRID, LOGITS, TOKEN
+from edge_sam.runtimes import Shapes
+
+MAX_PROMPTS = 8
+MAX_POINTS = 64
+"""Points of one prompt, box corners included."""
+
+_TOKENS = (GRID, GRID, 256)
+_WIDE = 9 * FRAME // 16
+"""Height of a 16:9 photograph in the frame: the shape that cameras give."""
+
+PROFILES: dict[Role, dict[str, Shapes]] = {
+    "encoder": {"image": ((1, 3, TOKEN, TOKEN), (1, 3, _WIDE, FRAME), (1, 3, FRAME, FRAME))},
+    "mask_encoder": {"mask": ((1, LOGITS, LOGITS), (1, LOGITS, LOGITS), (MAX_PROMPTS, LOGITS, LOGITS))},
+    "decoder": {
+        "image_tokens": ((1, *_TOKENS), (1, *_TOKENS), (MAX_PROMPTS, *_TOKENS)),
+        "point_coords": ((1, 1, 2), (1, 2, 2), (MAX_PROMPTS, MAX_POINTS, 2)),
+        "point_labels": ((1, 1), (1, 2), (MAX_PROMPTS, MAX_POINTS)),
+        # Read as numbers, not as a shape: rows and columns.
+        "token_size": ((1, 1), (_WIDE // TOKEN, GRID), (GRID, GRID)),
+    },
+}
+"""Smallest, usual and largest shape of each input that is free, by component: everything the predictor sends."""

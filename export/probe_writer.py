@@ -1,0 +1,68 @@
+"""What PyTorch makes of the probe images, for the guard to compare with (`edge_sam.guard`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from edge_sam.export.mobile_sam import TorchModel
+from edge_sam.guard import run_probe
+from edge_sam.runtimes import Tensors
+
+
+class _TorchSession:
+    """A torch module behind the protocol of `edge_sam.runtimes.Session`."""
+
+    provider = "PyTorch"
+
+    def __init__(self, module: nn.Module, inputs: list[str], outputs: list[str]) -> None:
+        self._module, self.input_names, self._outputs = module, inputs, outputs
+
+    def upload(self, array: NDArray[Any]) -> NDArray[Any]:
+        return array
+
+    @torch.no_grad()
+    def run(self, inputs: Mapping[str, Any]) -> Tensors:
+        results = self._module(*(torch.from_numpy(np.ascontiguousarray(inputs[name])) for name in self.input_names))
+        results = results if isinstance(results, tuple) else (results,)
+        return {name: result.numpy() for name, result in zip(self._outputs, results, strict=True)}
+
+
+@dataclass
+class _TorchParts:
+    encoder: _TorchSession
+    decoder: _TorchSession
+    padding: NDArray[np.float32]
+    no_mask: NDArray[np.float32]
+
+
+def probe_values(model: TorchModel, padding: NDArray[np.float32]) -> Tensors:
+    """Run the probe in PyTorch.
+
+    Parameters
+    ----------
+    model : TorchModel
+        With the weights as the bundle has them.
+    padding : ndarray of float32, (64, 64, 256)
+        The padding's embedding as the bundle has it.
+
+    Returns
+    -------
+    dict of str to ndarray of float32
+        See `edge_sam.guard.PROBED`.
+    """
+    inputs = ["image_tokens", "point_coords", "point_labels", "token_size"]
+    return run_probe(
+        _TorchParts(
+            _TorchSession(model.encoder, ["image"], ["image_embedding"]),
+            _TorchSession(model.decoder, inputs, ["low_res_logits", "predicted_iou"]),
+            padding,
+            model.no_mask.numpy(),
+        )
+    )

@@ -1,0 +1,96 @@
+"""ONNX Runtime on NVIDIA devices, through its CUDA provider."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sam.runtimes.cuda_driver import cuda_devices, missing_cuda_device
+from edge_sam.runtimes.onnxruntime_session import (
+    CPU,
+    PACKAGES,
+    import_onnxruntime,
+    missing_provider,
+    open_inference_session,
+)
+from edge_sam.runtimes.session import SessionOptions, Tensors
+
+__all__ = ["MODEL_FORMATS", "PACKAGES", "DeviceSession", "cuda_options", "hardware", "open_session", "probe"]
+
+MODEL_FORMATS = ("onnx",)
+PROVIDER = "CUDAExecutionProvider"
+
+
+def probe(device: str) -> str | None:
+    """Return None when a device, its driver and an ONNX Runtime for it are there, else what is missing."""
+    return missing_cuda_device(device) or missing_provider(PROVIDER, "onnxruntime-gpu")
+
+
+def hardware(device: str) -> str:
+    """Name the device and its driver."""
+    devices = cuda_devices()
+    return devices if isinstance(devices, str) else str(devices[int(device or 0)])
+
+
+class DeviceSession:
+    """A model component whose inputs may stay in the device's memory from run to run.
+
+    Parameters
+    ----------
+    model : Path
+        An ONNX file.
+    options : SessionOptions
+        How to open it.
+    providers : sequence of (name, options)
+        ONNX Runtime's providers, the one that must run first.
+    """
+
+    def __init__(
+        self, model: Path, options: SessionOptions, providers: Sequence[tuple[str, Mapping[str, str]]]
+    ) -> None:
+        self._session = open_inference_session(model, options, providers)
+        self._device = int(options.device or 0)
+        self._outputs = [output.name for output in self._session.get_outputs()]
+        self.input_names: list[str] = [tensor.name for tensor in self._session.get_inputs()]
+        self.provider: str = self._session.get_providers()[0]
+
+    def upload(self, array: NDArray[Any]) -> Any:
+        """See `Session.upload`: an ``OrtValue`` in the device's memory."""
+        value = import_onnxruntime().OrtValue
+        return value.ortvalue_from_numpy(np.ascontiguousarray(array), "cuda", self._device)
+
+    def run(self, inputs: Mapping[str, Any]) -> Tensors:
+        """See `Session.run`."""
+        binding = self._session.io_binding()  # One for each run: a binding serves one thread at a time.
+        for name, value in inputs.items():
+            if isinstance(value, np.ndarray):
+                binding.bind_cpu_input(name, np.ascontiguousarray(value))
+            else:
+                binding.bind_ortvalue_input(name, value)
+        for name in self._outputs:
+            binding.bind_output(name, "cuda", self._device)  # The shape is known only after the run.
+        self._session.run_with_iobinding(binding)
+        return dict(zip(self._outputs, binding.copy_outputs_to_cpu(), strict=True))
+
+
+def cuda_options(options: SessionOptions) -> dict[str, str]:
+    """Options of the CUDA provider.
+
+    The arena grows by what is asked for, because a board shares its memory with the rest of the system; convolutions
+    are chosen by rule, because measuring them for every new shape of photograph would take seconds each time.
+    """
+    return {
+        "device_id": options.device or "0",
+        "arena_extend_strategy": "kSameAsRequested",
+        "cudnn_conv_algo_search": "HEURISTIC",
+        **options.extra,
+    }
+
+
+def open_session(model: Path, options: SessionOptions) -> DeviceSession:
+    """Load an ONNX file on a CUDA device; see `Backend.open_session`."""
+    return DeviceSession(model, options, [(PROVIDER, cuda_options(options)), (CPU, {})])

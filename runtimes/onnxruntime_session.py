@@ -1,0 +1,69 @@
+"""What the ONNX Runtime backends share: opening a session, and finding out which provider really runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from edge_sam.runtimes.session import RuntimeUnavailableError, SessionOptions
+
+CPU = "CPUExecutionProvider"
+PACKAGES = ("onnxruntime", "onnxruntime-gpu")
+
+
+def import_onnxruntime() -> ModuleType:
+    """Import ONNX Runtime with its telemetry off: an edge runtime is silent by default."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # Read when it is first imported.
+    import onnxruntime
+
+    module: ModuleType = onnxruntime
+    return module
+
+
+def missing_provider(provider: str, package: str) -> str | None:
+    """Return None when the installed ONNX Runtime has a provider, else what to install."""
+    try:
+        available = import_onnxruntime().get_available_providers()
+    except ImportError as error:
+        return f"onnxruntime cannot be imported ({error}): pip install {package}"
+    if provider not in available:
+        return f"the installed onnxruntime has no {provider}: pip uninstall onnxruntime && pip install {package}"
+    return None
+
+
+def open_inference_session(
+    model: Path, options: SessionOptions, providers: Sequence[tuple[str, Mapping[str, str]]]
+) -> Any:
+    """Open a file, and make sure that the first of the providers is the one that runs.
+
+    Raises
+    ------
+    RuntimeUnavailableError
+        ONNX Runtime refused the file, or put another provider in the place of the first.
+    """
+    onnxruntime = import_onnxruntime()
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = 4  # Errors come as exceptions; they need no line of their own.
+    # Threads that spin on after a run would slow the next component down and burn an idle board's battery
+    # (docs/performance.md); within a run they may.
+    settings.add_session_config_entry("session.force_spinning_stop", "1")
+    if options.threads is not None:
+        settings.intra_op_num_threads = options.threads
+    try:
+        session = onnxruntime.InferenceSession(
+            str(model), settings, providers=[(name, dict(given)) for name, given in providers]
+        )
+    except Exception as error:  # ONNX Runtime raises a dozen unrelated classes, some of them private.
+        raise RuntimeUnavailableError(f"ONNX Runtime could not load {model.name}: {error}") from error
+    # Otherwise a run that fails would be repeated on the CPU without a word.
+    session.disable_fallback()
+    running, wanted = session.get_providers()[0], providers[0][0]
+    if running != wanted:
+        raise RuntimeUnavailableError(
+            f"ONNX Runtime put {running} in the place of {wanted} for {model.name}: a library that the provider needs"
+            " is missing or of another version; edge-sam doctor tells more"
+        )
+    return session

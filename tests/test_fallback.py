@@ -1,0 +1,133 @@
+"""When a runtime fails, the next one takes over, once, with the cause named; `strict` raises instead."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import edge_sam
+from edge_sam import Predictor, Prompt, RuntimeUnavailableError
+from edge_sam.errors import InputError, RuntimeFallbackWarning
+from edge_sam.runtimes import AUTO, SessionOptions, Tensors, onnxruntime_cpu, probe
+
+CLICK = Prompt(points=[(250, 120)])
+
+
+class Failing:
+    """A real session that stops working after a number of runs, as a device does that runs out of memory."""
+
+    def __init__(self, session: Any, runs: int) -> None:
+        self._session, self._runs = session, runs
+        self.provider, self.input_names, self.upload = session.provider, session.input_names, session.upload
+
+    def run(self, inputs: Mapping[str, Any]) -> Tensors:
+        if not self._runs:
+            raise RuntimeError("CUDA failure 2: out of memory")
+        self._runs -= 1
+        return self._session.run(inputs)  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Put backends into the registry that are the CPU in disguise and fail in a given way."""
+
+    def register(name: str, **members: Any) -> None:
+        module = type(name, (), {})
+        behaviour: dict[str, Any] = {
+            "MODEL_FORMATS": ("onnx",),
+            "PACKAGES": (),
+            "probe": lambda device: None,
+            "hardware": lambda device: name,
+            "open_session": onnxruntime_cpu.open_session,
+            **members,
+        }
+        for member, value in behaviour.items():
+            setattr(module, member, staticmethod(value) if callable(value) else value)
+        real = edge_sam.runtimes.backend
+        for place in ("edge_sam.runtimes", "edge_sam.model", "edge_sam.cache"):
+            current = monkeypatch
+            current.setattr(f"{place}.backend", lambda runtime, real=real: module if runtime == name else real(runtime))
+        monkeypatch.setitem(edge_sam.runtimes.BACKENDS, name, name)
+
+    return register
+
+
+def cannot_open(model: Path, options: SessionOptions) -> Any:
+    raise RuntimeUnavailableError("the driver has gone")
+
+
+def fails_after(runs: int) -> Any:
+    return lambda model, options: Failing(onnxruntime_cpu.open_session(model, options), runs)
+
+
+def test_with_three_broken_the_fourth_answers(
+    broken: Any, monkeypatch: pytest.MonkeyPatch, predictor: Predictor, coffee: np.ndarray, own_cache: Path
+) -> None:
+    broken("absent", probe=lambda device: "no such device")
+    broken("unloadable", open_session=cannot_open)
+    broken("exhausted", open_session=fails_after(2))
+    for place in ("edge_sam.runtimes", "edge_sam.choice"):
+        monkeypatch.setattr(f"{place}.AUTO", ("absent", "unloadable", "exhausted", "onnxruntime"))
+
+    with pytest.warns(RuntimeFallbackWarning, match="using exhausted: unloadable in w16: the driver has gone"):
+        loaded = edge_sam.load(threads=2)
+    assert loaded.runtime == "exhausted"
+    with pytest.warns(RuntimeFallbackWarning, match="out of memory"):  # The guard used up the two runs.
+        embedding = loaded.encode(coffee)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        answers = [loaded.predict(embedding, CLICK) for _ in range(2)]
+    assert loaded.runtime == "onnxruntime"
+    reference = predictor.predict(predictor.encode(coffee), CLICK)
+    for answer in answers:
+        np.testing.assert_allclose(answer.logits, reference.logits, atol=1e-3)
+        assert answer.provider == "CPUExecutionProvider"
+
+
+def test_failing_while_running_warns_once_with_the_cause(broken: Any, coffee: np.ndarray, own_cache: Path) -> None:
+    broken("exhausted", open_session=fails_after(3))
+    loaded = edge_sam.load(runtime="exhausted")
+    embedding = loaded.encode(coffee)
+    loaded.predict(embedding, CLICK)
+    with pytest.warns(RuntimeFallbackWarning, match="exhausted failed while running: CUDA failure 2: out of memory"):
+        loaded.predict(embedding, CLICK)
+    assert loaded.runtime == "onnxruntime"
+
+
+def test_strict_raises(broken: Any, coffee: np.ndarray, own_cache: Path) -> None:
+    broken("unloadable", open_session=cannot_open)
+    broken("exhausted", open_session=fails_after(2))
+    with pytest.raises(RuntimeUnavailableError, match="the driver has gone"):
+        edge_sam.load(runtime="unloadable", strict=True)
+    loaded = edge_sam.load(runtime="exhausted", strict=True)
+    with pytest.raises(RuntimeUnavailableError, match="out of memory"):
+        loaded.encode(coffee)
+
+
+def test_bad_input_is_not_a_failure_of_the_runtime(predictor: Predictor, embedding: edge_sam.ImageEmbedding) -> None:
+    with warnings.catch_warnings(), pytest.raises(InputError):
+        warnings.simplefilter("error")
+        predictor.predict(embedding, Prompt(points=[(1e9, 1e9)]))
+
+
+def test_auto_takes_the_first_that_is_usable(monkeypatch: pytest.MonkeyPatch) -> None:
+    usable = [name for name in AUTO if probe(name) is None]
+    assert edge_sam.load().runtime == usable[0]
+    if "openvino" in usable:
+        monkeypatch.setattr("edge_sam.choice.probe", lambda name: None if name == "openvino" else "not today")
+        assert edge_sam.load().runtime == "openvino"
+    monkeypatch.setattr("edge_sam.choice.probe", lambda name: "not today")
+    with pytest.raises(RuntimeUnavailableError, match="no usable runtime"):
+        edge_sam.load()
+
+
+def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(InputError, match="unknown runtime 'warp'; known: auto, onnxruntime"):
+        edge_sam.load(runtime="warp")
+    with pytest.raises(InputError, match="has no precision 'int4'; it has w16"):
+        edge_sam.load(precision="int4")

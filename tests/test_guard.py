@@ -1,0 +1,106 @@
+"""A runtime that computes something else than the model means is found out, and that is remembered."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import edge_sam
+from edge_sam.bundle import Bundle, open_bundle
+from edge_sam.cache import runtime_key
+from edge_sam.choice import Choice
+from edge_sam.guard import check_probe, run_probe
+from edge_sam.model import LoadedModel
+from edge_sam.runtimes import RuntimeUnavailableError, Tensors
+
+
+@pytest.fixture(scope="module")
+def stored() -> Tensors:
+    return open_bundle("mobile-sam").probe("w16")
+
+
+def test_the_real_model_passes(stored: Tensors, own_cache: Path) -> None:
+    loaded = LoadedModel(open_bundle("mobile-sam"), Choice("onnxruntime", "w16", None, "test"))
+    differences = check_probe(run_probe(loaded), stored, "w16")
+    assert max(differences.values()) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda a: a * np.float32(np.nan), "not finite"),
+        (lambda a: np.stack([a[0], a[0]]), "hardly differs between two different images"),
+        (lambda a: a * np.float32(1.01), "away from the stored values"),
+        (lambda a: a[..., ::-1], "away from the stored values"),
+        (lambda a: a[:, 1:], "has shape"),
+    ],
+)
+@pytest.mark.parametrize("output", ["image_embedding", "low_res_logits"])
+def test_what_is_wrong_is_named(
+    stored: Tensors, output: str, spoil: Callable[[np.ndarray], np.ndarray], message: str
+) -> None:
+    check_probe(stored, stored, "w16")
+    with pytest.raises(RuntimeUnavailableError, match=f"{output}.*{message}"):
+        check_probe({**stored, output: spoil(stored[output])}, stored, "w16")
+
+
+def test_a_wrong_encoder_is_rejected_and_the_verdict_kept(
+    exported: Bundle, tmp_path: Path, own_cache: Path, coffee: np.ndarray
+) -> None:
+    """One layer's weights lost: everything loads and runs, and the masks are rubbish."""
+    wrong = _with_a_spoilt_encoder(exported, tmp_path / "wrong")
+    for _ in range(2):  # The second time from memory.
+        with pytest.raises(RuntimeUnavailableError, match="image_embedding hardly differs between two"):
+            edge_sam.load(wrong.path, precision="fp32", runtime="onnxruntime", strict=True)
+    record = json.loads((own_cache / "guard" / f"{runtime_key(wrong, 'onnxruntime', 'fp32')}.json").read_bytes())
+    assert "image_embedding" in record["rejected"]
+    assert edge_sam.load(exported.path, precision="fp32").precision == "fp32"
+
+
+def test_two_processes_fill_one_cache(own_cache: Path) -> None:
+    program = "import edge_sam, sys; print(edge_sam.load(runtime=sys.argv[1]).runtime)"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", program, "openvino"], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    answers = [process.communicate(timeout=120)[0].strip() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert len(set(answers)) == 1
+    for file in own_cache.rglob("*.json"):
+        assert json.loads(file.read_bytes())["rejected"] is None
+    assert not list(own_cache.rglob("*.part"))
+
+
+def test_the_key_changes_with_what_matters(exported: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = {runtime_key(exported, runtime, p) for runtime in ("onnxruntime", "openvino") for p in ("fp32", "w16")}
+    assert len(keys) == 4
+    monkeypatch.setattr("edge_sam.cache.metadata.version", lambda name: "99.0")
+    assert runtime_key(exported, "onnxruntime", "fp32") not in keys
+
+
+def _with_a_spoilt_encoder(bundle: Bundle, folder: Path) -> Bundle:
+    """Copy a bundle with one weight of its encoder set to zero, hashes in order."""
+    import hashlib
+    import shutil
+
+    shutil.copytree(bundle.path, folder)
+    component = bundle.component("encoder", "fp32", "onnx")
+    model = onnx.load(folder / component.file)
+    largest = max(model.graph.initializer, key=lambda t: len(t.raw_data))
+    largest.raw_data = bytes(len(largest.raw_data))
+    data = model.SerializeToString()
+    (folder / component.file).write_bytes(data)
+    manifest = (folder / "manifest.json").read_text()
+    (folder / "manifest.json").write_text(
+        manifest.replace(component.sha256, hashlib.sha256(data).hexdigest()).replace(
+            f'"bytes": {component.bytes}', f'"bytes": {len(data)}'
+        )
+    )
+    return open_bundle(folder)
