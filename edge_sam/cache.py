@@ -27,13 +27,21 @@ def cache_home() -> Path:
 
 @functools.cache
 def machine() -> dict[str, str]:
-    """Name this machine as far as it decides what runs how: system, architecture, processor, cores."""
+    """Name this machine as far as it decides what runs how: system, processor, cores, NVIDIA's driver."""
     return {
         "system": platform.system(),
         "architecture": platform.machine(),
         "processor": _processor(),
         "cores": str(os.cpu_count()),
+        "nvidia_driver": _first_line(Path("/proc/driver/nvidia/version")),
     }
+
+
+def _first_line(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
+    except OSError:
+        return ""
 
 
 def _processor() -> str:

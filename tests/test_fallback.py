@@ -41,8 +41,8 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Any:
         behaviour: dict[str, Any] = {
             "MODEL_FORMATS": ("onnx",),
             "PACKAGES": (),
-            "probe": lambda device: None,
-            "hardware": lambda device: name,
+            "probe": lambda _: None,
+            "hardware": lambda _: name,
             "open_session": onnxruntime_cpu.open_session,
             **members,
         }
@@ -57,7 +57,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Any:
     return register
 
 
-def cannot_open(model: Path, options: SessionOptions) -> Any:
+def cannot_open(_model: Path, _options: SessionOptions) -> Any:
     raise RuntimeUnavailableError("the driver has gone")
 
 
@@ -65,10 +65,11 @@ def fails_after(runs: int) -> Any:
     return lambda model, options: Failing(onnxruntime_cpu.open_session(model, options), runs)
 
 
+@pytest.mark.usefixtures("own_cache")
 def test_with_three_broken_the_fourth_answers(
-    broken: Any, monkeypatch: pytest.MonkeyPatch, predictor: Predictor, coffee: np.ndarray, own_cache: Path
+    broken: Any, monkeypatch: pytest.MonkeyPatch, predictor: Predictor, coffee: np.ndarray
 ) -> None:
-    broken("absent", probe=lambda device: "no such device")
+    broken("absent", probe=lambda _: "no such device")
     broken("unloadable", open_session=cannot_open)
     broken("exhausted", open_session=fails_after(2))
     for place in ("edge_sam.runtimes", "edge_sam.choice"):
@@ -89,7 +90,8 @@ def test_with_three_broken_the_fourth_answers(
         assert answer.provider == "CPUExecutionProvider"
 
 
-def test_failing_while_running_warns_once_with_the_cause(broken: Any, coffee: np.ndarray, own_cache: Path) -> None:
+@pytest.mark.usefixtures("own_cache")
+def test_failing_while_running_warns_once_with_the_cause(broken: Any, coffee: np.ndarray) -> None:
     broken("exhausted", open_session=fails_after(3))
     loaded = edge_sam.load(runtime="exhausted")
     embedding = loaded.encode(coffee)
@@ -99,7 +101,8 @@ def test_failing_while_running_warns_once_with_the_cause(broken: Any, coffee: np
     assert loaded.runtime == "onnxruntime"
 
 
-def test_strict_raises(broken: Any, coffee: np.ndarray, own_cache: Path) -> None:
+@pytest.mark.usefixtures("own_cache")
+def test_strict_raises(broken: Any, coffee: np.ndarray) -> None:
     broken("unloadable", open_session=cannot_open)
     broken("exhausted", open_session=fails_after(2))
     with pytest.raises(RuntimeUnavailableError, match="the driver has gone"):
@@ -110,18 +113,19 @@ def test_strict_raises(broken: Any, coffee: np.ndarray, own_cache: Path) -> None
 
 
 def test_bad_input_is_not_a_failure_of_the_runtime(predictor: Predictor, embedding: edge_sam.ImageEmbedding) -> None:
-    with warnings.catch_warnings(), pytest.raises(InputError):
-        warnings.simplefilter("error")
+    with pytest.raises(InputError):
         predictor.predict(embedding, Prompt(points=[(1e9, 1e9)]))
+    assert predictor.runtime == edge_sam.load().runtime
 
 
+@pytest.mark.usefixtures("own_cache")
 def test_auto_takes_the_first_that_is_usable(monkeypatch: pytest.MonkeyPatch) -> None:
     usable = [name for name in AUTO if probe(name) is None]
     assert edge_sam.load().runtime == usable[0]
     if "openvino" in usable:
         monkeypatch.setattr("edge_sam.choice.probe", lambda name: None if name == "openvino" else "not today")
         assert edge_sam.load().runtime == "openvino"
-    monkeypatch.setattr("edge_sam.choice.probe", lambda name: "not today")
+    monkeypatch.setattr("edge_sam.choice.probe", lambda _: "not today")
     with pytest.raises(RuntimeUnavailableError, match="no usable runtime"):
         edge_sam.load()
 

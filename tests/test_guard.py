@@ -26,7 +26,8 @@ def stored() -> Tensors:
     return open_bundle("mobile-sam").probe("w16")
 
 
-def test_the_real_model_passes(stored: Tensors, own_cache: Path) -> None:
+@pytest.mark.usefixtures("own_cache")
+def test_the_real_model_passes(stored: Tensors) -> None:
     loaded = LoadedModel(open_bundle("mobile-sam"), Choice("onnxruntime", "w16", None, "test"))
     differences = check_probe(run_probe(loaded), stored, "w16")
     assert max(differences.values()) < 1e-4
@@ -51,9 +52,7 @@ def test_what_is_wrong_is_named(
         check_probe({**stored, output: spoil(stored[output])}, stored, "w16")
 
 
-def test_a_wrong_encoder_is_rejected_and_the_verdict_kept(
-    exported: Bundle, tmp_path: Path, own_cache: Path, coffee: np.ndarray
-) -> None:
+def test_a_wrong_encoder_is_rejected_and_the_verdict_kept(exported: Bundle, tmp_path: Path, own_cache: Path) -> None:
     """One layer's weights lost: everything loads and runs, and the masks are rubbish."""
     wrong = _with_a_spoilt_encoder(exported, tmp_path / "wrong")
     for _ in range(2):  # The second time from memory.
@@ -81,7 +80,7 @@ def test_two_processes_fill_one_cache(own_cache: Path) -> None:
 def test_the_key_changes_with_what_matters(exported: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = {runtime_key(exported, runtime, p) for runtime in ("onnxruntime", "openvino") for p in ("fp32", "w16")}
     assert len(keys) == 4
-    monkeypatch.setattr("edge_sam.cache.metadata.version", lambda name: "99.0")
+    monkeypatch.setattr("edge_sam.cache.metadata.version", lambda _: "99.0")
     assert runtime_key(exported, "onnxruntime", "fp32") not in keys
 
 

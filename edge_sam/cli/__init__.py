@@ -16,6 +16,7 @@ import typer
 from edge_sam.cli.export import export
 from edge_sam.cli.models import models, pull
 from edge_sam.cli.segment import segment
+from edge_sam.cli.tune import tune
 from edge_sam.errors import EdgeSamError, InputError, MissingExtraError
 from edge_sam.runtimes import RuntimeUnavailableError
 
@@ -30,6 +31,7 @@ app.command()(segment)
 app.command()(models)
 app.command()(pull)
 app.command()(export)
+app.command()(tune)
 
 
 def _version(show: bool) -> None:

@@ -1,0 +1,134 @@
+"""`edge-sam tune`: measure every way of running a model here, and let `auto` use the fastest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edge_sam.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edge_sam.bundle import Bundle
+    from edge_sam.choice import Choice
+    from edge_sam.tuning import Row
+
+_MAX_PHOTOGRAPHS = 4
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+
+
+def tune(
+    bundle: Annotated[str, typer.Argument(help="Model name or bundle folder.")] = "mobile-sam",
+    image: Annotated[
+        list[Path] | None,
+        typer.Option(help="Photograph, or folder of them, like those you will segment; may be given several times."),
+    ] = None,
+    runtime: Annotated[
+        list[str] | None, typer.Option(help="Only this runtime; may be given several times. Default: all.")
+    ] = None,
+    threads: Annotated[
+        str, typer.Option(help="Numbers of threads to try, with commas between. Default: the runtime's own.")
+    ] = "",
+    rounds: Annotated[int, typer.Option(min=1, help="Timed rounds over all photographs.")] = 5,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+) -> None:
+    """Time every usable runtime, precision and number of threads, and remember the fastest for this machine.
+
+    What gives other masks than fp32 on the CPU is dropped. `auto` uses the result until the machine, the model or a
+    runtime's version changes.
+    """
+    import edge_sam
+    from edge_sam import tuning
+    from edge_sam.bundle import open_bundle
+
+    opened = open_bundle(bundle)
+    for name in runtime or []:
+        if edge_sam.runtimes.split_runtime(name)[0] not in edge_sam.runtimes.BACKENDS:
+            raise InputError(f"unknown runtime {name!r}; known: {', '.join(edge_sam.runtimes.BACKENDS)}")
+    choices = tuning.candidates(opened, runtime or list(edge_sam.runtimes.BACKENDS), _thread_counts(threads))
+    photographs = _photographs(image or [])
+    rows = _measure_with_progress(opened, choices, photographs, rounds)
+    kept = tuning.keep(opened, rows)
+    reports = [tuning.report(row) for row in rows]
+    if json:
+        import json as json_format
+
+        typer.echo(json_format.dumps({"model": opened.manifest.name, "remembered": kept, "rows": reports}))
+        return
+    _print_table(reports)
+    best = reports[0]
+    count = f", {best['threads']} threads" if best["threads"] else ""
+    typer.echo(f"auto will use {best['runtime']} in {best['precision']}{count} for {opened.manifest.name} here")
+    if not kept:
+        typer.echo("warning: the cache cannot be written, so this is forgotten (set EDGE_SAM_HOME)", err=True)
+
+
+def _measure_with_progress(
+    opened: Bundle, choices: list[Choice], photographs: list[NDArray[np.uint8]], rounds: int
+) -> list[Row]:
+    from rich.console import Console
+
+    from edge_sam import tuning
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return tuning.measure(opened, choices, photographs, rounds, lambda _: None)
+    with console.status("") as status:
+        return tuning.measure(opened, choices, photographs, rounds, status.update)
+
+
+def _print_table(rows: list[dict[str, object]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        "runtime", "provider", "precision", "threads", "encode ms", "click ms", "IoU", "", box=None, pad_edge=False
+    )
+    for row in rows:
+        cells = [row[key] for key in ("runtime", "provider", "precision", "threads", "encode_ms", "click_ms", "iou")]
+        table.add_row(*("–" if cell is None else str(cell) for cell in cells), str(row["rejected"] or ""))
+    Console(highlight=False).print(table)
+
+
+def _thread_counts(given: str) -> list[int | None]:
+    if not given:
+        return [None]
+    counts: list[int | None] = []
+    for part in given.split(","):
+        if not (part.strip().isdecimal() and 1 <= int(part) <= 256):
+            raise InputError(f"--threads wants numbers from 1 to 256 with commas between, not {given!r}")
+        counts.append(int(part))
+    return counts
+
+
+def _photographs(given: list[Path]) -> list[NDArray[np.uint8]]:
+    """Read what was given, a few at most; without any, a picture made by arithmetic of a camera's usual shape."""
+    from edge_sam.images import read_image
+
+    if not given:
+        return [_test_picture()]
+    paths: list[Path] = []
+    for path in given:
+        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in _SUFFIXES) if path.is_dir() else [path]
+        if not inside:
+            raise InputError(f"no photograph in {path}")
+        paths += inside
+    step = max(1, len(paths) // _MAX_PHOTOGRAPHS)
+    return [read_image(path) for path in paths[::step][:_MAX_PHOTOGRAPHS]]
+
+
+def _test_picture() -> NDArray[np.uint8]:
+    """Draw (720, 1280, 3) discs of many sizes and colours on a gradient: enough for masks to be compared."""
+    import cv2
+    import numpy as np
+
+    picture = np.empty((720, 1280, 3), np.uint8)
+    picture[:] = np.linspace(40, 200, 1280, dtype=np.uint8)[None, :, None]
+    for i in range(12):
+        centre, colour = (107 * i + 60, 120 + 53 * (i % 9)), (20 * i, 255 - 20 * i, 90 + 10 * i)
+        cv2.circle(picture, centre, 30 + 9 * i, colour, -1, cv2.LINE_AA)
+    return picture

@@ -1,0 +1,84 @@
+"""`edge-sam tune` on the real model: what is measured, what is remembered, when `auto` follows it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import PHOTOGRAPHS
+from typer.testing import CliRunner
+
+import edge_sam
+from edge_sam import tuning
+from edge_sam.bundle import open_bundle
+from edge_sam.cache import remember, tuning_key
+from edge_sam.choice import Choice
+from edge_sam.cli import app
+from edge_sam.runtimes import probe
+from edge_sam.tuning import Row
+
+
+def test_tunes_and_auto_follows(own_cache: Path) -> None:
+    options = ["--image", str(PHOTOGRAPHS / "coffee.png"), "--threads", "1,2", "--rounds", "1", "--json"]
+    done = CliRunner().invoke(app, ["tune", "mobile-sam", "--runtime", "onnxruntime", *options])
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    assert report["remembered"]
+    assert {row["threads"] for row in report["rows"]} == {1, 2}
+    for row in report["rows"]:
+        assert row["provider"] == "CPUExecutionProvider"
+        assert row["encode_ms"] > 0
+        assert row["iou"] > 0.999
+    totals = [row["total_ms"] for row in report["rows"]]
+    assert totals == sorted(totals)
+    assert edge_sam.load()._model.active.choice.threads == report["rows"][0]["threads"]
+    assert len(list((own_cache / "tuned").iterdir())) == 1
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_auto_follows_only_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    if probe("openvino"):
+        pytest.skip("openvino is not installed")
+    bundle = open_bundle("mobile-sam")
+    best = {"runtime": "openvino", "precision": "w16", "threads": None}
+    remember("tuned", tuning_key(bundle), {"best": best})
+    assert edge_sam.load().runtime == "openvino"
+    assert edge_sam.load(runtime="onnxruntime").runtime == "onnxruntime"
+    remember("tuned", tuning_key(bundle), {"best": {**best, "precision": "int8"}})
+    assert edge_sam.load().runtime != "openvino"
+    remember("tuned", tuning_key(bundle), {"best": best})
+    monkeypatch.setattr("edge_sam.cache.metadata.version", lambda _: "99.0")
+    assert edge_sam.load().runtime != "openvino"
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_what_gives_other_masks_is_dropped(monkeypatch: pytest.MonkeyPatch, coffee: np.ndarray) -> None:
+    bundle = open_bundle("mobile-sam")
+    monkeypatch.setattr(tuning, "MIN_IOU", 1.01)
+    rows = tuning.measure(bundle, [Choice("onnxruntime", "w16", 1, "test")], [coffee], 1, lambda _: None)
+    assert rows[0].rejected is not None
+    assert "mean IoU of 1.000" in rows[0].rejected
+    with pytest.raises(edge_sam.RuntimeUnavailableError, match="nothing is usable here"):
+        tuning.keep(bundle, rows)
+    assert tuning.report(rows[0])["encode_ms"] is None
+
+
+def test_rows_are_ranked_by_a_photograph_and_its_clicks() -> None:
+    row = Row(Choice("onnxruntime", "w16", None, "test"), encode_ms=[100, 110, 300], click_ms=[10, 12, 11])
+    assert row.total_ms == 110 + 3 * 11
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--threads", "two"], "--threads wants numbers"),
+        (["--runtime", "warp"], "unknown runtime 'warp'"),
+        (["--image", "/nowhere.png"], "nowhere.png"),
+    ],
+)
+def test_bad_input_is_refused(arguments: list[str], message: str) -> None:
+    done = CliRunner().invoke(app, ["tune", *arguments])
+    assert isinstance(done.exception, edge_sam.InputError)
+    assert message in str(done.exception)
