@@ -39,8 +39,16 @@ class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shape: tuple[int | str, ...]
 
 
+class Companion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A second file that a format needs beside the first: the weights of OpenVINO's graph."""
+
+    file: FileName
+    sha256: Sha256
+    bytes: Count
+
+
 class Component(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One file of weights: a part of the model in one precision and one format."""
+    """A part of the model in one precision and one format."""
 
     role: Role
     precision: str
@@ -51,6 +59,7 @@ class Component(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     opset: Count | None = None
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
+    companion: Companion | None = None
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,24 +133,26 @@ class Bundle:
         raise InputError(f"bundle {self.manifest.name} has no {role} in {wanted}; it has {', '.join(have) or 'none'}")
 
     def verified_file(self, component: Component) -> Path:
-        """Return the path of a component's file after checking its hash.
+        """Return the path of a component's file after checking its hash, and that of the file beside it.
 
         Raises
         ------
         InputError
             The file is missing or is not the one that the manifest names.
         """
-        path = self.path / component.file
-        try:
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        except OSError as error:
-            raise InputError(f"bundle {self.path}: cannot read {component.file}: {error.strerror}") from error
-        if digest != component.sha256:
-            raise InputError(
-                f"bundle {self.path}: {component.file} does not match its hash in {MANIFEST}"
-                f" ({digest[:12]}… instead of {component.sha256[:12]}…); make or pull the bundle again"
-            )
-        return path
+        for part in (component, component.companion):
+            if part is None:
+                continue
+            try:
+                digest = hashlib.sha256((self.path / part.file).read_bytes()).hexdigest()
+            except OSError as error:
+                raise InputError(f"bundle {self.path}: cannot read {part.file}: {error.strerror}") from error
+            if digest != part.sha256:
+                raise InputError(
+                    f"bundle {self.path}: {part.file} does not match its hash in {MANIFEST}"
+                    f" ({digest[:12]}… instead of {part.sha256[:12]}…); make or pull the bundle again"
+                )
+        return self.path / component.file
 
     def constants(self, precision: str) -> dict[str, NDArray[np.float32]]:
         """Read the arrays that go with the components.

@@ -59,6 +59,8 @@ def choices(bundle: Bundle, runtime: str, precision: str, threads: int | None) -
         An unknown runtime, a precision that the bundle lacks, an impossible number of threads.
     """
     count = _thread_count(threads)
+    if not bundle.precisions:
+        raise InputError(f"bundle {bundle.path} has no encoder")
     if runtime != "auto" and split_runtime(runtime)[0] not in BACKENDS:
         raise InputError(f"unknown runtime {runtime!r}; known: auto, {', '.join(BACKENDS)}")
     if precision != "auto" and precision not in bundle.precisions:

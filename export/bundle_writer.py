@@ -20,6 +20,7 @@ from edge_sam.errors import InputError
 from edge_sam.export import mobile_sam
 from edge_sam.export.mobile_sam import TorchModel, load_mobile_sam
 from edge_sam.export.onnx_writer import OPSET, Part, parts, tensor_specs, to_onnx
+from edge_sam.export.openvino_writer import require_formats, to_openvino
 from edge_sam.export.parity import check_parity, open_sessions
 from edge_sam.export.probe_writer import probe_values
 from edge_sam.geometry import FRAME
@@ -52,6 +53,7 @@ def export_bundle(
     output: Path,
     *,
     precisions: Sequence[str] = ("fp32",),
+    formats: Sequence[str] = ("onnx",),
     overwrite: bool = False,
     progress: Callable[[str], None] = _silent,
 ) -> Bundle:
@@ -68,6 +70,8 @@ def export_bundle(
         Folder to make. Its name becomes the bundle's name.
     precisions : sequence of str
         Which of `PRECISIONS` to write.
+    formats : sequence of str
+        ``"onnx"`` is always written; ``"openvino"`` adds OpenVINO's own format beside it.
     overwrite : bool
         Replace an existing bundle.
     progress : callable
@@ -89,8 +93,9 @@ def export_bundle(
     for precision in precisions:
         if precision not in PRECISIONS:
             raise InputError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
+    require_formats(formats)
     output = output.absolute()
-    _refuse_existing(output, overwrite)
+    refuse_existing(output, overwrite)
     progress(f"reading {checkpoint.name}")
     model = load_mobile_sam(checkpoint)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -105,14 +110,23 @@ def export_bundle(
             components += written
             progress(f"checking {precision} against torch")
             measured.append(_measure(exact, precision, folder, written))
-        manifest = _manifest(output.name, checkpoint.name, model.sha256, precisions, components, measured)
-        (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
+        if "openvino" in formats:
+            components += to_openvino(components, folder, progress)
+        manifest = _manifest(output.name, checkpoint.name, model.sha256, precisions, formats, components, measured)
+        write_manifest(folder, manifest)
         _write_terms(folder, manifest, precisions)
-        _move_into_place(folder, output)
+        move_into_place(folder, output)
     return open_bundle(output)
 
 
-def _refuse_existing(output: Path, overwrite: bool) -> None:
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest of a bundle that is being made."""
+    data = msgspec.json.encode(manifest)
+    (folder / MANIFEST).write_bytes(msgspec.json.format(data, indent=1) + b"\n")
+
+
+def refuse_existing(output: Path, overwrite: bool) -> None:
+    """Raise `InputError` where a new bundle would replace something unasked."""
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     if not (output / MANIFEST).is_file():
@@ -173,10 +187,14 @@ def _manifest(
     file: str,
     sha256: str,
     precisions: Sequence[str],
+    formats: Sequence[str],
     components: list[Component],
     measured: list[Measured],
 ) -> Manifest:
+    packages = ["edge-sam", "torch", "onnx"] + (["openvino"] if "openvino" in formats else [])
     options = "".join(f" --precision {precision}" for precision in precisions)
+    if "openvino" in formats:
+        options += " --format onnx,openvino"
     return Manifest(
         schema=SCHEMA,
         name=name,
@@ -184,7 +202,7 @@ def _manifest(
         source=Source(file, sha256, mobile_sam.URL, mobile_sam.LICENSE),
         made_by=MadeBy(
             command=f"edge-sam export {file} --output {name}{options}",
-            versions={package: version(package) for package in ("edge-sam", "torch", "onnx")},
+            versions={package: version(package) for package in packages},
         ),
         frame=FRAME,
         pixel_mean=mobile_sam.PIXEL_MEAN,
@@ -209,7 +227,7 @@ def _write_terms(folder: Path, manifest: Manifest, precisions: Sequence[str]) ->
     (folder / "NOTICE").write_text(notice, encoding="utf-8")
 
 
-def _move_into_place(folder: Path, output: Path) -> None:
+def move_into_place(folder: Path, output: Path) -> None:
     """Rename the finished folder; an old bundle steps aside first and goes with the temporary folder."""
     aside = folder.parent / "replaced"
     if output.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ def import_onnxruntime() -> ModuleType:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # Read when it is first imported.
     import onnxruntime
 
+    onnxruntime.set_default_logger_severity(4)  # A library that is missing is told by the error, once.
     module: ModuleType = onnxruntime
     return module
 
@@ -53,9 +55,11 @@ def open_inference_session(
     if options.threads is not None:
         settings.intra_op_num_threads = options.threads
     try:
-        session = onnxruntime.InferenceSession(
-            str(model), settings, providers=[(name, dict(given)) for name, given in providers]
-        )
+        # When a provider fails it prints to standard output, where only our own answer belongs.
+        with contextlib.redirect_stdout(None):
+            session = onnxruntime.InferenceSession(
+                str(model), settings, providers=[(name, dict(given)) for name, given in providers]
+            )
     except Exception as error:  # ONNX Runtime raises a dozen unrelated classes, some of them private.
         raise RuntimeUnavailableError(f"ONNX Runtime could not load {model.name}: {error}") from error
     # Otherwise a run that fails would be repeated on the CPU without a word.

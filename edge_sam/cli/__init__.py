@@ -13,7 +13,8 @@ from types import FrameType
 import cv2
 import typer
 
-from edge_sam.cli.export import export
+from edge_sam.cli.build import build
+from edge_sam.cli.export import convert, export
 from edge_sam.cli.models import models, pull
 from edge_sam.cli.segment import segment
 from edge_sam.cli.tune import tune
@@ -31,6 +32,8 @@ app.command()(segment)
 app.command()(models)
 app.command()(pull)
 app.command()(export)
+app.command()(convert)
+app.command()(build)
 app.command()(tune)
 
 

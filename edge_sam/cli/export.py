@@ -1,4 +1,4 @@
-"""`edge-sam export`: from a checkpoint to a bundle."""
+"""`edge-sam export` and `edge-sam convert`: from a checkpoint to a bundle, and to another format."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def export(
         list[str] | None,
         typer.Option(help="fp32 (default) or w16 (16-bit weights, fp32 arithmetic, half the size). Repeatable."),
     ] = None,
+    format: Annotated[str, typer.Option(help="onnx, or onnx,openvino for both.")] = "onnx",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
@@ -28,18 +29,45 @@ def export(
             f'export needs {error.name}, which is not installed: pip install "edge-sam[export]"'
         ) from error
 
-    def progress(step: str) -> None:
-        typer.echo(f"{step} …", err=True)
-
-    bundle = export_bundle(checkpoint, output, precisions=precision or ["fp32"], overwrite=overwrite, progress=progress)
+    bundle = export_bundle(
+        checkpoint,
+        output,
+        precisions=precision or ["fp32"],
+        formats=[name.strip() for name in format.split(",")],
+        overwrite=overwrite,
+        progress=_progress,
+    )
     _print({"bundle": str(bundle.path), **_facts(bundle.manifest)}, json)
+
+
+def convert(
+    bundle: Annotated[str, typer.Argument(help="Model name or bundle folder.")],
+    output: Annotated[Path, typer.Option(help="Bundle folder to make.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+) -> None:
+    """Copy a bundle and add OpenVINO's own format to it; OpenVINO then reads that instead of ONNX."""
+    from edge_sam.bundle import open_bundle
+    from edge_sam.export.openvino_writer import convert_bundle
+
+    made = convert_bundle(open_bundle(bundle), output, overwrite=overwrite, progress=_progress)
+    _print({"bundle": str(made.path), **_facts(made.manifest)}, json)
+
+
+def _progress(step: str) -> None:
+    typer.echo(f"{step} …", err=True)
 
 
 def _facts(manifest: Any) -> dict[str, Any]:
     return {
         "name": manifest.name,
         "source_sha256": manifest.source.sha256,
-        "files": {component.file: component.bytes for component in manifest.components},
+        "files": {
+            part.file: part.bytes
+            for component in manifest.components
+            for part in (component, component.companion)
+            if part is not None
+        },
         "measured": [{"precision": m.precision, "what": m.what, **m.values} for m in manifest.measured],
     }
 

@@ -1,0 +1,60 @@
+"""`edge-sam build`: compile a model ahead of time for a runtime that takes minutes over it."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+
+def build(
+    bundle: Annotated[str, typer.Argument(help="Model name or bundle folder.")] = "mobile-sam",
+    runtime: Annotated[
+        str, typer.Option(help="What to build for; with a device after a colon: tensorrt:1.")
+    ] = "tensorrt",
+    precision: Annotated[str, typer.Option(help="auto, or one that the bundle has.")] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+) -> None:
+    """Make the engines of a model for this device, and check them against the bundle's stored values.
+
+    They are kept in the cache under a key of the device, its driver, the versions of the packages and the model's
+    files, so engines of another board or version are never used.
+    """
+    from rich.console import Console
+
+    from edge_sam.bundle import open_bundle
+    from edge_sam.cache import cache_home, runtime_key
+    from edge_sam.choice import choices
+    from edge_sam.model import LoadedModel
+    from edge_sam.runtimes import RuntimeUnavailableError, backend, probe, split_runtime
+
+    opened = open_bundle(bundle)
+    choice = choices(opened, runtime, precision, None)[0]
+    reason = probe(choice.runtime)
+    if reason is not None:
+        raise RuntimeUnavailableError(f"cannot build for {choice.runtime}: {reason}")
+    console, start = Console(stderr=True), time.perf_counter()
+    typer.echo(
+        f"building {opened.manifest.name} {choice.precision} for {choice.runtime}; this may take minutes", err=True
+    )
+    if console.is_terminal:
+        with console.status("building …"):
+            loaded = LoadedModel(opened, choice, build=True)
+    else:
+        loaded = LoadedModel(opened, choice, build=True)
+    facts = {
+        "runtime": choice.runtime,
+        "provider": loaded.decoder.provider,
+        "precision": choice.precision,
+        "hardware": backend(choice.runtime).hardware(split_runtime(choice.runtime)[1]),
+        "folder": str(cache_home() / "compiled" / runtime_key(opened, choice.runtime, choice.precision)),
+        "seconds": round(time.perf_counter() - start, 1),
+    }
+    if json:
+        import json as json_format
+
+        typer.echo(json_format.dumps(facts))
+        return
+    for name, value in facts.items():
+        typer.echo(f"{name:10s} {value}")

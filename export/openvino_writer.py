@@ -1,0 +1,122 @@
+"""OpenVINO's own format beside ONNX: made from the ONNX files, so it is the same model by construction."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+
+from edge_sam.bundle import Bundle, Companion, Component, open_bundle
+from edge_sam.errors import InputError, MissingExtraError
+
+FORMATS = ("onnx", "openvino")
+
+
+def require_formats(formats: Sequence[str]) -> None:
+    """Check formats before any work is done.
+
+    Raises
+    ------
+    InputError
+        An unknown format, or no ONNX, which the others are made from.
+    MissingExtraError
+        OpenVINO is not installed.
+    """
+    for name in formats:
+        if name not in FORMATS:
+            raise InputError(f"unknown format {name!r}; known: {', '.join(FORMATS)}")
+    if "onnx" not in formats:
+        raise InputError("a bundle always has onnx; the other formats come beside it: --format onnx,openvino")
+    if "openvino" in formats:
+        try:
+            import openvino  # noqa: F401 (asked only whether it is there)
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(
+                'the format openvino needs OpenVINO, which is not installed: pip install "edge-sam[openvino]"'
+            ) from error
+
+
+def to_openvino(components: Sequence[Component], folder: Path, progress: Callable[[str], None]) -> list[Component]:
+    """Convert the ONNX components of a bundle that is being made.
+
+    Parameters
+    ----------
+    components : sequence of Component
+        All of the bundle's; those in other formats are passed over.
+    folder : Path
+        Where their files are; the new ones are written beside them.
+    progress : callable
+        Told each step, in words.
+
+    Returns
+    -------
+    list of Component
+        The new ones: a graph (``.xml``) with its weights (``.bin``) as companion. Weights keep their precision.
+    """
+    import openvino
+
+    written = []
+    for component in components:
+        if component.format != "onnx":
+            continue
+        progress(f"converting {component.role} in {component.precision} to openvino")
+        graph = folder / f"{component.role}.{component.precision}.xml"
+        openvino.save_model(openvino.convert_model(folder / component.file), graph, compress_to_fp16=False)
+        weights = graph.with_suffix(".bin")
+        written.append(
+            msgspec.structs.replace(
+                component,
+                format="openvino",
+                file=graph.name,
+                sha256=_sha256(graph),
+                bytes=graph.stat().st_size,
+                companion=Companion(weights.name, _sha256(weights), weights.stat().st_size),
+            )
+        )
+    return written
+
+
+def convert_bundle(source: Bundle, output: Path, *, overwrite: bool = False, progress: Callable[[str], None]) -> Bundle:
+    """Copy a bundle and add OpenVINO's format to it, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        The output exists, the source has the format already, or one of its files is damaged.
+    MissingExtraError
+        OpenVINO is not installed.
+    OSError
+        The disk is full or the folder cannot be written.
+    """
+    from edge_sam.export.bundle_writer import move_into_place, refuse_existing, write_manifest
+
+    require_formats(FORMATS)
+    output = output.absolute()
+    refuse_existing(output, overwrite)
+    manifest = source.manifest
+    if any(component.format == "openvino" for component in manifest.components):
+        raise InputError(f"bundle {manifest.name} has the format openvino already")
+    for component in manifest.components:
+        source.verified_file(component)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.", suffix=".part") as temporary:
+        folder = Path(shutil.copytree(source.path, Path(temporary) / output.name))
+        added = to_openvino(manifest.components, folder, progress)
+        made_by = msgspec.structs.replace(
+            manifest.made_by,
+            command=f"{manifest.made_by.command} && edge-sam convert {manifest.name} --output {output.name}",
+            versions={**manifest.made_by.versions, "openvino": version("openvino")},
+        )
+        components = (*manifest.components, *added)
+        write_manifest(folder, msgspec.structs.replace(manifest, components=components, made_by=made_by))
+        move_into_place(folder, output)
+    return open_bundle(output)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,65 @@
+"""OpenVINO's own format in a bundle, and building ahead of time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import iou
+from typer.testing import CliRunner
+
+import edge_sam
+from edge_sam import InputError, Predictor, Prompt
+from edge_sam.bundle import Bundle, open_bundle
+from edge_sam.cli import app
+from edge_sam.export.openvino_writer import convert_bundle, require_formats
+
+pytest.importorskip("openvino")
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return convert_bundle(open_bundle("mobile-sam"), tmp_path_factory.mktemp("converted") / "both", progress=str)
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_openvino_reads_its_own_format(converted: Bundle, predictor: Predictor, coffee: np.ndarray) -> None:
+    for component in converted.manifest.components:
+        if component.format == "onnx":
+            (converted.path / component.file).unlink()
+    loaded = edge_sam.load(converted.path, runtime="openvino", strict=True)
+    prompt = Prompt(box=(76, 18, 478, 390))
+    ours = loaded.predict(loaded.encode(coffee), prompt, multimask=False)
+    reference = predictor.predict(predictor.encode(coffee), prompt, multimask=False)
+    assert iou(ours.masks[0], reference.masks[0]) >= 0.99
+
+
+def test_damaged_weights_beside_the_graph_are_refused(tmp_path: Path) -> None:
+    made = convert_bundle(open_bundle("mobile-sam"), tmp_path / "both", progress=str)
+    weights = made.path / "decoder.w16.bin"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    with pytest.raises(InputError, match=r"decoder\.w16\.bin does not match its hash"):
+        edge_sam.load(made.path, runtime="openvino", strict=True)
+    with pytest.raises(InputError, match="has the format openvino already"):
+        convert_bundle(made, tmp_path / "again", progress=str)
+    with pytest.raises(InputError, match="exists already"):
+        convert_bundle(open_bundle("mobile-sam"), tmp_path / "both", progress=str)
+    assert [path.name for path in tmp_path.iterdir()] == ["both"]
+
+
+def test_formats_are_checked_first() -> None:
+    with pytest.raises(InputError, match="unknown format 'tflite'; known: onnx, openvino"):
+        require_formats(["onnx", "tflite"])
+    with pytest.raises(InputError, match="always has onnx"):
+        require_formats(["openvino"])
+
+
+def test_builds_ahead_of_time(own_cache: Path) -> None:
+    done = CliRunner().invoke(app, ["build", "mobile-sam", "--runtime", "openvino", "--json"])
+    assert done.exit_code == 0, done.output
+    facts = json.loads(done.stdout)
+    assert facts["provider"] == "OpenVINO CPU"
+    assert list(Path(facts["folder"]).glob("*.blob"))
+    assert Path(facts["folder"]).is_relative_to(own_cache)
