@@ -3,6 +3,7 @@ PYTHON ?= $(shell for p in python3.11 python3; do $$p -c "" 2>/dev/null && echo 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 DEMO := .venv-demo
+EVAL := $(BIN)/edge-sam eval build/bench/mobile-sam --prompts point,box --worst 0
 PHOTO := examples/photographs/coffee.png
 
 .PHONY: demo test lint format bench accuracy clean
@@ -32,8 +33,11 @@ bench: .venv/.done  ## Speed beside torch and the plain export.
 accuracy: .venv/.done  ## Agreement with upstream and mIoU; DATA=folder with stills/ and grabcut/.
 	$(BIN)/edge-sam export "$$($(BIN)/edge-sam pull mobile-sam)" --output build/bench/mobile-sam \
 		--precision fp32 --precision w16 --overwrite
-	cd benchmarks && ../$(BIN)/python agreement.py "$$(../$(BIN)/edge-sam pull mobile-sam)" ../build/bench/mobile-sam \
-		--stills $(DATA)/stills --grabcut $(DATA)/grabcut --json ../build/bench/agreement.json
+	set -e; for data in $(DATA)/stills $(DATA)/grabcut; do \
+		for variant in "fp32 --square" "w16 --square" fp32 w16; do \
+			$(EVAL) --dataset $$data --precision $$variant --against torch; done; \
+		for side in 768 512; do \
+			$(EVAL) --dataset $$data --precision w16 --long-side $$side --against ,long-side=1024; done; done
 
 clean:
 	rm -rf .venv $(DEMO) build demo *.egg-info

@@ -11,6 +11,7 @@ from types import FrameType
 import cv2
 import typer
 
+from edge_sam.cli.eval import evaluate
 from edge_sam.cli.export import export
 from edge_sam.cli.models import models, pull
 from edge_sam.cli.segment import segment
@@ -28,6 +29,7 @@ app.command()(segment)
 app.command()(models)
 app.command()(pull)
 app.command()(export)
+app.command("eval")(evaluate)
 
 
 def _version(show: bool) -> None:
