@@ -6,7 +6,7 @@ DEMO := .venv-demo
 EVAL := $(BIN)/edge-sam eval build/bench/mobile-sam --prompts point,box --worst 0
 PHOTO := examples/photographs/coffee.png
 
-.PHONY: demo test lint format bench accuracy clean
+.PHONY: demo test lint format bench accuracy schemas clean
 
 demo: $(DEMO)/.done  ## Segment a photograph with the package as users get it: no torch.
 	$(DEMO)/bin/edge-sam segment $(PHOTO) --box 76,18,478,390 --point 300,120 --output demo
@@ -38,6 +38,12 @@ accuracy: .venv/.done  ## Agreement with upstream and mIoU; DATA=folder with sti
 			$(EVAL) --dataset $$data --precision $$variant --against torch; done; \
 		for side in 768 512; do \
 			$(EVAL) --dataset $$data --precision w16 --long-side $$side --against ,long-side=1024; done; done
+
+schemas: .venv/.done  ## What --json prints, as JSON Schema.
+	$(BIN)/python -c "import msgspec; from pathlib import Path; \
+		from edge_sam.benchmark.report import BenchReport; from edge_sam.evaluation.report import EvalReport; \
+		[Path('docs/schemas', name + '.json').write_bytes(msgspec.json.format(msgspec.json.encode( \
+		msgspec.json.schema(kind)), indent=1) + b'\n') for name, kind in (('bench', BenchReport), ('eval', EvalReport))]"
 
 clean:
 	rm -rf .venv $(DEMO) build demo *.egg-info

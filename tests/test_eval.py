@@ -124,8 +124,17 @@ def test_reports_json_and_draws_the_worst(data: Path, tmp_path: Path) -> None:
 
 def test_prints_a_comparison_for_people(data: Path, tmp_path: Path) -> None:
     arguments = ("--dataset", data, "--prompts", "point", "--against", ",long-side=512", "--worst", "0")
-    run = edge_sam("eval", "mobile-sam", *arguments, cwd=tmp_path)
+    run = edge_sam("eval", "mobile-sam", *arguments, "--json", cwd=tmp_path)
     assert run.returncode == 0, run.stderr
+    report = msgspec.json.decode(run.stdout, type=EvalReport)
+    assert report.against is not None
+    assert (report.segmenter.long_side, report.against.long_side) == (1024, 512)
+    (point,) = report.protocols
+    assert point.against is not None
+    assert point.difference is not None
+    assert point.agreement is not None
+    assert point.difference["iou"].mean == pytest.approx(point.scores["iou"].mean - point.against["iou"].mean)
+    run = edge_sam("eval", "mobile-sam", *arguments, cwd=tmp_path)
     assert "difference" in run.stdout
     assert "masks agree" in run.stdout
     assert "long side 512" in run.stdout

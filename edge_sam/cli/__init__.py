@@ -11,6 +11,7 @@ from types import FrameType
 import cv2
 import typer
 
+from edge_sam.cli.bench import bench
 from edge_sam.cli.eval import evaluate
 from edge_sam.cli.export import export
 from edge_sam.cli.models import models, pull
@@ -30,6 +31,7 @@ app.command()(models)
 app.command()(pull)
 app.command()(export)
 app.command("eval")(evaluate)
+app.command()(bench)
 
 
 def _version(show: bool) -> None:

@@ -33,7 +33,7 @@ def iou(a: Mask, b: Mask, valid: Mask | None = None) -> float:
     if valid is not None:
         a, b = a & valid, b & valid
     union = np.count_nonzero(a | b)
-    return np.count_nonzero(a & b) / union if union else 1.0
+    return float(np.count_nonzero(a & b) / union) if union else 1.0
 
 
 def boundary_iou(a: Mask, b: Mask, valid: Mask | None = None) -> float:
