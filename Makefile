@@ -34,8 +34,9 @@ accuracy: .venv/.done  ## Agreement with upstream and mIoU; DATA=folder with sti
 	$(BIN)/edge-sam export "$$($(BIN)/edge-sam pull mobile-sam)" --output build/bench/mobile-sam \
 		--precision fp32 --precision w16 --overwrite
 	set -e; for data in $(DATA)/stills $(DATA)/grabcut; do \
-		for variant in "fp32 --square" "w16 --square" fp32 w16; do \
-			$(EVAL) --dataset $$data --precision $$variant --against torch; done; \
+		$(EVAL) --dataset $$data --precision fp32 --square --against torch; \
+		$(EVAL) --dataset $$data --precision fp32 --against torch; \
+		$(EVAL) --dataset $$data --precision w16 --square --against ,precision=fp32; \
 		for side in 768 512; do \
 			$(EVAL) --dataset $$data --precision w16 --long-side $$side --against ,long-side=1024; done; done
 

@@ -121,7 +121,7 @@ def _table(header: Sequence[str], body: Iterable[Sequence[str]], classes: Sequen
     rows = []
     for i, cells in enumerate(body):
         kind = f" class={classes[i]}" if classes and classes[i] else ""
-        rows.append(f"<tr{kind}>" + "".join(f"<td>{_text(cell)}</td>" for cell in cells))
+        rows.append(f"<tr{kind}>" + "".join(f"<td>{_text(cell)}</td>" for cell in cells) + "</tr>")
     head = "".join(f"<th>{_text(cell)}</th>" for cell in header)
     return f"<div class=wide><table><tr>{head}</tr>{''.join(rows)}</table></div>"
 

@@ -37,8 +37,9 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="BUNDLE|torch",
-            help="Compare object by object with another bundle, or with MobileSAM's own torch predictor. Settings may"
-            " follow: BUNDLE,precision=…,runtime=…,long-side=…,square; an empty BUNDLE is the first one.",
+            help="Compare object by object with another bundle, or with MobileSAM's own torch predictor. After commas"
+            " settings that differ: runtime=…, precision=…, long-side=…, square. An empty BUNDLE is the first one:"
+            " ,square.",
         ),
     ] = None,
     layout: Annotated[str, typer.Option(help="auto, folder, coco, voc or davis.")] = "auto",
