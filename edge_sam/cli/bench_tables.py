@@ -66,16 +66,18 @@ def print_report(report: BenchReport) -> None:
 def print_comparison(comparison: Comparison) -> None:
     """Print what changed on standard output."""
     console = Console(highlight=False)
-    table = _table("combination", "figure", "old", "new", "change", "")
-    for change in comparison.changes:
-        table.add_row(
-            change.combination,
-            change.figure,
-            *("absent" if value is None else f"{value:.2f}" for value in (change.old, change.new)),
-            "–" if change.change is None else f"{change.change:+.1f} %",
-            "REGRESSION" if change.regressed else "",
-        )
-    console.print(table)
+    for combination in dict.fromkeys(change.combination for change in comparison.changes):
+        table = _table(combination, "old", "new", "change", "")
+        for change in comparison.changes:
+            if change.combination == combination:
+                table.add_row(
+                    change.figure,
+                    *("absent" if value is None else f"{value:.2f}" for value in (change.old, change.new)),
+                    "–" if change.change is None else f"{change.change:+.1f} %",
+                    "REGRESSION" if change.regressed else "",
+                )
+        console.print(table)
+        console.print()
     for note in comparison.notes:
         console.print(f"note: {note}", soft_wrap=True)
 
