@@ -3,9 +3,10 @@ PYTHON ?= $(shell for p in python3.11 python3; do $$p -c "" 2>/dev/null && echo 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 DEMO := .venv-demo
+EVAL := $(BIN)/edge-sam eval build/bench/mobile-sam --prompts point,box --worst 0
 PHOTO := examples/photographs/coffee.png
 
-.PHONY: demo test lint format bench accuracy clean
+.PHONY: demo test lint format bench accuracy schemas clean
 
 demo: $(DEMO)/.done  ## Segment a photograph with the package as users get it: no torch.
 	$(DEMO)/bin/edge-sam segment $(PHOTO) --box 76,18,478,390 --point 300,120 --output demo
@@ -32,8 +33,18 @@ bench: .venv/.done  ## Speed beside torch and the plain export.
 accuracy: .venv/.done  ## Agreement with upstream and mIoU; DATA=folder with stills/ and grabcut/.
 	$(BIN)/edge-sam export "$$($(BIN)/edge-sam pull mobile-sam)" --output build/bench/mobile-sam \
 		--precision fp32 --precision w16 --overwrite
-	cd benchmarks && ../$(BIN)/python agreement.py "$$(../$(BIN)/edge-sam pull mobile-sam)" ../build/bench/mobile-sam \
-		--stills $(DATA)/stills --grabcut $(DATA)/grabcut --json ../build/bench/agreement.json
+	set -e; for data in $(DATA)/stills $(DATA)/grabcut; do \
+		$(EVAL) --dataset $$data --precision fp32 --square --against torch; \
+		$(EVAL) --dataset $$data --precision fp32 --against torch; \
+		$(EVAL) --dataset $$data --precision w16 --square --against ,precision=fp32; \
+		for side in 768 512; do \
+			$(EVAL) --dataset $$data --precision w16 --long-side $$side --against ,long-side=1024; done; done
+
+schemas: .venv/.done  ## What --json prints, as JSON Schema.
+	$(BIN)/python -c "import msgspec; from pathlib import Path; \
+		from edge_sam.benchmark.report import BenchReport; from edge_sam.evaluation.report import EvalReport; \
+		[Path('docs/schemas', name + '.json').write_bytes(msgspec.json.format(msgspec.json.encode( \
+		msgspec.json.schema(kind)), indent=1) + b'\n') for name, kind in (('bench', BenchReport), ('eval', EvalReport))]"
 
 clean:
 	rm -rf .venv $(DEMO) build demo *.egg-info

@@ -27,10 +27,11 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
+from plain_export import export_plain
 from torch.utils.flop_counter import FlopCounterMode
-from upstream import export_plain, load_predictor
 
 import edge_sam
+from edge_sam.export.reference import load_predictor
 from edge_sam.geometry import Geometry
 from edge_sam.images import read_image
 from edge_sam.runtimes import BACKENDS, probe

@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_sam.bundle import MANIFEST, SCHEMA, Bundle, Component, MadeBy, Manifest, Measured, Role, Source, open_bundle
 from edge_sam.errors import InputError
@@ -151,7 +150,7 @@ def _write_components(
     return components
 
 
-def _write_arrays(role: Role, precision: str, folder: Path, arrays: dict[str, NDArray[Any]]) -> Component:
+def _write_arrays(role: Role, precision: str, folder: Path, arrays: dict[str, Any]) -> Component:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     return _component(role, precision, "npz", f"{role}.{precision}.npz", folder, buffer.getvalue())

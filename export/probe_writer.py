@@ -13,7 +13,7 @@ from torch import nn
 
 from edge_sam.export.mobile_sam import TorchModel
 from edge_sam.guard import run_probe
-from edge_sam.runtimes import Tensors
+from edge_sam.runtimes import Session, Tensors
 
 
 class _TorchSession:
@@ -36,8 +36,8 @@ class _TorchSession:
 
 @dataclass
 class _TorchParts:
-    encoder: _TorchSession
-    decoder: _TorchSession
+    encoder: Session
+    decoder: Session
     padding: NDArray[np.float32]
     no_mask: NDArray[np.float32]
 

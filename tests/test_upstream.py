@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 from conftest import PHOTOGRAPHS, ROOT, iou, read_pixels, read_rgb
-from upstream import load_predictor
 
 import edge_sam
 from edge_sam import Predictor, Prompt
 from edge_sam.bundle import Bundle
+from edge_sam.export.reference import load_predictor
 
 DATA = ROOT.parent / "shared" / "data"
 EVERY = 10
-"""Of the development photographs every so many; benchmarks/agreement.py takes them all."""
+"""Of the development photographs every so many; `edge-sam eval` takes them all."""
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,14 @@ import signal
 import sys
 import warnings
 from types import FrameType
+from typing import TextIO
 
 import cv2
 import typer
 
+from edge_sam.cli.bench import bench
 from edge_sam.cli.build import build
+from edge_sam.cli.eval import evaluate
 from edge_sam.cli.export import convert, export
 from edge_sam.cli.models import models, pull
 from edge_sam.cli.segment import segment
@@ -35,6 +38,8 @@ app.command()(export)
 app.command()(convert)
 app.command()(build)
 app.command()(tune)
+app.command("eval")(evaluate)
+app.command()(bench)
 
 
 def _version(show: bool) -> None:
@@ -100,7 +105,14 @@ class _Echo(logging.Handler):
         typer.echo(self.format(record), err=True)
 
 
-def _warn(message: Warning | str, *_: object) -> None:
+def _warn(
+    message: Warning | str,
+    category: type[Warning],  # noqa: ARG001 (the rest is where in the code, which a line for users leaves out)
+    filename: str,  # noqa: ARG001
+    lineno: int,  # noqa: ARG001
+    file: TextIO | None = None,  # noqa: ARG001
+    line: str | None = None,  # noqa: ARG001
+) -> None:
     """Show a warning as one line, as errors are."""
     typer.echo(f"warning: {' '.join(str(message).split())}", err=True)
 

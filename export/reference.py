@@ -1,4 +1,4 @@
-"""MobileSAM's own predictor (package `mobilesam-mirror`), to compare with.
+"""MobileSAM's own torch predictor (package `mobilesam-mirror`, extra `bench`), to compare with.
 
 It imports torchvision and timm for a handful of small things. Neither is needed here: torchvision has no build for
 CPU-only torch on the package index, so stand-ins for just those things are put in their place.
@@ -8,12 +8,19 @@ from __future__ import annotations
 
 import sys
 import types
-import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
+
+from edge_sam import Prompt, Result
+from edge_sam.download import file_sha256
+from edge_sam.evaluation.segmenters import Facts
+from edge_sam.geometry import FRAME
 
 
 class _DropPath(torch.nn.Identity):
@@ -62,36 +69,48 @@ def load_predictor(checkpoint: Path) -> Any:
     return SamPredictor(model)
 
 
-def export_plain(predictor: Any, folder: Path) -> None:
-    """Write the ONNX files that the usual export tools give: a 1024×1024 encoder, a decoder that resizes inside."""
-    from mobile_sam.utils.onnx import SamOnnxModel
+class TorchReference:
+    """MobileSAM's own predictor, asked as `edge_sam.evaluation` asks.
 
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            predictor.model.image_encoder,
-            (torch.zeros(1, 3, 1024, 1024),),
-            folder / "encoder.onnx",
-            dynamo=False,
-            opset_version=17,
-            input_names=["image"],
-            output_names=["image_embeddings"],
+    Parameters
+    ----------
+    checkpoint : Path
+        Its weights.
+    threads : int, optional
+        Threads of torch, for the whole process. Default: torch's own.
+
+    Attributes
+    ----------
+    facts : Facts
+        What reports say about it.
+    """
+
+    def __init__(self, checkpoint: Path, threads: int | None = None) -> None:
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self._predictor = load_predictor(checkpoint)
+        self.facts = Facts(
+            model="mobile-sam",
+            weights=file_sha256(checkpoint),
+            precision="fp32",
+            runtime="torch",
+            provider=f"torch {torch.__version__} {self._predictor.device}",
+            long_side=FRAME,
+            square=True,
         )
-        inputs = {
-            "image_embeddings": torch.zeros(1, 256, 64, 64),
-            "point_coords": torch.zeros(1, 2, 2),
-            "point_labels": torch.ones(1, 2),
-            "mask_input": torch.zeros(1, 1, 256, 256),
-            "has_mask_input": torch.zeros(1),
-            "orig_im_size": torch.tensor([480.0, 854.0]),
-        }
-        torch.onnx.export(
-            SamOnnxModel(predictor.model, return_single_mask=False),
-            tuple(inputs.values()),
-            folder / "decoder.onnx",
-            dynamo=False,
-            opset_version=17,
-            input_names=list(inputs),
-            output_names=["masks", "iou_predictions", "low_res_masks"],
-            dynamic_axes={"point_coords": {1: "points"}, "point_labels": {1: "points"}},
+
+    def encode(self, image: NDArray[np.uint8]) -> Callable[[Prompt, bool], Result]:
+        """Look at a photograph, (height, width, 3) RGB. The answer holds until the next call."""
+        self._predictor.set_image(image)
+        return self._answer
+
+    def _answer(self, prompt: Prompt, multimask: bool) -> Result:
+        masks, scores, logits = self._predictor.predict(
+            point_coords=prompt.points,
+            point_labels=prompt.labels,
+            box=prompt.box,
+            mask_input=None if prompt.mask is None else prompt.mask[None],
+            multimask_output=multimask,
         )
+        order = np.argsort(-scores, kind="stable")
+        return Result(masks[order], scores[order], logits[order], self.facts.provider)

@@ -1,0 +1,1 @@
+"""Where every millisecond goes: stages, operators, memory, on every runtime, one protocol."""

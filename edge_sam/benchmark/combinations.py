@@ -1,0 +1,73 @@
+"""Which combinations are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+from edge_sam.benchmark.report import Skipped, combination_name
+from edge_sam.bundle import open_bundle
+from edge_sam.errors import InputError
+from edge_sam.evaluation.segmenters import Variant
+from edge_sam.geometry import Geometry
+from edge_sam.runtimes import BACKENDS, probe, split_runtime
+
+ALL = "all"
+
+
+def expand(
+    bundle: str,
+    runtimes: Sequence[str],
+    precisions: Sequence[str],
+    long_sides: Sequence[int],
+    threads: Sequence[int | None],
+) -> tuple[list[Variant], list[Skipped]]:
+    """Make every combination.
+
+    Parameters
+    ----------
+    bundle : str
+        Name or folder.
+    runtimes, precisions : sequence of str
+        Names; ``all`` stands for every runtime, or every precision of the bundle.
+    long_sides, threads : sequence
+        See `edge_sam.load` and `edge_sam.Predictor.encode`.
+
+    Returns
+    -------
+    variants : list of Variant
+        In the order given; the first one is what ratios refer to.
+    skipped : list of Skipped
+        Runtimes that are not usable here.
+
+    Raises
+    ------
+    InputError
+        An unknown runtime, a precision that the bundle lacks, an impossible long side, nothing left.
+    """
+    have = open_bundle(bundle).precisions
+    names = _expanded(runtimes, list(BACKENDS), "runtime")
+    wanted = _expanded(precisions, have, "precision")
+    for long_side in long_sides:
+        Geometry((1, 1), long_side)
+    skipped = [Skipped(name, reason) for name in names if (reason := probe(name)) is not None]
+    usable = [name for name in names if name not in {skip.combination for skip in skipped}]
+    variants = [
+        Variant(bundle, runtime, precision, count, long_side)
+        for runtime, precision, long_side, count in product(usable, wanted, long_sides, threads)
+    ]
+    if not variants:
+        raise InputError("nothing to measure: " + "; ".join(f"{skip.combination}: {skip.reason}" for skip in skipped))
+    return variants, skipped
+
+
+def label(variant: Variant) -> str:
+    """Return the short name of a combination in tables and messages."""
+    return combination_name(variant.runtime, variant.precision, variant.long_side, variant.threads)
+
+
+def _expanded(given: Sequence[str], known: list[str], what: str) -> list[str]:
+    for name in given:  # A runtime may have a device behind a colon.
+        if name not in (ALL, *known) and split_runtime(name)[0] not in known:
+            raise InputError(f"unknown {what} {name!r}; known: {ALL}, {', '.join(known)}")
+    return known if ALL in given else list(dict.fromkeys(given))

@@ -1,0 +1,122 @@
+"""Two reports against each other: what became slower, bigger or worse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from edge_sam.benchmark.report import SCHEMA, BenchReport, Row
+from edge_sam.errors import InputError
+
+_NOT_JUDGED = {"load ms"}
+"""Measured once in each report, so that one slow moment of the machine would count as a regression."""
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One figure of one combination, before and after."""
+
+    combination: str
+    figure: str
+    old: float | None
+    new: float | None
+    """None where the combination is absent there."""
+    change: float | None
+    """In per cent; more is worse."""
+    regressed: bool
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """`edge-sam bench --compare --json`."""
+
+    old: str
+    new: str
+    threshold: float
+    changes: list[Change]
+    notes: list[str]
+
+    @property
+    def regressed(self) -> bool:
+        """Whether anything became worse by more than the threshold, or is gone."""
+        return any(change.regressed for change in self.changes)
+
+
+def read_report(path: Path) -> BenchReport:
+    """Read a `bench.json`.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, is of a newer version or something else.
+    """
+    try:
+        report = msgspec.json.decode(path.read_bytes(), type=BenchReport)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InputError(f"{path} is not a report of edge-sam bench: {error}") from error
+    if report.schema > SCHEMA:
+        raise InputError(f"{path} was written by a newer edge_sam; upgrade with: pip install -U edge-sam")
+    return report
+
+
+def compare(old_path: Path, new_path: Path, threshold: float) -> Comparison:
+    """Compare two reports combination by combination.
+
+    Parameters
+    ----------
+    old_path, new_path : Path
+        The reports.
+    threshold : float
+        Per cent by which a figure may become worse.
+
+    Raises
+    ------
+    InputError
+        A report cannot be used.
+    """
+    old, new = read_report(old_path), read_report(new_path)
+    before, after = ({row.name: row for row in report.rows} for report in (old, new))
+    changes = []
+    for key, row in before.items():
+        other = after.get(key)
+        figures = dict(_figures(other)) if other is not None else {}
+        for figure, value in _figures(row):
+            now = figures.get(figure)
+            change = None if now is None else _per_cent(value, now)
+            worse = change is None or (change > threshold and figure not in _NOT_JUDGED)
+            changes.append(Change(key, figure, value, now, change, worse))
+    for key, row in after.items():
+        if key not in before:
+            changes += [Change(key, figure, None, value, None, False) for figure, value in _figures(row)]
+    return Comparison(str(old_path), str(new_path), threshold, changes, list(_notes(old, new)))
+
+
+def _per_cent(old: float, new: float) -> float:
+    if old == 0:  # Only a yes or no can be 0: no before; yes now is as bad as it gets.
+        return 100 * new
+    return 100 * (new / old - 1)
+
+
+def _figures(row: Row) -> Iterator[tuple[str, float]]:
+    """Figures that are worse when they are larger."""
+    yield "total p50 ms", row.total.p50
+    yield "encode p50 ms", row.stages["encode"].p50
+    yield "decode p50 ms", row.stages["decode"].p50
+    yield "load ms", row.load_ms
+    yield "peak RSS MiB", row.peak_rss_mb
+    yield "masks disagree", float(not row.agrees)
+    for protocol, estimate in (row.miou or {}).items():
+        yield f"error of {protocol} (1 - mIoU)", 1 - estimate.mean
+
+
+def _notes(old: BenchReport, new: BenchReport) -> Iterator[str]:
+    if old.machine.processor != new.machine.processor or old.machine.cores != new.machine.cores:
+        yield f"other machines: {old.machine.processor}, then {new.machine.processor}"
+    if old.images != new.images:
+        yield "other photographs"
+    for name in sorted(old.machine.versions.keys() | new.machine.versions.keys()):
+        versions = [report.machine.versions.get(name, "absent") for report in (old, new)]
+        if versions[0] != versions[1]:
+            yield f"{name} {versions[0]}, then {versions[1]}"

@@ -1,0 +1,130 @@
+"""The report as one HTML page that needs nothing beside it."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Iterable, Mapping, Sequence
+
+from edge_sam.benchmark.report import STAGES, BenchReport, Machine, OperatorProfile, Row
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #1c2733 }
+table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums }
+th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #d0d7de; white-space: nowrap }
+th:first-child, td:first-child { text-align: left }
+tr.disagrees { color: #b3261e }
+img { max-width: 100%; height: auto }
+.wide { overflow-x: auto }
+"""
+_LARGEST = 12
+"""Operators and blocks that are listed."""
+
+
+def html_page(report: BenchReport, plots: Mapping[str, bytes]) -> str:
+    """Write the page.
+
+    Parameters
+    ----------
+    report : BenchReport
+        What to show.
+    plots : mapping of str to bytes
+        PNG by title; they are put into the page.
+    """
+    parts = [
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>",
+        f"<title>edge-sam bench</title><style>{_STYLE}</style><h1>edge-sam bench</h1>",
+        f"<p>{_text(report.time)}, edge_sam {_text(report.version)}, {report.rounds} rounds, interleaved."
+        " One photograph from its file to three masks for a click on its centre."
+        f" Masks are compared with {_text(report.reference)}; a row below a mean IoU of {report.min_agreement:g} is"
+        " marked and not ranked.</p>",
+    ]
+    for title, png in plots.items():
+        source = base64.b64encode(png).decode("ascii")
+        parts.append(f"<h2>{_text(title)}</h2><img alt='{_text(title)}' src='data:image/png;base64,{source}'>")
+    parts += ["<h2>Milliseconds</h2>", _times(report.rows), "<h2>Start, memory, agreement</h2>", _rest(report.rows)]
+    for row in report.rows:
+        for profile in row.operators or ():
+            parts.append(f"<h2>{_text(row.name)}: {_text(profile.component)} by operator and by block</h2>")
+            parts.append(_operators(profile))
+    if report.skipped:
+        parts.append("<h2>Not measured</h2>")
+        parts.append(_table(["combination", "why"], ([skip.combination, skip.reason] for skip in report.skipped)))
+    parts += ["<h2>Machine</h2>", _machine(report.machine), f"<p>Images: {_text(', '.join(report.images))}</p>"]
+    return "\n".join(parts) + "</html>\n"
+
+
+def _times(rows: Sequence[Row]) -> str:
+    header = ["combination", "rank", "total p50", "p90", "p95", "p99", "min", *STAGES, "× first row (quartiles)"]
+    body = (
+        [
+            row.name,
+            str(row.rank) if row.rank else "masks disagree",
+            *(f"{value:.1f}" for value in (row.total.p50, row.total.p90, row.total.p95, row.total.p99, row.total.min)),
+            *(f"{row.stages[stage].p50:.1f}" for stage in STAGES),
+            f"{row.speedup.median:.2f} ({row.speedup.low:.2f} to {row.speedup.high:.2f})",
+        ]
+        for row in rows
+    )
+    return _table(header, body, ["" if row.agrees else "disagrees" for row in rows])
+
+
+def _rest(rows: Sequence[Row]) -> str:
+    protocols = sorted({name for row in rows for name in row.miou or ()})
+    header = ["combination", "provider", "start", "load", "first run", "images/s", "clicks/s", "peak RSS MiB"]
+    header += ["files MB", "J/image", "agreement mean", "worst", *(f"mIoU {name}" for name in protocols)]
+    body = []
+    for row in rows:
+        miou = [(row.miou or {}).get(name) for name in protocols]
+        body.append(
+            [
+                row.name,
+                row.combination.provider,
+                *(f"{value:.0f}" for value in (row.start_ms, row.load_ms, row.first_run_ms)),
+                *(f"{value:.1f}" for value in (row.images_per_second, row.clicks_per_second)),
+                f"{row.peak_rss_mb:.0f}",
+                f"{row.files_mb:.1f}",
+                "–" if row.joules_per_image is None else f"{row.joules_per_image:.2f}",
+                f"{row.agreement.mean:.4f}",
+                f"{row.agreement.worst:.4f}",
+                *("–" if e is None else f"{100 * e.mean:.1f} ({100 * e.low:.1f} to {100 * e.high:.1f})" for e in miou),
+            ]
+        )
+    return _table(header, body, ["" if row.agrees else "disagrees" for row in rows])
+
+
+def _operators(profile: OperatorProfile) -> str:
+    tables = []
+    for title, shares in (("operator", profile.by_operator), ("block", profile.by_block)):
+        body = ([s.name, f"{s.ms:.2f}", f"{100 * s.share:.1f} %", str(s.nodes)] for s in shares[:_LARGEST])
+        tables.append(_table([title, "ms", "share", "nodes"], body))
+    return f"<p>{profile.ms:.1f} ms in all; trace: {_text(profile.trace)}</p>" + "".join(tables)
+
+
+def _machine(machine: Machine) -> str:
+    facts = {
+        "processor": f"{machine.processor}, {machine.cores} cores; {', '.join(machine.features)}",
+        "system": machine.system,
+        "memory": "–" if machine.memory_mb is None else f"{machine.memory_mb:.0f} MiB",
+        "clock": f"{_mhz(machine.mhz_before)} before, {_mhz(machine.mhz_after)} after",
+        **machine.versions,
+        "notes": "; ".join(machine.notes) or "–",
+    }
+    return _table(["", ""], ([name, value] for name, value in facts.items()))
+
+
+def _mhz(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0f} MHz"
+
+
+def _table(header: Sequence[str], body: Iterable[Sequence[str]], classes: Sequence[str] = ()) -> str:
+    rows = []
+    for i, cells in enumerate(body):
+        kind = f" class={classes[i]}" if classes and classes[i] else ""
+        rows.append(f"<tr{kind}>" + "".join(f"<td>{_text(cell)}</td>" for cell in cells) + "</tr>")
+    head = "".join(f"<th>{_text(cell)}</th>" for cell in header)
+    return f"<div class=wide><table><tr>{head}</tr>{''.join(rows)}</table></div>"
+
+
+def _text(value: str) -> str:
+    return html.escape(value, quote=True)

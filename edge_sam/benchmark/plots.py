@@ -1,0 +1,95 @@
+"""Plots of a report, as PNG."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from edge_sam.benchmark.report import STAGES, Row
+
+matplotlib.use("Agg")
+_COLOURS = ("#9aa5b1", "#5b8db8", "#1f4e79", "#e08214", "#fdb863")
+"""Of the stages, in order."""
+_MARKERS = "os^D"
+"""One for each ten rows, because there are ten colours."""
+
+
+def latency_plot(rows: Sequence[Row]) -> bytes:
+    """Draw the median of each stage as stacked bars, one for each row, with the 95th percentile of the total."""
+    figure = Figure(figsize=(9, 1.2 + 0.45 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    places = range(len(rows))
+    left = [0.0] * len(rows)
+    for stage, colour in zip(STAGES, _COLOURS, strict=True):
+        widths = [row.stages[stage].p50 for row in rows]
+        axes.barh(places, widths, left=left, color=colour, label=stage)
+        left = [sum(pair) for pair in zip(left, widths, strict=True)]
+    axes.plot([row.total.p95 for row in rows], places, "k|", markersize=14, label="p95 of the total")
+    axes.set_yticks(places, [row.name + ("" if row.agrees else " (masks disagree)") for row in rows])
+    axes.invert_yaxis()
+    axes.set_xlabel("milliseconds, median of each stage")
+    axes.legend(ncols=len(STAGES) + 1, fontsize="small", loc="lower center", bbox_to_anchor=(0.4, 1.0), frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    return _png(figure)
+
+
+def accuracy_plot(rows: Sequence[Row], protocol: str) -> bytes:
+    """Draw mIoU of a protocol against the median total, with intervals and the Pareto front.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        Rows with `Row.miou`; those whose masks disagree are drawn hollow and are never part of the front.
+    protocol : str
+        Which mIoU.
+    """
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    axes = figure.subplots()
+    for i, row in enumerate(rows):
+        assert row.miou is not None
+        estimate = row.miou[protocol]
+        mean, low, high = (100 * value for value in (estimate.mean, estimate.low, estimate.high))
+        axes.errorbar(
+            row.total.p50,
+            mean,
+            yerr=[[mean - low], [high - mean]],
+            fmt=_MARKERS[i // 10 % len(_MARKERS)],
+            color=f"C{i % 10}",
+            fillstyle="full" if row.agrees else "none",
+            elinewidth=0.6,
+            label=row.name,
+        )
+    front = pareto_front([(row.total.p50, row.miou[protocol].mean) for row in rows if row.agrees and row.miou])
+    axes.plot(
+        [x for x, _ in front],
+        [100 * y for _, y in front],
+        "k",
+        linewidth=0.8,
+        drawstyle="steps-post",
+        zorder=0,
+        label="Pareto front",
+    )
+    axes.set_xlabel("milliseconds from file to masks, median")
+    axes.set_ylabel(f"mIoU × 100, {protocol}, 95 % interval")
+    axes.set_xlim(left=0)
+    axes.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
+    axes.spines[["top", "right"]].set_visible(False)
+    return _png(figure)
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the (cost, value) points that no other beats in both, cheapest first."""
+    front: list[tuple[float, float]] = []
+    for point in sorted(points, key=lambda p: (p[0], -p[1])):
+        if not front or point[1] > front[-1][1]:
+            front.append(point)
+    return front
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=130)
+    return buffer.getvalue()

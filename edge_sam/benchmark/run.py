@@ -1,0 +1,84 @@
+"""A whole benchmark: combinations to a report."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import edge_sam
+from edge_sam.benchmark.machine import describe_machine, read_clock
+from edge_sam.benchmark.measure import measure, reference_masks
+from edge_sam.benchmark.report import SCHEMA, BenchReport, Skipped
+from edge_sam.benchmark.summary import drift, summarise
+from edge_sam.bundle import open_bundle
+from edge_sam.errors import EdgeSamError
+from edge_sam.evaluation.segmenters import Variant
+from edge_sam.runtimes import probe
+
+
+def run_benchmark(
+    variants: Sequence[Variant],
+    skipped: Sequence[Skipped],
+    images: Sequence[Path],
+    *,
+    rounds: int,
+    warm_up: int,
+    min_agreement: float,
+    progress: Callable[[], None],
+) -> tuple[BenchReport, list[Variant]]:
+    """Measure combinations and compare their masks with the reference's.
+
+    Parameters
+    ----------
+    variants : sequence of Variant
+        What to measure; ratios refer to the first.
+    skipped : sequence of Skipped
+        What is left out already.
+    images, rounds, warm_up, progress
+        See `edge_sam.benchmark.measure.measure`.
+    min_agreement : float
+        Mean IoU with the reference's masks below which a row is marked and not ranked.
+
+    Returns
+    -------
+    report : BenchReport
+    measured : list of Variant
+        One for each row of the report.
+
+    Raises
+    ------
+    EdgeSamError
+        No combination works.
+    """
+    reference = _reference(variants[0])
+    long_sides = sorted({variant.long_side for variant in variants})
+    references = {
+        long_side: reference_masks(dataclasses.replace(reference, long_side=long_side), images)
+        for long_side in long_sides
+    }
+    before = read_clock()
+    measurements, failed = measure(variants, images, rounds, warm_up, progress)
+    after = read_clock()
+    if not measurements:
+        raise EdgeSamError("no combination works: " + "; ".join(f"{s.combination}: {s.reason}" for s in failed))
+    report = BenchReport(
+        schema=SCHEMA,
+        version=edge_sam.__version__,
+        time=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        images=[str(image) for image in images],
+        rounds=rounds,
+        reference=f"{reference.runtime} {reference.precision} at the same long side",
+        min_agreement=min_agreement,
+        machine=describe_machine(before, after, drift(measurements[0])),
+        rows=summarise(measurements, references, min_agreement),
+        skipped=[*skipped, *failed],
+    )
+    return report, [measurement.variant for measurement in measurements]
+
+
+def _reference(variant: Variant) -> Variant:
+    """Take the bundle's most exact precision in ONNX Runtime, or else in the first row's runtime."""
+    runtime = "onnxruntime" if probe("onnxruntime") is None else variant.runtime
+    return Variant(variant.bundle, runtime, open_bundle(variant.bundle).precisions[0])

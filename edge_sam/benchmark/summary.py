@@ -1,0 +1,102 @@
+"""From raw figures to the rows of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+
+from edge_sam.benchmark.measure import Measurement, Rle
+from edge_sam.benchmark.report import STAGES, Agreement, Ratio, Row, Spread
+from edge_sam.bundle import Role, open_bundle
+from edge_sam.runtimes import backend
+
+
+def summarise(
+    measurements: Sequence[Measurement], references: Mapping[int, Sequence[Sequence[Rle]]], min_agreement: float
+) -> list[Row]:
+    """Make a row of each combination and rank those whose masks agree with the reference.
+
+    Parameters
+    ----------
+    measurements : sequence of Measurement
+        The first is what ratios refer to.
+    references : mapping of int to masks
+        For each long side and photograph the reference's masks as COCO RLE.
+    min_agreement : float
+        Mean IoU with the reference's masks below which a row disagrees.
+    """
+    rows = []
+    for measurement in measurements:
+        agreement = _agreement(measurement.masks, references[measurement.variant.long_side])
+        rows.append(_row(measurement, measurements[0], agreement, agreement.mean >= min_agreement))
+    fastest = sorted((row for row in rows if row.agrees), key=lambda row: row.total.p50)
+    ranks = {id(row): rank for rank, row in enumerate(fastest, start=1)}
+    return [msgspec.structs.replace(row, rank=ranks.get(id(row))) for row in rows]
+
+
+def drift(measurement: Measurement) -> float | None:
+    """Return the median time of the second half of the rounds over that of the first, or None with too few rounds."""
+    totals = _round_totals(measurement)
+    half = len(totals) // 2
+    return float(np.median(totals[half:]) / np.median(totals[:half])) if half >= 3 else None
+
+
+def _row(measurement: Measurement, first: Measurement, agreement: Agreement, agrees: bool) -> Row:
+    answers = [answer for answers in measurement.rounds for answer in answers]
+    stages = {stage: _spread([answer.stages[stage] for answer in answers]) for stage in STAGES}
+    total = _spread([answer.total_ms for answer in answers])
+    walls = [wall for walls in measurement.wall_ms for wall in walls]
+    inside = [sum(answer.stages.values()) for answer in answers]
+    ratios = np.array(_round_totals(first)) / np.array(_round_totals(measurement))
+    low, median, high = np.quantile(ratios, [0.25, 0.5, 0.75])
+    facts = measurement.ready.facts
+    return Row(
+        combination=facts,
+        threads=measurement.variant.threads,
+        start_ms=measurement.start_ms,
+        load_ms=measurement.ready.load_ms,
+        first_run_ms=measurement.first_run_ms,
+        warm_up_ms=measurement.warm_up_ms,
+        stages=stages,
+        total=total,
+        accounted=float(np.median(np.array(inside) / np.array(walls))),
+        images_per_second=1000 / total.p50,
+        clicks_per_second=1000 / (stages["decode"].p50 + stages["upsample"].p50),
+        speedup=Ratio(float(median), float(low), float(high)),
+        agreement=agreement,
+        agrees=agrees,
+        rank=None,
+        peak_rss_mb=measurement.peak_rss_mb,
+        files_mb=_files_mb(measurement),
+        joules_per_image=float(np.median(measurement.joules)) if measurement.joules else None,
+    )
+
+
+def _round_totals(measurement: Measurement) -> list[float]:
+    return [sum(answer.total_ms for answer in answers) for answers in measurement.rounds]
+
+
+def _spread(values: Sequence[float]) -> Spread:
+    p50, p90, p95, p99 = (float(value) for value in np.percentile(values, [50, 90, 95, 99]))
+    return Spread(p50, p90, p95, p99, float(np.min(values)), len(values))
+
+
+def _agreement(masks: Sequence[Sequence[Rle]], reference: Sequence[Sequence[Rle]]) -> Agreement:
+    """Each mask with the nearest of the reference's, because masks of equal predicted IoU change places."""
+    from pycocotools import mask as coco
+
+    nearest: list[float] = []
+    for ours, theirs in zip(masks, reference, strict=True):
+        nearest += np.max(coco.iou(list(ours), list(theirs), [0] * len(theirs)), axis=1).tolist()
+    return Agreement(float(np.mean(nearest)), float(np.min(nearest)))
+
+
+def _files_mb(measurement: Measurement) -> float:
+    """Size of all the files that this combination reads from the bundle."""
+    facts = measurement.ready.facts
+    bundle, formats = open_bundle(measurement.variant.bundle), backend(facts.runtime).MODEL_FORMATS
+    roles: tuple[Role, ...] = ("encoder", "mask_encoder", "decoder", "constants", "probe")
+    components = [bundle.component(role, facts.precision, *formats, "npz") for role in roles]
+    return sum(part.bytes for c in components for part in (c, c.companion) if part is not None) / 1e6

@@ -1,0 +1,214 @@
+"""`edge-sam bench`: where every millisecond goes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edge_sam.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    from edge_sam.benchmark.report import BenchReport
+    from edge_sam.evaluation.run import Evaluation
+    from edge_sam.evaluation.segmenters import Variant
+
+
+def bench(
+    bundle: Annotated[str, typer.Argument(help="Model name or bundle folder.")] = "mobile-sam",
+    image: Annotated[
+        list[Path] | None, typer.Option(help="Photograph to measure on; repeatable. Default: a drawn 1280×720 scene.")
+    ] = None,
+    runtime: Annotated[str, typer.Option(help="Comma-separated runtimes, or all.")] = "all",
+    precision: Annotated[str, typer.Option(help="Comma-separated precisions of the bundle, or all.")] = "all",
+    long_side: Annotated[str, typer.Option(help="Comma-separated multiples of 16 up to 1024.")] = "1024",
+    threads: Annotated[str, typer.Option(help="Comma-separated numbers of threads; 0 is the default.")] = "0",
+    rounds: Annotated[int, typer.Option(min=1, help="Runs of each combination that count.")] = 15,
+    warm_up: Annotated[int, typer.Option(min=0, help="Runs of each before them that do not.")] = 2,
+    min_agreement: Annotated[
+        float, typer.Option(min=0, max=1, help="Mean IoU with the reference's masks below which a row is not ranked.")
+    ] = 0.95,
+    dataset: Annotated[
+        Path | None, typer.Option(help="Also measure mIoU (box) of each combination, as edge-sam eval does.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="At most so many photographs of the dataset.")] = None,
+    per_op: Annotated[
+        bool, typer.Option("--per-op", help="Profile operators; write Chrome traces beside the report.")
+    ] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write index.html, plots and bench.json there.")
+    ] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="OLD NEW", help="Measure nothing; compare two bench.json. Exit code 1 on a regression."),
+    ] = None,
+    threshold: Annotated[float, typer.Option(min=0, help="Per cent of loss that is a regression.")] = 10.0,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+) -> None:
+    """Measure stages, start-up, memory and agreement of every combination, interleaved; or compare two reports.
+
+    What the figures mean: docs/benchmark.md.
+    """
+    if compare is not None:
+        _compare(*compare, threshold, json)
+        return
+
+    import msgspec
+
+    from edge_sam.benchmark.combinations import expand
+    from edge_sam.benchmark.run import run_benchmark
+    from edge_sam.cli.progress import progress_bar
+    from edge_sam.evaluation.datasets import open_dataset
+    from edge_sam.evaluation.run import Evaluation
+    from edge_sam.images import read_image
+
+    if report is not None:
+        _require_matplotlib()
+    counts = [count or None for count in _numbers(threads, "--threads")]
+    variants, skipped = expand(bundle, _names(runtime), _names(precision), _numbers(long_side, "--long-side"), counts)
+    evaluation = None if dataset is None else Evaluation(open_dataset(dataset, limit=limit), ["box"])
+    traces: dict[Path, bytes] = {}
+    with _images(image) as paths:
+        for path in paths:
+            read_image(path)
+        with progress_bar("measuring", len(variants) + rounds) as progress:
+            result, measured = run_benchmark(
+                variants,
+                skipped,
+                paths,
+                rounds=rounds,
+                warm_up=warm_up,
+                min_agreement=min_agreement,
+                progress=progress,
+            )
+        if evaluation is not None:
+            result = _with_accuracy(result, measured, evaluation)
+        if per_op:
+            result = _with_operators(result, measured, paths[0], report or Path("edge-sam-output"), traces)
+    if image is None:
+        result = msgspec.structs.replace(result, images=["drawn scene, 1280×720 JPEG"])
+    _write(result, report, traces)
+    if json:
+        typer.echo(msgspec.json.encode(result).decode())
+    else:
+        _print(result, report, traces)
+
+
+def _with_accuracy(result: BenchReport, measured: list[Variant], evaluation: Evaluation) -> BenchReport:
+    """Add the mIoU of each protocol to each row."""
+    import msgspec
+
+    from edge_sam.cli.progress import progress_bar
+
+    rows = []
+    with progress_bar("accuracy", evaluation.steps * len(measured)) as progress:
+        for row, variant in zip(result.rows, measured, strict=True):
+            protocols, _ = evaluation.run([variant.open()], seed=0, worst=0, progress=progress)
+            miou = {protocol.name: protocol.scores["iou"] for protocol in protocols}
+            rows.append(msgspec.structs.replace(row, miou=miou))
+    return msgspec.structs.replace(result, rows=rows)
+
+
+def _with_operators(
+    result: BenchReport, measured: list[Variant], image: Path, folder: Path, traces: dict[Path, bytes]
+) -> BenchReport:
+    """Add the profile of its operators to each row, and to `traces` the files for `folder`."""
+    import msgspec
+
+    from edge_sam.benchmark.operators import profile
+    from edge_sam.cli.progress import progress_bar
+
+    rows = []
+    with progress_bar("profiling", len(measured)) as progress:
+        for number, (row, variant) in enumerate(zip(result.rows, measured, strict=True)):
+
+            def keep(component: str, trace: bytes, number: int = number) -> str:
+                path = folder / f"trace-{number}-{component}.json"
+                traces[path] = trace
+                return str(path)
+
+            rows.append(msgspec.structs.replace(row, operators=profile(variant, image, keep)))
+            progress()
+    return msgspec.structs.replace(result, rows=rows)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _numbers(text: str, option: str) -> list[int]:
+    parts = _names(text)
+    if not parts or not all(part.isascii() and part.isdigit() for part in parts):
+        raise InputError(f"{option} {text!r} is not a list of whole numbers like 1,2")
+    return list(dict.fromkeys(map(int, parts)))
+
+
+@contextlib.contextmanager
+def _images(given: list[Path] | None) -> Iterator[list[Path]]:
+    """Yield the photographs, or the drawn scene in a temporary file."""
+    if given:
+        yield given
+        return
+    import tempfile
+
+    from edge_sam.benchmark.scene import scene_jpeg
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "scene.jpg"
+        path.write_bytes(scene_jpeg())
+        yield [path]
+
+
+def _require_matplotlib() -> None:
+    try:
+        import matplotlib  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            '--report draws with matplotlib, which is not installed: pip install "edge-sam[bench]"'
+        ) from error
+
+
+def _write(result: BenchReport, folder: Path | None, traces: dict[Path, bytes]) -> None:
+    from edge_sam.atomic import write_files
+
+    files = dict(traces)
+    if folder is not None:
+        import msgspec
+
+        from edge_sam.benchmark.page import html_page
+        from edge_sam.benchmark.plots import accuracy_plot, latency_plot
+
+        plots = {"Latency by stage": latency_plot(result.rows)}
+        files[folder / "latency.png"] = plots["Latency by stage"]
+        if all(row.miou for row in result.rows):
+            plots["Accuracy against latency"] = files[folder / "accuracy.png"] = accuracy_plot(result.rows, "box")
+        files[folder / "index.html"] = html_page(result, plots).encode()
+        files[folder / "bench.json"] = msgspec.json.format(msgspec.json.encode(result), indent=1)
+    write_files(files)
+
+
+def _print(result: BenchReport, folder: Path | None, traces: dict[Path, bytes]) -> None:
+    from edge_sam.cli.bench_tables import print_report
+
+    print_report(result)
+    for path in [*([folder / "index.html"] if folder else []), *traces]:
+        typer.echo(str(path))
+
+
+def _compare(old: Path, new: Path, threshold: float, json: bool) -> None:
+    import msgspec
+
+    from edge_sam.benchmark.compare import compare
+
+    comparison = compare(old, new, threshold)
+    if json:
+        typer.echo(msgspec.json.encode(comparison).decode())
+    else:
+        from edge_sam.cli.bench_tables import print_comparison
+
+        print_comparison(comparison)
+    if comparison.regressed:
+        raise typer.Exit(1)

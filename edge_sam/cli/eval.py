@@ -1,0 +1,186 @@
+"""`edge-sam eval`: how good a model's masks are on photographs whose masks are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edge_sam.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from edge_sam.evaluation.bootstrap import Estimate
+    from edge_sam.evaluation.report import EvalReport, ProtocolReport
+    from edge_sam.evaluation.segmenters import Facts, Segmenter, Variant
+
+
+def evaluate(
+    bundle: Annotated[str, typer.Argument(help="Model name or bundle folder.")],
+    dataset: Annotated[
+        Path,
+        typer.Option(
+            help="Folder with images/ and masks/, or of COCO, VOC or DAVIS, or of videos with frames/ and masks/;"
+            " or a COCO JSON file."
+        ),
+    ],
+    prompts: Annotated[
+        str,
+        typer.Option(
+            help="Comma-separated: point (most interior), box-centre, box, Kpoints (K clicks by largest error),"
+            " video-box (J&F, box in every frame)."
+        ),
+    ] = "point,box",
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BUNDLE|torch",
+            help="Compare object by object with another bundle, or with MobileSAM's own torch predictor. After commas"
+            " settings that differ: runtime=…, precision=…, long-side=…, square. An empty BUNDLE is the first one:"
+            " ,square.",
+        ),
+    ] = None,
+    layout: Annotated[str, typer.Option(help="auto, folder, coco, voc or davis.")] = "auto",
+    split: Annotated[str | None, typer.Option(help="Which list of the dataset; default val, else all.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="At most so many photographs (and videos), spread evenly over the dataset.")
+    ] = None,
+    runtime: Annotated[str, typer.Option(help="auto, or a runtime by name.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, or a precision of the bundle.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="Threads for one inference.")] = None,
+    long_side: Annotated[int, typer.Option(help="Pixels the longer side is scaled to, a multiple of 16.")] = 1024,
+    square: Annotated[bool, typer.Option("--square", help="Encode the padded square.")] = False,
+    worst: Annotated[int, typer.Option(min=0, help="Cases on each contact sheet; 0 makes none.")] = 12,
+    output: Annotated[Path, typer.Option(help="Folder for the contact sheets.")] = Path("edge-sam-output"),
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap's random draws.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+) -> None:
+    """Measure mIoU and more on a dataset, with an interval; compare two models object by object.
+
+    What each protocol does, and where it comes from: docs/evaluation.md.
+    """
+    import msgspec
+
+    import edge_sam
+    from edge_sam.atomic import write_files
+    from edge_sam.cli.progress import progress_bar
+    from edge_sam.evaluation.datasets import open_dataset
+    from edge_sam.evaluation.report import SCHEMA, DatasetFacts, EvalReport
+    from edge_sam.evaluation.run import Evaluation
+    from edge_sam.evaluation.segmenters import Variant
+    from edge_sam.images import encode_png
+
+    data = open_dataset(dataset, layout=layout, split=split, limit=limit)
+    evaluation = Evaluation(data, [name.strip() for name in prompts.split(",") if name.strip()])
+    variant = Variant(bundle, runtime, precision, threads, long_side, square)
+    segmenters = _open(variant, against)
+    with progress_bar(str(dataset), evaluation.steps) as progress:
+        protocols, sheets = evaluation.run(segmenters, seed=seed, worst=worst, progress=progress)
+    files = {output / f"worst-{name}.png": encode_png(sheet) for name, sheet in sheets.items()}
+    write_files(files)
+    report = EvalReport(
+        schema=SCHEMA,
+        version=edge_sam.__version__,
+        segmenter=segmenters[0].facts,
+        against=segmenters[1].facts if against else None,
+        dataset=DatasetFacts(str(dataset), data.layout, len(data.samples), len(data.clips)),
+        protocols=protocols,
+        seed=seed,
+        contact_sheets=dict(zip(sheets, map(str, files), strict=True)) or None,
+    )
+    if json:
+        typer.echo(msgspec.json.encode(report).decode())
+    else:
+        _print(report)
+
+
+def _open(variant: Variant, against: str | None) -> list[Segmenter]:
+    """Load what is evaluated and, in a comparison, the other."""
+    if against is None:
+        return [variant.open()]
+    if against != "torch":
+        other = variant.changed(against)
+        if other == variant:
+            raise InputError("--against is the same bundle with the same settings; for example: --against ,square")
+        return [variant.open(), other.open()]
+    first = variant.open()
+    return [first, _torch(first.facts.weights, variant.threads)]
+
+
+def _torch(weights: str, threads: int | None) -> Segmenter:
+    """MobileSAM's own predictor with the checkpoint that the bundle was made from."""
+    from edge_sam import zoo
+    from edge_sam.cache import cache_home
+
+    model = next((model for model in zoo.read_index().values() if model.sha256 == weights), None)
+    if model is None:
+        raise InputError(f"--against torch: the zoo has no checkpoint with the sha256 {weights[:12]}… of this bundle")
+    checkpoint = zoo.checkpoint_path(model, cache_home())
+    if not checkpoint.is_file():
+        raise InputError(f"--against torch needs the checkpoint; pull it first: edge-sam pull {model.name}")
+    try:
+        from edge_sam.export.reference import TorchReference
+
+        return TorchReference(checkpoint, threads)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f'--against torch needs {error.name}, which is not installed: pip install "edge-sam[bench]"'
+        ) from error
+
+
+def _print(report: EvalReport) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    facts = report.dataset
+    videos = f", {facts.videos} videos" if facts.videos else ""
+    console.print(f"{facts.path}: {facts.photographs} photographs{videos} ({facts.layout})", soft_wrap=True)
+    console.print(_describe(report.segmenter), soft_wrap=True)
+    if report.against is not None:
+        console.print(f"against {_describe(report.against)}", soft_wrap=True)
+    for protocol in report.protocols:
+        console.print()
+        console.print(f"{protocol.name}: {protocol.description}", soft_wrap=True)
+        _print_scores(console, protocol)
+    for name, file in (report.contact_sheets or {}).items():
+        console.print(f"worst cases of {name}: {file}", soft_wrap=True)
+
+
+def _describe(facts: Facts) -> str:
+    square = ", padded square" if facts.square else ""
+    return f"{facts.model} {facts.precision} on {facts.provider}, long side {facts.long_side}{square}"
+
+
+def _print_scores(console: Console, protocol: ProtocolReport) -> None:
+    from rich.table import Table
+
+    table = Table("score", "mean × 100 (95 % interval)", "objects", box=None, pad_edge=False)
+    if protocol.difference is not None:
+        table.add_column("against")
+        table.add_column("difference (95 % interval)")
+    for name, estimate in protocol.scores.items():
+        cells = [name, _text(name, estimate), str(estimate.objects)]
+        if protocol.against is not None and protocol.difference is not None:
+            cells += [_number(name, protocol.against[name].mean), _text(name, protocol.difference[name], "+")]
+        table.add_row(*cells)
+    for size, estimate in protocol.by_size.items():
+        table.add_row(f"  {size}", _text("", estimate), str(estimate.objects))
+    console.print(table)
+    if protocol.agreement is not None:
+        agreement = protocol.agreement
+        console.print(
+            f"masks agree: mean IoU {agreement.mean:.4f}, worst {agreement.worst:.4f} over {agreement.masks} masks"
+        )
+
+
+def _text(name: str, estimate: Estimate, sign: str = "") -> str:
+    low, high = (_number(name, value, sign) for value in (estimate.low, estimate.high))
+    return f"{_number(name, estimate.mean, sign)} ({low} to {high})"
+
+
+def _number(name: str, value: float, sign: str = "") -> str:
+    """In hundredths, but numbers of clicks as they are; differences with one digit more."""
+    scale, digits = (1, 2) if name.startswith("noc") else (100, 2 if sign else 1)
+    return f"{round(scale * value, digits) + 0.0:{sign}.{digits}f}"

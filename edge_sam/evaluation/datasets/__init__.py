@@ -1,0 +1,81 @@
+"""Reading datasets: each layout is a module with `found` and `read`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from edge_sam.errors import InputError
+from edge_sam.evaluation.datasets import coco, davis, folder, voc
+from edge_sam.evaluation.samples import Dataset
+
+
+class Layout(Protocol):
+    """A module that reads one layout."""
+
+    def found(self, path: Path) -> bool:
+        """Tell whether a folder (or file) has this layout."""
+        ...
+
+    def read(self, path: Path, split: str | None) -> Dataset:
+        """List its photographs; see `open_dataset`."""
+        ...
+
+
+LAYOUTS: dict[str, Layout] = {"folder": folder, "voc": voc, "davis": davis, "coco": coco}
+"""Module of each layout, in the order in which they are looked for."""
+_EXPECTED = (
+    "expected images/ and masks/; or annotations/instances_*.json (COCO); or JPEGImages/ with SegmentationObject/ (VOC)"
+    " or with Annotations/ (DAVIS); or a folder for each video with frames/ and masks/"
+)
+
+_T = TypeVar("_T")
+
+
+def open_dataset(path: Path, *, layout: str = "auto", split: str | None = None, limit: int | None = None) -> Dataset:
+    """Find out a dataset's layout and list its photographs; no pixel is read yet.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder; of COCO also the JSON file.
+    layout : str
+        A name in `LAYOUTS`, or ``"auto"``.
+    split : str, optional
+        Which of its lists to take. Default: ``val`` where there is one, else all.
+    limit : int, optional
+        Take at most so many photographs, spread evenly over the list, and as many videos.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    InputError
+        Another layout, no photographs, a photograph without its mask, an unknown split.
+    """
+    if layout not in ("auto", *LAYOUTS):
+        raise InputError(f"unknown layout {layout!r}; known: auto, {', '.join(LAYOUTS)}")
+    if not path.is_dir() and not (path.is_file() and path.suffix == ".json"):
+        raise InputError(f"no such dataset folder: {path}")
+    fitting = [module for name, module in LAYOUTS.items() if layout in ("auto", name) and module.found(path)]
+    if not fitting:
+        kind = "of a known layout" if layout == "auto" else f"of layout {layout}"
+        raise InputError(f"{path} is not a dataset {kind}: {_EXPECTED}")
+    dataset = fitting[0].read(path, split)
+    if limit is None:
+        return dataset
+    if limit < 1:
+        raise InputError(f"the limit must be at least 1, not {limit}")
+    return replace(dataset, samples=_spread(dataset.samples, limit), clips=_spread(dataset.clips, limit))
+
+
+def _spread(items: Sequence[_T], count: int) -> list[_T]:
+    """At most `count` of the items, evenly spread, the first and the last among them."""
+    chosen = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[i] for i in chosen]

@@ -1,0 +1,93 @@
+"""Videos: DAVIS's layout, or a folder for each video with `frames` and `masks`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from edge_sam.errors import InputError
+from edge_sam.evaluation.datasets.files import listed, mask_of, pictures
+from edge_sam.evaluation.datasets.labels import read_labels
+from edge_sam.evaluation.samples import Clip, Dataset, Sample, Target
+
+WHITE = 255
+"""Ignored pixels, except where it is the only number: then it is the one object, as in DAVIS 2016."""
+
+
+def found(path: Path) -> bool:
+    """Tell whether `path` has one of these layouts."""
+    return ((path / "Annotations").is_dir() and (path / "JPEGImages").is_dir()) or bool(_plain(path))
+
+
+def read(path: Path, split: str | None) -> Dataset:
+    """List the videos of a split; see `edge_sam.evaluation.datasets.open_dataset`.
+
+    The split is a list in ``ImageSets/2017`` or ``ImageSets/480p``; without one, ``val`` where there are lists,
+    else every video.
+    """
+    videos = _plain(path)
+    if videos:
+        if split is not None:
+            raise InputError(f"{path} is a folder of videos; it has no splits")
+    else:
+        videos = dict(_davis(path, split))
+    clips = [_clip(name, *folders) for name, folders in videos.items()]
+    return Dataset(path, "davis", [frame for clip in clips for frame in clip.frames], clips)
+
+
+Folders = tuple[Path, Path]
+
+
+def _plain(path: Path) -> dict[str, Folders]:
+    """Folders of frames and masks by video, where each video is a folder of its own."""
+    videos = sorted(frames.parent for frames in path.glob("*/frames"))
+    folders = {video.name: (video / "frames", video / "masks") for video in videos}
+    return {name: both for name, both in folders.items() if all(folder.is_dir() for folder in both)}
+
+
+def _davis(path: Path, split: str | None) -> Iterator[tuple[str, Folders]]:
+    images, masks = (_resolution(path / kind) for kind in ("JPEGImages", "Annotations"))
+    lists = [path / "ImageSets" / year / f"{split or 'val'}.txt" for year in ("2017", "480p", "2016")]
+    there = next((file for file in lists if file.is_file()), None)
+    if there is not None:
+        names = [_video(entry) for entry in listed(there)]
+    elif split is None:
+        names = sorted(folder.name for folder in masks.iterdir() if folder.is_dir())
+    else:
+        raise InputError(f"{path} has no split {split!r}; expected {lists[0]}")
+    if not names:
+        raise InputError(f"{masks} holds no videos")
+    for name in dict.fromkeys(names):
+        yield name, (images / name, masks / name)
+
+
+def _video(entry: str) -> str:
+    """Name of a video in a list: the line itself in 2017, the folder of a frame's path in 2016."""
+    return Path(entry).parent.name if "/" in entry else entry
+
+
+def _resolution(folder: Path) -> Path:
+    """Where the videos are: ``480p``, the resolution that results are published on, else the full one."""
+    for name in ("480p", "Full-Resolution"):
+        if (folder / name).is_dir():
+            return folder / name
+    return folder
+
+
+def _clip(name: str, frames: Path, masks: Path) -> Clip:
+    files = [(image, mask_of(image, masks)) for image in pictures(frames).values()]
+    shown = set(np.unique(read_labels(files[0][1])).tolist()) - {0}
+    indices = sorted(shown - {WHITE}) or sorted(shown)
+    if not indices:
+        raise InputError(f"the first mask of video {name} is empty: {files[0][1]}")
+    samples = [Sample(f"{name}/{image.stem}", name, image, partial(_targets, mask, indices)) for image, mask in files]
+    return Clip(name, samples, [str(index) for index in indices])
+
+
+def _targets(path: Path, indices: Sequence[int]) -> list[Target]:
+    labels = read_labels(path)
+    valid = (labels != WHITE) | (WHITE in indices)
+    return [Target(str(index), labels == index, valid) for index in indices]

@@ -1,0 +1,50 @@
+"""Pascal VOC: `JPEGImages` and `SegmentationObject`, an index to each object, 255 ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from edge_sam.errors import InputError
+from edge_sam.evaluation.datasets.files import listed, pictures
+from edge_sam.evaluation.datasets.labels import read_labels
+from edge_sam.evaluation.samples import Dataset, Sample, Target
+
+IGNORED = 255
+
+
+def found(path: Path) -> bool:
+    """Tell whether `path` has this layout."""
+    return (path / "SegmentationObject").is_dir()
+
+
+def read(path: Path, split: str | None) -> Dataset:
+    """List the photographs of a split; see `edge_sam.evaluation.datasets.open_dataset`.
+
+    The split is a list in ``ImageSets/Segmentation``; without one, ``val`` where there are lists, else every mask.
+    """
+    masks = path / "SegmentationObject"
+    lists = path / "ImageSets" / "Segmentation"
+    if split is not None or (lists / "val.txt").is_file():
+        names = listed(lists / f"{split or 'val'}.txt")
+    else:
+        names = list(pictures(masks))
+    images = pictures(path / "JPEGImages")
+    samples = []
+    for name in names:
+        mask = masks / f"{name}.png"
+        if name not in images:
+            raise InputError(f"mask {mask} has no image in {path / 'JPEGImages'}")
+        if not mask.is_file():
+            raise InputError(f"image {images[name]} has no mask {mask}")
+        samples.append(Sample(name, name, images[name], partial(_targets, mask)))
+    return Dataset(path, "voc", samples)
+
+
+def _targets(path: Path) -> Sequence[Target]:
+    labels = read_labels(path)
+    valid = labels != IGNORED
+    return [Target(str(index), labels == index, valid) for index in np.unique(labels) if index not in (0, IGNORED)]

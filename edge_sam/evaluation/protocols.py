@@ -1,0 +1,187 @@
+"""Named protocols: what a model is asked about an object, and how its answer is scored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol as TypingProtocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sam.errors import InputError
+from edge_sam.evaluation.clicks import most_interior, next_click, tight_box
+from edge_sam.evaluation.metrics import Mask, boundary_iou, iou
+from edge_sam.evaluation.samples import Target
+from edge_sam.prompts import Prompt
+from edge_sam.result import Result
+
+Ask = Callable[[Prompt, bool], Result]
+"""Answers a prompt about one photograph; True asks for the three masks of an ambiguous prompt."""
+NOC_IOUS = (0.85, 0.90)
+"""Thresholds of the number of clicks (NoC) that the literature reports."""
+MAX_CLICKS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """What one object gave.
+
+    Attributes
+    ----------
+    scores : dict of str to float
+        By name of the score.
+    prompt : Prompt
+        What was asked last.
+    masks : ndarray of bool, (N, height, width)
+        The answer, best first.
+    """
+
+    scores: dict[str, float]
+    prompt: Prompt
+    masks: NDArray[np.bool_]
+
+
+class Protocol(TypingProtocol):
+    """One way of asking."""
+
+    @property
+    def name(self) -> str:
+        """Its name on the command line and in reports."""
+
+    @property
+    def description(self) -> str:
+        """What it does, in one sentence."""
+
+    @property
+    def main_score(self) -> str:
+        """The score that worst cases and sizes are told by."""
+
+    @property
+    def one_prompt(self) -> bool:
+        """Whether every model is asked the same, so that their masks can be compared with each other."""
+
+    def run(self, ask: Ask, target: Target) -> Trial:
+        """Ask about an object that has at least one pixel."""
+
+
+@dataclass(frozen=True)
+class SinglePrompt:
+    """One prompt made from the ground truth.
+
+    Scores: ``iou`` and ``boundary_iou`` of the mask with the best predicted IoU and, where there are three, ``oracle``,
+    the best IoU among them (arXiv 2304.02643, section 7.1).
+    """
+
+    name: str
+    description: str
+    make_prompt: Callable[[Mask], Prompt]
+    multimask: bool
+    main_score: str = "iou"
+    one_prompt: bool = True
+
+    def run(self, ask: Ask, target: Target) -> Trial:
+        """See `Protocol.run`."""
+        prompt = self.make_prompt(target.truth)
+        masks = ask(prompt, self.multimask).masks
+        ious = [iou(mask, target.truth, target.valid) for mask in masks]
+        scores = {"iou": ious[0], "boundary_iou": boundary_iou(masks[0], target.truth, target.valid)}
+        if self.multimask:
+            scores["oracle"] = max(ious)
+        return Trial(scores, prompt, masks)
+
+
+@dataclass(frozen=True)
+class Clicks:
+    """Clicks one after the other, each on the largest error that is left (`next_click`).
+
+    The first asks for three masks and the best predicted one is taken; the others ask for one mask and hand the
+    logits of the answer before back, as SAM was trained (arXiv 2304.02643, appendix A). Scores: ``iou@k`` after each
+    click, and ``noc@85`` and ``noc@90``, the clicks needed for that IoU; an object that never gets there counts with
+    all of them (arXiv 2102.06583, section 5).
+    """
+
+    count: int
+    one_prompt: bool = False
+
+    @property
+    def name(self) -> str:
+        """See `Protocol.name`."""
+        return f"{self.count}points"
+
+    @property
+    def description(self) -> str:
+        """See `Protocol.description`."""
+        return f"{self.count} clicks, each on the largest error left; NoC counts at most {self.count}"
+
+    @property
+    def main_score(self) -> str:
+        """See `Protocol.main_score`."""
+        return f"iou@{self.count}"
+
+    def run(self, ask: Ask, target: Target) -> Trial:
+        """See `Protocol.run`."""
+        points, labels = [most_interior(target.truth)], [1]
+        prompt = Prompt(points=points, labels=labels)
+        answer = ask(prompt, True)
+        ious = [iou(answer.masks[0], target.truth, target.valid)]
+        while len(ious) < self.count:
+            click = next_click(answer.masks[0], target.truth, target.valid, points)
+            if click is not None:
+                points.append(click[0])
+                labels.append(click[1])
+                prompt = Prompt(points=points, labels=labels, mask=answer.logits[0])
+                answer = ask(prompt, False)
+            ious.append(iou(answer.masks[0], target.truth, target.valid))
+        scores = {f"iou@{k}": value for k, value in enumerate(ious, start=1)}
+        for threshold in NOC_IOUS:
+            scores[f"noc@{threshold * 100:.0f}"] = _clicks_needed(ious, threshold)
+        return Trial(scores, prompt, answer.masks[:1])
+
+
+def _clicks_needed(ious: Sequence[float], threshold: float) -> float:
+    return float(next((k for k, value in enumerate(ious, start=1) if value >= threshold), len(ious)))
+
+
+def _box_centre(truth: Mask) -> Prompt:
+    x0, y0, x1, y1 = tight_box(truth)
+    return Prompt(points=[((x0 + x1) / 2, (y0 + y1) / 2)])
+
+
+_SINGLE = (
+    SinglePrompt(
+        "point",
+        "one click on the object's most interior pixel, three masks",
+        lambda truth: Prompt(points=[most_interior(truth)]),
+        multimask=True,
+    ),
+    SinglePrompt("box-centre", "one click on the centre of the object's box, three masks", _box_centre, multimask=True),
+    SinglePrompt(
+        "box", "the object's tight box, one mask", lambda truth: Prompt(box=_open_box(truth)), multimask=False
+    ),
+)
+
+
+def _open_box(truth: Mask) -> tuple[int, int, int, int]:
+    """Widen the tight box of an object one pixel wide or high by one pixel, because no box may be empty."""
+    x0, y0, x1, y1 = tight_box(truth)
+    return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
+
+
+def find_protocol(name: str) -> Protocol:
+    """Find a protocol by its name: ``point``, ``box-centre``, ``box``, or ``Kpoints`` with K clicks.
+
+    Raises
+    ------
+    InputError
+        There is none of that name.
+    """
+    for protocol in _SINGLE:
+        if protocol.name == name:
+            return protocol
+    clicks = re.fullmatch(r"([0-9]{1,2})points", name)
+    if clicks and 1 <= int(clicks[1]) <= MAX_CLICKS:
+        return Clicks(int(clicks[1]))
+    known = ", ".join(protocol.name for protocol in _SINGLE)
+    raise InputError(f"unknown prompts {name!r}; known: {known}, 1points to {MAX_CLICKS}points, video-box")

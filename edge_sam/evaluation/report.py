@@ -1,0 +1,105 @@
+"""What an evaluation says in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from edge_sam.evaluation.bootstrap import CONFIDENCE, RESAMPLES, Estimate, estimate_mean
+from edge_sam.evaluation.segmenters import Facts
+from edge_sam.evaluation.stills import Row
+
+SCHEMA = 1
+SIZES = ("small", "medium", "large")
+
+
+class Agreement(msgspec.Struct, frozen=True):
+    """IoU between the masks of two segmenters that were asked the same; 1 is equal."""
+
+    mean: float
+    worst: float
+    masks: int
+
+
+class ProtocolReport(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One protocol's scores. All but the numbers of clicks are fractions of 1."""
+
+    name: str
+    description: str
+    scores: dict[str, Estimate]
+    by_size: dict[str, Estimate]
+    """The main score by the size of the object."""
+    against: dict[str, Estimate] | None = None
+    """Scores of the second segmenter."""
+    difference: dict[str, Estimate] | None = None
+    """First minus second, object by object. Where the interval leaves out 0, the difference means something."""
+    agreement: Agreement | None = None
+
+
+class DatasetFacts(msgspec.Struct, frozen=True):
+    """What was evaluated on."""
+
+    path: str
+    layout: str
+    photographs: int
+    videos: int
+
+
+class EvalReport(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`edge-sam eval --json`."""
+
+    schema: int
+    version: str
+    segmenter: Facts
+    dataset: DatasetFacts
+    protocols: list[ProtocolReport]
+    seed: int
+    against: Facts | None = None
+    contact_sheets: dict[str, str] | None = None
+    """File of the worst cases by protocol."""
+    confidence: float = msgspec.field(default_factory=lambda: CONFIDENCE)
+    resamples: int = msgspec.field(default_factory=lambda: RESAMPLES)
+
+
+def summarise(rows: Sequence[Row], description: str, main_score: str, seed: int) -> ProtocolReport:
+    """Bring the rows of one protocol together.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        At least one; all of one protocol.
+    description, main_score : str
+        The protocol's.
+    seed : int
+        Of the bootstrap.
+    """
+    groups = [row.group for row in rows]
+    names = list(rows[0].scores[0])
+
+    def mean(which: int, name: str) -> Estimate:
+        return estimate_mean([row.scores[which][name] for row in rows], groups, seed)
+
+    by_size = {}
+    for size in SIZES:
+        some = [row for row in rows if row.size == size]
+        if some:
+            values = [row.scores[0][main_score] for row in some]
+            by_size[size] = estimate_mean(values, [row.group for row in some], seed)
+    against = difference = None
+    if len(rows[0].scores) == 2:
+        against = {name: mean(1, name) for name in names}
+        difference = {
+            name: estimate_mean([row.scores[0][name] - row.scores[1][name] for row in rows], groups, seed)
+            for name in names
+        }
+    ious = [value for row in rows for value in row.agreement]
+    return ProtocolReport(
+        name=rows[0].protocol,
+        description=description,
+        scores={name: mean(0, name) for name in names},
+        by_size=by_size,
+        against=against,
+        difference=difference,
+        agreement=Agreement(sum(ious) / len(ious), min(ious), len(ious)) if ious else None,
+    )

@@ -1,0 +1,110 @@
+"""A whole evaluation: protocols by name on a dataset, to a report and contact sheets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sam.errors import InputError
+from edge_sam.evaluation import video
+from edge_sam.evaluation.protocols import Protocol, find_protocol
+from edge_sam.evaluation.report import ProtocolReport, summarise
+from edge_sam.evaluation.samples import Clip, Dataset
+from edge_sam.evaluation.segmenters import Segmenter
+from edge_sam.evaluation.stills import Row, evaluate_sample
+from edge_sam.evaluation.worst_cases import WorstCases
+
+VIDEO = "video-box"
+
+
+class Evaluation:
+    """Protocols on a dataset, checked before anything is computed.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What to evaluate on.
+    prompts : sequence of str
+        Names of protocols.
+
+    Attributes
+    ----------
+    steps : int
+        Photographs to look at, frames of videos included: how often `run` reports progress.
+
+    Raises
+    ------
+    InputError
+        An unknown protocol, or one for videos on a dataset that has none.
+    """
+
+    def __init__(self, dataset: Dataset, prompts: Sequence[str]) -> None:
+        self._dataset = dataset
+        wanted = list(dict.fromkeys(prompts))
+        if not wanted:
+            raise InputError(f"no prompts given; for example point,box,3points or {VIDEO}")
+        self._stills: list[Protocol] = [find_protocol(name) for name in wanted if name != VIDEO]
+        self._clips: Sequence[Clip] = dataset.clips if VIDEO in wanted else ()
+        if VIDEO in wanted and not dataset.clips:
+            raise InputError(f"{VIDEO} needs videos; {dataset.path} holds single photographs")
+        self.steps = sum(len(clip.frames) for clip in self._clips)
+        self.steps += len(dataset.samples) if self._stills else 0
+
+    def run(
+        self, segmenters: Sequence[Segmenter], *, seed: int, worst: int, progress: Callable[[], None]
+    ) -> tuple[list[ProtocolReport], dict[str, NDArray[np.uint8]]]:
+        """Evaluate one segmenter, or the first of two in comparison with the second.
+
+        Parameters
+        ----------
+        segmenters : sequence of Segmenter
+            One or two.
+        seed : int
+            Of the bootstrap.
+        worst : int
+            Cases on each contact sheet; 0 for no sheets.
+        progress : callable
+            Called `steps` times.
+
+        Returns
+        -------
+        reports : list of ProtocolReport
+        sheets : dict of str to ndarray of uint8, (height, width, 3)
+            RGB, by protocol.
+
+        Raises
+        ------
+        InputError
+            A file of the dataset cannot be used, or no mask shows an object.
+        """
+        cases = {protocol.name: WorstCases(worst) for protocol in self._stills}
+        rows: dict[str, list[Row]] = {protocol.name: [] for protocol in self._stills}
+        for sample in self._dataset.samples if self._stills else ():
+            for row in evaluate_sample(
+                segmenters, self._stills, sample, lambda case: cases[case.protocol.name].look(case)
+            ):
+                rows[row.protocol].append(row)
+            progress()
+        if any(not found for found in rows.values()):
+            raise InputError(f"no mask of {self._dataset.path} shows an object")
+        reports = [
+            summarise(rows[protocol.name], protocol.description, protocol.main_score, seed) for protocol in self._stills
+        ]
+        if self._clips:
+            reports.append(summarise(self._video_rows(segmenters, progress), video.DESCRIPTION, "j&f", seed))
+        sheets = {name: sheet for name, worst_cases in cases.items() if (sheet := worst_cases.sheet()) is not None}
+        return reports, sheets
+
+    def _video_rows(self, segmenters: Sequence[Segmenter], progress: Callable[[], None]) -> list[Row]:
+        rows = []
+        for clip in self._clips:
+            # Each segmenter goes through the clip by itself; the first one tells how far it is.
+            measured = [
+                video.measure_clip(video.box_on_every_frame(segmenter), clip, (lambda: None) if i else progress)
+                for i, segmenter in enumerate(segmenters)
+            ]
+            for name, *scores in zip(clip.objects, *measured, strict=True):
+                rows.append(Row(clip.name, name, clip.name, "", VIDEO, scores))
+        return rows

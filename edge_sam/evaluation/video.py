@@ -1,0 +1,84 @@
+"""J&F of DAVIS: how well something follows objects through a video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sam.errors import InputError
+from edge_sam.evaluation.metrics import Mask, boundary_f, iou
+from edge_sam.evaluation.protocols import find_protocol
+from edge_sam.evaluation.samples import Clip, Target
+from edge_sam.evaluation.segmenters import Segmenter
+
+Frame = tuple[NDArray[np.uint8], Sequence[Target]]
+Follower = Callable[[Iterator[Frame]], Iterator[Sequence[Mask]]]
+"""Yields for every frame that it is given the masks of the clip's objects, in their order.
+
+An honest follower looks at the targets of the first frame only.
+"""
+DESCRIPTION = "J&F over a video with the object's tight box given in every frame: the ceiling of any follower"
+
+
+def box_on_every_frame(segmenter: Segmenter) -> Follower:
+    """Make a follower that is given each object's true box in each frame: what following by boxes can reach."""
+    box = find_protocol("box")
+
+    def follow(frames: Iterator[Frame]) -> Iterator[Sequence[Mask]]:
+        for image, targets in frames:
+            ask = segmenter.encode(image)
+            yield [
+                box.run(ask, target).masks[0] if target.truth.any() else np.zeros_like(target.truth)
+                for target in targets
+            ]
+
+    return follow
+
+
+def measure_clip(follower: Follower, clip: Clip, progress: Callable[[], None]) -> list[dict[str, float]]:
+    """Score a follower on one clip.
+
+    J is IoU, F the boundary's F-measure (`boundary_f`), each the mean over all frames but the first, which is given,
+    and the last, as the semi-supervised task of DAVIS 2017 has it. Jordi Pont-Tuset et al., "The 2017 DAVIS Challenge
+    on Video Object Segmentation", arXiv 1704.00675, section 4.
+
+    Parameters
+    ----------
+    follower : Follower
+        What is measured.
+    clip : Clip
+        The video.
+    progress : callable
+        Called after each frame.
+
+    Returns
+    -------
+    list of dict
+        For each object of the clip ``j``, ``f`` and ``j&f``, their mean.
+
+    Raises
+    ------
+    InputError
+        A frame or mask cannot be used, or the clip has fewer than three frames.
+    """
+    if len(clip.frames) < 3:
+        raise InputError(f"video {clip.name} has {len(clip.frames)} frames; J&F needs at least 3")
+    shown: list[Sequence[Target]] = []
+
+    def frames() -> Iterator[Frame]:
+        for sample in clip.frames:
+            image, targets = sample.load()
+            shown.append(targets)
+            yield image, targets
+
+    j: list[list[float]] = []
+    f: list[list[float]] = []
+    for masks in follower(frames()):
+        pairs = list(zip(masks, shown.pop(0), strict=True))
+        j.append([iou(mask, target.truth, target.valid) for mask, target in pairs])
+        f.append([boundary_f(mask, target.truth, target.valid) for mask, target in pairs])
+        progress()
+    means = zip(np.mean(j[1:-1], axis=0), np.mean(f[1:-1], axis=0), strict=True)
+    return [{"j&f": float(a + b) / 2, "j": float(a), "f": float(b)} for a, b in means]

@@ -1,0 +1,120 @@
+"""Contact sheets of the worst cases, because people look before they read."""
+
+from __future__ import annotations
+
+import bisect
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sam.evaluation.metrics import Mask
+from edge_sam.evaluation.protocols import Trial
+from edge_sam.evaluation.stills import Case
+from edge_sam.overlay import draw_overlay
+
+Picture = NDArray[np.uint8]
+_TILE = (240, 320)
+"""(height, width) of one picture on the sheet in pixels."""
+_CAPTION = 22
+"""Height of the line below it."""
+_COLUMNS = 4
+_GAP = 6
+_TRUTH = (255, 215, 0)
+"""RGB of the true outline."""
+_MARGIN = 0.3
+"""Surroundings that are shown, as a fraction of the object's side."""
+
+
+class WorstCases:
+    """Keeps the tiles of the worst cases seen so far.
+
+    Alone, the worst are those with the least score; in a comparison, those that lost most against the second segmenter,
+    and both answers are drawn.
+
+    Parameters
+    ----------
+    count : int
+        Cases to keep.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._kept: list[tuple[float, int, Picture]] = []
+        self._seen = 0
+
+    def look(self, case: Case) -> None:
+        """Keep a case if it is among the worst."""
+        scores = [trial.scores[case.protocol.main_score] for trial in case.trials]
+        value = scores[0] - (scores[1] if len(scores) == 2 else 0.0)
+        self._seen += 1
+        if len(self._kept) < self._count or (self._kept and value < self._kept[-1][0]):
+            bisect.insort(self._kept, (value, self._seen, _tile(case, scores)))
+            del self._kept[self._count :]
+
+    def sheet(self) -> Picture | None:
+        """Return the tiles in reading order, the worst first, or None where there is none.
+
+        Yellow outlines are the truth, blue is the answer, green and red dots are clicks on and off the object.
+        """
+        if not self._kept:
+            return None
+        tiles = [tile for _, _, tile in self._kept]
+        height, width = tiles[0].shape[:2]
+        columns = min(len(tiles), max(1, _COLUMNS * _TILE[1] // width))
+        rows = math.ceil(len(tiles) / columns)
+        sheet = np.full((rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP, 3), 255, np.uint8)
+        for i, tile in enumerate(tiles):
+            y, x = (i // columns) * (height + _GAP), (i % columns) * (width + _GAP)
+            sheet[y : y + height, x : x + width] = tile
+        return sheet
+
+
+def _tile(case: Case, scores: list[float]) -> Picture:
+    """One case: a picture for each segmenter, side by side, and a line below."""
+    region = case.target.truth.copy()
+    for trial in case.trials:
+        region |= trial.masks[0]
+    window = _window(region)
+    pictures = [_draw(case, trial)[window] for trial in case.trials]
+    fitted = np.concatenate([_fit(picture) for picture in pictures], axis=1)
+    caption = np.full((_CAPTION, fitted.shape[1], 3), 255, np.uint8)
+    values = " against ".join(f"{100 * score:.1f}" for score in scores)
+    name = f"{case.row.sample} {case.row.target}".strip()
+    cv2.putText(caption, f"{values}  {name}", (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
+    return np.concatenate([fitted, caption])
+
+
+def _draw(case: Case, trial: Trial) -> Picture:
+    picture = draw_overlay(case.image, trial.masks[:1], [trial.prompt])
+    contours = cv2.findContours(case.target.truth.view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
+    cv2.drawContours(picture, contours, -1, _TRUTH, max(1, max(picture.shape) // 400), cv2.LINE_AA)
+    return picture
+
+
+def _window(region: Mask) -> tuple[slice, slice]:
+    """Rows and columns around the region with a margin, in the shape of a tile where the photograph allows it."""
+    image_height, image_width = region.shape
+    x, y, width, height = cv2.boundingRect(region.view(np.uint8))
+    scale = (1 + 2 * _MARGIN) * max(height / _TILE[0], width / _TILE[1])
+    rows, columns = (max(side, round(length * scale)) for side, length in zip((height, width), _TILE, strict=True))
+    return _around(y + height / 2, rows, image_height), _around(x + width / 2, columns, image_width)
+
+
+def _around(centre: float, length: int, limit: int) -> slice:
+    length = min(length, limit)
+    first = min(max(0, round(centre - length / 2)), limit - length)
+    return slice(first, first + length)
+
+
+def _fit(picture: Picture) -> Picture:
+    """Bring a picture to a tile's size without changing its shape; grey fills the rest."""
+    height, width = picture.shape[:2]
+    scale = min(_TILE[0] / height, _TILE[1] / width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    resized = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    tile = np.full((*_TILE, 3), 64, np.uint8)
+    y, x = (_TILE[0] - resized.shape[0]) // 2, (_TILE[1] - resized.shape[1]) // 2
+    tile[y : y + resized.shape[0], x : x + resized.shape[1]] = resized
+    return tile

@@ -1,0 +1,241 @@
+"""`edge-sam bench`: real runs on a photograph, the published schema, comparisons."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import msgspec
+import pytest
+from conftest import PHOTOGRAPHS, ROOT
+from test_cli import edge_sam, refused
+
+from edge_sam.benchmark.combinations import expand
+from edge_sam.benchmark.energy import EnergyMeter
+from edge_sam.benchmark.machine import Clock, describe_machine, read_clock
+from edge_sam.benchmark.measure import measure, reference_masks
+from edge_sam.benchmark.operators import block_of
+from edge_sam.benchmark.plots import pareto_front
+from edge_sam.benchmark.process import WorkerError, WorkerProcess
+from edge_sam.benchmark.report import STAGES, BenchReport
+from edge_sam.benchmark.summary import summarise
+from edge_sam.bundle import BUNDLED
+from edge_sam.evaluation.report import EvalReport
+from edge_sam.evaluation.segmenters import Variant
+
+ROCKET = PHOTOGRAPHS / "rocket.jpg"
+
+
+@pytest.mark.parametrize(("name", "kind"), [("bench", BenchReport), ("eval", EvalReport)])
+def test_the_published_schema_is_the_code_s(name: str, kind: type) -> None:
+    published = json.loads((ROOT / "docs" / "schemas" / f"{name}.json").read_text())
+    assert published == msgspec.json.schema(kind), "run `make schemas`"
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    """Two runtimes at two long sides, with everything that can be asked for."""
+    folder = tmp_path_factory.mktemp("bench")
+    arguments = ("--image", ROCKET, "--runtime", "all", "--long-side", "512,256", "--rounds", "3", "--warm-up", "1")
+    run = edge_sam("bench", *arguments, "--per-op", "--report", "out", "--json", cwd=folder)
+    assert run.returncode == 0, run.stderr
+    assert run.stderr == ""
+    return json.loads(run.stdout), folder / "out"
+
+
+def test_json_is_as_published(report: tuple[dict[str, Any], Path]) -> None:
+    schema = json.loads((ROOT / "docs" / "schemas" / "bench.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(report[0], schema)
+    assert json.loads((report[1] / "bench.json").read_text()) == report[0]
+
+
+def test_every_row_is_complete_and_adds_up(report: tuple[dict[str, Any], Path]) -> None:
+    rows = report[0]["rows"]
+    assert [(row["combination"]["runtime"], row["combination"]["long_side"]) for row in rows] == [
+        ("onnxruntime", 512),
+        ("onnxruntime", 256),
+        ("openvino", 512),
+        ("openvino", 256),
+    ]
+    assert {row["combination"]["provider"] for row in rows} == {"CPUExecutionProvider", "OpenVINO CPU"}
+    assert sorted(row["rank"] for row in rows) == [1, 2, 3, 4]
+    for row in rows:
+        assert row["agrees"]
+        assert row["agreement"]["mean"] > 0.98
+        assert list(row["stages"]) == list(STAGES)
+        assert all(stage["runs"] == 3 for stage in row["stages"].values())
+        assert all(0 < s["min"] <= s["p50"] <= s["p90"] <= s["p95"] <= s["p99"] for s in row["stages"].values())
+        assert sum(stage["min"] for stage in row["stages"].values()) <= row["total"]["p50"]
+        assert row["speedup"]["low"] <= row["speedup"]["median"] <= row["speedup"]["high"]
+        assert row["peak_rss_mb"] > 50
+        assert len(row["warm_up_ms"]) == 1
+    assert rows[0]["speedup"] == {"median": 1, "low": 1, "high": 1}
+    weights = [path for path in (BUNDLED / "mobile-sam").iterdir() if path.suffix in (".onnx", ".npz")]
+    assert rows[0]["files_mb"] == pytest.approx(sum(path.stat().st_size for path in weights) / 1e6)
+
+
+def test_operators_are_told_by_block(report: tuple[dict[str, Any], Path]) -> None:
+    for row in report[0]["rows"]:
+        assert [profile["component"] for profile in row["operators"]] == ["encoder", "decoder"]
+        for profile in row["operators"]:
+            for shares in (profile["by_operator"], profile["by_block"]):
+                assert sum(share["ms"] for share in shares) == pytest.approx(profile["ms"])
+                assert sum(share["share"] for share in shares) == pytest.approx(1)
+            events = json.loads((report[1].parent / profile["trace"]).read_text())["traceEvents"]
+            assert {"name", "ph", "ts", "dur", "pid", "tid"} <= events[0].keys()
+        encoder, decoder = row["operators"]
+        assert any(share["name"].startswith("stages.1") for share in encoder["by_block"])
+        assert any(share["name"].startswith("blocks.0/") for share in decoder["by_block"])
+
+
+def test_the_page_needs_nothing_beside_it(report: tuple[dict[str, Any], Path]) -> None:
+    page = (report[1] / "index.html").read_text()
+    assert page.count("data:image/png;base64,") == 1
+    assert "http" not in page.replace("http-equiv", "")
+    assert "openvino w16 256" in page
+    assert (report[1] / "latency.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_accuracy_beside_speed(tmp_path: Path) -> None:
+    import scenes
+
+    scenes.folder(tmp_path / "data")
+    arguments = ("--runtime", "onnxruntime", "--long-side", "256", "--rounds", "1", "--dataset", "data")
+    run = edge_sam("bench", *arguments, "--report", "out", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert "mIoU × 100 by box" in run.stdout
+    (row,) = json.loads((tmp_path / "out" / "bench.json").read_text())["rows"]
+    assert 0.3 < row["miou"]["box"]["mean"] <= 1
+    assert (tmp_path / "out" / "accuracy.png").is_file()
+
+
+def test_masks_that_disagree_are_marked_and_not_ranked() -> None:
+    """Masks at a long side of 256 against those at 512."""
+    small, large = Variant("mobile-sam", long_side=256), Variant("mobile-sam", long_side=512)
+    measurements, skipped = measure([small], [ROCKET], rounds=1, warm_up=0, progress=lambda: None)
+    assert skipped == []
+    references = {256: reference_masks(large, [ROCKET])}
+    (row,) = summarise(measurements, references, min_agreement=0.999)
+    assert not row.agrees
+    assert row.rank is None
+    assert 0 < row.agreement.worst <= row.agreement.mean < 0.999
+    (row,) = summarise(measurements, references, min_agreement=0.1)
+    assert row.agrees
+    assert row.rank == 1
+
+
+def test_a_regression_is_told_by_the_exit_code(report: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
+    old = report[1] / "bench.json"
+    same = edge_sam("bench", "--compare", old, old, "--json", cwd=tmp_path)
+    assert same.returncode == 0, same.stderr
+    assert {change["change"] for change in json.loads(same.stdout)["changes"]} == {0}
+    slower = json.loads(old.read_text())
+    slower["rows"][1]["stages"]["decode"]["p50"] *= 1.2
+    slower["rows"][1]["load_ms"] *= 3  # Measured once: shown, not judged.
+    slower["rows"][0]["agrees"] = False
+    slower["rows"][3]["combination"]["precision"] = "int8"
+    (tmp_path / "new.json").write_text(json.dumps(slower))
+    run = edge_sam("bench", "--compare", old, "new.json", "--json", cwd=tmp_path)
+    assert run.returncode == 1
+    regressed = {(c["combination"], c["figure"]) for c in json.loads(run.stdout)["changes"] if c["regressed"]}
+    assert ("onnxruntime w16 256", "decode p50 ms") in regressed
+    assert ("onnxruntime w16 256", "load ms") not in regressed
+    assert ("onnxruntime w16 512", "masks disagree") in regressed
+    assert {name for name, _ in regressed} == {"onnxruntime w16 256", "onnxruntime w16 512", "openvino w16 256"}
+    slower["rows"] = slower["rows"][1:2]
+    (tmp_path / "old.json").write_text(json.dumps({**slower, "rows": json.loads(old.read_text())["rows"][1:2]}))
+    (tmp_path / "new.json").write_text(json.dumps(slower))
+    run = edge_sam("bench", "--compare", "old.json", "new.json", "--threshold", "25", cwd=tmp_path)
+    assert run.returncode == 0, run.stdout
+    assert "+20.0 %" in run.stdout
+
+
+def test_a_combination_that_fails_is_a_worker_s_last_word() -> None:
+    with pytest.raises(WorkerError, match="has no precision 'int3'"):
+        WorkerProcess(Variant("mobile-sam", precision="int3"), [ROCKET])
+
+
+def test_combinations_come_in_the_order_given() -> None:
+    variants, skipped = expand("mobile-sam", ["openvino", "onnxruntime"], ["all"], [1024, 512], [1, None])
+    assert [(v.runtime, v.long_side, v.threads) for v in variants[:3]] == [
+        ("openvino", 1024, 1),
+        ("openvino", 1024, None),
+        ("openvino", 512, 1),
+    ]
+    assert len(variants) == 8
+    assert skipped == []
+
+
+@pytest.mark.parametrize(
+    ("node", "block"),
+    [
+        ("/stages.0/stages.0.1/attention/MatMul_2", "stages.0.1/attention"),
+        ("/blocks.0/self_attention/Softmax", "blocks.0/self_attention"),
+        ("/convs.0/Add_1", "convs.0"),
+        ("/blocks.1/lin1/MatMul/MatMulAddFusion", "blocks.1/lin1"),
+        ("/MatMul_3/MatmulTransposeFusion/", "(outside blocks)"),
+        ("/Transpose", "(outside blocks)"),
+        ("Gelu_token_260", None),
+    ],
+)
+def test_blocks_are_named_after_the_modules(node: str, block: str | None) -> None:
+    assert block_of(node) == block
+
+
+def test_the_pareto_front_leaves_out_what_is_beaten() -> None:
+    assert pareto_front([(30, 0.8), (10, 0.7), (20, 0.6), (40, 0.8), (30, 0.75)]) == [(10, 0.7), (30, 0.8)]
+
+
+def test_energy_counters_turn_over(tmp_path: Path) -> None:
+    assert EnergyMeter(tmp_path).joules_since_last() is None
+    for zone, energy in (("intel-rapl:0", 900), ("intel-rapl:0:0", 5), ("intel-rapl:1", 100)):
+        (tmp_path / zone).mkdir()
+        (tmp_path / zone / "energy_uj").write_text(f"{energy}\n")
+        (tmp_path / zone / "max_energy_range_uj").write_text("1000\n")
+    meter = EnergyMeter(tmp_path)
+    (tmp_path / "intel-rapl:0" / "energy_uj").write_text("50\n")
+    (tmp_path / "intel-rapl:1" / "energy_uj").write_text("300\n")
+    assert meter.joules_since_last() == pytest.approx((150 + 200) / 1e6)
+    assert meter.joules_since_last() == 0
+
+
+def test_the_machine_s_own_files_are_read(tmp_path: Path) -> None:
+    cpu = tmp_path / "sys/devices/system/cpu"
+    for i, kilohertz in enumerate((1_000_000, 3_000_000)):
+        (cpu / f"cpu{i}/cpufreq").mkdir(parents=True)
+        (cpu / f"cpu{i}/thermal_throttle").mkdir()
+        (cpu / f"cpu{i}/cpufreq/scaling_cur_freq").write_text(f"{kilohertz}\n")
+        (cpu / f"cpu{i}/thermal_throttle/core_throttle_count").write_text(f"{i + 1}\n")
+    (tmp_path / "sys/class/thermal/thermal_zone0").mkdir(parents=True)
+    (tmp_path / "sys/class/thermal/thermal_zone0/temp").write_text("61500\n")
+    assert read_clock(tmp_path) == Clock(2000, 3, 61.5)
+    assert read_clock(tmp_path / "nothing") == Clock(None, None, None)
+    machine = describe_machine(Clock(2000, 3, 61.5), Clock(1500, 5, 90), drift=1.3)
+    assert machine.throttled == 2
+    notes = " ".join(machine.notes)
+    assert "fell from 2000 to 1500 MHz" in notes
+    assert "throttled 2 times" in notes
+    assert "1.30 times as long" in notes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sam-9"], "no model called 'sam-9'"),
+        (["--runtime", "abacus"], "unknown runtime 'abacus'; known: all, onnxruntime, openvino"),
+        (["--precision", "int3"], "unknown precision 'int3'; known: all, w16"),
+        (["--long-side", "1000"], "multiple of 16"),
+        (["--long-side", "big"], "--long-side 'big' is not a list of whole numbers"),
+        (["--threads", "-1"], "--threads '-1' is not a list"),
+        (["--image", "absent.jpg"], "cannot read image absent.jpg"),
+        (["--dataset", "absent"], "no such dataset folder"),
+        (["--compare", "a.json", "b.json"], "cannot read a.json"),
+        (["--compare", ROCKET, ROCKET], "is not a report of edge-sam bench"),
+    ],
+)
+def test_bad_input_gets_one_line_and_leaves_nothing(tmp_path: Path, arguments: list[object], message: str) -> None:
+    assert message in refused(edge_sam("bench", *arguments, cwd=tmp_path))
+    assert list(tmp_path.iterdir()) == []
