@@ -41,7 +41,7 @@ def require_formats(formats: Sequence[str]) -> None:
             ) from error
 
 
-def to_openvino(components: Sequence[Component], folder: Path, progress: Callable[[str], None]) -> list[Component]:
+def to_openvino(components: Sequence[Component], folder: Path, progress: Callable[[str], object]) -> list[Component]:
     """Convert the ONNX components of a bundle that is being made.
 
     Parameters
@@ -81,7 +81,7 @@ def to_openvino(components: Sequence[Component], folder: Path, progress: Callabl
     return written
 
 
-def convert_bundle(source: Bundle, output: Path, *, overwrite: bool = False, progress: Callable[[str], None]) -> Bundle:
+def convert_bundle(source: Bundle, output: Path, *, overwrite: bool = False, progress: Callable[[str], object]) -> Bundle:
     """Copy a bundle and add OpenVINO's format to it, whole or not at all.
 
     Raises

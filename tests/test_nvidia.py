@@ -32,10 +32,10 @@ class Device:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, running: str) -> None:
         self.providers: list[tuple[str, dict[str, str]]] = []
         self.uploads = 0
-        real_session, real_value = onnxruntime.InferenceSession, onnxruntime.OrtValue
+        real_value = onnxruntime.OrtValue
         device = self
 
-        class Session(real_session):  # type: ignore[misc]
+        class Session(onnxruntime.InferenceSession):  # type: ignore[misc]
             def __init__(self, path: str, settings: Any, providers: Any) -> None:
                 device.providers = list(providers)
                 super().__init__(path, settings, providers=["CPUExecutionProvider"])
