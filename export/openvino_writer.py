@@ -81,7 +81,9 @@ def to_openvino(components: Sequence[Component], folder: Path, progress: Callabl
     return written
 
 
-def convert_bundle(source: Bundle, output: Path, *, overwrite: bool = False, progress: Callable[[str], object]) -> Bundle:
+def convert_bundle(
+    source: Bundle, output: Path, *, overwrite: bool = False, progress: Callable[[str], object]
+) -> Bundle:
     """Copy a bundle and add OpenVINO's format to it, whole or not at all.
 
     Raises
