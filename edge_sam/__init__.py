@@ -2,6 +2,7 @@
 
 from edge_sam.embedding import ImageEmbedding
 from edge_sam.errors import EdgeSamError, InputError
+from edge_sam.everything import MaskGenerator
 from edge_sam.predictor import Predictor, load
 from edge_sam.prompts import Prompt
 from edge_sam.result import Result
@@ -12,6 +13,7 @@ __all__ = [
     "EdgeSamError",
     "ImageEmbedding",
     "InputError",
+    "MaskGenerator",
     "Predictor",
     "Prompt",
     "Result",

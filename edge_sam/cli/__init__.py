@@ -11,6 +11,7 @@ from types import FrameType
 import cv2
 import typer
 
+from edge_sam.cli.everything import everything
 from edge_sam.cli.export import export
 from edge_sam.cli.models import models, pull
 from edge_sam.cli.segment import segment
@@ -25,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(segment)
+app.command()(everything)
 app.command()(models)
 app.command()(pull)
 app.command()(export)
