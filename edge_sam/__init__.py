@@ -2,6 +2,7 @@
 
 from edge_sam.embedding import ImageEmbedding
 from edge_sam.errors import EdgeSamError, InputError
+from edge_sam.everything import MaskGenerator
 from edge_sam.loading import load
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
@@ -13,6 +14,7 @@ __all__ = [
     "EdgeSamError",
     "ImageEmbedding",
     "InputError",
+    "MaskGenerator",
     "Predictor",
     "Prompt",
     "Result",

@@ -113,8 +113,8 @@ def _decode(data: bytes, flags: int) -> NDArray[np.integer[Any] | np.floating[An
         return None
 
 
-def encode_png(image: NDArray[np.uint8]) -> bytes:
-    """Encode (height, width) grey or (height, width, 3) RGB pixels as PNG."""
+def encode_png(image: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
+    """Encode (height, width) grey of 8 or 16 bits, or (height, width, 3) RGB pixels, as PNG."""
     pixels = image[..., ::-1] if image.ndim == 3 else image
     _, data = cv2.imencode(".png", pixels)
     return bytes(data)

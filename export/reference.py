@@ -1,4 +1,4 @@
-"""MobileSAM's own torch predictor (package `mobilesam-mirror`, extra `bench`), to compare with.
+"""MobileSAM's own predictor and mask generator (package `mobilesam-mirror`, extra `bench`), to compare with.
 
 It imports torchvision and timm for a handful of small things. Neither is needed here: torchvision has no build for
 CPU-only torch on the package index, so stand-ins for just those things are put in their place.
@@ -29,13 +29,36 @@ class _DropPath(torch.nn.Identity):
         self.drop_prob = drop_prob
 
 
+def _box_area(boxes: torch.Tensor) -> torch.Tensor:
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+
+
+def _batched_nms(
+    boxes: torch.Tensor, scores: torch.Tensor, _categories: torch.Tensor, iou_threshold: float
+) -> torch.Tensor:
+    """Greedy suppression of (N, 4) XYXY boxes; the generator has only one category."""
+    area = _box_area(boxes)
+    remaining, kept = scores.argsort(descending=True, stable=True), []
+    while len(remaining):
+        best, remaining = remaining[0], remaining[1:]
+        kept.append(best)
+        corners = boxes[remaining]
+        size = torch.minimum(corners[:, 2:], boxes[best, 2:]) - torch.maximum(corners[:, :2], boxes[best, :2])
+        common = size.clamp(min=0).prod(dim=1)
+        remaining = remaining[common / (area[remaining] + area[best] - common) <= iou_threshold]
+    return torch.stack(kept) if kept else remaining
+
+
 def _module(name: str, **members: Any) -> None:
     module = types.ModuleType(name)
     vars(module).update(members)
     sys.modules[name] = module
 
 
-def _install_stand_ins() -> None:
+def install_stand_ins() -> None:
+    """Put what upstream imports of torchvision and timm into its place, before `mobile_sam` is imported."""
+    if "mobile_sam" in sys.modules:
+        return
     for name in ("torchvision", "torchvision.transforms", "torchvision.ops", "timm", "timm.models"):
         _module(name)
     _module(
@@ -44,7 +67,7 @@ def _install_stand_ins() -> None:
         resize=lambda image, size: image.resize((size[1], size[0]), Image.Resampling.BILINEAR),
         to_pil_image=Image.fromarray,
     )
-    _module("torchvision.ops.boxes", batched_nms=None, box_area=None)
+    _module("torchvision.ops.boxes", batched_nms=_batched_nms, box_area=_box_area)
     _module(
         "timm.models.layers",
         DropPath=_DropPath,
@@ -56,17 +79,30 @@ def _install_stand_ins() -> None:
 
 def load_predictor(checkpoint: Path) -> Any:
     """Return upstream's `SamPredictor` with the weights of `checkpoint`."""
-    if "mobile_sam" not in sys.modules:
-        _install_stand_ins()
+    model = _load_model(checkpoint)
     from mobile_sam import SamPredictor
+
+    return SamPredictor(model)
+
+
+def load_generator(checkpoint: Path, **options: Any) -> Any:
+    """Return upstream's `SamAutomaticMaskGenerator` with the weights of `checkpoint`."""
+    model = _load_model(checkpoint)
+    from mobile_sam import SamAutomaticMaskGenerator
+
+    return SamAutomaticMaskGenerator(model, **options)
+
+
+def _load_model(checkpoint: Path) -> torch.nn.Module:
+    install_stand_ins()
     from mobile_sam.build_sam import build_sam_vit_t
 
-    model = build_sam_vit_t()
+    model: torch.nn.Module = build_sam_vit_t()
     model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
     # The attention-bias tables are made when the mode changes, so only now, after the weights are there.
     model.train()
     model.eval()
-    return SamPredictor(model)
+    return model
 
 
 class TorchReference:

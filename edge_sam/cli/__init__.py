@@ -17,6 +17,7 @@ import typer
 from edge_sam.cli.bench import bench
 from edge_sam.cli.build import build
 from edge_sam.cli.eval import evaluate
+from edge_sam.cli.everything import everything
 from edge_sam.cli.export import convert, export
 from edge_sam.cli.models import models, pull
 from edge_sam.cli.segment import segment
@@ -32,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(segment)
+app.command()(everything)
 app.command()(models)
 app.command()(pull)
 app.command()(export)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edge_sam.cli.loading import model_facts, read_valid_region, silenced
 from edge_sam.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edge_sam import ImageEmbedding, Predictor, Prompt, Result
+    from edge_sam import ImageEmbedding, Prompt, Result
 
 
 def segment(
@@ -63,10 +61,10 @@ def segment(
     import edge_sam
     from edge_sam.images import read_image
 
-    with _silenced():
+    with silenced():
         predictor = edge_sam.load(model, runtime=runtime, precision=precision, threads=threads, strict=strict)
         pixels, read = _timed(lambda: read_image(image))
-        region = _valid_region(valid_mask)
+        region = read_valid_region(valid_mask)
     embedding = predictor.encode(pixels, long_side=long_side, square=square)
     results = predictor.predict(embedding, prompts, multimask=multimask, valid_mask=region)
 
@@ -77,30 +75,11 @@ def segment(
         "image": image,
         "width": pixels.shape[1],
         "height": pixels.shape[0],
-        **_model_facts(predictor),
+        **model_facts(predictor),
         **report,
         "timings_ms": _timings(read, embedding, results, write),
     }
     _print(report, json)
-
-
-@contextlib.contextmanager
-def _silenced() -> Iterator[None]:
-    """Keep native libraries (libpng, OpenVINO) from writing to standard error beside our own line."""
-    try:
-        kept = os.dup(2)
-    except OSError:  # Standard error is closed already.
-        yield
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        with os.fdopen(os.dup(kept), "w", buffering=1) as ours, contextlib.redirect_stderr(ours):
-            yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _prompts(points: list[str], boxes: list[str], mask_file: Path | None) -> list[Prompt]:
@@ -143,16 +122,6 @@ def _load_logits(path: Path) -> NDArray[Any]:
     if "" not in arrays:
         raise InputError(f"{path} is an archive of arrays; give one .npy array")
     return arrays[""]
-
-
-def _valid_region(path: Path | None) -> NDArray[np.bool_] | None:
-    import numpy as np
-
-    from edge_sam.images import read_image
-
-    if path is None:
-        return None
-    return np.asarray(read_image(path).max(axis=2) > 0)
 
 
 def _report(
@@ -207,15 +176,6 @@ def _write(files: dict[Path, bytes]) -> None:
     from edge_sam.atomic import write_files
 
     write_files(files)
-
-
-def _model_facts(predictor: Predictor) -> dict[str, str]:
-    return {
-        "model": predictor.bundle.manifest.name,
-        "precision": predictor.precision,
-        "runtime": predictor.runtime,
-        "provider": predictor.provider,
-    }
 
 
 def _timings(read: float, embedding: ImageEmbedding, results: list[Result], write: float) -> dict[str, float]:

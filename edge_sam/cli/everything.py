@@ -1,0 +1,174 @@
+"""`edge-sam everything`: all masks of a photograph."""
+
+from __future__ import annotations
+
+import contextlib
+import json as json_module
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edge_sam.cli.loading import model_facts, read_valid_region, silenced
+from edge_sam.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edge_sam.everything import Found, MaskGenerator
+
+
+def everything(
+    image: Annotated[str, typer.Argument(help="Photograph; - reads it from standard input.")],
+    output: Annotated[Path, typer.Option(help="Folder for masks (JSON), label map and overlay (PNG).")] = Path(
+        "edge-sam-output"
+    ),
+    exhaustive: Annotated[
+        bool, typer.Option("--exhaustive", help="Ask every point of the grid; by default known answers are left out.")
+    ] = False,
+    valid_mask: Annotated[
+        Path | None, typer.Option(help="Picture of the photograph's size; nothing is searched where it is black.")
+    ] = None,
+    points_per_side: Annotated[int, typer.Option(help="Side of the grid of points.")] = 32,
+    points_per_batch: Annotated[int, typer.Option(help="Points in one call of the decoder.")] = 1,
+    pred_iou_thresh: Annotated[float, typer.Option(help="Lowest predicted IoU.")] = 0.88,
+    stability_score_thresh: Annotated[float, typer.Option(help="Lowest stability.")] = 0.95,
+    stability_score_offset: Annotated[float, typer.Option(help="Shift of the threshold, in logits.")] = 1.0,
+    box_nms_thresh: Annotated[float, typer.Option(help="Box IoU above which masks are duplicates.")] = 0.7,
+    mask_nms_thresh: Annotated[float, typer.Option(help="Mask IoU above which masks are duplicates; 1: none.")] = 1.0,
+    min_mask_area: Annotated[int, typer.Option(help="Smallest mask in pixels.")] = 0,
+    min_mask_region_area: Annotated[int, typer.Option(help="Remove holes and islands smaller than this.")] = 0,
+    crop_n_layers: Annotated[int, typer.Option(help="Search 2ⁿ × 2ⁿ crops as well, for n up to this.")] = 0,
+    crop_nms_thresh: Annotated[float, typer.Option(help="Box IoU between crops.")] = 0.7,
+    crop_overlap_ratio: Annotated[float, typer.Option(help="Overlap of crops, of the shorter side.")] = 512 / 1500,
+    crop_n_points_downscale_factor: Annotated[int, typer.Option(help="Fewer points by this in each layer.")] = 1,
+    square: Annotated[
+        bool, typer.Option("--square/--no-square", help="Encode the padded square, as the reference does; or faster.")
+    ] = True,
+    long_side: Annotated[int, typer.Option(help="Pixels the longer side is scaled to, a multiple of 16.")] = 1024,
+    model: Annotated[str, typer.Option(help="Model name or bundle folder.")] = "mobile-sam",
+    runtime: Annotated[str, typer.Option(help="auto, onnxruntime or openvino.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32 or w16.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="Threads for one inference.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Print masks as JSON lines as they are found; write no files.")
+    ] = False,
+) -> None:
+    """Find all masks of a photograph; write them with a label map and an overlay."""
+    if json and stream:
+        raise InputError("--json prints one object at the end, --stream a line at a time; give one of them")
+    import time
+
+    import edge_sam
+    from edge_sam.images import read_image
+
+    with silenced():
+        predictor = edge_sam.load(model, runtime=runtime, precision=precision, threads=threads)
+        pixels = read_image(image)
+        region = read_valid_region(valid_mask)
+    generator = edge_sam.MaskGenerator(
+        predictor,
+        points_per_side=points_per_side,
+        points_per_batch=points_per_batch,
+        pred_iou_thresh=pred_iou_thresh,
+        stability_score_thresh=stability_score_thresh,
+        stability_score_offset=stability_score_offset,
+        box_nms_thresh=box_nms_thresh,
+        crop_n_layers=crop_n_layers,
+        crop_nms_thresh=crop_nms_thresh,
+        crop_overlap_ratio=crop_overlap_ratio,
+        crop_n_points_downscale_factor=crop_n_points_downscale_factor,
+        min_mask_region_area=min_mask_region_area,
+        output_mode="coco_rle",
+        adaptive=not exhaustive,
+        min_mask_area=min_mask_area,
+        mask_nms_thresh=mask_nms_thresh,
+        square=square,
+        long_side=long_side,
+    )
+    if stream:
+        _stream(generator, pixels, region)
+        return
+    start = time.perf_counter()
+    with _progress() as progress:
+        masks = generator.generate(pixels, valid_mask=region, progress=progress)
+    report = {
+        "image": image,
+        "width": pixels.shape[1],
+        "height": pixels.shape[0],
+        **model_facts(predictor),
+        "prompts": progress.asked,
+        "seconds": round(time.perf_counter() - start, 2),
+        "masks": masks,
+    }
+    files = _write(output, "stdin" if image == "-" else Path(image).stem, pixels, report)
+    _print(report | files, json)
+
+
+class _Progress:
+    """Shows the masks found so far and remembers how many points were asked."""
+
+    def __init__(self, show: Callable[[Found], object] | None) -> None:
+        self.asked = 0
+        self._show = show
+
+    def __call__(self, found: Found) -> None:
+        self.asked = found.asked
+        if self._show:
+            self._show(found)
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[_Progress]:
+    """Show the search on standard error where that is a terminal."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _Progress(None)
+        return
+    with console.status("encoding …") as status:
+        yield _Progress(
+            lambda found: status.update(f"{found.masks} masks; asked {found.asked} of {found.points} points")
+        )
+
+
+def _stream(generator: MaskGenerator, pixels: NDArray[np.uint8], region: NDArray[np.bool_] | None) -> None:
+    for found, update in generator.stream(pixels, valid_mask=region):
+        if update.added or update.removed:
+            added = [{"id": number, **record} for number, record in update.added.items()]
+            typer.echo(json_module.dumps({"asked": found.asked, "added": added, "removed": update.removed}))
+
+
+def _write(folder: Path, stem: str, image: NDArray[np.uint8], report: dict[str, Any]) -> dict[str, str]:
+    """Write the masks and their pictures; say where."""
+    from edge_sam.atomic import write_files
+    from edge_sam.everything.pictures import draw_labels, label_map
+    from edge_sam.images import encode_png
+
+    labels = label_map([mask["segmentation"] for mask in report["masks"]], (image.shape[0], image.shape[1]))
+    files = {
+        "file": folder / f"{stem}-everything.json",
+        "labels": folder / f"{stem}-labels.png",
+        "overlay": folder / f"{stem}-everything.png",
+    }
+    contents = (
+        json_module.dumps(report, allow_nan=False).encode(),
+        encode_png(labels),
+        encode_png(draw_labels(image, labels)),
+    )
+    write_files(dict(zip(files.values(), contents, strict=True)))
+    return {what: str(path) for what, path in files.items()}
+
+
+def _print(report: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json_module.dumps(report, allow_nan=False))
+        return
+    typer.echo(f"{len(report['masks'])} masks from {report['prompts']} prompts in {report['seconds']} s")
+    typer.echo(f"{report['model']} {report['precision']} on {report['provider']}")
+    for what in ("file", "labels", "overlay"):
+        typer.echo(f"{what}: {report[what]}")

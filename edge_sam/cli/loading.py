@@ -1,0 +1,55 @@
+"""What the commands share that load a model and segment with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edge_sam import Predictor
+
+
+@contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """Keep native libraries (libpng, OpenVINO) from writing to standard error beside our own line."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # Standard error is closed already.
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        with os.fdopen(os.dup(kept), "w", buffering=1) as ours, contextlib.redirect_stderr(ours):
+            yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def read_valid_region(path: Path | None) -> NDArray[np.bool_] | None:
+    """Read a picture as a region of interest: where it is not black."""
+    import numpy as np
+
+    from edge_sam.images import read_image
+
+    if path is None:
+        return None
+    return np.asarray(read_image(path).max(axis=2) > 0)
+
+
+def model_facts(predictor: Predictor) -> dict[str, str]:
+    """Say which model answered, and on what."""
+    return {
+        "model": predictor.bundle.manifest.name,
+        "precision": predictor.precision,
+        "runtime": predictor.runtime,
+        "provider": predictor.provider,
+    }

@@ -1,0 +1,154 @@
+"""From the decoder's answers to candidates: masks good enough to compete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sam.everything.points import Crop
+from edge_sam.everything.settings import Settings
+from edge_sam.geometry import FRAME, LOGITS, Geometry
+
+_BACKGROUND = -32.0
+"""Logit that stands for all cells far from a mask."""
+_NEAR_EDGE = 20
+"""Pixels from a crop's edge within which a mask is taken to be cut off, as in the reference."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A mask that passed the filters, small in memory: its logits, and only around it.
+
+    Attributes
+    ----------
+    window : ndarray of float16, (rows, columns)
+        Low-res logits around the mask; beyond them all is background.
+    corner : tuple of int
+        (row, column) of the window in the grid of low-res logits.
+    box : ndarray of float64, (4,)
+        XYXY in pixels of the photograph.
+    predicted_iou, stability_score : float
+    point : tuple of float
+        XY in pixels of the photograph, where was asked.
+    crop : Crop
+        The part of the photograph that was encoded.
+    """
+
+    window: NDArray[np.float16]
+    corner: tuple[int, int]
+    box: NDArray[np.float64]
+    predicted_iou: float
+    stability_score: float
+    point: tuple[float, float]
+    crop: Crop
+
+    def logits(self) -> NDArray[np.float32]:
+        """Low-res logits of the crop's frame, (256, 256)."""
+        plane = np.full((LOGITS, LOGITS), _BACKGROUND, dtype=np.float32)
+        (top, left), (rows, columns) = self.corner, self.window.shape
+        plane[top : top + rows, left : left + columns] = self.window
+        return plane
+
+
+class Judge:
+    """Applies the filters to the answers of one crop.
+
+    Masks are measured at the crop's size or in the model's frame, whichever is smaller: low-res logits are too coarse
+    for the stability of small masks, and a photograph of any size costs no more than the frame.
+
+    Parameters
+    ----------
+    settings : Settings
+    geometry : Geometry
+        Of the crop.
+    crop : Crop
+    image_size : tuple of int
+        (height, width) of the photograph.
+    region : ndarray of bool, (height, width) of the crop, or None
+        Where masks may be.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        geometry: Geometry,
+        crop: Crop,
+        image_size: tuple[int, int],
+        region: NDArray[np.bool_] | None,
+    ) -> None:
+        self._settings, self._crop, self._image_size = settings, crop, image_size
+        if max(geometry.image_size) > FRAME:
+            height, width = geometry.scaled_size
+            self._geometry = Geometry((height, width), geometry.long_side, geometry.square)
+        else:
+            self._geometry = geometry
+        (height, width), (measured_height, measured_width) = geometry.image_size, self._geometry.image_size
+        self._scale = np.array([width / measured_width, height / measured_height] * 2)
+        self._outside = None if region is None else ~_resize(region, self._geometry.image_size)
+
+    def accept(
+        self, logits: NDArray[np.float32], scores: NDArray[np.float32], point: NDArray[np.float64]
+    ) -> Iterator[tuple[Candidate | None, NDArray[np.float32]]]:
+        """Yield the masks of one point that pass, with their low-res logits.
+
+        Parameters
+        ----------
+        logits : ndarray of float32, (M, 256, 256)
+        scores : ndarray of float32, (M,)
+            Predicted IoU.
+        point : ndarray of float64, (2,)
+            XY in pixels of the crop.
+
+        Yields
+        ------
+        candidate : Candidate or None
+            None where the mask is good but cut off by the crop.
+        logits : ndarray of float32, (256, 256)
+        """
+        for plane, score in zip(logits, scores, strict=True):
+            if score <= self._settings.pred_iou_thresh:
+                continue
+            measured = self._geometry.upsample(plane)
+            if self._outside is not None:
+                measured[self._outside] = _BACKGROUND
+            stability = self._stability(measured)
+            mask = measured > 0
+            if stability < self._settings.stability_score_thresh or not mask.any():
+                continue
+            x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+            box = np.array([x, y, x + width, y + height]) * self._scale + self._crop.box[:2] * 2
+            if self._cut_off(box):
+                yield None, plane
+                continue
+            window, corner = _window(plane)
+            where = (float(point[0]) + self._crop.box[0], float(point[1]) + self._crop.box[1])
+            yield Candidate(window, corner, box, float(score), stability, where, self._crop), plane
+
+    def _stability(self, measured: NDArray[np.float32]) -> float:
+        """IoU of the mask with the threshold raised and lowered by the offset."""
+        offset = self._settings.stability_score_offset
+        inner, outer = int(np.count_nonzero(measured > offset)), int(np.count_nonzero(measured > -offset))
+        return inner / max(1, outer)
+
+    def _cut_off(self, box: NDArray[np.float64]) -> bool:
+        height, width = self._image_size
+        near_crop = np.abs(box - self._crop.box) <= _NEAR_EDGE
+        near_image = np.abs(box - (0, 0, width, height)) <= _NEAR_EDGE
+        return bool((near_crop & ~near_image).any())
+
+
+def _window(plane: NDArray[np.float32]) -> tuple[NDArray[np.float16], tuple[int, int]]:
+    """Cut out the mask and one cell more on each side, which the interpolation of its edge needs."""
+    left, top, width, height = cv2.boundingRect((plane > 0).view(np.uint8))
+    top, left, bottom, right = max(top - 1, 0), max(left - 1, 0), top + height + 1, left + width + 1
+    return plane[top:bottom, left:right].astype(np.float16), (top, left)
+
+
+def _resize(region: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
+    if region.shape == size:
+        return region
+    return np.asarray(cv2.resize(region.view(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST)).view(np.bool_)

@@ -1,0 +1,77 @@
+"""Pictures of all masks of a photograph: a map of labels, and colours over the photograph."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sam.everything import rle
+
+_OPACITY = 0.55
+_EDGE = (255, 255, 255)
+_LONGEST = 2048
+"""Longest side of the picture for people, in pixels; the map of labels has the photograph's size."""
+
+
+def label_map(rles: Sequence[rle.Rle], image_size: tuple[int, int]) -> NDArray[np.uint16]:
+    """Give each mask a number: pixel value i is mask i-1, 0 is none. Where masks overlap the smallest is seen.
+
+    Parameters
+    ----------
+    rles : sequence of dict
+        COCO RLE of N masks, at most 65535.
+    image_size : tuple of int
+        (height, width) of the photograph.
+
+    Returns
+    -------
+    ndarray of uint16, (height, width)
+    """
+    from pycocotools import mask as coco
+
+    labels = np.zeros(image_size, dtype=np.uint16)
+    for i in sorted(range(len(rles)), key=lambda i: -int(coco.area(rles[i]))):
+        labels[rle.decode(rles[i])] = i + 1
+    return labels
+
+
+def draw_labels(image: NDArray[np.uint8], labels: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Colour the labels over the photograph, with white lines between them; reduced to 2048 pixels at most.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, (height, width, 3)
+        RGB; left as it is.
+    labels : ndarray of uint16, (height, width)
+        From `label_map`.
+
+    Returns
+    -------
+    ndarray of uint8, (h, w, 3)
+        RGB, of the photograph's size or with its longer side reduced to 2048 pixels.
+    """
+    scale = _LONGEST / max(labels.shape)
+    if scale < 1:
+        image = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        size = image.shape[1], image.shape[0]
+        labels = np.asarray(cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST), dtype=np.uint16)
+    coloured = _palette(int(labels.max()))[labels]
+    np.copyto(coloured, image, where=(labels == 0)[..., None])
+    canvas = np.asarray(cv2.addWeighted(image, 1 - _OPACITY, coloured, _OPACITY, 0), dtype=np.uint8)
+    width = max(1, max(image.shape[:2]) // 600)
+    brush = np.ones((2 * width, 2 * width), dtype=np.uint8)
+    edges = cv2.morphologyEx(labels, cv2.MORPH_GRADIENT, brush)
+    canvas[edges > 0] = _EDGE
+    return canvas
+
+
+def _palette(count: int) -> NDArray[np.uint8]:
+    """RGB of labels 0 to `count`: hues by the golden ratio, so that neighbours in number differ much."""
+    colours = [(0.0, 0.0, 0.0)]
+    for i in range(count):
+        colours.append(colorsys.hsv_to_rgb(i * 0.618034 % 1, 0.75 if i % 2 else 0.95, 1 - 0.15 * (i % 3)))
+    return (np.array(colours) * 255).astype(np.uint8)

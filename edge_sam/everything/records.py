@@ -1,0 +1,102 @@
+"""From candidates to the records that the user gets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sam.everything import rle
+from edge_sam.everything.candidates import Candidate
+from edge_sam.everything.regions import remove_small_regions
+from edge_sam.everything.settings import Settings
+from edge_sam.everything.suppression import suppress, suppress_by_overlap
+from edge_sam.geometry import Geometry
+
+Record = dict[str, Any]
+
+
+class Records:
+    """Makes records of candidates, one mask of the photograph's size at a time.
+
+    Parameters
+    ----------
+    settings : Settings
+    image_size : tuple of int
+        (height, width) of the photograph.
+    region : ndarray of bool, (height, width), or None
+        Where masks may be.
+    """
+
+    def __init__(self, settings: Settings, image_size: tuple[int, int], region: NDArray[np.bool_] | None) -> None:
+        self._settings, self._image_size, self._region = settings, image_size, region
+        self._made: dict[Candidate, tuple[Record, bool] | None] = {}
+
+    def record(self, candidate: Candidate) -> Record | None:
+        """Give one candidate's record, its mask as COCO RLE; None where too little of the mask is left."""
+        made = self._make(candidate)
+        return made and made[0]
+
+    def choose(self, candidates: Sequence[Candidate]) -> dict[Candidate, Record]:
+        """Drop what is a duplicate across crops or after the clean-up, and give the rest, best first."""
+        if self._settings.crop_n_layers:
+            candidates = self._best_of_crops(candidates)
+        made = {candidate: self._make(candidate) for candidate in candidates}
+        present = {candidate: entry for candidate, entry in made.items() if entry is not None}
+        if self._settings.min_mask_region_area:
+            present = self._best_of_cleaned(present)
+        best = sorted(present, key=lambda candidate: -candidate.predicted_iou)
+        if self._settings.mask_nms_thresh < 1:
+            overlaps = rle.overlaps([present[candidate][0]["segmentation"] for candidate in best])
+            best = [best[i] for i in suppress_by_overlap(overlaps, self._settings.mask_nms_thresh)]
+        return {candidate: present[candidate][0] for candidate in best}
+
+    def _best_of_crops(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        boxes = np.array([candidate.box for candidate in candidates]).reshape(-1, 4)
+        scores = np.array([1 / candidate.crop.area for candidate in candidates])
+        return [candidates[i] for i in suppress(boxes, scores, self._settings.crop_nms_thresh)]
+
+    def _best_of_cleaned(self, present: dict[Candidate, tuple[Record, bool]]) -> dict[Candidate, tuple[Record, bool]]:
+        """Of masks that the clean-up made alike, keep one that needed none."""
+        candidates = list(present)
+        boxes = np.array([record["bbox"] for record, _ in present.values()], dtype=np.float64).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        scores = np.array([0.0 if changed else 1.0 for _, changed in present.values()])
+        threshold = max(self._settings.box_nms_thresh, self._settings.crop_nms_thresh)
+        return {candidates[i]: present[candidates[i]] for i in suppress(boxes, scores, threshold)}
+
+    def _make(self, candidate: Candidate) -> tuple[Record, bool] | None:
+        """Record, and whether the clean-up changed the mask."""
+        if candidate not in self._made:
+            self._made[candidate] = self._draw(candidate)
+        return self._made[candidate]
+
+    def _draw(self, candidate: Candidate) -> tuple[Record, bool] | None:
+        x0, y0, x1, y1 = candidate.crop.box
+        geometry = Geometry((y1 - y0, x1 - x0), self._settings.long_side, self._settings.square)
+        mask = geometry.upsample(candidate.logits()) > 0
+        if candidate.crop.layer:
+            whole = np.zeros(self._image_size, dtype=np.bool_)
+            whole[y0:y1, x0:x1] = mask
+            mask = whole
+        if self._region is not None:
+            mask &= self._region
+        changed = False
+        if self._settings.min_mask_region_area:
+            mask, changed = remove_small_regions(mask, self._settings.min_mask_region_area)
+        area = int(np.count_nonzero(mask))
+        if area < max(1, self._settings.min_mask_area):
+            return None
+        record = {
+            "segmentation": rle.encode(mask),
+            "area": area,
+            "bbox": list(cv2.boundingRect(mask.view(np.uint8))),
+            "predicted_iou": candidate.predicted_iou,
+            "point_coords": [list(candidate.point)],
+            "stability_score": candidate.stability_score,
+            "crop_box": [x0, y0, x1 - x0, y1 - y0],
+        }
+        return record, changed

@@ -1,0 +1,116 @@
+"""The search itself: crops, points, decoder, filters, suppression of duplicates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sam.everything.agenda import Agenda
+from edge_sam.everything.candidates import Candidate, Judge
+from edge_sam.everything.points import Crop, cut
+from edge_sam.everything.settings import Settings
+from edge_sam.everything.suppression import suppress
+from edge_sam.predictor import Predictor
+from edge_sam.prompts import Prompt
+
+
+@dataclass(frozen=True)
+class Found:
+    """How far a search is.
+
+    Attributes
+    ----------
+    asked : int
+        Points asked so far.
+    points : int
+        Points of the whole grid, all crops together; in adaptive mode not all of them are asked.
+    masks : int
+        Masks found so far; a better one may still replace a mask.
+    """
+
+    asked: int
+    points: int
+    masks: int
+
+
+def search(
+    predictor: Predictor,
+    settings: Settings,
+    grids: Sequence[NDArray[np.float64]],
+    image: NDArray[np.uint8],
+    region: NDArray[np.bool_] | None,
+) -> Iterator[tuple[Found, list[Candidate]]]:
+    """Ask point after point.
+
+    A mask that a better one suppresses is forgotten at once, so memory does not grow with the number of points.
+
+    Yields
+    ------
+    found : Found
+    candidates : list of Candidate
+        The masks found so far, all crops together.
+    """
+    height, width = image.shape[:2]
+    crops = cut((height, width), settings.crop_n_layers, settings.crop_overlap_ratio)
+    points = [_points(grids[crop.layer], crop, region) for crop in crops]
+    total, asked = sum(map(len, points)), 0
+    done: list[Candidate] = []
+    for crop, where in zip(crops, points, strict=True):
+        kept: list[Candidate] = []
+        for count, kept in _search_crop(predictor, settings, image, crop, where, region):
+            yield Found(asked + count, total, len(done) + len(kept)), done + kept
+            last = count
+        if len(where):
+            asked += last
+        done += kept
+    if not total:
+        yield Found(0, 0, 0), []
+
+
+def _points(grid: NDArray[np.float64], crop: Crop, region: NDArray[np.bool_] | None) -> NDArray[np.float64]:
+    """Points of a crop that lie in the region, (N, 2) XY in pixels of the crop."""
+    x0, y0, x1, y1 = crop.box
+    points = grid * (x1 - x0, y1 - y0)
+    if region is None:
+        return points
+    x, y = points.astype(np.intp).T
+    return np.asarray(points[region[y + y0, x + x0]])
+
+
+def _search_crop(
+    predictor: Predictor,
+    settings: Settings,
+    image: NDArray[np.uint8],
+    crop: Crop,
+    points: NDArray[np.float64],
+    region: NDArray[np.bool_] | None,
+) -> Iterator[tuple[int, list[Candidate]]]:
+    """Yield the points asked so far in this crop, and what they gave."""
+    if not len(points):
+        return
+    x0, y0, x1, y1 = crop.box
+    part = image[y0:y1, x0:x1]
+    embedding = predictor.encode(part, long_side=settings.long_side, square=settings.square)
+    judge = Judge(settings, embedding.geometry, crop, image.shape[:2], None if region is None else region[y0:y1, x0:x1])
+    agenda = Agenda(points, embedding, adaptive=settings.adaptive)
+    kept: list[Candidate] = []
+    asked = 0
+    while len(chosen := agenda.next(settings.points_per_batch)):
+        logits, scores = predictor.decode(embedding, [Prompt(points=[agenda.points[i]]) for i in chosen])
+        for index, planes, predicted in zip(chosen, logits[:, 1:], scores[:, 1:], strict=True):
+            accepted = list(judge.accept(planes, predicted, agenda.points[index]))
+            agenda.answered(index, [plane for _, plane in accepted])
+            kept += [candidate for candidate, _ in accepted if candidate is not None]
+        kept = without_duplicates(kept, settings.box_nms_thresh)
+        asked += len(chosen)
+        yield asked, kept
+
+
+def without_duplicates(candidates: list[Candidate], threshold: float) -> list[Candidate]:
+    """Keep the best predicted IoU of candidates whose boxes overlap, best first."""
+    boxes = np.array([candidate.box for candidate in candidates]).reshape(-1, 4)
+    scores = np.array([candidate.predicted_iou for candidate in candidates])
+    return [candidates[i] for i in suppress(boxes, scores, threshold)]

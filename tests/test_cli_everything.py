@@ -1,0 +1,82 @@
+"""`edge-sam everything` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import PHOTOGRAPHS, read_pixels
+from pycocotools import mask as coco
+from test_cli import edge_sam, refused
+
+COFFEE = PHOTOGRAPHS / "coffee.png"
+QUICK = ("--points-per-side", "6", "--no-square")
+
+
+def test_writes_masks_labels_and_overlay(tmp_path: Path) -> None:
+    run = edge_sam("everything", COFFEE, *QUICK, "--output", "out", "--json", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert run.stderr == ""
+    report = json.loads(run.stdout)
+    assert (report["width"], report["height"]) == (600, 400)
+    assert 0 < report["prompts"] <= 36
+    assert len(report["masks"]) >= 3
+    labels = read_pixels(tmp_path / report["labels"])
+    assert labels.dtype == np.uint16
+    # Where masks overlap the smallest is seen, so the smallest of all is seen whole.
+    smallest = min(range(len(report["masks"])), key=lambda i: report["masks"][i]["area"])
+    seen = labels == smallest + 1
+    assert (seen == coco.decode(report["masks"][smallest]["segmentation"]).astype(bool)).all()
+    assert read_pixels(tmp_path / report["overlay"]).shape == (400, 600, 3)
+    assert json.loads((tmp_path / report["file"]).read_text())["masks"] == report["masks"]
+    assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+def test_streams_json_lines(tmp_path: Path) -> None:
+    run = edge_sam("everything", "-", *QUICK, "--stream", cwd=tmp_path, stdin=COFFEE.read_bytes())
+    assert run.returncode == 0, run.stderr
+    lines = [json.loads(line) for line in run.stdout.splitlines()]
+    assert len(lines) > 1
+    present: set[int] = set()
+    for line in lines:
+        present -= set(line["removed"])
+        present |= {mask["id"] for mask in line["added"]}
+    assert len(present) >= 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_talks_to_people(tmp_path: Path) -> None:
+    run = edge_sam("everything", COFFEE, *QUICK, "--exhaustive", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert "masks from 36 prompts" in run.stdout
+    assert (tmp_path / "edge-sam-output" / "coffee-everything.png").is_file()
+
+
+def test_a_region_of_interest(tmp_path: Path) -> None:
+    region = np.zeros((400, 600), np.uint8)
+    region[:200, :300] = 255
+    cv2.imwrite(str(tmp_path / "region.png"), region)
+    run = edge_sam("everything", COFFEE, *QUICK, "--valid-mask", "region.png", "--json", cwd=tmp_path)
+    report = json.loads(run.stdout)
+    assert report["prompts"] <= 9
+    for mask in report["masks"]:
+        assert not coco.decode(mask["segmentation"])[region == 0].any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("absent.jpg",), "cannot read image absent.jpg"),
+        ((COFFEE, "--points-per-side", "0"), "points_per_side is 0; it must be 1 to 256"),
+        ((COFFEE, "--box-nms-thresh", "2"), "box_nms_thresh is 2"),
+        ((COFFEE, "--long-side", "1000"), "long side 1000"),
+        ((COFFEE, "--json", "--stream"), "give one of them"),
+        ((COFFEE, "--valid-mask", PHOTOGRAPHS / "astronaut.png"), "valid_mask has shape"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(arguments: tuple[object, ...], message: str, tmp_path: Path) -> None:
+    assert message in refused(edge_sam("everything", *arguments, cwd=tmp_path))
+    assert list(tmp_path.iterdir()) == []
