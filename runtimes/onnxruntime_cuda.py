@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.runtimes.cuda_driver import cuda_devices, missing_cuda_device
+from edge_sam.runtimes.gpu_package import install_gpu
 from edge_sam.runtimes.onnxruntime_session import (
     CPU,
     PACKAGES,
@@ -19,7 +20,16 @@ from edge_sam.runtimes.onnxruntime_session import (
 )
 from edge_sam.runtimes.session import SessionOptions, Tensors
 
-__all__ = ["MODEL_FORMATS", "PACKAGES", "DeviceSession", "cuda_options", "hardware", "open_session", "probe"]
+__all__ = [
+    "MODEL_FORMATS",
+    "PACKAGES",
+    "DeviceSession",
+    "cuda_options",
+    "hardware",
+    "install_command",
+    "open_session",
+    "probe",
+]
 
 MODEL_FORMATS = ("onnx",)
 PROVIDER = "CUDAExecutionProvider"
@@ -27,7 +37,12 @@ PROVIDER = "CUDAExecutionProvider"
 
 def probe(device: str) -> str | None:
     """Return None when a device, its driver and an ONNX Runtime for it are there, else what is missing."""
-    return missing_cuda_device(device) or missing_provider(PROVIDER, "onnxruntime-gpu")
+    return missing_cuda_device(device) or missing_provider(PROVIDER, install_command())
+
+
+def install_command() -> str | None:
+    """See `Backend.install_command`."""
+    return install_gpu()
 
 
 def hardware(device: str) -> str:

@@ -13,6 +13,7 @@ from types import FrameType
 import cv2
 import typer
 
+from edge_sam.cli.doctor import doctor
 from edge_sam.cli.export import export
 from edge_sam.cli.models import models, pull
 from edge_sam.cli.segment import segment
@@ -30,6 +31,7 @@ app.command()(segment)
 app.command()(models)
 app.command()(pull)
 app.command()(export)
+app.command()(doctor)
 
 
 def _version(show: bool) -> None:
