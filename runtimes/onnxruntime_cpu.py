@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edge_sam.runtimes.onnxruntime_session import CPU, PACKAGES, open_inference_session
 from edge_sam.runtimes.session import SessionOptions, Tensors
 
-__all__ = ["MODEL_FORMATS", "PACKAGES", "hardware", "open_session", "probe"]
+__all__ = ["MODEL_FORMATS", "PACKAGES", "hardware", "install_command", "open_session", "probe"]
 
 MODEL_FORMATS = ("onnx",)
 
@@ -23,8 +23,13 @@ def probe(device: str) -> str | None:
     if device:
         return f"it runs on the CPU and has no device {device!r}"
     if importlib.util.find_spec("onnxruntime") is None:
-        return "onnxruntime is not installed: pip install onnxruntime"
+        return f"onnxruntime is not installed: {install_command()}"
     return None
+
+
+def install_command() -> str:
+    """See `Backend.install_command`."""
+    return "pip install --force-reinstall onnxruntime"
 
 
 def hardware(device: str) -> str:

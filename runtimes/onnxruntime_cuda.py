@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.runtimes.cuda_driver import cuda_devices, missing_cuda_device
+from edge_sam.runtimes.gpu_package import install_gpu
 from edge_sam.runtimes.onnxruntime_session import (
     CPU,
     PACKAGES,
@@ -19,7 +21,16 @@ from edge_sam.runtimes.onnxruntime_session import (
 )
 from edge_sam.runtimes.session import SessionOptions, Tensors
 
-__all__ = ["MODEL_FORMATS", "PACKAGES", "DeviceSession", "cuda_options", "hardware", "open_session", "probe"]
+__all__ = [
+    "MODEL_FORMATS",
+    "PACKAGES",
+    "DeviceSession",
+    "cuda_options",
+    "hardware",
+    "install_command",
+    "open_session",
+    "probe",
+]
 
 MODEL_FORMATS = ("onnx",)
 PROVIDER = "CUDAExecutionProvider"
@@ -27,7 +38,12 @@ PROVIDER = "CUDAExecutionProvider"
 
 def probe(device: str) -> str | None:
     """Return None when a device, its driver and an ONNX Runtime for it are there, else what is missing."""
-    return missing_cuda_device(device) or missing_provider(PROVIDER, "onnxruntime-gpu")
+    return missing_cuda_device(device) or missing_provider(PROVIDER, install_command())
+
+
+def install_command() -> str | None:
+    """See `Backend.install_command`."""
+    return install_gpu()
 
 
 def hardware(device: str) -> str:
@@ -52,6 +68,11 @@ class DeviceSession:
     def __init__(
         self, model: Path, options: SessionOptions, providers: Sequence[tuple[str, Mapping[str, str]]]
     ) -> None:
+        # CUDA and cuDNN may have come as Python packages, where the loader of the system does not look.
+        preload = getattr(import_onnxruntime(), "preload_dlls", None)  # Since 1.21.
+        if preload is not None:
+            with contextlib.redirect_stdout(None):
+                preload()
         self._session = open_inference_session(model, options, providers)
         self._device = int(options.device or 0)
         self._outputs = [output.name for output in self._session.get_outputs()]

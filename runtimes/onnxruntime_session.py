@@ -25,14 +25,15 @@ def import_onnxruntime() -> ModuleType:
     return module
 
 
-def missing_provider(provider: str, package: str) -> str | None:
-    """Return None when the installed ONNX Runtime has a provider, else what to install."""
+def missing_provider(provider: str, command: str | None) -> str | None:
+    """Return None when the installed ONNX Runtime has a provider, else why not and the command that brings it."""
+    remedy = f": {command}" if command else "; no wheels with it are known for this machine"
     try:
         available = import_onnxruntime().get_available_providers()
     except ImportError as error:
-        return f"onnxruntime cannot be imported ({error}): pip install {package}"
+        return f"onnxruntime cannot be imported ({error}){remedy}"
     if provider not in available:
-        return f"the installed onnxruntime has no {provider}: pip uninstall onnxruntime && pip install {package}"
+        return f"the installed onnxruntime has no {provider}{remedy}"
     return None
 
 

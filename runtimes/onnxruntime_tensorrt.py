@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edge_sam.runtimes.cuda_driver import missing_cuda_device
+from edge_sam.runtimes.gpu_package import install_gpu
 from edge_sam.runtimes.onnxruntime_cuda import PROVIDER as CUDA
 from edge_sam.runtimes.onnxruntime_cuda import DeviceSession, cuda_options, hardware
 from edge_sam.runtimes.onnxruntime_session import CPU, missing_provider
 from edge_sam.runtimes.session import RuntimeUnavailableError, SessionOptions, Shapes
 
-__all__ = ["MODEL_FORMATS", "PACKAGES", "hardware", "open_session", "probe", "tensorrt_options"]
+__all__ = ["MODEL_FORMATS", "PACKAGES", "hardware", "install_command", "open_session", "probe", "tensorrt_options"]
 
 MODEL_FORMATS = ("onnx",)
 PACKAGES = ("onnxruntime-gpu", "tensorrt", "tensorrt-cu12", "tensorrt-cu13")
@@ -20,7 +21,12 @@ PROVIDER = "TensorrtExecutionProvider"
 
 def probe(device: str) -> str | None:
     """Return None when a device, its driver and an ONNX Runtime with TensorRT are there, else what is missing."""
-    return missing_cuda_device(device) or missing_provider(PROVIDER, "onnxruntime-gpu tensorrt-cu12")
+    return missing_cuda_device(device) or missing_provider(PROVIDER, install_command())
+
+
+def install_command() -> str | None:
+    """See `Backend.install_command`."""
+    return install_gpu(tensorrt=True)
 
 
 def tensorrt_options(options: SessionOptions) -> dict[str, str]:

@@ -21,7 +21,7 @@ _CPU = "CPU"
 def probe(device: str) -> str | None:
     """Return None when OpenVINO is installed and has the device, else what is missing."""
     if importlib.util.find_spec("openvino") is None:
-        return 'openvino is not installed: pip install "edge-sam[openvino]"'
+        return f"openvino is not installed: {install_command()}"
     if device in ("", _CPU):
         return None
     import openvino
@@ -30,6 +30,11 @@ def probe(device: str) -> str | None:
     if not any(name == device or name.startswith(f"{device}.") for name in devices):
         return f"OpenVINO has no device {device!r} here, only {', '.join(devices)}"
     return None
+
+
+def install_command() -> str:
+    """See `Backend.install_command`."""
+    return 'pip install "edge-sam[openvino]"'
 
 
 def hardware(device: str) -> str:

@@ -82,6 +82,13 @@ class Backend(Protocol):
         """Return None when usable here, else one line that says why not and what mends it. Loads no model."""
         ...
 
+    def install_command(self) -> str | None:
+        """Return the pip command that brings its packages, or mends them; None where none is known for this machine.
+
+        `probe` ends with it where that is what helps.
+        """
+        ...
+
     def hardware(self, device: str) -> str:
         """Name what it computes on, driver included, for keys and reports; loads no model."""
         ...

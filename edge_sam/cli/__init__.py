@@ -16,6 +16,7 @@ import typer
 
 from edge_sam.cli.bench import bench
 from edge_sam.cli.build import build
+from edge_sam.cli.doctor import doctor
 from edge_sam.cli.eval import evaluate
 from edge_sam.cli.everything import everything
 from edge_sam.cli.export import convert, export
@@ -42,6 +43,7 @@ app.command()(build)
 app.command()(tune)
 app.command("eval")(evaluate)
 app.command()(bench)
+app.command()(doctor)
 
 
 def _version(show: bool) -> None:

@@ -1,0 +1,96 @@
+"""`edge-sam doctor`: what is on this machine, what works, and what mends the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from edge_sam.doctor import Report
+
+
+def doctor(
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+) -> None:
+    """Say what this machine has, which runtimes work on it, and how to mend those that do not.
+
+    Every runtime but TensorRT is tried with a real inference. Exit code 0 when at least one works, else 1.
+    """
+    import msgspec
+    from rich.console import Console
+
+    from edge_sam.doctor import diagnose
+
+    with Console(stderr=True).status("trying the runtimes"):
+        report = diagnose()
+    if json:
+        typer.echo(msgspec.json.encode(report).decode())
+    else:
+        _show(report)
+    raise typer.Exit(0 if report.works else 1)
+
+
+def _show(report: Report) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    # Brackets in commands are not markup, and a command that is cut into lines cannot be copied.
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    facts = Table.grid(padding=(0, 2))
+    for name, fact in _facts(report):
+        facts.add_row(name, fact)
+    console.print(facts)
+    console.print()
+    console.print(_runtimes(report))
+    for conflict in report.conflicts or []:
+        console.print(f"\nconflict: {' and '.join(conflict.packages)}: {conflict.problem}\n  mend: {conflict.mend}")
+    if any(trial.mend for trial in report.runtimes):
+        console.print()
+    for trial in report.runtimes:
+        if trial.mend:
+            console.print(f"for {trial.runtime}: {trial.mend}")
+
+
+def _facts(report: Report) -> Iterator[tuple[str, str]]:
+    yield "edge_sam", f"{report.edge_sam}, Python {report.python}"
+    if report.system:
+        yield "system", f"{report.system.name}, kernel {report.system.kernel}, {report.system.architecture}"
+    if report.board:
+        yield "board", report.board
+    if report.jetson:
+        jetpack = report.jetson.jetpack or "of unknown version"
+        yield "Jetson", f"{report.jetson.model}, L4T {report.jetson.l4t or 'unknown'}, JetPack {jetpack}"
+    if report.processor:
+        yield "processor", f"{report.processor.name}, {report.processor.cores or 'unknown number of'} logical cores"
+        sets = report.processor.instruction_sets
+        words = [f"{name} {'yes' if has else 'no'}" for name, has in (sets or {}).items()]
+        yield "instructions", ", ".join(words) or "unknown"
+    if report.memory:
+        free = "" if report.memory.available is None else f", {report.memory.available / 2**30:.1f} GiB available"
+        yield "memory", f"{report.memory.total / 2**30:.1f} GiB{free}"
+    if report.nvidia:
+        driver = f"; driver {report.nvidia.driver}" if report.nvidia.driver else ""
+        devices = "; ".join(map(str, report.nvidia.devices)) or report.nvidia.none_because or "no device"
+        yield "NVIDIA", devices + driver
+    if report.packages is not None:
+        yield "packages", ", ".join(f"{name} {version}" for name, version in report.packages.items())
+    if report.cache:
+        yield "cache", f"{report.cache.folder}, {'writable' if report.cache.writable else 'NOT writable'}"
+        for model, best in report.cache.tuned.items():
+            yield f"tuned, {model}", ", ".join(f"{k} {v}" for k, v in best.items()) if best else "nothing measured here"
+    yield from report.unknown.items()
+
+
+def _runtimes(report: Report) -> Table:
+    from rich.table import Table
+
+    table = Table("runtime", "state", "ran", "on", "why not", box=None, pad_edge=False)
+    states = {True: "works", False: "does not work", None: "not run"}
+    for trial in report.runtimes:
+        cells = (trial.provider, trial.hardware, trial.why)
+        table.add_row(trial.runtime, states[trial.usable], *(cell or "" for cell in cells))
+    return table

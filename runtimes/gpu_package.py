@@ -1,0 +1,45 @@
+"""Which ONNX Runtime for NVIDIA devices belongs on this machine."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from edge_sam.runtimes.cuda_driver import cuda_devices
+from edge_sam.runtimes.jetson import find_jetson
+
+
+def gpu_requirements(tensorrt: bool = False, root: Path = Path("/")) -> str | None:
+    """Return what pip has to install for the NVIDIA devices of this machine, as arguments of ``pip install``.
+
+    Parameters
+    ----------
+    tensorrt : bool
+        Whether TensorRT is wanted as well. On a Jetson it comes with JetPack.
+    root : Path
+        Folder that stands for the root of the file system.
+
+    Returns
+    -------
+    str or None
+        None on a Jetson for whose JetPack no wheels are known.
+    """
+    jetson = find_jetson(root)
+    if jetson is not None:
+        return f"onnxruntime-gpu --index-url {jetson.wheels}" if jetson.wheels else None
+    devices = cuda_devices()
+    driver = devices[0].driver if isinstance(devices, list) and devices else 0
+    # ONNX Runtime is made for CUDA 13 from 1.27 on, and has no wheels for Python 3.10 since 1.24.
+    cuda = 13 if driver >= 13000 and sys.version_info >= (3, 11) else 12
+    packages = '"onnxruntime-gpu[cuda,cudnn]"' if cuda == 13 else '"onnxruntime-gpu[cuda,cudnn]<1.27"'
+    # It is made for TensorRT 10: with 11 its provider does not load.
+    return f'{packages} "tensorrt-cu{cuda}<11"' if tensorrt else packages
+
+
+def install_gpu(tensorrt: bool = False) -> str | None:
+    """Return the command that makes this machine's ONNX Runtime one for NVIDIA devices; see `gpu_requirements`.
+
+    The packages `onnxruntime` and `onnxruntime-gpu` own the same folder, so both have to go before one comes.
+    """
+    wanted = gpu_requirements(tensorrt)
+    return f"pip uninstall -y onnxruntime onnxruntime-gpu && pip install {wanted}" if wanted else None
