@@ -116,7 +116,7 @@ def test_valid_mask_limits_the_result(tmp_path: Path) -> None:
         ([COFFEE, "--point", "1,1", "--model", "sam-9"], "no model called 'sam-9'"),
         ([COFFEE, "--point", "1,1", "--model", "."], "not a model bundle"),
         ([COFFEE, "--point", "1,1", "--long-side", "1000"], "multiple of 16"),
-        ([COFFEE, "--point", "1,1", "--precision", "int3"], "no encoder in int3"),
+        ([COFFEE, "--point", "1,1", "--precision", "int3"], "has no precision 'int3'"),
         ([COFFEE, "--point", "1,1", "--threads", "0"], "threads"),
         ([COFFEE, "--point", "1,1", "--runtime", "abacus"], "unknown runtime"),
     ],

@@ -163,7 +163,7 @@ def test_refuses_what_is_no_prompt(predictor: Predictor, embedding: ImageEmbeddi
 def test_load_refuses_what_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="no model called 'sam-9'"):
         edge_sam.load("sam-9")
-    with pytest.raises(InputError, match="no encoder in int3/onnx; it has w16/onnx"):
+    with pytest.raises(InputError, match="has no precision 'int3'; it has w16"):
         edge_sam.load(precision="int3")
     with pytest.raises(InputError, match="unknown runtime 'abacus'"):
         edge_sam.load(runtime="abacus")
