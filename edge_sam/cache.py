@@ -10,11 +10,16 @@ import platform
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
+
+import msgspec
 
 from edge_sam.atomic import write_files
 from edge_sam.bundle import Bundle
 from edge_sam.runtimes import BACKENDS, backend, split_runtime
+
+_REVISION = 1
+"""Part of every key: to be raised when session settings, the guard's bounds or the shape profiles change."""
 
 
 def cache_home() -> Path:
@@ -78,27 +83,63 @@ def runtime_key(bundle: Bundle, runtime: str, precision: str) -> str:
         "hardware": backend(runtime).hardware(device),
         "packages": package_versions(runtime),
         "precision": precision,
-        "files": sorted(c.sha256 for c in bundle.manifest.components if c.precision == precision),
+        "files": _hashes(bundle, precision),
+        "revision": _REVISION,
     }
     return _digest(facts)
 
 
-def recall(kind: str, key: str) -> dict[str, Any] | None:
-    """Read what was remembered; None where there is nothing, or nothing that can be read."""
+class Verdict(msgspec.Struct, frozen=True):
+    """What the guard found out about a runtime in a precision: why it is rejected, or by how much it differs."""
+
+    runtime: str
+    precision: str
+    rejected: str | None
+    differences: dict[str, float]
+
+
+class Best(msgspec.Struct, frozen=True):
+    """The fastest way of running a model; see `edge_sam.choice.Choice`."""
+
+    runtime: str
+    precision: str
+    threads: Annotated[int, msgspec.Meta(ge=1, le=256)] | None
+
+
+class Tuned(msgspec.Struct, frozen=True):
+    """What `edge-sam tune` measured: the fastest, the day, and the table."""
+
+    best: Best
+    date: str = "an unknown day"
+    rows: tuple[dict[str, str | float | None], ...] = ()
+
+
+_Record = TypeVar("_Record", Verdict, Tuned)
+_FOLDERS: dict[type, str] = {Verdict: "guard", Tuned: "tuned"}
+
+
+def recall(key: str, kind: type[_Record]) -> _Record | None:
+    """Read what was remembered; None where there is nothing, or nothing that is a record of this kind."""
     try:
-        record = json.loads((cache_home() / kind / f"{key}.json").read_bytes())
-    except (OSError, ValueError):
+        return msgspec.json.decode((cache_home() / _FOLDERS[kind] / f"{key}.json").read_bytes(), type=kind)
+    except (OSError, ValueError, RecursionError):
         return None
-    return record if isinstance(record, dict) else None
 
 
-def remember(kind: str, key: str, record: Mapping[str, Any]) -> bool:
+def remember(key: str, record: Verdict | Tuned) -> bool:
     """Write a record, whole or not at all; returns False where the cache cannot be written, which is no error."""
+    data = msgspec.json.format(msgspec.json.encode(record), indent=1)
     try:
-        write_files({cache_home() / kind / f"{key}.json": json.dumps(record, indent=1).encode()})
+        write_files({cache_home() / _FOLDERS[type(record)] / f"{key}.json": data})
     except OSError:
         return False
     return True
+
+
+def _hashes(bundle: Bundle, precision: str) -> list[str]:
+    """Hashes of all files of a precision."""
+    components = [c for c in bundle.manifest.components if c.precision == precision]
+    return sorted(part.sha256 for c in components for part in (c, c.companion) if part is not None)
 
 
 def tuning_key(bundle: Bundle) -> str:
@@ -110,7 +151,8 @@ def tuning_key(bundle: Bundle) -> str:
     facts = {
         "machine": machine(),
         "packages": {name: package_versions(name) for name in BACKENDS},
-        "files": sorted(c.sha256 for c in bundle.manifest.components),
+        "files": {precision: _hashes(bundle, precision) for precision in bundle.precisions},
+        "revision": _REVISION,
     }
     return _digest(facts)
 

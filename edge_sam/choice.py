@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 
 from edge_sam.bundle import Bundle
-from edge_sam.cache import recall, tuning_key
+from edge_sam.cache import Tuned, recall, tuning_key
 from edge_sam.errors import InputError
-from edge_sam.runtimes import AUTO, BACKENDS, probe, split_runtime
+from edge_sam.runtimes import AUTO, BACKENDS, RuntimeUnavailableError, probe, split_runtime
 
 EXACT = ("fp32", "w16")
 """Precisions whose arithmetic is fp32: ``auto`` takes no other unless it was measured here (`edge-sam tune`)."""
+_log = logging.getLogger("edge_sam")
 _MAX_THREADS = 256
 """A runtime starts as many as it is told to, and a slip of the keyboard would take the machine down."""
 
@@ -57,6 +59,8 @@ def choices(bundle: Bundle, runtime: str, precision: str, threads: int | None) -
     ------
     InputError
         An unknown runtime, a precision that the bundle lacks, an impossible number of threads.
+    RuntimeUnavailableError
+        With ``auto``, none is usable here; with the reason of each.
     """
     count = _thread_count(threads)
     if not bundle.precisions:
@@ -73,25 +77,31 @@ def choices(bundle: Bundle, runtime: str, precision: str, threads: int | None) -
         found += _tuned(bundle, precision, count)
     else:
         found += [Choice(runtime, p, count, "asked for") for p in ([precision] if precision != "auto" else precisions)]
-    for name in AUTO:
-        if name != runtime and probe(name) is None:
-            wanted = [precision] if precision != "auto" else precisions
+    # Where a precision was tuned for one runtime, it must have a successor in the others: embeddings are tied to it.
+    wanted = [precision] if precision != "auto" else list(dict.fromkeys([*precisions, *(c.precision for c in found)]))
+    reasons = {name: probe(name) for name in AUTO if name != runtime}
+    for name, reason in reasons.items():
+        if reason is None:
             found += [Choice(name, p, count, "the first that is usable here") for p in wanted]
+    if not found:
+        raise RuntimeUnavailableError("no usable runtime; " + "; ".join(f"{n}: {r}" for n, r in reasons.items()))
     return found
 
 
 def _tuned(bundle: Bundle, precision: str, threads: int | None) -> list[Choice]:
     """Return what `edge-sam tune` measured to be the fastest here, where that fits what was asked for."""
-    record = recall("tuned", tuning_key(bundle))
+    record = recall(tuning_key(bundle), Tuned)
     if record is None:
         return []
-    best = record.get("best", {})
-    runtime, found, count = best.get("runtime", ""), best.get("precision"), best.get("threads")
-    fits = split_runtime(runtime)[0] in BACKENDS and found in bundle.precisions and precision in ("auto", found)
-    if not fits or probe(runtime) is not None:
+    best = record.best
+    known = split_runtime(best.runtime)[0] in BACKENDS and best.precision in bundle.precisions
+    if not known or precision not in ("auto", best.precision):
         return []
-    why = f"measured as the fastest here on {record.get('date', 'an unknown day')}"
-    return [Choice(runtime, found, threads or count, why)]
+    reason = probe(best.runtime)
+    if reason is not None:
+        _log.warning("%s, measured as the fastest here, is not usable now: %s", best.runtime, reason)
+        return []
+    return [Choice(best.runtime, best.precision, threads or best.threads, f"measured as the fastest on {record.date}")]
 
 
 def _thread_count(threads: int | None) -> int | None:

@@ -6,13 +6,14 @@ import logging
 import threading
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.bundle import Bundle, Role
-from edge_sam.cache import cache_home, recall, remember, runtime_key
+from edge_sam.cache import Verdict, cache_home, recall, remember, runtime_key
 from edge_sam.choice import Choice
 from edge_sam.errors import EdgeSamError, InputError, RuntimeFallbackWarning
 from edge_sam.guard import check_probe, run_probe
@@ -65,24 +66,30 @@ class LoadedModel:
         if reason is not None:
             raise RuntimeUnavailableError(reason)
         key = runtime_key(bundle, choice.runtime, choice.precision)
+        verdict = recall(key, Verdict)
+        _require_trust(verdict)  # What is known to be wrong need not be compiled first.
         self.encoder, self.mask_encoder, self.decoder = (_open(bundle, role, choice, key, build) for role in _INPUTS)
         constants = bundle.constants(choice.precision)
         self.padding: NDArray[np.float32] = constants["padding"]
         self.no_mask: NDArray[np.float32] = constants["no_mask"]
-        self._require_trust(bundle, key)
-
-    def _require_trust(self, bundle: Bundle, key: str) -> None:
-        """Probe the runtime with this model, once on a machine: the verdict is remembered (see `edge_sam.guard`)."""
-        verdict = recall("guard", key)
         if verdict is None:
-            try:
-                stored = bundle.probe(self.choice.precision)
-                verdict = {"rejected": None, "differences": check_probe(run_probe(self), stored, self.choice.precision)}
-            except RuntimeUnavailableError as error:
-                verdict = {"rejected": str(error)}
-            remember("guard", key, {"runtime": self.choice.runtime, "precision": self.choice.precision, **verdict})
-        if verdict.get("rejected"):
-            raise RuntimeUnavailableError(f"it computes something else than the model means: {verdict['rejected']}")
+            verdict = self._judge(bundle)
+            remember(key, verdict)
+            _require_trust(verdict)
+
+    def _judge(self, bundle: Bundle) -> Verdict:
+        """Probe the runtime with this model, as is done once on a machine (see `edge_sam.guard`)."""
+        precision, computed = self.choice.precision, run_probe(self)
+        try:
+            differences = check_probe(computed, bundle.probe(precision), precision)
+        except RuntimeUnavailableError as error:
+            return Verdict(self.choice.runtime, precision, str(error), {})
+        return Verdict(self.choice.runtime, precision, None, differences)
+
+
+def _require_trust(verdict: Verdict | None) -> None:
+    if verdict is not None and verdict.rejected is not None:
+        raise RuntimeUnavailableError(f"it computes something else than the model means: {verdict.rejected}")
 
 
 class Model:
@@ -108,12 +115,11 @@ class Model:
     def __init__(self, bundle: Bundle, candidates: list[Choice], strict: bool) -> None:
         self._bundle, self._strict = bundle, strict
         self._left = list(candidates)
-        self._failures: list[str] = []
         self._lock = threading.Lock()
-        self.active = self._load_next()
+        self.active = self._load_next([])
         _log.info("%s in %s: %s", self.active.choice.runtime, self.active.choice.precision, self.active.choice.why)
 
-    def attempt(self, action: Callable[[LoadedModel], _T]) -> _T:
+    def attempt(self, action: Callable[[LoadedModel], _T]) -> tuple[LoadedModel, _T]:
         """Do something with the loaded model; when that fails, do it again with the next runtime.
 
         Parameters
@@ -121,6 +127,13 @@ class Model:
         action : callable
             Given the loaded model. It is called again from the start, so it must have no other effect than its
             result.
+
+        Returns
+        -------
+        model : LoadedModel
+            Which one it worked with.
+        result
+            What `action` returned.
 
         Raises
         ------
@@ -130,7 +143,7 @@ class Model:
         while True:
             model = self.active
             try:
-                return action(model)
+                return model, action(model)
             except (EdgeSamError, MemoryError):
                 raise
             except Exception as error:  # A runtime fails in as many classes as it has layers.
@@ -141,38 +154,47 @@ class Model:
         with self._lock:
             if self.active is not failed:
                 return
-            self._failures.append(f"{failed.choice.runtime} failed while running: {error}")
+            cause = f"{failed.choice.runtime} failed while running: {error}"
             if self._strict:
-                raise RuntimeUnavailableError(self._failures[-1]) from error
+                raise RuntimeUnavailableError(cause) from error
             # Embeddings are tied to a precision, so one made before must still fit after.
             precision = failed.choice.precision
             self._left = [c for c in self._left if c.precision == precision and c.runtime != failed.choice.runtime]
-            self.active = self._load_next()
+            self.active = self._load_next([cause])
 
-    def _load_next(self) -> LoadedModel:
+    def _load_next(self, causes: list[str]) -> LoadedModel:
+        """Load the first of what is left that works; `causes` says what failed before, and is added to."""
         while self._left:
             choice = self._left.pop(0)
             try:
                 model = LoadedModel(self._bundle, choice)
-            except RuntimeUnavailableError as error:
-                self._failures.append(f"{choice.runtime} in {choice.precision}: {error}")
+            except (EdgeSamError, MemoryError):  # The bundle is at fault, not the runtime.
+                raise
+            except Exception as error:  # A broken installation fails in as many ways as there are packages.
+                causes.append(f"{choice.runtime} in {choice.precision}: {' '.join(str(error).split())}")
                 if self._strict:
                     break
                 continue
-            if self._failures:
-                cause = " ".join(self._failures[-1].split())
-                warnings.warn(f"using {choice.runtime}: {cause}", RuntimeFallbackWarning, stacklevel=2)
+            if causes:
+                message = f"using {choice.runtime}: {'; '.join(causes)}"
+                warnings.warn(message, RuntimeFallbackWarning, stacklevel=2)
             return model
-        raise RuntimeUnavailableError("no usable runtime; " + "; ".join(self._failures))
+        raise RuntimeUnavailableError("no usable runtime; " + "; ".join(causes))
 
 
 def _open(bundle: Bundle, role: Role, choice: Choice, key: str, build: bool) -> Session:
     module = backend(choice.runtime)
+    cache: Path | None = None
+    try:
+        cache = cache_home() / "compiled" / key / role
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        cache = None  # What cannot be kept is compiled again.
     component = bundle.component(role, choice.precision, *module.MODEL_FORMATS)
     options = SessionOptions(
         threads=choice.threads,
         device=split_runtime(choice.runtime)[1],
-        cache=cache_home() / "compiled" / key,
+        cache=cache,
         shapes=PROFILES.get(role, {}),
         build=build,
     )

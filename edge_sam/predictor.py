@@ -17,6 +17,7 @@ from edge_sam.geometry import FRAME, Geometry
 from edge_sam.images import read_image
 from edge_sam.model import LoadedModel, Model
 from edge_sam.preprocess import check_image, encoder_input
+from edge_sam.profiles import MAX_PROMPTS
 from edge_sam.prompts import Prompt, decoder_points
 from edge_sam.region import Region, valid_region
 from edge_sam.result import Result
@@ -98,11 +99,11 @@ class Predictor:
         timings["preprocess"] = _milliseconds(start)
 
         start = time.perf_counter()
-        encoded = self._model.attempt(lambda model: model.encoder.run({"image": tensor}))["image_embedding"][0]
-        features = self._model.active.padding.copy()
+        model, outputs = self._model.attempt(lambda model: model.encoder.run({"image": tensor}))
+        encoded, features = outputs["image_embedding"][0], model.padding.copy()
         features[: encoded.shape[0], : encoded.shape[1]] = encoded
         timings["encode"] = _milliseconds(start)
-        return ImageEmbedding(features, geometry, manifest.source.sha256, self.precision, timings)
+        return ImageEmbedding(features, geometry, manifest.source.sha256, model.choice.precision, timings)
 
     @overload
     def predict(
@@ -183,7 +184,7 @@ class Predictor:
         embedding : ImageEmbedding
             From `encode` of a predictor with the same weights and precision; it is not checked again here.
         prompts : sequence of Prompt
-            One or more for one call of the decoder: all with a mask or all without.
+            One or more: all with a mask or all without. Up to `profiles.MAX_PROMPTS` go into one call.
 
         Returns
         -------
@@ -192,6 +193,17 @@ class Predictor:
         scores : ndarray of float32, (N, 4)
             Predicted IoU of each.
         """
+        parts = [
+            self._decode(embedding, prompts[first : first + MAX_PROMPTS])[1:]
+            for first in range(0, len(prompts), MAX_PROMPTS)
+        ]
+        logits, scores = zip(*parts, strict=True)
+        return np.concatenate(logits), np.concatenate(scores)
+
+    def _decode(
+        self, embedding: ImageEmbedding, prompts: Sequence[Prompt]
+    ) -> tuple[str, NDArray[np.float32], NDArray[np.float32]]:
+        """Call the decoder once; the provider that ran comes before what `decode` returns."""
         coords, labels = decoder_points(prompts, embedding.geometry)
         masks = [prompt.mask for prompt in prompts if prompt.mask is not None]
         inputs = {
@@ -208,8 +220,9 @@ class Predictor:
                 image_tokens = embedding.image_tokens(model.no_mask, model.decoder)
             return model.decoder.run({"image_tokens": image_tokens, **inputs})
 
-        outputs = self._model.attempt(run)
-        return embedding.geometry.whole_frame(outputs["low_res_logits"]), outputs["predicted_iou"]
+        model, outputs = self._model.attempt(run)
+        logits = embedding.geometry.whole_frame(outputs["low_res_logits"])
+        return model.decoder.provider, logits, outputs["predicted_iou"]
 
     def _answer(
         self,
@@ -220,11 +233,11 @@ class Predictor:
     ) -> list[Result]:
         """Answer prompts that all have a mask or all have none, in one call of the decoder."""
         start = time.perf_counter()
-        logits, scores = self.decode(embedding, prompts)
+        provider, logits, scores = self._decode(embedding, prompts)
         decode = _milliseconds(start)
         chosen = slice(1, 4) if multimask else slice(0, 1)
         return [
-            self._result(embedding.geometry, *answer, region, decode)
+            self._result(embedding.geometry, *answer, region, decode, provider)
             for answer in zip(logits[:, chosen], scores[:, chosen], strict=True)
         ]
 
@@ -235,6 +248,7 @@ class Predictor:
         scores: NDArray[np.float32],
         region: Region | None,
         decode: float,
+        provider: str,
     ) -> Result:
         start = time.perf_counter()
         order = np.argsort(-scores, kind="stable")
@@ -243,7 +257,7 @@ class Predictor:
         if region is not None:
             masks &= region.pixels
             logits = np.where(region.cells, logits, np.minimum(logits, _OUTSIDE))
-        return Result(masks, scores, logits, self.provider, {"decode": decode, "upsample": _milliseconds(start)})
+        return Result(masks, scores, logits, provider, {"decode": decode, "upsample": _milliseconds(start)})
 
     def _check(self, embedding: ImageEmbedding) -> None:
         if not isinstance(embedding, ImageEmbedding):

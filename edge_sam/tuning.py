@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.bundle import Bundle
-from edge_sam.cache import remember, tuning_key
+from edge_sam.cache import Best, Tuned, remember, tuning_key
 from edge_sam.choice import EXACT, Choice
 from edge_sam.errors import InputError
 from edge_sam.model import Model
@@ -130,8 +130,11 @@ def measure(
         progress(f"round {number + 1} of {rounds}")
         for photograph in photographs:
             for row, predictor in running:
-                _time(row, predictor, photograph)
-    return sorted(rows, key=lambda row: (row.rejected is not None, row.total_ms if row.encode_ms else 0))
+                try:
+                    _time(row, predictor, photograph)
+                except RuntimeUnavailableError as error:  # Out of memory, say, once others were loaded too.
+                    row.rejected = row.rejected or " ".join(str(error).split())
+    return sorted(rows, key=lambda row: (row.rejected is not None, row.total_ms if row.encode_ms else 0.0))
 
 
 def keep(bundle: Bundle, rows: Sequence[Row]) -> bool:
@@ -146,15 +149,12 @@ def keep(bundle: Bundle, rows: Sequence[Row]) -> bool:
     if best.rejected is not None:
         raise RuntimeUnavailableError(f"nothing is usable here; {best.choice.runtime}: {best.rejected}")
     choice = best.choice
-    record = {
-        "best": {"runtime": choice.runtime, "precision": choice.precision, "threads": choice.threads},
-        "date": datetime.date.today().isoformat(),
-        "rows": [report(row) for row in rows],
-    }
-    return remember("tuned", tuning_key(bundle), record)
+    best_choice = Best(choice.runtime, choice.precision, choice.threads)
+    record = Tuned(best_choice, datetime.date.today().isoformat(), tuple(report(row) for row in rows))
+    return remember(tuning_key(bundle), record)
 
 
-def report(row: Row) -> dict[str, object]:
+def report(row: Row) -> dict[str, str | float | None]:
     """Turn a row into what JSON can hold; times are medians in milliseconds."""
     measured = row.rejected is None
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 from pathlib import Path
 
@@ -22,11 +23,13 @@ def gpu_requirements(tensorrt: bool = False, root: Path = Path("/")) -> str | No
     Returns
     -------
     str or None
-        None on a Jetson for whose JetPack no wheels are known.
+        None on an ARM machine for which no wheels are known.
     """
     jetson = find_jetson(root)
     if jetson is not None:
         return f"onnxruntime-gpu --index-url {jetson.wheels}" if jetson.wheels else None
+    if platform.machine() in ("aarch64", "arm64"):
+        return None  # PyPI has wheels for x86-64 only.
     devices = cuda_devices()
     driver = devices[0].driver if isinstance(devices, list) and devices else 0
     # ONNX Runtime is made for CUDA 13 from 1.27 on, and has no wheels for Python 3.10 since 1.24.

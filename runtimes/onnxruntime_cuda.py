@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from edge_sam.runtimes.onnxruntime_session import (
     import_onnxruntime,
     missing_provider,
     open_inference_session,
+    preload_cuda,
 )
 from edge_sam.runtimes.session import SessionOptions, Tensors
 
@@ -68,11 +68,7 @@ class DeviceSession:
     def __init__(
         self, model: Path, options: SessionOptions, providers: Sequence[tuple[str, Mapping[str, str]]]
     ) -> None:
-        # CUDA and cuDNN may have come as Python packages, where the loader of the system does not look.
-        preload = getattr(import_onnxruntime(), "preload_dlls", None)  # Since 1.21.
-        if preload is not None:
-            with contextlib.redirect_stdout(None):
-                preload()
+        preload_cuda()
         self._session = open_inference_session(model, options, providers)
         self._device = int(options.device or 0)
         self._outputs = [output.name for output in self._session.get_outputs()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +13,8 @@ from typing import Any
 from edge_sam.runtimes.session import RuntimeUnavailableError, SessionOptions
 
 CPU = "CPUExecutionProvider"
+_PRINTING = threading.Lock()
+"""Held while standard output is turned away, which concerns the whole process."""
 PACKAGES = ("onnxruntime", "onnxruntime-gpu")
 
 
@@ -23,6 +26,14 @@ def import_onnxruntime() -> ModuleType:
     onnxruntime.set_default_logger_severity(4)  # A library that is missing is told by the error, once.
     module: ModuleType = onnxruntime
     return module
+
+
+def preload_cuda() -> None:
+    """Load CUDA's and cuDNN's libraries where they came as Python packages: the system's loader does not look there."""
+    preload = getattr(import_onnxruntime(), "preload_dlls", None)  # Since 1.21.
+    if preload is not None:
+        with _PRINTING, contextlib.redirect_stdout(None):
+            preload()
 
 
 def missing_provider(provider: str, command: str | None) -> str | None:
@@ -57,7 +68,7 @@ def open_inference_session(
         settings.intra_op_num_threads = options.threads
     try:
         # When a provider fails it prints to standard output, where only our own answer belongs.
-        with contextlib.redirect_stdout(None):
+        with _PRINTING, contextlib.redirect_stdout(None):
             session = onnxruntime.InferenceSession(
                 str(model), settings, providers=[(name, dict(given)) for name, given in providers]
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -11,10 +12,26 @@ import pytest
 
 import edge_sam
 from edge_sam.bundle import Bundle
+from edge_sam.cache import cache_home
 from edge_sam.predictor import Predictor
 
 ROOT = Path(__file__).parent.parent
 PHOTOGRAPHS = ROOT / "examples" / "photographs"
+
+
+_CACHE = cache_home()
+"""The developer's own cache: the checkpoint is pulled into it once, and nothing else of it is used or touched."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache for the session, so that what was tuned on this machine decides nothing in the tests."""
+    home = tmp_path_factory.mktemp("home")
+    (_CACHE / "checkpoints").mkdir(parents=True, exist_ok=True)
+    (home / "checkpoints").symlink_to(_CACHE.absolute() / "checkpoints")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGE_SAM_HOME", str(home))
+        yield
 
 
 @pytest.fixture
@@ -52,10 +69,9 @@ def checkpoint() -> Path:
     if given:
         return Path(given)
     from edge_sam import download, zoo
-    from edge_sam.cache import cache_home
 
     model = zoo.read_index()["mobile-sam"]
-    home = cache_home()
+    home = _CACHE
     if os.environ.get("EDGE_SAM_OFFLINE") == "1" and not zoo.checkpoint_path(model, home).is_file():
         pytest.skip("EDGE_SAM_OFFLINE=1 and the checkpoint is not in the cache")
     return download.pull(model, home)

@@ -61,5 +61,5 @@ def test_builds_ahead_of_time(own_cache: Path) -> None:
     assert done.exit_code == 0, done.output
     facts = json.loads(done.stdout)
     assert facts["provider"] == "OpenVINO CPU"
-    assert list(Path(facts["folder"]).glob("*.blob"))
+    assert list(Path(facts["folder"]).rglob("*.blob"))
     assert Path(facts["folder"]).is_relative_to(own_cache)

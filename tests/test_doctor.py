@@ -345,7 +345,7 @@ def test_commands_are_shown_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 def test_tells_what_was_tuned_and_where_it_cannot_write(own_cache: Path, tmp_path: Path) -> None:
     from edge_sam.bundle import open_bundle
-    from edge_sam.cache import remember, tuning_key
+    from edge_sam.cache import Best, Tuned, remember, tuning_key
 
     def attempt(name: str) -> Trial:
         return Trial(name, usable=False)
@@ -355,7 +355,7 @@ def test_tells_what_was_tuned_and_where_it_cannot_write(own_cache: Path, tmp_pat
     assert (cache.folder, cache.writable, cache.tuned) == (str(own_cache), True, {"mobile-sam": None})
     assert not own_cache.exists()
     best = {"runtime": "openvino", "precision": "w16", "threads": 2}
-    remember("tuned", tuning_key(open_bundle("mobile-sam")), {"best": best, "date": "2026-11-23"})
+    remember(tuning_key(open_bundle("mobile-sam")), Tuned(Best("openvino", "w16", 2), "2026-11-23"))
     cache = diagnose(attempt=attempt).cache
     assert cache is not None
     assert cache.tuned == {"mobile-sam": {**best, "date": "2026-11-23"}}

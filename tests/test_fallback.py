@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 import edge_sam
 from edge_sam import Predictor, Prompt, RuntimeUnavailableError
 from edge_sam.errors import InputError, RuntimeFallbackWarning
+from edge_sam.model import LoadedModel
 from edge_sam.runtimes import AUTO, SessionOptions, Tensors, onnxruntime_cpu, probe
 
 CLICK = Prompt(points=[(250, 120)])
@@ -112,10 +115,51 @@ def test_strict_raises(broken: Any, coffee: np.ndarray) -> None:
         loaded.encode(coffee)
 
 
-def test_bad_input_is_not_a_failure_of_the_runtime(predictor: Predictor, embedding: edge_sam.ImageEmbedding) -> None:
-    with pytest.raises(InputError):
-        predictor.predict(embedding, Prompt(points=[(1e9, 1e9)]))
-    assert predictor.runtime == edge_sam.load().runtime
+def test_bad_input_is_not_a_failure_of_the_runtime(predictor: Predictor) -> None:
+    before = predictor._model.active
+
+    def refuse(_model: LoadedModel) -> None:
+        raise InputError("not like this")
+
+    with pytest.raises(InputError, match="not like this"):
+        predictor._model.attempt(refuse)
+    assert predictor._model.active is before
+
+
+def raises_import_error(_device: str) -> str:
+    raise ImportError("libgomp.so.1: cannot open shared object file")
+
+
+@pytest.mark.usefixtures("own_cache")
+@pytest.mark.parametrize(
+    ("members", "cause"),
+    [
+        ({"open_session": fails_after(0)}, "out of memory"),
+        ({"hardware": raises_import_error}, "cannot open shared object file"),
+    ],
+)
+def test_however_a_runtime_fails_while_loading(broken: Any, members: dict[str, Any], cause: str) -> None:
+    broken("rough", **members)
+    with pytest.warns(RuntimeFallbackWarning, match=cause):
+        assert edge_sam.load(runtime="rough").runtime == "onnxruntime"
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_a_cache_that_cannot_be_written_is_no_failure(
+    runtime: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if probe(runtime):
+        pytest.skip(f"{runtime} is not usable here")
+    (tmp_path / "file").write_text("where a folder should be")
+    monkeypatch.setenv("EDGE_SAM_HOME", str(tmp_path / "file"))
+    assert edge_sam.load(runtime=runtime, strict=True).runtime == runtime
+
+
+def test_standard_output_survives_sessions_opened_side_by_side() -> None:
+    output = sys.stdout
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: edge_sam.load(runtime="onnxruntime"), range(8)))
+    assert sys.stdout is output
 
 
 @pytest.mark.usefixtures("own_cache")
@@ -126,7 +170,7 @@ def test_auto_takes_the_first_that_is_usable(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr("edge_sam.choice.probe", lambda name: None if name == "openvino" else "not today")
         assert edge_sam.load().runtime == "openvino"
     monkeypatch.setattr("edge_sam.choice.probe", lambda _: "not today")
-    with pytest.raises(RuntimeUnavailableError, match="no usable runtime"):
+    with pytest.raises(RuntimeUnavailableError, match="onnxruntime: not today"):
         edge_sam.load()
 
 

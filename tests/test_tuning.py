@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 import edge_sam
 from edge_sam import tuning
 from edge_sam.bundle import open_bundle
-from edge_sam.cache import remember, tuning_key
+from edge_sam.cache import Best, Tuned, remember, tuning_key
 from edge_sam.choice import Choice
 from edge_sam.cli import app
-from edge_sam.runtimes import probe
+from edge_sam.runtimes import AUTO, probe
 from edge_sam.tuning import Row
 
 
@@ -42,15 +42,23 @@ def test_auto_follows_only_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     if probe("openvino"):
         pytest.skip("openvino is not installed")
     bundle = open_bundle("mobile-sam")
-    best = {"runtime": "openvino", "precision": "w16", "threads": None}
-    remember("tuned", tuning_key(bundle), {"best": best})
+    key, best = tuning_key(bundle), Best("openvino", "w16", None)
+    remember(key, Tuned(best))
     assert edge_sam.load().runtime == "openvino"
     assert edge_sam.load(runtime="onnxruntime").runtime == "onnxruntime"
-    remember("tuned", tuning_key(bundle), {"best": {**best, "precision": "int8"}})
+    remember(key, Tuned(Best("openvino", "int8", None)))
     assert edge_sam.load().runtime != "openvino"
-    remember("tuned", tuning_key(bundle), {"best": best})
+    remember(key, Tuned(best))
     monkeypatch.setattr("edge_sam.cache.metadata.version", lambda _: "99.0")
     assert edge_sam.load().runtime != "openvino"
+
+
+@pytest.mark.parametrize("record", ["", "null", '{"best": null}', '{"best": {"runtime": 5}}', "[" * 100_000])
+def test_a_damaged_record_is_no_record(own_cache: Path, record: str) -> None:
+    file = own_cache / "tuned" / f"{tuning_key(open_bundle('mobile-sam'))}.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(record)
+    assert edge_sam.load().runtime in AUTO
 
 
 @pytest.mark.usefixtures("own_cache")

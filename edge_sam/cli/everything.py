@@ -49,9 +49,14 @@ def everything(
     ] = True,
     long_side: Annotated[int, typer.Option(help="Pixels the longer side is scaled to, a multiple of 16.")] = 1024,
     model: Annotated[str, typer.Option(help="Model name or bundle folder.")] = "mobile-sam",
-    runtime: Annotated[str, typer.Option(help="auto, onnxruntime or openvino.")] = "auto",
+    runtime: Annotated[
+        str, typer.Option(help="auto, onnxruntime, openvino, cuda or tensorrt; with a device: openvino:GPU, cuda:1.")
+    ] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32 or w16.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="Threads for one inference.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail when the runtime does, instead of taking the next one.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
     stream: Annotated[
         bool, typer.Option("--stream", help="Print masks as JSON lines as they are found; write no files.")
@@ -66,7 +71,7 @@ def everything(
     from edge_sam.images import read_image
 
     with silenced():
-        predictor = edge_sam.load(model, runtime=runtime, precision=precision, threads=threads)
+        predictor = edge_sam.load(model, runtime=runtime, precision=precision, threads=threads, strict=strict)
         pixels = read_image(image)
         region = read_valid_region(valid_mask)
     generator = edge_sam.MaskGenerator(

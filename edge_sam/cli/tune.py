@@ -81,7 +81,7 @@ def _measure_with_progress(
         return tuning.measure(opened, choices, photographs, rounds, status.update)
 
 
-def _print_table(rows: list[dict[str, object]]) -> None:
+def _print_table(rows: list[dict[str, str | float | None]]) -> None:
     from rich.console import Console
     from rich.table import Table
 

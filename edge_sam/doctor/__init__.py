@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
 from edge_sam.bundle import BUNDLED, MANIFEST, open_bundle
-from edge_sam.cache import cache_home, recall, tuning_key
+from edge_sam.cache import Tuned, cache_home, recall, tuning_key
 from edge_sam.doctor import machine
 from edge_sam.doctor.packages import Conflict, conflicts, installed
 from edge_sam.doctor.trial import Trial, try_isolated
@@ -122,5 +124,5 @@ def _cache() -> Cache:
 
 
 def _tuned(model: str) -> dict[str, Any] | None:
-    record = recall("tuned", tuning_key(open_bundle(model)))
-    return {**record.get("best", {}), "date": record.get("date")} if record else None
+    record = recall(tuning_key(open_bundle(model)), Tuned)
+    return {**msgspec.to_builtins(record.best), "date": record.date} if record else None
