@@ -70,10 +70,10 @@ def package_versions(runtime: str) -> dict[str, str]:
     return versions
 
 
-def runtime_key(bundle: Bundle, runtime: str, precision: str) -> str:
+def runtime_key(bundle: Bundle, runtime: str, precision: str, options: Mapping[str, str] | None = None) -> str:
     """Key of everything that decides what a runtime computes with a model here, as a name for a file.
 
-    Another machine, device, driver, package, weight or precision gives another key.
+    Another machine, device, driver, package, weight, precision or option of the runtime gives another key.
     """
     name, device = split_runtime(runtime)
     facts = {
@@ -83,6 +83,7 @@ def runtime_key(bundle: Bundle, runtime: str, precision: str) -> str:
         "hardware": backend(runtime).hardware(device),
         "packages": package_versions(runtime),
         "precision": precision,
+        "options": dict(options or {}),
         "files": _hashes(bundle, precision),
         "revision": _REVISION,
     }

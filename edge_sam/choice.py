@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from edge_sam.bundle import Bundle
 from edge_sam.cache import Tuned, recall, tuning_key
@@ -32,22 +33,27 @@ class Choice:
         Threads for one inference; None: the backend's own number.
     why : str
         In words, for the log.
+    options : mapping of str to str
+        The runtime's own options, passed on as they are.
     """
 
     runtime: str
     precision: str
     threads: int | None
     why: str
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
-def choices(bundle: Bundle, runtime: str, precision: str, threads: int | None) -> list[Choice]:
+def choices(
+    bundle: Bundle, runtime: str, precision: str, threads: int | None, options: Mapping[str, str] | None = None
+) -> list[Choice]:
     """List what to try, best first. Nothing is loaded.
 
     Parameters
     ----------
     bundle : Bundle
         The model.
-    runtime, precision, threads
+    runtime, precision, threads, options
         See `edge_sam.load`.
 
     Returns
@@ -67,6 +73,8 @@ def choices(bundle: Bundle, runtime: str, precision: str, threads: int | None) -
         raise InputError(f"bundle {bundle.path} has no encoder")
     if runtime != "auto" and split_runtime(runtime)[0] not in BACKENDS:
         raise InputError(f"unknown runtime {runtime!r}; known: auto, {', '.join(BACKENDS)}")
+    if options and runtime == "auto":
+        raise InputError("options belong to one runtime; name it instead of auto")
     if precision != "auto" and precision not in bundle.precisions:
         raise InputError(
             f"bundle {bundle.manifest.name} has no precision {precision!r}; it has {', '.join(bundle.precisions)}"
@@ -76,7 +84,8 @@ def choices(bundle: Bundle, runtime: str, precision: str, threads: int | None) -
     if runtime == "auto":
         found += _tuned(bundle, precision, count)
     else:
-        found += [Choice(runtime, p, count, "asked for") for p in ([precision] if precision != "auto" else precisions)]
+        wanted = [precision] if precision != "auto" else precisions
+        found += [Choice(runtime, p, count, "asked for", options or {}) for p in wanted]
     # Where a precision was tuned for one runtime, it must have a successor in the others: embeddings are tied to it.
     wanted = [precision] if precision != "auto" else list(dict.fromkeys([*precisions, *(c.precision for c in found)]))
     reasons = {name: probe(name) for name in AUTO if name != runtime}

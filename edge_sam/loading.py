@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from edge_sam.bundle import open_bundle
@@ -17,6 +18,7 @@ def load(
     precision: str = "auto",
     threads: int | None = None,
     strict: bool = False,
+    options: Mapping[str, str] | None = None,
 ) -> Predictor:
     """Load a model.
 
@@ -36,6 +38,9 @@ def load(
     strict : bool
         Raise when the runtime fails, now or later. Otherwise the next usable one takes over, with a
         `RuntimeFallbackWarning` that names the cause.
+    options : mapping of str to str, optional
+        The named runtime's own options, passed on as they are: of the provider for ONNX Runtime
+        (``{"gpu_mem_limit": "2147483648"}``), properties for OpenVINO (``{"NUM_STREAMS": "1"}``).
 
     Returns
     -------
@@ -50,4 +55,4 @@ def load(
         No runtime is usable here; with `strict`, the one asked for is not.
     """
     bundle = open_bundle(model)
-    return Predictor(bundle, Model(bundle, choices(bundle, runtime, precision, threads), strict))
+    return Predictor(bundle, Model(bundle, choices(bundle, runtime, precision, threads, options), strict))

@@ -65,7 +65,7 @@ class LoadedModel:
         reason = probe(choice.runtime)
         if reason is not None:
             raise RuntimeUnavailableError(reason)
-        key = runtime_key(bundle, choice.runtime, choice.precision)
+        key = runtime_key(bundle, choice.runtime, choice.precision, choice.options)
         verdict = recall(key, Verdict)
         _require_trust(verdict)  # What is known to be wrong need not be compiled first.
         self.encoder, self.mask_encoder, self.decoder = (_open(bundle, role, choice, key, build) for role in _INPUTS)
@@ -196,6 +196,7 @@ def _open(bundle: Bundle, role: Role, choice: Choice, key: str, build: bool) -> 
         device=split_runtime(choice.runtime)[1],
         cache=cache,
         shapes=PROFILES.get(role, {}),
+        extra=choice.options,
         build=build,
     )
     session = module.open_session(bundle.verified_file(component), options)

@@ -13,6 +13,8 @@ from conftest import iou
 import edge_sam
 from edge_sam import Predictor, Prompt, RuntimeUnavailableError
 from edge_sam.bundle import open_bundle
+from edge_sam.choice import Choice
+from edge_sam.model import LoadedModel
 from edge_sam.profiles import PROFILES
 from edge_sam.runtimes import SessionOptions, onnxruntime_cuda, onnxruntime_session, onnxruntime_tensorrt, probe
 from edge_sam.runtimes.cuda_driver import cuda_devices, missing_cuda_device
@@ -146,11 +148,13 @@ def test_without_a_device_the_reason_is_one_line() -> None:
 
 
 @gpu
-@pytest.mark.parametrize("runtime", ["cuda"])
+@pytest.mark.usefixtures("own_cache")
+@pytest.mark.parametrize("runtime", ["cuda", "tensorrt"])
 def test_on_a_real_device_masks_agree(runtime: str, predictor: Predictor, coffee: np.ndarray) -> None:
     reason = probe(runtime)
     if reason:
         pytest.skip(reason)
+    LoadedModel(BUNDLE, Choice(runtime, "w16", None, "test"), build=True)
     loaded = edge_sam.load(runtime=runtime, strict=True)
     prompts = [Prompt(box=(76, 18, 478, 390)), Prompt(points=[(250, 120)])]
     ours = loaded.predict(loaded.encode(coffee), prompts, multimask=False)

@@ -11,8 +11,9 @@ import pytest
 from conftest import PHOTOGRAPHS, iou, read_rgb
 
 import edge_sam
-from edge_sam import Predictor, Prompt
+from edge_sam import InputError, Predictor, Prompt
 from edge_sam.runtimes import BACKENDS, RuntimeUnavailableError, SessionOptions, backend, probe
+from edge_sam.runtimes.openvino_device import OpenVinoSession
 
 PROMPTS = [
     Prompt(box=(76, 18, 478, 390)),
@@ -59,6 +60,20 @@ def test_a_file_that_is_no_model_is_refused(other: Predictor, tmp_path: Path) ->
     (tmp_path / "x.onnx").write_bytes(b"not a model")
     with pytest.raises(RuntimeUnavailableError, match=r"x\.onnx"):
         backend(other.runtime).open_session(tmp_path / "x.onnx", SessionOptions())
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_options_reach_the_runtime() -> None:
+    with pytest.raises(InputError, match="name it instead of auto"):
+        edge_sam.load(options={"NUM_STREAMS": "1"})
+    if probe("openvino"):
+        pytest.skip("openvino is not usable here")
+    loaded = edge_sam.load(runtime="openvino", strict=True, options={"INFERENCE_NUM_THREADS": "1"})
+    decoder = loaded._model.active.decoder
+    assert isinstance(decoder, OpenVinoSession)
+    assert decoder._compiled.get_property("INFERENCE_NUM_THREADS") == 1
+    with pytest.raises(RuntimeUnavailableError, match="NO_SUCH_THING"):
+        edge_sam.load(runtime="openvino", strict=True, options={"NO_SUCH_THING": "1"})
 
 
 def test_a_thousand_clicks_leave_no_memory_behind(predictor: Predictor, coffee: np.ndarray) -> None:
