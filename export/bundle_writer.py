@@ -14,9 +14,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edge_sam.bundle import MANIFEST, SCHEMA, Bundle, Component, MadeBy, Manifest, Measured, Role, Source, open_bundle
+from edge_sam.bundle import SCHEMA, Bundle, Component, MadeBy, Manifest, Measured, Role, Source, open_bundle
 from edge_sam.errors import InputError
 from edge_sam.export import mobile_sam
+from edge_sam.export.bundle_folder import move_into_place, refuse_existing, write_manifest
 from edge_sam.export.mobile_sam import TorchModel, load_mobile_sam
 from edge_sam.export.onnx_writer import OPSET, Part, parts, tensor_specs, to_onnx
 from edge_sam.export.openvino_writer import require_formats, to_openvino
@@ -118,22 +119,6 @@ def export_bundle(
     return open_bundle(output)
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest of a bundle that is being made."""
-    data = msgspec.json.encode(manifest)
-    (folder / MANIFEST).write_bytes(msgspec.json.format(data, indent=1) + b"\n")
-
-
-def refuse_existing(output: Path, overwrite: bool) -> None:
-    """Raise `InputError` where a new bundle would replace something unasked."""
-    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
-        return
-    if not (output / MANIFEST).is_file():
-        raise InputError(f"{output} exists and is not a model bundle; choose another folder")
-    if not overwrite:
-        raise InputError(f"{output} exists already; give --overwrite to replace it")
-
-
 def _write_components(
     model: TorchModel, precision: str, folder: Path, progress: Callable[[str], None]
 ) -> list[Component]:
@@ -224,16 +209,3 @@ def _write_terms(folder: Path, manifest: Manifest, precisions: Sequence[str]) ->
         mit=(_LICENSES / "MIT-TinyViT.txt").read_text(encoding="utf-8"),
     )
     (folder / "NOTICE").write_text(notice, encoding="utf-8")
-
-
-def move_into_place(folder: Path, output: Path) -> None:
-    """Rename the finished folder; an old bundle steps aside first and goes with the temporary folder."""
-    aside = folder.parent / "replaced"
-    if output.exists():
-        output.rename(aside)
-    try:
-        folder.rename(output)
-    except BaseException:
-        if aside.exists():
-            aside.rename(output)
-        raise

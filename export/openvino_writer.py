@@ -13,6 +13,7 @@ import msgspec
 
 from edge_sam.bundle import Bundle, Companion, Component, open_bundle
 from edge_sam.errors import InputError, MissingExtraError
+from edge_sam.export.bundle_folder import move_into_place, refuse_existing, write_manifest
 
 FORMATS = ("onnx", "openvino")
 
@@ -95,8 +96,6 @@ def convert_bundle(
     OSError
         The disk is full or the folder cannot be written.
     """
-    from edge_sam.export.bundle_writer import move_into_place, refuse_existing, write_manifest
-
     require_formats(FORMATS)
     output = output.absolute()
     refuse_existing(output, overwrite)

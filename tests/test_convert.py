@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -63,3 +65,8 @@ def test_builds_ahead_of_time(own_cache: Path) -> None:
     assert facts["provider"] == "OpenVINO CPU"
     assert list(Path(facts["folder"]).rglob("*.blob"))
     assert Path(facts["folder"]).is_relative_to(own_cache)
+
+
+def test_converting_needs_no_torch() -> None:
+    program = "import sys; sys.modules['torch'] = None; import edge_sam.export.openvino_writer"
+    subprocess.run([sys.executable, "-c", program], check=True)
