@@ -6,22 +6,24 @@ DEMO := .venv-demo
 EVAL := $(BIN)/edge-sam eval build/bench/mobile-sam --prompts point,box --worst 0
 PHOTO := examples/photographs/coffee.png
 
-.PHONY: demo test lint format bench accuracy schemas clean
+.PHONY: demo test lint docs format bench accuracy schemas build/types clean
 
 demo: $(DEMO)/.done  ## Segment a photograph with the package as users get it: no torch.
 	$(DEMO)/bin/edge-sam segment $(PHOTO) --box 76,18,478,390 --point 300,120 --output demo
 
-test: lint  ## Lint, check types, run the tests.
+test: lint docs  ## Lint, check types, build the documentation, run the tests.
 	$(BIN)/pytest
 
-lint: .venv/.done
+lint: .venv/.done build/types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@rm -rf build/types build/lib build/bdist*
-	$(PIP) --no-deps --no-build-isolation --target build/types .
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p edge_sam
 	cd build/types && MYPYPATH=.:../../tests:../../benchmarks ../../$(BIN)/mypy --config-file ../../pyproject.toml \
 		--cache-dir ../../.mypy_cache ../../tests ../../benchmarks
+
+docs: .venv/.done build/types  ## The documentation as a site in build/site.
+	$(BIN)/python -m typer edge_sam.cli utils docs --name edge-sam > docs/reference/commands.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 format: .venv/.done
 	$(BIN)/ruff check --fix .
@@ -45,6 +47,10 @@ schemas: .venv/.done  ## What --json prints, as JSON Schema.
 		from edge_sam.benchmark.report import BenchReport; from edge_sam.evaluation.report import EvalReport; \
 		[Path('docs/schemas', name + '.json').write_bytes(msgspec.json.format(msgspec.json.encode( \
 		msgspec.json.schema(kind)), indent=1) + b'\n') for name, kind in (('bench', BenchReport), ('eval', EvalReport))]"
+
+build/types: .venv/.done  ## The four folders as the one package that they are when installed.
+	@rm -rf build/types build/lib build/bdist*
+	$(PIP) --no-deps --no-build-isolation --target build/types .
 
 clean:
 	rm -rf .venv $(DEMO) build demo *.egg-info
