@@ -226,7 +226,7 @@ def test_the_pareto_front_leaves_out_what_is_beaten() -> None:
         (["--long-side", "big"], "--long-side 'big' is not a list of whole numbers"),
         (["--threads", "-1"], "--threads '-1' is not a list"),
         (["--image", "absent.jpg"], "cannot read image absent.jpg"),
-        (["--dataset", "absent"], "no such dataset folder"),
+        (["--dataset", "absent"], "dataset absent does not exist"),
         (["--compare", "a.json", "b.json"], "cannot read a.json"),
         (["--compare", ROCKET, ROCKET], "is not a report of edge-sam bench"),
     ],
