@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -34,6 +33,7 @@ import edge_sam
 from edge_sam.export.reference import load_predictor
 from edge_sam.geometry import Geometry
 from edge_sam.images import read_image
+from edge_sam.processor import find_processor
 from edge_sam.runtimes import BACKENDS, probe
 
 Image = NDArray[np.uint8]
@@ -234,13 +234,9 @@ def markdown(report: dict[str, Any]) -> str:
 
 def machine(threads: int) -> str:
     """Say what was measured on."""
-    name = platform.processor()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = info.read_text().splitlines()
-        name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), name)
-        flags = next((line for line in lines if line.startswith("flags")), "")
-        name += " with " + ", ".join(flag for flag in ("avx2", "avx512f", "avx512_vnni") if f" {flag}" in flags)
+    processor = find_processor()
+    sets = [name for name, has in (processor.instruction_sets or {}).items() if has]
+    name = f"{processor.name} with {', '.join(sets)}"
     versions = f"ONNX Runtime {onnxruntime.__version__}, torch {torch.__version__}, OpenCV {cv2.__version__}"
     return f"{name}; {threads} threads; {versions}"
 

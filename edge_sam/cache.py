@@ -16,6 +16,7 @@ import msgspec
 
 from edge_sam.atomic import write_files
 from edge_sam.bundle import Bundle
+from edge_sam.processor import find_processor
 from edge_sam.runtimes import BACKENDS, backend, split_runtime
 
 _REVISION = 1
@@ -36,7 +37,7 @@ def machine() -> dict[str, str]:
     return {
         "system": platform.system(),
         "architecture": platform.machine(),
-        "processor": _processor(),
+        "processor": find_processor().name,
         "cores": str(os.cpu_count()),
         "nvidia_driver": _first_line(Path("/proc/driver/nvidia/version")),
     }
@@ -47,16 +48,6 @@ def _first_line(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
     except OSError:
         return ""
-
-
-def _processor() -> str:
-    """Model of the processor; on ARM boards the numbers of implementer and part stand for it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return platform.processor()
-    facts = dict(reversed([[part.strip() for part in line.split(":", 1)] for line in lines if ":" in line]))
-    return facts.get("model name") or " ".join(facts.get(f"CPU {part}", "") for part in ("implementer", "part"))
 
 
 def package_versions(runtime: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.bundle import Bundle, Role
+from edge_sam.bundle import Bundle, Component, Role
 from edge_sam.cache import Verdict, cache_home, recall, remember, runtime_key
 from edge_sam.choice import Choice
 from edge_sam.errors import EdgeSamError, InputError, RuntimeFallbackWarning
@@ -51,6 +52,8 @@ class LoadedModel:
         Embedding of a frame that is all padding.
     no_mask : ndarray of float32, (256,)
         Added to every image token where a prompt has no mask.
+    timings : dict of str to float
+        Milliseconds: ``compile`` for opening the sessions, ``guard`` for the probe, 0 where its verdict is known.
 
     Raises
     ------
@@ -68,12 +71,21 @@ class LoadedModel:
         key = runtime_key(bundle, choice.runtime, choice.precision, choice.options)
         verdict = recall(key, Verdict)
         _require_trust(verdict)  # What is known to be wrong need not be compiled first.
-        self.encoder, self.mask_encoder, self.decoder = (_open(bundle, role, choice, key, build) for role in _INPUTS)
+        formats = backend(choice.runtime).MODEL_FORMATS
+        components = {role: bundle.component(role, choice.precision, *formats) for role in _INPUTS}
+        files = {role: bundle.verified_file(component) for role, component in components.items()}
+        start = time.perf_counter()
+        self.encoder, self.mask_encoder, self.decoder = (
+            _open(bundle, components[role], files[role], choice, key, build) for role in _INPUTS
+        )
+        self.timings = {"compile": (time.perf_counter() - start) * 1000, "guard": 0.0}
         constants = bundle.constants(choice.precision)
         self.padding: NDArray[np.float32] = constants["padding"]
         self.no_mask: NDArray[np.float32] = constants["no_mask"]
         if verdict is None:
+            start = time.perf_counter()
             verdict = self._judge(bundle)
+            self.timings["guard"] = (time.perf_counter() - start) * 1000
             remember(key, verdict)
             _require_trust(verdict)
 
@@ -182,15 +194,14 @@ class Model:
         raise RuntimeUnavailableError("no usable runtime; " + "; ".join(causes))
 
 
-def _open(bundle: Bundle, role: Role, choice: Choice, key: str, build: bool) -> Session:
-    module = backend(choice.runtime)
+def _open(bundle: Bundle, component: Component, file: Path, choice: Choice, key: str, build: bool) -> Session:
+    role = component.role
     cache: Path | None = None
     try:
         cache = cache_home() / "compiled" / key / role
         cache.mkdir(parents=True, exist_ok=True)
     except OSError:
         cache = None  # What cannot be kept is compiled again.
-    component = bundle.component(role, choice.precision, *module.MODEL_FORMATS)
     options = SessionOptions(
         threads=choice.threads,
         device=split_runtime(choice.runtime)[1],
@@ -199,7 +210,7 @@ def _open(bundle: Bundle, role: Role, choice: Choice, key: str, build: bool) -> 
         extra=choice.options,
         build=build,
     )
-    session = module.open_session(bundle.verified_file(component), options)
+    session = backend(choice.runtime).open_session(file, options)
     names = set(session.input_names)
     if names != _INPUTS[role] or names != {tensor.name for tensor in component.inputs}:
         raise InputError(f"bundle {bundle.path}: {component.file} is not the {role}; its inputs are {sorted(names)}")

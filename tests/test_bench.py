@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,6 @@ from conftest import PHOTOGRAPHS, ROOT
 from test_cli import edge_sam, refused
 
 from edge_sam.benchmark.combinations import expand
-from edge_sam.benchmark.energy import EnergyMeter
-from edge_sam.benchmark.machine import Clock, describe_machine, read_clock
 from edge_sam.benchmark.measure import measure, reference_masks
 from edge_sam.benchmark.operators import block_of
 from edge_sam.benchmark.plots import pareto_front
@@ -71,6 +71,7 @@ def test_every_row_is_complete_and_adds_up(report: tuple[dict[str, Any], Path]) 
         assert sum(stage["min"] for stage in row["stages"].values()) <= row["total"]["p50"]
         assert row["speedup"]["low"] <= row["speedup"]["median"] <= row["speedup"]["high"]
         assert row["peak_rss_mb"] > 50
+        assert min(row["start_ms"], row["load_ms"], row["compile_ms"], row["first_run_ms"]) > 0
         assert len(row["warm_up_ms"]) == 1
     assert rows[0]["speedup"] == {"median": 1, "low": 1, "high": 1}
     weights = [path for path in (BUNDLED / "mobile-sam").iterdir() if path.suffix in (".onnx", ".npz")]
@@ -135,6 +136,7 @@ def test_a_regression_is_told_by_the_exit_code(report: tuple[dict[str, Any], Pat
     slower = json.loads(old.read_text())
     slower["rows"][1]["stages"]["decode"]["p50"] *= 1.2
     slower["rows"][1]["load_ms"] *= 3  # Measured once: shown, not judged.
+    slower["rows"][1]["compile_ms"] *= 3
     slower["rows"][0]["agrees"] = False
     slower["rows"][3]["combination"]["precision"] = "int8"
     (tmp_path / "new.json").write_text(json.dumps(slower))
@@ -142,7 +144,7 @@ def test_a_regression_is_told_by_the_exit_code(report: tuple[dict[str, Any], Pat
     assert run.returncode == 1
     regressed = {(c["combination"], c["figure"]) for c in json.loads(run.stdout)["changes"] if c["regressed"]}
     assert ("onnxruntime w16 256", "decode p50 ms") in regressed
-    assert ("onnxruntime w16 256", "load ms") not in regressed
+    assert not {("onnxruntime w16 256", "load ms"), ("onnxruntime w16 256", "compile ms")} & regressed
     assert ("onnxruntime w16 512", "masks disagree") in regressed
     assert {name for name, _ in regressed} == {"onnxruntime w16 256", "onnxruntime w16 512", "openvino w16 256"}
     slower["rows"] = slower["rows"][1:2]
@@ -151,6 +153,31 @@ def test_a_regression_is_told_by_the_exit_code(report: tuple[dict[str, Any], Pat
     run = edge_sam("bench", "--compare", "old.json", "new.json", "--threshold", "25", cwd=tmp_path)
     assert run.returncode == 0, run.stdout
     assert "+20.0 %" in run.stdout
+
+
+def test_a_report_of_another_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "old.json").write_text('{"schema": 1, "rows": []}')
+    message = refused(edge_sam("bench", "--compare", "old.json", "old.json", cwd=tmp_path))
+    assert "old.json was written by another version of edge_sam (its report has version 1, this one reads 2)" in message
+
+
+def test_the_table_of_the_readme(report: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
+    made = json.loads((report[1] / "bench.json").read_text())
+    for row in made["rows"]:
+        row["miou"] = {"box": {"mean": 0.8391, "low": 0.78, "high": 0.894, "objects": 60}}
+    made["rows"][2]["agrees"] = False
+    (tmp_path / "bench.json").write_text(json.dumps(made))
+    command = [sys.executable, str(ROOT / "benchmarks" / "readme_table.py")]
+    done = subprocess.run([*command, tmp_path / "bench.json"], capture_output=True, text=True, check=True)
+    header, rule, first, second, third, *_ = done.stdout.splitlines()
+    assert header.count("|") == rule.count("|") == first.count("|")
+    assert first.startswith(f"| 512 | ONNX Runtime | {made['rows'][0]['total']['p50']:.0f} | 1.00 |")
+    assert first.endswith("| 83.9 (78–89) |")
+    assert second.startswith("| 256 | ONNX Runtime |")
+    assert third.startswith("| 256 | OpenVINO |")
+    without = subprocess.run([*command, report[1] / "bench.json"], capture_output=True, text=True, check=False)
+    assert without.returncode == 1
+    assert "measure again with --dataset" in without.stderr
 
 
 def test_a_combination_that_fails_is_a_worker_s_last_word() -> None:
@@ -189,38 +216,6 @@ def test_the_pareto_front_leaves_out_what_is_beaten() -> None:
     assert pareto_front([(30, 0.8), (10, 0.7), (20, 0.6), (40, 0.8), (30, 0.75)]) == [(10, 0.7), (30, 0.8)]
 
 
-def test_energy_counters_turn_over(tmp_path: Path) -> None:
-    assert EnergyMeter(tmp_path).joules_since_last() is None
-    for zone, energy in (("intel-rapl:0", 900), ("intel-rapl:0:0", 5), ("intel-rapl:1", 100)):
-        (tmp_path / zone).mkdir()
-        (tmp_path / zone / "energy_uj").write_text(f"{energy}\n")
-        (tmp_path / zone / "max_energy_range_uj").write_text("1000\n")
-    meter = EnergyMeter(tmp_path)
-    (tmp_path / "intel-rapl:0" / "energy_uj").write_text("50\n")
-    (tmp_path / "intel-rapl:1" / "energy_uj").write_text("300\n")
-    assert meter.joules_since_last() == pytest.approx((150 + 200) / 1e6)
-    assert meter.joules_since_last() == 0
-
-
-def test_the_machine_s_own_files_are_read(tmp_path: Path) -> None:
-    cpu = tmp_path / "sys/devices/system/cpu"
-    for i, kilohertz in enumerate((1_000_000, 3_000_000)):
-        (cpu / f"cpu{i}/cpufreq").mkdir(parents=True)
-        (cpu / f"cpu{i}/thermal_throttle").mkdir()
-        (cpu / f"cpu{i}/cpufreq/scaling_cur_freq").write_text(f"{kilohertz}\n")
-        (cpu / f"cpu{i}/thermal_throttle/core_throttle_count").write_text(f"{i + 1}\n")
-    (tmp_path / "sys/class/thermal/thermal_zone0").mkdir(parents=True)
-    (tmp_path / "sys/class/thermal/thermal_zone0/temp").write_text("61500\n")
-    assert read_clock(tmp_path) == Clock(2000, 3, 61.5)
-    assert read_clock(tmp_path / "nothing") == Clock(None, None, None)
-    machine = describe_machine(Clock(2000, 3, 61.5), Clock(1500, 5, 90), drift=1.3)
-    assert machine.throttled == 2
-    notes = " ".join(machine.notes)
-    assert "fell from 2000 to 1500 MHz" in notes
-    assert "throttled 2 times" in notes
-    assert "1.30 times as long" in notes
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -231,7 +226,7 @@ def test_the_machine_s_own_files_are_read(tmp_path: Path) -> None:
         (["--long-side", "big"], "--long-side 'big' is not a list of whole numbers"),
         (["--threads", "-1"], "--threads '-1' is not a list"),
         (["--image", "absent.jpg"], "cannot read image absent.jpg"),
-        (["--dataset", "absent"], "no such dataset folder"),
+        (["--dataset", "absent"], "dataset absent does not exist"),
         (["--compare", "a.json", "b.json"], "cannot read a.json"),
         (["--compare", ROCKET, ROCKET], "is not a report of edge-sam bench"),
     ],

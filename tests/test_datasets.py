@@ -116,6 +116,40 @@ def coco_of_something_else(root: Path) -> Path:
     return scenes.coco_instances(root, annotations="none")
 
 
+def coco_with_no_images(root: Path) -> Path:
+    return scenes.coco_instances(root, images=[])
+
+
+def coco_of_other_images(root: Path) -> Path:
+    return scenes.coco_instances(root, images=[{"id": 8, "file_name": "cup.png", "height": 400, "width": 600}])
+
+
+def no_photographs_but_a_file(root: Path) -> Path:
+    scenes.photograph(root / "a.png")
+    return root / "a.png"
+
+
+def images_only(root: Path) -> Path:
+    scenes.photograph(root / "images" / "a.png")
+    return root
+
+
+def voc_without_mask(root: Path) -> Path:
+    (scenes.voc(root) / "SegmentationObject" / "b.png").unlink()
+    return root
+
+
+def davis_without_mask(root: Path) -> Path:
+    (scenes.davis(root) / "Annotations/480p/cup/00002.png").unlink()
+    return root
+
+
+def davis_without_frames(root: Path) -> Path:
+    for frame in (scenes.davis(root) / "JPEGImages/480p/cup").iterdir():
+        frame.unlink()
+    return root
+
+
 def voc_without_image(root: Path) -> Path:
     (scenes.voc(root) / "JPEGImages" / "b.png").unlink()
     return root
@@ -130,13 +164,20 @@ def davis_with_an_empty_start(root: Path) -> Path:
     ("make", "message"),
     [
         (empty, "is not a dataset of a known layout: expected images/ and masks/"),
-        (lambda root: root / "absent", "no such dataset folder"),
+        (images_only, "is not a dataset of a known layout"),
+        (lambda root: root / "absent", "absent does not exist"),
+        (no_photographs_but_a_file, "a.png is not a folder, nor a COCO JSON file"),
         (without_mask, r"cup0.png has no mask .*cup0.png"),
         (without_images, "images holds no images"),
         (twice, "two pictures called cup0"),
         (coco_without_images, "image cup.png of .* is in none of"),
         (coco_of_something_else, r"is not COCO instances JSON: .*annotations"),
+        (coco_with_no_images, "has no images"),
+        (coco_of_other_images, "no annotation of .* belongs to one of its images"),
         (voc_without_image, "has no image in"),
+        (voc_without_mask, r"b.png has no mask .*b.png"),
+        (davis_without_mask, r"00002.png has no mask .*00002.png"),
+        (davis_without_frames, "cup holds no images"),
         (davis_with_an_empty_start, "the first mask of video cup is empty"),
     ],
 )
@@ -153,6 +194,19 @@ def test_what_is_wrong_with_a_mask_is_said(tmp_path: Path) -> None:
     scenes.write_grey(tmp_path / "masks" / "cup0.png", np.full(SIZE, 37))
     with pytest.raises(InputError, match="grey level 37; expected 0 background, 128 ignore, 255 object"):
         open_dataset(tmp_path).samples[0].load()
+
+
+def test_masks_of_another_size_are_named_in_every_layout(tmp_path: Path) -> None:
+    small = np.ones((10, 20), np.uint8)
+    scenes.write_indexed(scenes.voc(tmp_path / "voc") / "SegmentationObject" / "b.png", small)
+    scenes.write_indexed(scenes.davis(tmp_path / "davis") / "Annotations/480p/cup/00000.png", small)
+    for layout in ("voc", "davis"):
+        with pytest.raises(InputError, match=r"is 20×10, its image .* is 600×400"):
+            open_dataset(tmp_path / layout).samples[0].load()
+    images = [{"id": 7, "file_name": "cup.png", "height": 300, "width": 600}]
+    scenes.coco_instances(tmp_path / "coco", images=images)
+    with pytest.raises(InputError, match=r"annotation 3 of cup.png is 600×400, its image is 600×300"):
+        open_dataset(tmp_path / "coco").samples[0].load()
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,10 @@ import typer.testing
 
 import edge_sam
 from edge_sam.cli import app
-from edge_sam.doctor import Report, diagnose, machine
+from edge_sam.doctor import Report, diagnose
 from edge_sam.doctor.packages import conflicts, installed
 from edge_sam.doctor.trial import Trial, try_isolated, try_runtime
+from edge_sam.processor import find_processor
 from edge_sam.runtimes import BACKENDS, RuntimeUnavailableError, SessionOptions, Tensors, onnxruntime_cpu, probe
 from edge_sam.runtimes.cuda_driver import CudaDevice
 from edge_sam.runtimes.gpu_package import gpu_requirements
@@ -89,7 +90,7 @@ def test_reports_this_machine_in_words() -> None:
 @pytest.mark.skipif(not Path("/proc/cpuinfo").is_file(), reason="not Linux")
 def test_instruction_sets_are_those_of_the_kernel() -> None:
     words = Path("/proc/cpuinfo").read_text().split()
-    sets = machine.processor(Path("/")).instruction_sets
+    sets = find_processor().instruction_sets
     assert sets is not None
     if "AVX2" in sets:
         assert sets["AVX2"] == ("avx2" in words)
@@ -113,9 +114,17 @@ def test_other_runtimes_are_not_imported() -> None:
 @pytest.mark.parametrize(
     ("cpuinfo", "name", "expected"),
     [
-        (ORIN, "Cortex-A78AE", {"NEON": True, "dotprod": True, "i8mm": False}),
-        (HYBRID, "Cortex-A55 + Cortex-A78", {"NEON": True, "dotprod": False, "i8mm": False}),
-        (ORIN.replace("0xd42", "0xfff"), "0x41 0xfff", {"NEON": True, "dotprod": True, "i8mm": False}),
+        (ORIN, "Cortex-A78AE", {"NEON": True, "dotprod": True, "i8mm": False, "BF16": False, "SVE": False}),
+        (
+            HYBRID,
+            "Cortex-A55 + Cortex-A78",
+            {"NEON": True, "dotprod": False, "i8mm": False, "BF16": False, "SVE": False},
+        ),
+        (
+            ORIN.replace("0xd42", "0xfff"),
+            "0x41 0xfff",
+            {"NEON": True, "dotprod": True, "i8mm": False, "BF16": False, "SVE": False},
+        ),
         (
             INTEL,
             "Some Xeon",
@@ -124,6 +133,7 @@ def test_other_runtimes_are_not_imported() -> None:
                 "FMA": True,
                 "AVX-512": True,
                 "AVX-512 VNNI": True,
+                "AVX-512 BF16": False,
                 "AVX-VNNI": False,
                 "AMX int8": True,
                 "AMX bf16": False,
@@ -133,7 +143,7 @@ def test_other_runtimes_are_not_imported() -> None:
     ],
 )
 def test_processors(tmp_path: Path, cpuinfo: str, name: str | None, expected: dict[str, bool] | None) -> None:
-    found = machine.processor(fake_root(tmp_path, proc__cpuinfo=cpuinfo))
+    found = find_processor(fake_root(tmp_path, proc__cpuinfo=cpuinfo))
     assert found.name == name or name is None
     assert found.instruction_sets == expected
 
@@ -315,9 +325,9 @@ def test_a_hang_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_fact_may_break(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = raises(ZeroDivisionError("broken"))
-    for name in ("system", "processor", "memory", "nvidia"):
+    for name in ("system", "memory", "nvidia"):
         monkeypatch.setattr(f"edge_sam.doctor.machine.{name}", broken)
-    for name in ("board_model", "find_jetson", "installed", "conflicts", "cache_home"):
+    for name in ("board_model", "find_jetson", "find_processor", "installed", "conflicts", "cache_home"):
         monkeypatch.setattr(f"edge_sam.doctor.{name}", broken)
     report = diagnose(attempt=broken)
     facts = ["packages", "system", "board", "jetson", "processor", "memory", "nvidia", "conflicts", "cache"]

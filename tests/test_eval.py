@@ -174,7 +174,7 @@ def test_the_same_weights_in_torch_score_the_same(checkpoint: Path, exported: Bu
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--dataset", "absent"], "no such dataset folder: absent"),
+        (["--dataset", "absent"], "dataset absent does not exist"),
         (["--dataset", "."], "is not a dataset of a known layout: expected images/"),
         (["--prompts", "scribble"], "unknown prompts 'scribble'; known: point, box-centre, box, 1points"),
         (["--prompts", "99points"], "unknown prompts '99points'"),

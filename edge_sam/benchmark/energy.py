@@ -1,44 +1,171 @@
-"""Energy counters of the processor."""
+"""Energy of each run, from what this machine measures itself."""
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+from edge_sam.benchmark.nvml import Nvml
+
+_PERIOD = 0.05
+"""Seconds between two looks at a sensor that tells power only. A look costs a few milliseconds on the I²C bus."""
 
 
-class EnergyMeter:
-    """RAPL, the energy counters of x86 processors, as Linux has them (Documentation/power/powercap).
+class Counter(Protocol):
+    """Something that counts energy."""
 
-    Most systems let only root read them.
+    @property
+    def name(self) -> str:
+        """What it measures, and by what."""
+
+    def joules(self) -> float | None:
+        """Return the energy since some moment in the past; only differences mean something."""
+
+
+class Rapl:
+    """The processor's own counters, as Linux has them (Documentation/power/powercap). Mostly only root reads them.
 
     Parameters
     ----------
-    folder : Path
-        Where Linux lists power zones.
+    zones : list of Path
+        Folder of each processor package.
     """
 
-    def __init__(self, folder: Path = Path("/sys/class/powercap")) -> None:
-        packages = [zone for zone in sorted(folder.glob("intel-rapl:*")) if zone.name.count(":") == 1]
-        self._zones = [zone for zone in packages if _number(zone / "energy_uj") is not None]
-        self._last = self._read()
+    name = "processor (RAPL)"
 
-    def joules_since_last(self) -> float | None:
-        """Return the energy of all processor packages since the call before, or None where it cannot be told."""
-        if not self._zones:
-            return None
-        now, last = self._read(), self._last
-        self._last = now
-        total = 0
-        for zone, new, old in zip(self._zones, now, last, strict=True):
+    def __init__(self, zones: list[Path]) -> None:
+        self._zones = zones
+        self._last = self._read()
+        self._joules = 0.0
+
+    def joules(self) -> float:
+        """See `Counter.joules`."""
+        now = self._read()
+        for zone, new, old in zip(self._zones, now, self._last, strict=True):
             # The counter starts again at 0 when it is full.
-            total += new - old if new >= old else new - old + (_number(zone / "max_energy_range_uj") or 0)
-        return total / 1e6
+            full = 0 if new >= old else (_number(zone / "max_energy_range_uj") or 0)
+            self._joules += (new - old + full) / 1e6
+        self._last = now
+        return self._joules
 
     def _read(self) -> list[int]:
         return [_number(zone / "energy_uj") or 0 for zone in self._zones]
 
 
+class Rail:
+    """One supply of a board that an INA3221 watches, as on Jetsons: power at a moment, added up here.
+
+    Parameters
+    ----------
+    sensor : Path
+        Folder of the sensor.
+    channel : int
+        Which of its three.
+    name : str
+        The supply, as the board names it.
+    """
+
+    def __init__(self, sensor: Path, channel: int, name: str) -> None:
+        self.name = f"{name} (INA3221)"
+        self._millivolts, self._milliamperes = sensor / f"in{channel}_input", sensor / f"curr{channel}_input"
+        self._lock = threading.Lock()
+        self._joules = 0.0
+        self._time, self._watts = time.perf_counter(), self._read()
+
+    def joules(self) -> float:
+        """See `Counter.joules`. To be called often: between two calls power is taken to change evenly."""
+        with self._lock:
+            now, watts = time.perf_counter(), self._read()
+            self._joules += (watts + self._watts) / 2 * (now - self._time)
+            self._time, self._watts = now, watts
+            return self._joules
+
+    def _read(self) -> float:
+        return (_number(self._millivolts) or 0) * (_number(self._milliamperes) or 0) / 1e6
+
+
+class EnergyMeter:
+    """Everything here that tells energy. To be used in a ``with`` statement.
+
+    Parameters
+    ----------
+    nvml : Nvml, optional
+        The GPUs.
+    root : Path
+        Folder that stands for the root of the file system.
+    """
+
+    def __init__(self, nvml: Nvml | None = None, root: Path = Path("/")) -> None:
+        self._rails = find_rails(root)
+        counters: list[Counter] = [*find_rapl(root), *self._rails]
+        if nvml is not None and nvml.joules() is not None:
+            counters.append(nvml)
+        self._counters = counters
+        self._last = self._read()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> EnergyMeter:
+        if self._rails:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        if self._rails:
+            self._thread.join()
+
+    def joules_since_last(self) -> dict[str, float]:
+        """Return the energy since the call before, by what was measured; empty where nothing here tells."""
+        now, last = self._read(), self._last
+        self._last = now
+        return {name: joules - last.get(name, joules) for name, joules in now.items()}
+
+    def _read(self) -> dict[str, float]:
+        found = {counter.name: counter.joules() for counter in self._counters}
+        return {name: joules for name, joules in found.items() if joules is not None}
+
+    def _watch(self) -> None:
+        while not self._stop.wait(_PERIOD):
+            for rail in self._rails:
+                rail.joules()
+
+
+def find_rapl(root: Path) -> list[Rapl]:
+    """Find the processor's counters, if they can be read."""
+    folders = sorted((root / "sys/class/powercap").glob("intel-rapl:*"))
+    zones = [zone for zone in folders if zone.name.count(":") == 1 and _number(zone / "energy_uj") is not None]
+    return [Rapl(zones)] if zones else []
+
+
+def find_rails(root: Path) -> list[Rail]:
+    """Find what INA3221 sensors watch: a channel counts when it has a name and tells voltage and current."""
+    rails = []
+    for sensor in sorted((root / "sys/class/hwmon").glob("hwmon*")):
+        if _text(sensor / "name") != "ina3221":
+            continue
+        for channel in (1, 2, 3):
+            name = _text(sensor / f"in{channel}_label")
+            parts = (_number(sensor / f"{kind}{channel}_input") for kind in ("in", "curr"))
+            if name and name != "NC" and None not in parts:  # NC: not connected.
+                rails.append(Rail(sensor, channel, name))
+    return rails
+
+
 def _number(path: Path) -> int | None:
     try:
-        return int(path.read_text())
-    except (OSError, ValueError):
+        return int(_text(path) or "")
+    except ValueError:
+        return None
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text().strip()
+    except OSError:
         return None

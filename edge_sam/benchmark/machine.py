@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_sam.benchmark.nvml import Nvml
 from edge_sam.benchmark.report import Machine
+from edge_sam.processor import find_processor
 
-_FEATURES = ("sse4_2", "avx", "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8")
-_FEATURES_ARM = ("asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2")
 _PACKAGES = ("edge-sam", "onnxruntime", "onnxruntime-gpu", "openvino", "numpy", "opencv-python-headless")
 _SLOWER = 0.9
 """A clock that fell below this fraction of what it was is worth a note."""
@@ -21,7 +20,7 @@ _SLOWER = 0.9
 
 @dataclass(frozen=True)
 class Clock:
-    """What the processor says about itself at one moment; None where it does not.
+    """What the machine says about its speed at one moment; None where it does not.
 
     Attributes
     ----------
@@ -31,75 +30,105 @@ class Clock:
         Thermal throttling events since the machine started.
     celsius : float or None
         The warmest sensor.
+    limits : frozenset of str or None
+        What holds the processor or a GPU back just now.
     """
 
     mhz: float | None
     throttled: int | None
     celsius: float | None
+    limits: frozenset[str] | None
 
 
-def read_clock(system: Path = Path("/")) -> Clock:
-    """Read clock, throttling and temperature from Linux's files under `system`."""
-    cpu = system / "sys/devices/system/cpu"
+def read_clock(nvml: Nvml | None = None, root: Path = Path("/")) -> Clock:
+    """Read clock, throttling and temperature from Linux's files under `root`, and from NVML."""
+    cpu, thermal = root / "sys/devices/system/cpu", root / "sys/class/thermal"
     kilohertz = _numbers(cpu.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))
-    mhz = [value / 1000 for value in kilohertz] or [
-        float(value) for value in _fields(system / "proc/cpuinfo", "cpu MHz")
-    ]
+    mhz = [value / 1000 for value in kilohertz] or [float(value) for value in _fields(root / "proc/cpuinfo", "cpu MHz")]
     throttled = _numbers(cpu.glob("cpu[0-9]*/thermal_throttle/core_throttle_count"))
-    celsius = _numbers((system / "sys/class/thermal").glob("thermal_zone*/temp"))
+    celsius = _numbers(thermal.glob("thermal_zone*/temp"))
+    coolers = [cooler for cooler in thermal.glob("cooling_device*") if _slows(_text(cooler / "type") or "")]
+    limits = {f"{_text(cooler / 'type')} against heat" for cooler in coolers if any(_numbers([cooler / "cur_state"]))}
+    if nvml is not None:
+        limits |= {f"the GPU by {what}" for what in nvml.slowed_by()}
     return Clock(
         statistics.fmean(mhz) if mhz else None,
         int(sum(throttled)) if throttled else None,
         max(celsius) / 1000 if celsius else None,
+        frozenset(limits) if coolers or nvml is not None else None,
     )
 
 
-def describe_machine(before: Clock, after: Clock, drift: float | None) -> Machine:
-    """Describe this machine and what happened to it between two moments.
+def _slows(kind: str) -> bool:
+    """Tell whether a cooling device of Linux works by taking speed away, and is no fan."""
+    return kind == "Processor" or kind.removeprefix("thermal-").startswith(("cpufreq-", "devfreq-"))
+
+
+def describe_machine(clocks: Sequence[Clock], drift: float | None) -> Machine:
+    """Describe this machine and what happened to it.
 
     Parameters
     ----------
-    before, after : Clock
-        Around the measurement.
+    clocks : sequence of Clock
+        Before the first round, and after each: a processor just out of work shows the clock that it worked at.
     drift : float or None
         Time of the first row in the second half of the rounds over that in the first half.
     """
-    flags = " ".join([*_fields(Path("/proc/cpuinfo"), "flags")[:1], *_fields(Path("/proc/cpuinfo"), "Features")[:1]])
+    processor = find_processor()
     governor = _text(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"))
+    mhz = [clock.mhz for clock in clocks[1:] if clock.mhz is not None]
+    celsius = [clock.celsius for clock in clocks if clock.celsius is not None]
     throttled = None
-    if before.throttled is not None and after.throttled is not None:
-        throttled = after.throttled - before.throttled
+    if clocks[0].throttled is not None and clocks[-1].throttled is not None:
+        throttled = clocks[-1].throttled - clocks[0].throttled
     return Machine(
-        processor=(_fields(Path("/proc/cpuinfo"), "model name") or [platform.processor() or platform.machine()])[0],
-        cores=os.cpu_count() or 1,
-        features=[name for name in (*_FEATURES, *_FEATURES_ARM) if name in flags.split()],
+        processor=processor.name,
+        cores=processor.cores or 1,
+        features=[name for name, has in (processor.instruction_sets or {}).items() if has],
         system=f"{platform.system()} {platform.release()} {platform.machine()}, Python {platform.python_version()}",
         memory_mb=_memory_mb(),
         versions=_versions(),
         governor=governor,
-        mhz_before=before.mhz,
-        mhz_after=after.mhz,
-        celsius_after=after.celsius,
+        mhz_first=mhz[0] if mhz else None,
+        mhz_last=mhz[-1] if mhz else None,
+        mhz_min=min(mhz, default=None),
+        celsius_max=max(celsius, default=None),
         throttled=throttled,
-        notes=_notes(before, after, throttled, governor, drift),
+        notes=[
+            *_notes_on_clock(mhz),
+            *_notes_on_heat(clocks, throttled),
+            *_notes_on_settings(governor),
+            *_notes_on_drift(drift),
+        ],
     )
 
 
-def _notes(before: Clock, after: Clock, throttled: int | None, governor: str | None, drift: float | None) -> list[str]:
-    notes = []
-    if before.mhz is None:
-        notes.append("the clock of the processor cannot be read here")
-    elif after.mhz is not None and after.mhz < _SLOWER * before.mhz:
-        notes.append(f"the clock fell from {before.mhz:.0f} to {after.mhz:.0f} MHz")
-    if throttled is None:
-        notes.append("thermal throttling cannot be read here")
-    elif throttled:
-        notes.append(f"the processor throttled {throttled} times because it was hot")
+def _notes_on_clock(mhz: Sequence[float]) -> Iterator[str]:
+    if not mhz:
+        yield "the clock of the processor cannot be read here"
+    elif min(mhz) < _SLOWER * mhz[0]:
+        yield f"the clock fell from {mhz[0]:.0f} to {min(mhz):.0f} MHz"
+
+
+def _notes_on_heat(clocks: Sequence[Clock], throttled: int | None) -> Iterator[str]:
+    limits = [clock.limits for clock in clocks if clock.limits is not None]
+    if throttled is None and not limits:
+        yield "thermal throttling cannot be read here"
+    if throttled:
+        yield f"the processor throttled {throttled} times because it was hot"
+    held_back = frozenset[str]().union(*limits)
+    if held_back:
+        yield f"held back: {', '.join(sorted(held_back))}"
+
+
+def _notes_on_settings(governor: str | None) -> Iterator[str]:
     if governor not in (None, "performance"):
-        notes.append(f"the frequency governor is {governor}; for steady figures set it to performance")
+        yield f"the frequency governor is {governor}; for steady figures set it to performance"
+
+
+def _notes_on_drift(drift: float | None) -> Iterator[str]:
     if drift is not None and not _SLOWER < drift < 1 / _SLOWER:
-        notes.append(f"the first row took {drift:.2f} times as long in the second half of the rounds")
-    return notes
+        yield f"the first row took {drift:.2f} times as long in the second half of the rounds"
 
 
 def _versions() -> dict[str, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edge_sam.benchmark.combinations import label
 from edge_sam.benchmark.energy import EnergyMeter
+from edge_sam.benchmark.nvml import Nvml
 from edge_sam.benchmark.process import WorkerError, WorkerProcess
 from edge_sam.benchmark.report import Skipped
 from edge_sam.benchmark.worker import Answer, Ready
@@ -38,8 +39,10 @@ class Measurement:
         For each round the answer for each photograph.
     wall_ms : list of list of float
         The same runs seen from outside the process.
-    joules : list of float
-        Energy of each run, where the system tells.
+    joules : list of dict of str to float
+        Energy of each run, by what the system tells of.
+    gpu_memory_mb : float or None
+        GPU memory in use after the warm-up less that before the process was started.
     masks : list of list of dict
         For each photograph its masks as COCO RLE.
     """
@@ -52,12 +55,18 @@ class Measurement:
     warm_up_ms: list[float] = field(default_factory=list)
     rounds: list[list[Answer]] = field(default_factory=list)
     wall_ms: list[list[float]] = field(default_factory=list)
-    joules: list[float] = field(default_factory=list)
+    joules: list[dict[str, float]] = field(default_factory=list)
+    gpu_memory_mb: float | None = None
     masks: list[list[Rle]] = field(default_factory=list)
 
 
 def measure(
-    variants: Sequence[Variant], images: Sequence[Path], rounds: int, warm_up: int, progress: Callable[[], None]
+    variants: Sequence[Variant],
+    images: Sequence[Path],
+    rounds: int,
+    warm_up: int,
+    progress: Callable[[], None],
+    nvml: Nvml | None = None,
 ) -> tuple[list[Measurement], list[Skipped]]:
     """Measure every combination in a process of its own, all of them once in every round.
 
@@ -71,6 +80,8 @@ def measure(
         Runs that count, and runs before them that do not.
     progress : callable
         Called once for each combination that is loaded or skipped, and after each round.
+    nvml : Nvml, optional
+        Where to read the GPUs' memory and energy.
 
     Returns
     -------
@@ -83,13 +94,17 @@ def measure(
         running: dict[str, tuple[WorkerProcess, Measurement]] = {}
         for variant in variants:
             try:
-                worker = WorkerProcess(variant, images)
-                stack.callback(worker.close)
-                running[label(variant)] = worker, _begin(worker, variant, len(images), warm_up)
+                before = nvml.used_mb() if nvml else None
+                worker = _start(variant, images, stack)
+                measurement = _begin(worker, variant, len(images), warm_up)
+                after = nvml.used_mb() if nvml else None
+                if before is not None and after is not None:
+                    measurement.gpu_memory_mb = after - before
+                running[label(variant)] = worker, measurement
             except WorkerError as error:
                 skipped.append(Skipped(label(variant), str(error)))
             progress()
-        meter = EnergyMeter()
+        meter = stack.enter_context(EnergyMeter(nvml))
         for _ in range(rounds):
             for name, (worker, measurement) in list(running.items()):
                 try:
@@ -112,6 +127,20 @@ def reference_masks(variant: Variant, images: Sequence[Path]) -> list[list[Rle]]
         return [worker.run(image, with_masks=True)[0].masks for image in range(len(images))]
 
 
+def _start(variant: Variant, images: Sequence[Path], stack: contextlib.ExitStack) -> WorkerProcess:
+    """Start a combination; twice, where it was judged and compiled for the first time on this machine.
+
+    The second start takes both from the cache, as every later one will, and its first run really is one.
+    """
+    worker = WorkerProcess(variant, images)
+    stack.callback(worker.close)
+    if worker.ready.guard_ms:
+        worker.close()
+        worker = WorkerProcess(variant, images)
+        stack.callback(worker.close)
+    return worker
+
+
 def _begin(worker: WorkerProcess, variant: Variant, images: int, warm_up: int) -> Measurement:
     """First run, masks, warm-up."""
     measurement = Measurement(variant, worker.ready, worker.ready_wall_ms - worker.ready.load_ms)
@@ -127,9 +156,7 @@ def _round(worker: WorkerProcess, measurement: Measurement, images: int, meter: 
     for image in range(images):
         meter.joules_since_last()
         answer, wall = worker.run(image)
-        joules = meter.joules_since_last()
-        if joules is not None:
-            measurement.joules.append(joules)
+        measurement.joules.append(meter.joules_since_last())
         answers.append(answer)
         walls.append(wall)
     measurement.rounds.append(answers)

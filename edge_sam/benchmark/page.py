@@ -71,22 +71,42 @@ def _times(rows: Sequence[Row]) -> str:
 
 def _rest(rows: Sequence[Row]) -> str:
     protocols = sorted({name for row in rows for name in row.miou or ()})
-    header = ["combination", "provider", "start", "load", "first run", "images/s", "clicks/s", "peak RSS MiB"]
-    header += ["files MB", "J/image", "agreement mean", "worst", *(f"mIoU {name}" for name in protocols)]
+    sources = list(dict.fromkeys(name for row in rows for name in row.energy or ()))
+    header = [
+        "combination",
+        "provider",
+        "start",
+        "load",
+        "compile",
+        "first run",
+        "images/s",
+        "clicks/s",
+        "peak RSS MiB",
+    ]
+    header += [
+        "GPU MiB",
+        "files MB",
+        "agreement mean",
+        "worst",
+        *(f"{name}, J/image (W)" for name in sources),
+        *(f"mIoU {name}" for name in protocols),
+    ]
     body = []
     for row in rows:
         miou = [(row.miou or {}).get(name) for name in protocols]
+        energy = [(row.energy or {}).get(name) for name in sources]
         body.append(
             [
                 row.name,
                 row.combination.provider,
-                *(f"{value:.0f}" for value in (row.start_ms, row.load_ms, row.first_run_ms)),
+                *(f"{value:.0f}" for value in (row.start_ms, row.load_ms, row.compile_ms, row.first_run_ms)),
                 *(f"{value:.1f}" for value in (row.images_per_second, row.clicks_per_second)),
                 f"{row.peak_rss_mb:.0f}",
+                "–" if row.gpu_memory_mb is None else f"{row.gpu_memory_mb:.0f}",
                 f"{row.files_mb:.1f}",
-                "–" if row.joules_per_image is None else f"{row.joules_per_image:.2f}",
                 f"{row.agreement.mean:.4f}",
                 f"{row.agreement.worst:.4f}",
+                *("–" if e is None else f"{e.joules_per_image:.2f} ({e.watts:.1f})" for e in energy),
                 *("–" if e is None else f"{100 * e.mean:.1f} ({100 * e.low:.1f} to {100 * e.high:.1f})" for e in miou),
             ]
         )
@@ -106,7 +126,9 @@ def _machine(machine: Machine) -> str:
         "processor": f"{machine.processor}, {machine.cores} cores; {', '.join(machine.features)}",
         "system": machine.system,
         "memory": "–" if machine.memory_mb is None else f"{machine.memory_mb:.0f} MiB",
-        "clock": f"{_mhz(machine.mhz_before)} before, {_mhz(machine.mhz_after)} after",
+        "clock": f"{_mhz(machine.mhz_first)} after the first round, {_mhz(machine.mhz_last)} after the last,"
+        f" lowest {_mhz(machine.mhz_min)}",
+        "warmest": "–" if machine.celsius_max is None else f"{machine.celsius_max:.0f} °C",
         **machine.versions,
         "notes": "; ".join(machine.notes) or "–",
     }

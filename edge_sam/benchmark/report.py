@@ -7,7 +7,7 @@ import msgspec
 from edge_sam.evaluation.bootstrap import Estimate
 from edge_sam.evaluation.segmenters import Facts
 
-SCHEMA = 1
+SCHEMA = 2
 STAGES = ("read", "preprocess", "encode", "decode", "upsample")
 """Stages of one photograph with one prompt, in order; ``decode`` is prompt encoder and mask decoder."""
 
@@ -36,6 +36,13 @@ class Agreement(msgspec.Struct, frozen=True):
 
     mean: float
     worst: float
+
+
+class Energy(msgspec.Struct, frozen=True):
+    """Of the whole processor, board or GPU during the runs, whatever else it does: mean, joules for one photograph."""
+
+    joules_per_image: float
+    watts: float
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -71,9 +78,11 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     combination: Facts
     threads: int | None
     start_ms: float
-    """From starting the process to the start of loading: interpreter and imports."""
+    """From starting the process to the start of loading: interpreter, imports, the runtime's package too."""
     load_ms: float
-    """Checking hashes and opening sessions; runtimes that compile do it here."""
+    """Reading files and checking their hashes."""
+    compile_ms: float
+    """Opening the sessions; what the runtime has in the cache from an earlier start is taken from there."""
     first_run_ms: float
     warm_up_ms: list[float]
     """Further runs before measuring, not counted."""
@@ -92,8 +101,10 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     """By median total among the rows that agree."""
     peak_rss_mb: float
     files_mb: float
-    joules_per_image: float | None = None
-    """Of the whole processor package, where the system tells."""
+    gpu_memory_mb: float | None = None
+    """MiB of all NVIDIA devices that this combination took, where NVML tells."""
+    energy: dict[str, Energy] | None = None
+    """By what was measured, where the system tells."""
     miou: dict[str, Estimate] | None = None
     """By protocol of `edge-sam eval`, where a dataset was given."""
     operators: list[OperatorProfile] | None = None
@@ -122,9 +133,12 @@ class Machine(msgspec.Struct, frozen=True):
     memory_mb: float | None
     versions: dict[str, str]
     governor: str | None
-    mhz_before: float | None
-    mhz_after: float | None
-    celsius_after: float | None
+    mhz_first: float | None
+    """After the first round; the clock of an idle processor says nothing."""
+    mhz_last: float | None
+    mhz_min: float | None
+    """The lowest after any round."""
+    celsius_max: float | None
     throttled: int | None
     """Thermal throttling events of the processor during the run."""
     notes: list[str]

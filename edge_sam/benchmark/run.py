@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import edge_sam
-from edge_sam.benchmark.machine import describe_machine, read_clock
+from edge_sam.benchmark.machine import Clock, describe_machine, read_clock
 from edge_sam.benchmark.measure import measure, reference_masks
+from edge_sam.benchmark.nvml import open_nvml
 from edge_sam.benchmark.report import SCHEMA, BenchReport, Skipped
 from edge_sam.benchmark.summary import drift, summarise
 from edge_sam.bundle import open_bundle
@@ -58,9 +59,13 @@ def run_benchmark(
         long_side: reference_masks(dataclasses.replace(reference, long_side=long_side), images)
         for long_side in long_sides
     }
-    before = read_clock()
-    measurements, failed = measure(variants, images, rounds, warm_up, progress)
-    after = read_clock()
+    nvml, clocks = open_nvml(), list[Clock]()
+
+    def step() -> None:
+        clocks.append(read_clock(nvml))
+        progress()
+
+    measurements, failed = measure(variants, images, rounds, warm_up, step, nvml)
     if not measurements:
         raise EdgeSamError("no combination works: " + "; ".join(f"{s.combination}: {s.reason}" for s in failed))
     report = BenchReport(
@@ -71,7 +76,7 @@ def run_benchmark(
         rounds=rounds,
         reference=f"{reference.runtime} {reference.precision} at the same long side",
         min_agreement=min_agreement,
-        machine=describe_machine(before, after, drift(measurements[0])),
+        machine=describe_machine(clocks[len(variants) - 1 :], drift(measurements[0])),
         rows=summarise(measurements, references, min_agreement),
         skipped=[*skipped, *failed],
     )

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from edge_sam.benchmark.measure import Measurement, Rle
-from edge_sam.benchmark.report import STAGES, Agreement, Ratio, Row, Spread
+from edge_sam.benchmark.report import STAGES, Agreement, Energy, Ratio, Row, Spread
 from edge_sam.bundle import Role, open_bundle
 from edge_sam.runtimes import backend
 
@@ -51,12 +51,13 @@ def _row(measurement: Measurement, first: Measurement, agreement: Agreement, agr
     inside = [sum(answer.stages.values()) for answer in answers]
     ratios = np.array(_round_totals(first)) / np.array(_round_totals(measurement))
     low, median, high = np.quantile(ratios, [0.25, 0.5, 0.75])
-    facts = measurement.ready.facts
+    ready = measurement.ready
     return Row(
-        combination=facts,
+        combination=ready.facts,
         threads=measurement.variant.threads,
         start_ms=measurement.start_ms,
-        load_ms=measurement.ready.load_ms,
+        load_ms=ready.load_ms - ready.compile_ms - ready.guard_ms,
+        compile_ms=ready.compile_ms,
         first_run_ms=measurement.first_run_ms,
         warm_up_ms=measurement.warm_up_ms,
         stages=stages,
@@ -70,8 +71,18 @@ def _row(measurement: Measurement, first: Measurement, agreement: Agreement, agr
         rank=None,
         peak_rss_mb=measurement.peak_rss_mb,
         files_mb=_files_mb(measurement),
-        joules_per_image=float(np.median(measurement.joules)) if measurement.joules else None,
+        gpu_memory_mb=measurement.gpu_memory_mb,
+        energy=_energy(measurement.joules, walls) or None,
     )
+
+
+def _energy(joules: Sequence[Mapping[str, float]], walls: Sequence[float]) -> dict[str, Energy]:
+    """Means, not medians: counters move in steps that may be longer than a run."""
+    energy = {}
+    for name in joules[0] if joules else ():
+        total = sum(run.get(name, 0.0) for run in joules)
+        energy[name] = Energy(total / len(joules), total / (sum(walls) / 1000))
+    return energy
 
 
 def _round_totals(measurement: Measurement) -> list[float]:

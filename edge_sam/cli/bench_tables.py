@@ -19,7 +19,7 @@ def print_report(report: BenchReport) -> None:
     console = Console(highlight=False)
     times = _table("milliseconds, p50", "total", "p95", *(_SHORT.get(stage, stage) for stage in STAGES))
     speed = _table("", "× first (quartiles)", "images/s", "clicks/s", "agreement", "rank")
-    start = _table("", "start ms", "load ms", "first run ms", "RSS MiB", "files MB")
+    start = _table("ms, MiB, MB", "start", "load", "compile", "first run", "RSS", "GPU", "files")
     for row in report.rows:
         times.add_row(
             row.name,
@@ -35,7 +35,11 @@ def print_report(report: BenchReport) -> None:
         )
         start.add_row(
             row.name,
-            *(f"{value:.0f}" for value in (row.start_ms, row.load_ms, row.first_run_ms, row.peak_rss_mb)),
+            *(
+                f"{value:.0f}"
+                for value in (row.start_ms, row.load_ms, row.compile_ms, row.first_run_ms, row.peak_rss_mb)
+            ),
+            "–" if row.gpu_memory_mb is None else f"{row.gpu_memory_mb:.0f}",
             f"{row.files_mb:.1f}",
         )
     for table in (times, speed, start):
@@ -48,6 +52,11 @@ def print_report(report: BenchReport) -> None:
         for protocol, estimate in (row.miou or {}).items():
             mean, low, high = (100 * value for value in (estimate.mean, estimate.low, estimate.high))
             console.print(f"{row.name}: mIoU × 100 by {protocol} {mean:.1f} ({low:.1f} to {high:.1f})", soft_wrap=True)
+        for source, energy in (row.energy or {}).items():
+            joules, watts = energy.joules_per_image, energy.watts
+            console.print(f"{row.name}: {joules:.2f} J a photograph, {watts:.1f} W by {source}", soft_wrap=True)
+        if row.operators == []:
+            console.print(f"{row.name}: its runtime has no operator profile", soft_wrap=True)
         for profile in row.operators or ():
             _print_operators(console, row.name, profile)
     for skip in report.skipped:

@@ -10,35 +10,6 @@ from pathlib import Path
 
 from edge_sam.runtimes.cuda_driver import CudaDevice, cuda_devices
 
-X86 = {
-    "AVX2": "avx2",
-    "FMA": "fma",
-    "AVX-512": "avx512f",
-    "AVX-512 VNNI": "avx512_vnni",
-    "AVX-VNNI": "avx_vnni",
-    "AMX int8": "amx_int8",
-    "AMX bf16": "amx_bf16",
-}
-"""Flag of Linux by instruction set. The first three make fp32 fast, the others int8 and bf16."""
-ARM = {"NEON": ("asimd", "neon"), "dotprod": ("asimddp",), "i8mm": ("i8mm",)}
-"""Flags of Linux by instruction set, of 64-bit and 32-bit kernels."""
-_ARM_CORES = {
-    ("0x41", "0xd03"): "Cortex-A53",
-    ("0x41", "0xd05"): "Cortex-A55",
-    ("0x41", "0xd08"): "Cortex-A72",
-    ("0x41", "0xd09"): "Cortex-A73",
-    ("0x41", "0xd0b"): "Cortex-A76",
-    ("0x41", "0xd0c"): "Neoverse-N1",
-    ("0x41", "0xd40"): "Neoverse-V1",
-    ("0x41", "0xd41"): "Cortex-A78",
-    ("0x41", "0xd42"): "Cortex-A78AE",
-    ("0x41", "0xd49"): "Neoverse-N2",
-    ("0x41", "0xd4f"): "Neoverse-V2",
-    ("0x41", "0xd83"): "Neoverse-V3AE",
-    ("0x4e", "0x004"): "Carmel",
-}
-"""Core by implementer and part, which is all that Linux says of ARM processors (arch/arm64/include/asm/cputype.h)."""
-
 
 @dataclass(frozen=True)
 class System:
@@ -47,25 +18,6 @@ class System:
     name: str
     kernel: str
     architecture: str
-
-
-@dataclass(frozen=True)
-class Processor:
-    """The processor.
-
-    Attributes
-    ----------
-    name : str
-        Of each kind of core, where there are several.
-    cores : int, optional
-        Logical ones.
-    instruction_sets : dict of str to bool, optional
-        Those of `X86` or `ARM`, and whether it has them; None where the system does not say.
-    """
-
-    name: str
-    cores: int | None
-    instruction_sets: dict[str, bool] | None
 
 
 @dataclass(frozen=True)
@@ -92,21 +44,6 @@ def system(root: Path) -> System:
     return System(name, platform.release(), platform.machine())
 
 
-def processor(root: Path) -> Processor:
-    """Name the processor and what it can."""
-    facts = _processor_facts(root)
-    arm = dict.fromkeys(zip(facts.get("CPU implementer", []) * 9, facts.get("CPU part", []), strict=False))
-    names = facts.get("model name") or [_ARM_CORES.get(core, " ".join(core)) for core in arm]
-    sets = None
-    if "flags" in facts:
-        flags = set(facts["flags"][0].split())
-        sets = {name: flag in flags for name, flag in X86.items()}
-    elif "Features" in facts:
-        flags = set(facts["Features"][0].split())
-        sets = {name: not flags.isdisjoint(any_of) for name, any_of in ARM.items()}
-    return Processor(" + ".join(names) or platform.processor() or "unknown", os.cpu_count(), sets)
-
-
 def memory(root: Path) -> Memory:
     """Say how much memory there is."""
     lines = re.findall(r"^(\w+):\s+(\d+) kB", _text(root / "proc/meminfo"), re.MULTILINE)
@@ -121,16 +58,6 @@ def nvidia(root: Path) -> Nvidia:
     found = cuda_devices()
     devices, reason = ([], found) if isinstance(found, str) else (found, None)
     return Nvidia(devices, version[1] if version else None, reason)
-
-
-def _processor_facts(root: Path) -> dict[str, list[str]]:
-    """Values by key of all cores, each once, in order."""
-    facts: dict[str, list[str]] = {}
-    for line in _text(root / "proc/cpuinfo").splitlines():
-        key, _, value = (part.strip() for part in line.partition(":"))
-        if value and value not in facts.setdefault(key, []):
-            facts[key].append(value)
-    return facts
 
 
 def _text(path: Path) -> str:

@@ -62,7 +62,8 @@ def open_dataset(path: Path, *, layout: str = "auto", split: str | None = None, 
     if layout not in ("auto", *LAYOUTS):
         raise InputError(f"unknown layout {layout!r}; known: auto, {', '.join(LAYOUTS)}")
     if not path.is_dir() and not (path.is_file() and path.suffix == ".json"):
-        raise InputError(f"no such dataset folder: {path}")
+        what = "is not a folder, nor a COCO JSON file" if path.exists() else "does not exist"
+        raise InputError(f"dataset {path} {what}")
     fitting = [module for name, module in LAYOUTS.items() if layout in ("auto", name) and module.found(path)]
     if not fitting:
         kind = "of a known layout" if layout == "auto" else f"of layout {layout}"

@@ -61,9 +61,12 @@ def read(path: Path, split: str | None) -> Dataset:
     by_image: dict[int, list[_Annotation]] = defaultdict(list)
     for annotation in instances.annotations:
         by_image[annotation.image_id].append(annotation)
-    if not by_image:
-        raise InputError(f"{file} has no annotations")
-    folder = _image_folder(file, instances.images)
+    if not instances.images or not by_image:
+        raise InputError(f"{file} has no {'annotations' if instances.images else 'images'}")
+    images = [image for image in instances.images if image.id in by_image]
+    if not images:
+        raise InputError(f"no annotation of {file} belongs to one of its images")
+    folder = _image_folder(file, images[0])
     samples = [
         Sample(
             image.file_name,
@@ -71,8 +74,7 @@ def read(path: Path, split: str | None) -> Dataset:
             folder / image.file_name,
             partial(_targets, image, by_image[image.id]),
         )
-        for image in instances.images
-        if image.id in by_image
+        for image in images
     ]
     return Dataset(path, "coco", samples)
 
@@ -94,15 +96,15 @@ def _choose(path: Path, split: str | None) -> Path:
     raise InputError(f"{path} has no single {wanted!r} among {have}; give --split, or the file as --dataset")
 
 
-def _image_folder(file: Path, images: Sequence[_Image]) -> Path:
+def _image_folder(file: Path, image: _Image) -> Path:
     """Find the folder that holds the photographs: named after the JSON file, as COCO has it, or near it."""
     root = file.parent.parent if file.parent.name == "annotations" else file.parent
     name = file.stem.removeprefix("instances_")
     folders = [root / name, root / "images" / name, root / "images", root]
     for folder in folders:
-        if (folder / images[0].file_name).is_file():
+        if (folder / image.file_name).is_file():
             return folder
-    raise InputError(f"image {images[0].file_name} of {file} is in none of {', '.join(map(str, folders))}")
+    raise InputError(f"image {image.file_name} of {file} is in none of {', '.join(map(str, folders))}")
 
 
 def _targets(image: _Image, annotations: Sequence[_Annotation]) -> list[Target]:
@@ -128,6 +130,12 @@ def _decode(annotation: _Annotation, image: _Image) -> Mask:
 
     segmentation = annotation.segmentation
     size = image.height, image.width
+    if isinstance(segmentation, _Rle) and segmentation.size != size:
+        (mask_height, mask_width), (height, width) = segmentation.size, size
+        raise InputError(
+            f"annotation {annotation.id} of {image.file_name} is {mask_width}×{mask_height},"
+            f" its image is {width}×{height}"
+        )
     rle: Any
     try:
         if isinstance(segmentation, list):
