@@ -122,9 +122,7 @@ class WindowAttention(nn.Module):
 
         query = self._split_heads(F.linear(x, self.query_weight, self.query_bias))
         key, value = (self._split_heads(F.linear(x, weight)) for weight in (self.key_weight, self.value_weight))
-        flat = (-1, size * size, self.width // self.heads)
-        scores = query.reshape(flat) @ key.reshape(flat).transpose(1, 2)
-        scores = scores.view(-1, self.heads, size * size, size * size) + self.bias_table[:, self.bias_index]
+        scores = query @ key.transpose(-2, -1) + self.bias_table[:, self.bias_index]
         x = (scores.softmax(dim=-1) @ value).transpose(1, 2).reshape(-1, size * size, channels)
 
         x = x.view(rows, columns, size, size, channels).transpose(1, 2)
