@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -11,6 +14,26 @@ from edge_sam.export.checkpoint import Weights
 def parameter(tensor: Tensor) -> nn.Parameter:
     """Make a constant of a module; without gradient, contiguous."""
     return nn.Parameter(tensor.contiguous(), requires_grad=False)
+
+
+class _Reshape(torch.autograd.Function):
+    @staticmethod
+    def forward(_context: Any, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+        return x.reshape([x.shape[axis] if size == 0 else size for axis, size in enumerate(shape)])
+
+    @staticmethod
+    def symbolic(g: Any, x: Any, shape: tuple[int, ...]) -> Any:
+        return g.op("Reshape", x, g.op("Constant", value_t=torch.tensor(shape)))
+
+
+def reshape(x: Tensor, *shape: int) -> Tensor:
+    """Reshape as ONNX does: 0 keeps the size of that axis, -1 is what is left.
+
+    Unlike `Tensor.view` with sizes read from a tensor, it leaves no arithmetic on shapes in the graph, which in a
+    decoder of few tokens costs as much as a product.
+    """
+    reshaped: Tensor = _Reshape.apply(x, shape)  # type: ignore[no-untyped-call]
+    return reshaped
 
 
 class Linear(nn.Module):

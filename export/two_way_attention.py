@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edge_sam.export.checkpoint import Weights
-from edge_sam.export.layers import Linear, Norm, parameter
+from edge_sam.export.layers import Linear, Norm, parameter, reshape
 from edge_sam.geometry import GRID
 
 CHANNELS = 256
@@ -41,12 +41,12 @@ class _Projections:
 
 def _split_heads(x: Tensor) -> Tensor:
     """(N, T, 8·d) to (N, 8, T, d)."""
-    return x.view(x.shape[0], x.shape[1], _HEADS, x.shape[2] // _HEADS).transpose(1, 2)
+    return reshape(x, 0, 0, _HEADS, -1).transpose(1, 2)
 
 
 def _merge_heads(x: Tensor) -> Tensor:
     """(N, 8, T, d) to (N, T, 8·d)."""
-    return x.transpose(1, 2).reshape(x.shape[0], x.shape[2], _HEADS * x.shape[3])
+    return reshape(x.transpose(1, 2), 0, 0, -1)
 
 
 class SelfAttention(nn.Module):
@@ -81,11 +81,10 @@ class TokenToImage(nn.Module):
         self.out_bias = parameter(p.out_bias + p.out_weight @ p.value_bias)
 
     def forward(self, tokens: Tensor, image: Tensor, image_with_position: Tensor) -> Tensor:
-        count = tokens.shape[1]
         query = _split_heads(F.linear(tokens, self.query_weight, self.query_bias)) @ self.absorbed_key
-        scores = query.reshape(-1, _HEADS * count, CHANNELS) @ image_with_position.transpose(1, 2)
+        scores = reshape(query, 0, -1, CHANNELS) @ image_with_position.transpose(1, 2)
         mixed = scores.softmax(dim=-1) @ image
-        value = mixed.view(-1, _HEADS, count, CHANNELS) @ self.value_weight
+        value = reshape(mixed, 0, _HEADS, -1, CHANNELS) @ self.value_weight
         return F.linear(_merge_heads(value), self.out_weight, self.out_bias)
 
 
@@ -104,14 +103,16 @@ class ImageToToken(nn.Module):
         self.out_bias = parameter(p.out_bias / _HEADS)
 
     def forward(self, image_with_position: Tensor, keys: Tensor, tokens: Tensor, absent: Tensor) -> Tensor:
-        count = tokens.shape[1]
         key = _split_heads(F.linear(keys, self.key_weight, self.key_bias))
-        query = (key @ self.absorbed_query).reshape(-1, _HEADS * count, CHANNELS)
-        bias = ((key @ self.query_bias).squeeze(-1) + absent).view(-1, 1, _HEADS * count)
-        scores = image_with_position @ query.transpose(1, 2) + bias
-        weights = scores.view(-1, GRID * GRID, _HEADS, count).softmax(dim=-1)
+        query = reshape(key @ self.absorbed_query, 0, -1, CHANNELS)
+        bias = reshape((key @ self.query_bias).squeeze(-1) + absent, 0, -1, 1)
+        # Softmax over the few prompt tokens with the many image tokens in the last axis, where every step is one
+        # vector operation; runtimes are slow at softmax over rows of seven.
+        scores = reshape(query @ image_with_position.transpose(1, 2) + bias, 0, _HEADS, -1, GRID * GRID)
+        weights = (scores - scores.amax(dim=2, keepdim=True)).exp()
+        weights = reshape(weights / weights.sum(dim=2, keepdim=True), 0, -1, GRID * GRID)
         value = _split_heads(F.linear(tokens, self.value_weight, self.value_bias)) @ self.absorbed_out + self.out_bias
-        return weights.view(-1, GRID * GRID, _HEADS * count) @ value.reshape(-1, _HEADS * count, CHANNELS)
+        return weights.transpose(1, 2) @ reshape(value, 0, -1, CHANNELS)
 
 
 class TwoWayBlock(nn.Module):
