@@ -139,18 +139,8 @@ def label_tokens(
         affinity *= np.float32(1 / TEMPERATURE)
         np.exp(affinity, out=affinity)
         if box is not None:
-            origin = _corner(window) - _centre(box)
             by_axis = affinity.reshape(rows, columns, *earlier.cover.shape)
-            near_rows, near_columns = (
-                np.abs(
-                    origin[i]
-                    + np.arange(asked.shape[i])[:, None]
-                    - earlier.origin[i]
-                    - np.arange(earlier.cover.shape[i])
-                )
-                <= _reach(tokens)
-                for i in (0, 1)
-            )
+            near_rows, near_columns = _near(asked.shape, _corner(window) - _centre(box), earlier, _reach(tokens))
             by_axis *= near_rows[:, None, :, None]
             by_axis *= near_columns[None, :, None, :]
         inside += affinity @ earlier.cover.ravel()
@@ -158,8 +148,21 @@ def label_tokens(
     return np.asarray((inside / total).reshape(rows, columns))
 
 
+def _near(
+    shape: tuple[int, ...], origin: NDArray[np.float64], earlier: View, reach: int
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Tell which rows, and which columns, of a window and of a view lie near each other, both seen from the object."""
+    rows, columns = (
+        origin[axis] + np.arange(shape[axis])[:, None] - earlier.origin[axis] - np.arange(earlier.cover.shape[axis])
+        for axis in (0, 1)
+    )
+    return np.abs(rows) <= reach, np.abs(columns) <= reach
+
+
 def _reach(tokens: NDArray[np.float32]) -> int:
-    return round(REACH * max(tokens.shape[:2]))
+    rows, columns = tokens.shape[:2]
+    reach: int = round(REACH * max(rows, columns))
+    return reach
 
 
 def _corner(window: Window) -> NDArray[np.float64]:

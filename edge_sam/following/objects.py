@@ -182,7 +182,8 @@ def _confidence(score: float, stability: float, alike: float) -> float:
 
 
 def _stability(logits: NDArray[np.float32]) -> float:
-    return float(np.count_nonzero(logits > 1) / max(1, np.count_nonzero(logits > -1)))
+    strict, lax = np.count_nonzero(logits > 1), np.count_nonzero(logits > -1)
+    return float(strict) / max(1.0, float(lax))
 
 
 def _soft_iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
@@ -202,9 +203,9 @@ def _points(labels: NDArray[np.float32], window: Window, geometry: Geometry) -> 
     """Choose the tokens deepest inside the object, far from each other: (N, 2) XY in pixels."""
     inside = np.pad(labels > SURE, 1).view(np.uint8)
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1].copy()
-    chosen = []
+    chosen: list[tuple[int, int]] = []
     while len(chosen) < POINTS and depth.any():
         row, column = np.unravel_index(int(np.argmax(depth)), depth.shape)
-        chosen.append((window[0].start + row, window[1].start + column))
+        chosen.append((window[0].start + int(row), window[1].start + int(column)))
         cv2.circle(depth, (int(column), int(row)), max(1, int(1.5 * depth[row, column])), 0, -1)
     return geometry.centres_of_tokens(np.array(chosen, dtype=np.intp).reshape(-1, 2))
