@@ -138,7 +138,7 @@ def test_a_mask_is_carried_without_the_model(follower: Follower, coffee: np.ndar
 @pytest.mark.parametrize("encode", [True, False])
 def test_frames_may_change_their_size(follower: Follower, coffee: np.ndarray, encode: bool) -> None:
     (first,) = follower.start(coffee, [Prompt(box=CUP)])
-    half = cv2.resize(coffee, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    half = np.asarray(cv2.resize(coffee, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     (tracked,) = follower.step(half, encode=encode)
     assert tracked.state == ("held" if encode else "carried")
     expected = cv2.resize(first.mask.view(np.uint8), half.shape[1::-1], interpolation=cv2.INTER_NEAREST)
