@@ -1,0 +1,192 @@
+"""Following objects through a video with an image model: what a frame shows prompts the next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sam.errors import InputError
+from edge_sam.following.appearance import unit_tokens
+from edge_sam.following.flow import Flow
+from edge_sam.following.objects import Followed, Scene, held, lost
+from edge_sam.following.stillness import Stillness
+from edge_sam.following.tracked import Tracked
+from edge_sam.geometry import FRAME
+from edge_sam.predictor import Predictor
+from edge_sam.preprocess import check_image
+from edge_sam.prompts import Prompt
+
+
+class Follower:
+    """Follow objects from frame to frame. Not safe to share between threads.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        The model.
+    long_side : int
+        See `Predictor.encode`.
+
+    Attributes
+    ----------
+    long_side : int
+        May be changed between frames.
+    timings : dict of str to float
+        Milliseconds of the last frame by stage: ``compare`` (with the frame that was encoded last), then
+        ``preprocess``, ``encode``, ``search`` (for what looks like the objects), ``decode``, ``judge``; or ``reused``,
+        where the frame hardly differs and the last answer holds; or ``flow``, where nothing was encoded.
+    """
+
+    def __init__(self, predictor: Predictor, *, long_side: int = FRAME) -> None:
+        self.long_side = long_side
+        self.timings: dict[str, float] = {}
+        self._predictor = predictor
+        self._objects: list[Followed] = []
+        self._flow = Flow()
+        self._stillness = Stillness()
+        self._decoded: list[Tracked] = []
+
+    def start(self, image: NDArray[np.uint8], prompts: Sequence[Prompt]) -> list[Tracked]:
+        """Take up objects in a first frame, in the place of all that were followed before.
+
+        Parameters
+        ----------
+        image : ndarray of uint8, (height, width, 3)
+            RGB.
+        prompts : sequence of Prompt
+            One for each object. A box, a mask or several points are answered with the model's single mask; one
+            point, which is ambiguous, with the best of three.
+
+        Returns
+        -------
+        list of Tracked
+            In the order of the prompts.
+
+        Raises
+        ------
+        InputError
+            No prompt, one that does not fit the frame, or not an RGB frame.
+        """
+        if not prompts:
+            raise InputError("nothing to follow; give at least one prompt")
+        self.timings = {}
+        scene = self._look(check_image(image))
+        objects = []
+        with self._timed("decode"):
+            for prompt in prompts:
+                result = self._predictor.predict(scene.embedding, prompt, multimask=_ambiguous(prompt))
+                item = Followed(held(result.masks[0], float(result.scores[0])))
+                if item.tracked.box is not None:
+                    item.remember(scene, scene.geometry.cover(result.logits[0]), item.tracked.box)
+                objects.append(item)
+        self._objects = objects
+        self._flow = Flow()
+        return self._finish(image)
+
+    def step(self, image: NDArray[np.uint8], *, encode: bool = True) -> list[Tracked]:
+        """Follow the objects into the next frame.
+
+        Parameters
+        ----------
+        image : ndarray of uint8, (height, width, 3)
+            RGB. Its size may differ from the frame's before.
+        encode : bool
+            False: move the masks by optical flow and leave the model alone.
+
+        Returns
+        -------
+        list of Tracked
+            In the order of the prompts.
+
+        Raises
+        ------
+        InputError
+            `start` has not been called, or not an RGB frame.
+        """
+        if not self._objects:
+            raise InputError("nothing is followed yet; call start first")
+        image = check_image(image)
+        self.timings = {}
+        if not encode:
+            with self._timed("flow"):
+                self._carry(image)
+            return [item.tracked for item in self._objects]
+        start = time.perf_counter()
+        still = self._stillness.still(image, self.long_side)
+        self.timings["reused" if still else "compare"] = _milliseconds(start)
+        if still:
+            for item, tracked in zip(self._objects, self._decoded, strict=True):
+                item.tracked = tracked
+            self._flow.see(image)
+            return list(self._decoded)
+        self._resize(image.shape[:2])
+        scene = self._look(image)
+        missing = self._find(scene, self._objects, anywhere=False)
+        for item in self._find(scene, missing, anywhere=True):
+            item.tracked = lost(image.shape[:2])
+        return self._finish(image)
+
+    def _look(self, image: NDArray[np.uint8]) -> Scene:
+        embedding = self._predictor.encode(image, long_side=self.long_side)
+        self.timings.update(embedding.timings)
+        return Scene(embedding, unit_tokens(embedding))
+
+    def _find(self, scene: Scene, objects: Sequence[Followed], *, anywhere: bool) -> list[Followed]:
+        """Look for objects with one call of the decoder; those that are not found come back."""
+        with self._timed("search"):
+            questions = [item.ask(scene, anywhere=anywhere) for item in objects]
+        asked = [question.prompt for question in questions if question is not None]
+        if not asked:
+            return list(objects)
+        with self._timed("decode"):
+            answers = zip(*self._predictor.decode(scene.embedding, asked), strict=True)
+        with self._timed("judge"):
+            return [
+                item
+                for item, question in zip(objects, questions, strict=True)
+                if question is None or not item.judge(scene, question, *next(answers))
+            ]
+
+    def _carry(self, image: NDArray[np.uint8]) -> None:
+        """Move the masks along with the picture's corners."""
+        self._resize(image.shape[:2])
+        moved = self._flow.move([item.tracked for item in self._objects], image)
+        for item, tracked in zip(self._objects, moved, strict=True):
+            item.tracked = tracked
+
+    def _resize(self, size: tuple[int, int]) -> None:
+        """Bring what is known from the last frame to this one's size."""
+        height, width = size
+        for item in self._objects:
+            before = item.tracked
+            if before.mask.shape == size:
+                continue
+            mask = cv2.resize(before.mask.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+            scaled = held(mask.astype(np.bool_), before.score)
+            item.tracked = scaled if scaled.box is None else replace(scaled, state=before.state)
+
+    def _finish(self, image: NDArray[np.uint8]) -> list[Tracked]:
+        self._stillness.keep(image, self.long_side)
+        self._flow.see(image)
+        self._decoded = [item.tracked for item in self._objects]
+        return list(self._decoded)
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.timings[stage] = self.timings.get(stage, 0.0) + _milliseconds(start)
+
+
+def _ambiguous(prompt: Prompt) -> bool:
+    return prompt.box is None and prompt.mask is None and prompt.points is not None and len(prompt.points) < 2
+
+
+def _milliseconds(start: float) -> float:
+    return (time.perf_counter() - start) * 1000
