@@ -1,0 +1,6 @@
+"""Following objects live, from cameras, videos and network streams: `Stream`."""
+
+from edge_sam.camera.frames import StreamFrame
+from edge_sam.camera.stream import Stream
+
+__all__ = ["Stream", "StreamFrame"]
