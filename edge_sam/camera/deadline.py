@@ -55,8 +55,6 @@ class Deadline:
     ----------
     setting : Setting
         In use now.
-    met : bool
-        Whether the times say that it meets the deadline. Else it is the fastest there is.
     """
 
     def __init__(
@@ -71,8 +69,12 @@ class Deadline:
         self._ratios: deque[float] = deque(maxlen=_RECENT)
         self._carried: deque[float] = deque([carried_ms], maxlen=_RECENT)
         self._wait, self._since, self._climbed = _FIRST_WAIT, 0, False
-        self.met = True
         self.setting = self._best(_ROOM)
+
+    @property
+    def met(self) -> bool:
+        """Whether the times say that the setting in use meets the deadline. Else it is the fastest there is."""
+        return self._fit(self.setting.long_side, 1.0) is not None
 
     def learn(self, milliseconds: float, *, encoded: bool) -> Setting:
         """Take note of what the last frame took, and choose again.
@@ -97,11 +99,17 @@ class Deadline:
         held = self._fit(self.setting.long_side, 1.0)
         if held is None or held.interval > max(self.setting.interval, _USUAL_INTERVAL):
             self._change(self._best(1.0))
-        elif self._since >= self._wait:
-            self._change(self._best(_ROOM))
-        elif held.interval > self.setting.interval:
-            self.setting = held
+        else:
+            if held.interval > self.setting.interval:
+                self.setting = held
+            if self._since >= self._wait:
+                self._climb(self._best(_ROOM))
         return self.setting
+
+    def _climb(self, better: Setting) -> None:
+        sides = better.long_side - self.setting.long_side
+        if sides > 0 or (sides == 0 and better.interval < self.setting.interval):
+            self._change(better)
 
     def _change(self, setting: Setting) -> None:
         if setting.long_side < self.setting.long_side and self._climbed:
@@ -115,7 +123,6 @@ class Deadline:
     def _best(self, room: float) -> Setting:
         """Most accurate setting that fits into a part of the deadline; where none does, the fastest."""
         fitting = [setting for side in self._base if (setting := self._fit(side, room)) is not None]
-        self.met = bool(fitting)
         for setting in fitting:
             if setting.interval <= _USUAL_INTERVAL:
                 return setting
@@ -126,7 +133,7 @@ class Deadline:
     def _fit(self, long_side: int, room: float) -> Setting | None:
         """Encode as often as the deadline allows; None where it cannot be met."""
         # Rare slow frames count for little; three slow ones of the last ten for much.
-        slowdown = statistics.quantiles(self._ratios, n=5)[3] if len(self._ratios) > 2 else 1.0
+        slowdown = statistics.quantiles(self._ratios, n=5, method="inclusive")[3] if len(self._ratios) > 2 else 1.0
         encoded, carried = self._base[long_side] * slowdown, statistics.median(self._carried)
         period = self._period * room
         if encoded > self._budget * room:
