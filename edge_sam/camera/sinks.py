@@ -148,11 +148,7 @@ class MaskSink:
 
     def write(self, frame: StreamFrame) -> None:
         """See `Sink`."""
-        labels = np.zeros(frame.image.shape[:2], np.uint8)
-        sizes = [int(np.count_nonzero(tracked.mask)) for tracked in frame.objects]
-        for i in np.argsort(sizes)[::-1]:
-            labels[frame.objects[i].mask] = 255 if len(sizes) == 1 else i + 1
-        write_files({self._folder / f"{frame.name}.png": encode_png(labels)})
+        write_files({self._folder / f"{frame.name}.png": encode_png(label_map(frame))})
 
     def close(self) -> None:
         """See `Sink`."""
@@ -203,6 +199,15 @@ def to_record(frame: StreamFrame) -> dict[str, Any]:
             for tracked in frame.objects
         ],
     }
+
+
+def label_map(frame: StreamFrame) -> NDArray[np.uint8]:
+    """Say for each pixel (height, width) whose it is; see `MaskSink`."""
+    labels = np.zeros(frame.image.shape[:2], np.uint8)
+    sizes = [int(np.count_nonzero(tracked.mask)) for tracked in frame.objects]
+    for i in np.argsort(sizes)[::-1]:
+        labels[frame.objects[i].mask] = 255 if len(sizes) == 1 else i + 1
+    return labels
 
 
 def draw_frame(frame: StreamFrame) -> NDArray[np.uint8]:

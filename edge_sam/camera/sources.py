@@ -54,14 +54,15 @@ class Source(Protocol):
         """Let go of the device, file or connection."""
 
 
-def find_source(text: str | int | Path, timeout: float = 5.0) -> Source:
+def find_source(given: str | int | Path | Source, timeout: float = 5.0) -> Source:
     """Find out what kind of source is meant. Nothing is opened.
 
     Parameters
     ----------
-    text : str, int or Path
+    given : str, int, Path or Source
         A camera's number or device (``0``, ``/dev/video0``), a video file, a folder of frames, an address
-        (``rtsp://…``, ``http://…``) or a GStreamer pipeline (elements with `` ! `` between).
+        (``rtsp://…``, ``http://…``) or a GStreamer pipeline (elements with `` ! `` between). A `Source` is taken as
+        it is.
     timeout : float
         Seconds after which an address that does not answer counts as lost.
 
@@ -70,7 +71,9 @@ def find_source(text: str | int | Path, timeout: float = 5.0) -> Source:
     InputError
         No such camera, file or folder; a folder without pictures; a pipeline without GStreamer.
     """
-    name = str(text)
+    if not isinstance(given, str | int | Path):
+        return given
+    name = str(given)
     if " ! " in name:
         if "GStreamer: YES" not in re.sub(r" +", " ", cv2.getBuildInformation()):
             raise InputError("this OpenCV is built without GStreamer (pip's are); use the OpenCV of JetPack or Debian")

@@ -15,7 +15,7 @@ from edge_sam.camera.plan import Plan
 from edge_sam.camera.segmenter import Segmenter
 from edge_sam.camera.sinks import Sink
 from edge_sam.camera.slot import Slot
-from edge_sam.camera.sources import find_source
+from edge_sam.camera.sources import Source, find_source
 from edge_sam.camera.statistics import Statistics, line
 from edge_sam.errors import InputError
 from edge_sam.predictor import Predictor
@@ -34,9 +34,10 @@ class Stream:
 
     Parameters
     ----------
-    source : str, int or Path
+    source : str, int, Path or Source
         A camera's number or device (``0``, ``/dev/video0``), a video file, a folder of frames, an address
-        (``rtsp://``, ``http://``) or a GStreamer pipeline. Files and folders are played at their own rate.
+        (``rtsp://``, ``http://``), a GStreamer pipeline, or a source of your own, such as `PushedFrames`. Files and
+        folders are played at their own rate.
     model : Predictor, str or Path
         A loaded model, or the name or folder of a bundle. With a deadline a bundle is loaded in the runtime that is
         the fastest on the first frame (unless `edge-sam tune` has found out already).
@@ -83,7 +84,7 @@ class Stream:
 
     def __init__(
         self,
-        source: str | int | Path,
+        source: str | int | Path | Source,
         model: Predictor | str | Path = "mobile-sam",
         prompts: Sequence[Prompt] | Callable[[Captured], Sequence[Prompt] | None] = (),
         *,
@@ -101,12 +102,12 @@ class Stream:
             if value is not None and not 0 < value < float("inf"):
                 raise InputError(f"{name} is {value:g}; it must be more than 0")
         self._plan = Plan(model, long_side, budget_ms, fps)
-        self._name = str(source)
+        self._name = str(source) if isinstance(source, str | int | Path) else type(source).__name__
         self._source = find_source(source, timeout)
         self._source.open()
         if every_frame and self._source.live:
             self._source.close()
-            raise InputError(f"{source} is live: frames cannot wait, so every_frame is for files and folders")
+            raise InputError(f"{self._name} is live: frames cannot wait, so every_frame is for files and folders")
         self.rate = source_fps or self._source.rate
         self.sinks = list(sinks)
         self.statistics = Statistics()
