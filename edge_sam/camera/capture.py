@@ -72,11 +72,16 @@ class Capture:
         self.stopped = False
         self._source, self._playing = source, playing
         self._stopping = self._ended = False
+        self._playing_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="edge-sam capture", daemon=True)
 
     def start(self) -> None:
         """Begin to read."""
         self._thread.start()
+
+    def play(self) -> None:
+        """Let a file or folder go on after its first frame, which waits until everything is loaded and measured."""
+        self._playing_since = time.perf_counter()
 
     def stop(self) -> None:
         """Read no more. A library that hangs in a read is left to its own timeout."""
@@ -101,9 +106,8 @@ class Capture:
     def _read_all(self) -> None:
         rate = self._playing.rate or self._source.rate or FOLDER_RATE
         paced = not self._source.live and not self._playing.every_frame
-        begin = time.perf_counter()
         while not self._stopping:
-            if paced and not self._sleep(begin + self.frames / rate - time.perf_counter()):
+            if paced and self.frames and not self._wait_for_turn(self.frames / rate):
                 return
             start = time.perf_counter()
             picture = self._next_picture()
@@ -158,6 +162,13 @@ class Capture:
             return read()
         except (InputError, CorruptFrameError):
             return None
+
+    def _wait_for_turn(self, seconds: float) -> bool:
+        """Wait until so many seconds of a file have been played; False when told to stop."""
+        while self._playing_since is None:
+            if not self._sleep(_NAP):
+                return False
+        return self._sleep(self._playing_since + seconds - time.perf_counter())
 
     def _sleep(self, seconds: float) -> bool:
         """Sleep unless told to stop; False when it is."""

@@ -44,13 +44,19 @@ class Segmenter:
         self._since_encoded = 0
         self._running = False
 
+    def prepare(self, captured: Captured) -> None:
+        """Load what is not loaded yet, and measure on this frame what there is to be measured."""
+        with self._lock:
+            prompts = self._asked or []
+        self._follower = Follower(self.plan.prepare(captured.image, prompts))
+
     def prompt(self, prompts: Sequence[Prompt]) -> None:
         """Follow these objects from the next frame on, in the place of those before; none: follow nothing."""
         with self._lock:
             self._asked = list(prompts)
 
     def __call__(self, captured: Captured) -> StreamFrame:
-        """Segment a frame.
+        """Segment a frame; `prepare` comes first.
 
         Raises
         ------
@@ -60,8 +66,7 @@ class Segmenter:
         start = time.perf_counter()
         timings = {"read": captured.read_ms, "wait": (start - captured.clock) * 1000}
         asked = self._take_prompts(captured)
-        if self._follower is None:
-            self._follower = Follower(self.plan.prepare(captured.image, asked or self._prompts))
+        assert self._follower is not None, "prepare comes first"
         self._follower.long_side = self.plan.setting.long_side
         long_side = self._follower.long_side
         objects, stages = self._follow(self._follower, captured.image, asked)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -193,15 +195,28 @@ class Stream:
         errors = [self._error, *(outlet.error for outlet in self._outlets), self._capture.error]
         return [error for error in errors if error is not None]
 
+    def _first(self) -> Captured | None:
+        """Load and measure on the first frame, and give the one to begin with."""
+        captured = self._capture.slot.take()
+        if captured is None:
+            return None
+        self._segmenter.prepare(captured)
+        self._capture.play()
+        if self._source.live:  # It went on meanwhile.
+            return self._capture.slot.take(timeout=0) or captured
+        return replace(captured, clock=time.perf_counter())
+
     def _segment(self) -> None:
         try:
-            while (captured := self._capture.slot.take()) is not None:
+            captured = self._first()
+            while captured is not None:
                 frame = self._segmenter(captured)
                 self.statistics.add(frame)
                 for outlet in self._outlets:
                     outlet.slot.put(frame)
                 if not self._frames.put(frame):
                     break
+                captured = self._capture.slot.take()
         except Exception as error:  # It ends the stream and is raised in the caller's thread.
             self._error = error
             self.stop()
