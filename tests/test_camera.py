@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from conftest import iou, read_pixels
 from streams import CUP, GARBAGE, HANG, broadcast, jpeg, read_video, scene, write_folder, write_video
 
 import edge_sam
+from edge_sam.camera import plan
 from edge_sam.camera.frames import Captured, StreamFrame
 from edge_sam.camera.sinks import MaskSink, VideoSink
 from edge_sam.camera.sources import SourceLostError
@@ -227,6 +229,22 @@ def test_a_video_in_time_repeats_and_leaves_out(tmp_path: Path) -> None:
     frames = read_video(tmp_path / "new" / "out.avi")
     assert len(frames) == 1 + 3 + 1 + 10 + 1
     assert {frame.shape for frame in frames} == {(64, 96, 3)}
+
+
+def test_a_file_waits_until_the_model_is_ready(stream_of: Make, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[float] = []
+    original = plan._measure
+
+    def measure(*arguments: Any) -> tuple[dict[int, float], float]:
+        answer = original(*arguments)
+        measured.append(time.time())
+        return answer
+
+    monkeypatch.setattr("edge_sam.camera.plan._measure", measure)
+    with stream_of(video, fps=1) as stream:
+        first = next(iter(stream))
+    assert first.index == 0
+    assert first.time >= measured[0]
 
 
 def test_stopping_from_another_thread(stream_of: Make, frames: list[np.ndarray]) -> None:

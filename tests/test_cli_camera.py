@@ -108,6 +108,16 @@ def test_prompts_from_standard_input(frames: list[np.ndarray], tmp_path: Path) -
     assert len(json.loads(run.stdout.splitlines()[-2])["objects"]) == 1
 
 
+def test_standard_input_may_stay_open(video: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", MAIN, "camera", str(video), *BOX, *QUICK, "--stdin", "--every-frame"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        assert run.wait(60) == 0
+        assert run.stderr is not None
+        assert run.stderr.read() == ""
+
+
 def test_lines_of_prompts() -> None:
     given: list[int] = []
     lines = [
@@ -133,6 +143,7 @@ def test_lines_of_prompts() -> None:
         (("VIDEO", *BOX, "--long-side", "100"), "long side 100 is not a multiple of 16"),
         (("VIDEO", *BOX, "--fps", "-3"), "fps is -3; it must be more than 0"),
         (("VIDEO", *BOX, "--video", "out.gif"), "cannot write a video out.gif; known: .mp4"),
+        (("VIDEO", *BOX, "--video", "VIDEO"), "would overwrite the source"),
         (("77", *BOX), "there is no camera 77"),
     ],
 )

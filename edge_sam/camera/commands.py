@@ -38,7 +38,7 @@ def parse_line(text: str | bytes) -> list[Prompt]:
     return [Prompt(points=asked.points, labels=asked.labels, box=asked.box) for asked in line.prompts]
 
 
-def listen(lines: Iterable[str], prompt: Callable[[Sequence[Prompt]], None]) -> None:
+def listen(lines: Iterable[str | bytes], prompt: Callable[[Sequence[Prompt]], None]) -> None:
     """Pass on the prompts of each line until there are no more; what cannot be used is left out with a warning."""
     for text in lines:
         if text.strip():

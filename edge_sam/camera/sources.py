@@ -128,9 +128,13 @@ class VideoSource:
             milliseconds = max(1, int(self._timeout * 1000))
             for option in (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC):
                 parameters += [option, milliseconds]
-        capture = cv2.VideoCapture(self._target, self._backend, parameters)
+        what = f"{self._target} as a {'camera or stream' if self.live else 'video'}"
+        try:
+            capture = cv2.VideoCapture(self._target, self._backend, parameters)
+        except cv2.error as error:
+            raise InputError(f"cannot open {what}: {error.err}") from error
         if not capture.isOpened():
-            raise InputError(f"cannot open {self._target} as a {'camera or stream' if self.live else 'video'}")
+            raise InputError(f"cannot open {what}")
         if isinstance(self._target, int) or self._backend == cv2.CAP_V4L2:
             capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # The driver keeps old frames else.
         rate = capture.get(cv2.CAP_PROP_FPS)

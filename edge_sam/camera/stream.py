@@ -120,6 +120,7 @@ class Stream:
         self._outlets: list[Outlet] = []
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
+        self._closed = False
 
     def __enter__(self) -> Stream:
         return self
@@ -157,15 +158,19 @@ class Stream:
 
     def close(self) -> None:
         """End, and wait until every sink has written what it got and is closed."""
+        if self._closed:
+            return
         self.stop()
         self._frames.close()
         if self._thread is None:
+            self._closed = True
             self._source.close()
             return
         self._thread.join()
         for outlet in self._outlets:
             outlet.join()
-        self._capture.join(timeout=1.0)
+        self._capture.join(timeout=0.5)  # It may hang in a read; it closes the source when that returns.
+        self._closed = True
 
     def summary(self) -> dict[str, Any]:
         """Say what was done so far, as JSON can hold it; times in milliseconds."""
@@ -204,7 +209,7 @@ class Stream:
         self._capture.play()
         if self._source.live:  # It went on meanwhile.
             return self._capture.slot.take(timeout=0) or captured
-        return replace(captured, clock=time.perf_counter())
+        return replace(captured, time=time.time(), clock=time.perf_counter())
 
     def _segment(self) -> None:
         try:

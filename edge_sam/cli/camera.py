@@ -85,6 +85,7 @@ def camera(
     if not prompts and not stdin:
         raise InputError("nothing to follow; give --point X,Y, --box X0,Y0,X1,Y1, --mask-file FILE or --stdin")
     _check_window(show)
+    _spare_the_source(source, video, masks)
 
     import edge_sam
 
@@ -160,13 +161,21 @@ def _check_window(show: bool) -> None:
         raise InputError(f"--show: {reason}")
 
 
+def _spare_the_source(source: str, video: Path | None, masks: Path | None) -> None:
+    for option, path in (("--video", video), ("--masks", masks)):
+        if path is not None and path.exists() and Path(source).exists() and path.samefile(source):
+            raise InputError(f"{option} {path} would overwrite the source; write somewhere else")
+
+
 def _listen(stream: Stream) -> None:
     """Take prompts from standard input as they come."""
     import threading
 
     from edge_sam.camera.commands import listen
 
-    threading.Thread(target=listen, args=(sys.stdin, stream.prompt), name="edge-sam stdin", daemon=True).start()
+    # Unbuffered: a buffer's lock, held by a thread that waits for a line, would stop Python from ending.
+    lines = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115 (a number, not a path)
+    threading.Thread(target=listen, args=(lines, stream.prompt), name="edge-sam stdin", daemon=True).start()
 
 
 @contextlib.contextmanager
