@@ -98,7 +98,7 @@ def test_a_full_disk_under_standard_output(video: Path, tmp_path: Path) -> None:
 
 def test_prompts_from_standard_input(frames: list[np.ndarray], tmp_path: Path) -> None:
     lines = ["nonsense", json.dumps({"prompts": [{"box": list(CUP)}]})]
-    pictures = [jpeg(frame) for frame in frames * 20]
+    pictures = [jpeg(frame) for frame in frames * 6]
     with broadcast([pictures], rate=20) as address:
         arguments = ("camera", address, "--stdin", *QUICK, "--json", "--patience", "0.2")
         run = edge_sam(*arguments, cwd=tmp_path, stdin="\n".join(lines).encode())
