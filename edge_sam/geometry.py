@@ -91,6 +91,52 @@ class Geometry:
         (height, width), (scaled_height, scaled_width) = self.image_size, self.scaled_size
         return (points * (scaled_width / width, scaled_height / height)).astype(np.float32)
 
+    def box_of_tokens(self, window: tuple[slice, slice], shares: NDArray[np.float32]) -> NDArray[np.float64] | None:
+        """Put a box around what a map of image tokens calls the object.
+
+        The map is interpolated to the low-res cells first, so that the box is finer than tokens are.
+
+        Parameters
+        ----------
+        window : tuple of slice
+            Rows and columns of tokens that the map is about.
+        shares : ndarray of float32, (rows, columns)
+            Above 0 is object.
+
+        Returns
+        -------
+        ndarray of float64, (4,), or None
+            XYXY in pixels of the photograph; None where nothing is above 0.
+        """
+        cells = TOKEN // CELL
+        fine = cv2.resize(shares, None, fx=cells, fy=cells, interpolation=cv2.INTER_LINEAR)
+        left, top, width, height = cv2.boundingRect((fine > 0).view(np.uint8))
+        if not width:
+            return None
+        corner = np.array([window[1].start, window[0].start], dtype=np.float64) * TOKEN
+        corners = np.array([[left, top], [left + width, top + height]]) * CELL + corner
+        (image_height, image_width), (scaled_height, scaled_width) = self.image_size, self.scaled_size
+        corners *= image_width / scaled_width, image_height / scaled_height
+        box = np.clip(corners, 0, (image_width, image_height)).ravel()
+        return box if box[0] < box[2] and box[1] < box[3] else None
+
+    def centres_of_tokens(self, tokens: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Centres of (N, 2) image tokens, row and column, as XY in pixels of the photograph, inside it."""
+        (height, width), (scaled_height, scaled_width) = self.image_size, self.scaled_size
+        centres = (tokens[:, ::-1] + 0.5) * TOKEN * (width / scaled_width, height / scaled_height)
+        return np.asarray(np.minimum(centres, (width - 1, height - 1)))
+
+    def tokens_of_box(self, box: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Move an XYXY box from pixels of the photograph to units of image tokens."""
+        return self.to_frame(box.reshape(2, 2)).ravel().astype(np.float64) / TOKEN
+
+    def cover(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Fraction of each encoded token, (rows, columns), that (256, 256) low-res logits call object."""
+        rows, columns = self.token_size
+        cells = TOKEN // CELL
+        inside = logits[: rows * cells, : columns * cells] > 0
+        return np.asarray(inside.reshape(rows, cells, columns, cells).mean(axis=(1, 3), dtype=np.float32))
+
     def whole_frame(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Fill up low-res logits of the encoded tokens, (..., rows, columns), to the frame's (..., 256, 256).
 

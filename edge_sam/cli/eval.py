@@ -30,7 +30,7 @@ def evaluate(
         str,
         typer.Option(
             help="Comma-separated: point (most interior), box-centre, box, Kpoints (K clicks by largest error),"
-            " video-box (J&F, box in every frame)."
+            " video-follow (J&F, box in the first frame only), video-box (J&F, box in every frame)."
         ),
     ] = "point,box",
     against: Annotated[

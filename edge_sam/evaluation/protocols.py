@@ -149,6 +149,12 @@ def _box_centre(truth: Mask) -> Prompt:
     return Prompt(points=[((x0 + x1) / 2, (y0 + y1) / 2)])
 
 
+def box_prompt(truth: Mask) -> Prompt:
+    """Make the tight box of an object; one pixel wide or high is widened by one, because no box may be empty."""
+    x0, y0, x1, y1 = tight_box(truth)
+    return Prompt(box=(x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)))
+
+
 _SINGLE = (
     SinglePrompt(
         "point",
@@ -157,16 +163,8 @@ _SINGLE = (
         multimask=True,
     ),
     SinglePrompt("box-centre", "one click on the centre of the object's box, three masks", _box_centre, multimask=True),
-    SinglePrompt(
-        "box", "the object's tight box, one mask", lambda truth: Prompt(box=_open_box(truth)), multimask=False
-    ),
+    SinglePrompt("box", "the object's tight box, one mask", box_prompt, multimask=False),
 )
-
-
-def _open_box(truth: Mask) -> tuple[int, int, int, int]:
-    """Widen the tight box of an object one pixel wide or high by one pixel, because no box may be empty."""
-    x0, y0, x1, y1 = tight_box(truth)
-    return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
 
 
 def find_protocol(name: str) -> Protocol:
@@ -184,4 +182,6 @@ def find_protocol(name: str) -> Protocol:
     if clicks and 1 <= int(clicks[1]) <= MAX_CLICKS:
         return Clicks(int(clicks[1]))
     known = ", ".join(protocol.name for protocol in _SINGLE)
-    raise InputError(f"unknown prompts {name!r}; known: {known}, 1points to {MAX_CLICKS}points, video-box")
+    raise InputError(
+        f"unknown prompts {name!r}; known: {known}, 1points to {MAX_CLICKS}points, video-box, video-follow"
+    )

@@ -8,15 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.errors import InputError
-from edge_sam.evaluation import video
 from edge_sam.evaluation.protocols import Protocol, find_protocol
 from edge_sam.evaluation.report import ProtocolReport, summarise
-from edge_sam.evaluation.samples import Clip, Dataset
+from edge_sam.evaluation.samples import Dataset
 from edge_sam.evaluation.segmenters import Segmenter
 from edge_sam.evaluation.stills import Row, evaluate_sample
+from edge_sam.evaluation.video import VIDEO_PROTOCOLS, VideoProtocol, measure_clip
 from edge_sam.evaluation.worst_cases import WorstCases
-
-VIDEO = "video-box"
 
 
 class Evaluation:
@@ -44,12 +42,12 @@ class Evaluation:
         self._dataset = dataset
         wanted = list(dict.fromkeys(prompts))
         if not wanted:
-            raise InputError(f"no prompts given; for example point,box,3points or {VIDEO}")
-        self._stills: list[Protocol] = [find_protocol(name) for name in wanted if name != VIDEO]
-        self._clips: Sequence[Clip] = dataset.clips if VIDEO in wanted else ()
-        if VIDEO in wanted and not dataset.clips:
-            raise InputError(f"{VIDEO} needs videos; {dataset.path} holds single photographs")
-        self.steps = sum(len(clip.frames) for clip in self._clips)
+            raise InputError("no prompts given; for example point,box,3points or video-follow")
+        self._stills: list[Protocol] = [find_protocol(name) for name in wanted if name not in VIDEO_PROTOCOLS]
+        self._videos = [VIDEO_PROTOCOLS[name] for name in wanted if name in VIDEO_PROTOCOLS]
+        if self._videos and not dataset.clips:
+            raise InputError(f"{self._videos[0].name} needs videos; {dataset.path} holds single photographs")
+        self.steps = sum(len(clip.frames) for clip in dataset.clips) * len(self._videos)
         self.steps += len(dataset.samples) if self._stills else 0
 
     def run(
@@ -92,19 +90,22 @@ class Evaluation:
         reports = [
             summarise(rows[protocol.name], protocol.description, protocol.main_score, seed) for protocol in self._stills
         ]
-        if self._clips:
-            reports.append(summarise(self._video_rows(segmenters, progress), video.DESCRIPTION, "j&f", seed))
+        for video in self._videos:
+            rows_of_video = self._video_rows(video, segmenters, progress)
+            reports.append(summarise(rows_of_video, video.description, "j&f", seed))
         sheets = {name: sheet for name, worst_cases in cases.items() if (sheet := worst_cases.sheet()) is not None}
         return reports, sheets
 
-    def _video_rows(self, segmenters: Sequence[Segmenter], progress: Callable[[], None]) -> list[Row]:
+    def _video_rows(
+        self, video: VideoProtocol, segmenters: Sequence[Segmenter], progress: Callable[[], None]
+    ) -> list[Row]:
         rows = []
-        for clip in self._clips:
+        for clip in self._dataset.clips:
             # Each segmenter goes through the clip by itself; the first one tells how far it is.
             measured = [
-                video.measure_clip(video.box_on_every_frame(segmenter), clip, (lambda: None) if i else progress)
+                measure_clip(video.follower(segmenter), clip, (lambda: None) if i else progress)
                 for i, segmenter in enumerate(segmenters)
             ]
             for name, *scores in zip(clip.objects, *measured, strict=True):
-                rows.append(Row(clip.name, name, clip.name, "", VIDEO, scores))
+                rows.append(Row(clip.name, name, clip.name, "", video.name, scores))
         return rows

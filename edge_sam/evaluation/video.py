@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sam import following
 from edge_sam.errors import InputError
 from edge_sam.evaluation.metrics import Mask, boundary_f, iou
-from edge_sam.evaluation.protocols import find_protocol
+from edge_sam.evaluation.protocols import box_prompt, find_protocol
 from edge_sam.evaluation.samples import Clip, Target
-from edge_sam.evaluation.segmenters import Segmenter
+from edge_sam.evaluation.segmenters import BundleSegmenter, Segmenter
 
 Frame = tuple[NDArray[np.uint8], Sequence[Target]]
 Follower = Callable[[Iterator[Frame]], Iterator[Sequence[Mask]]]
@@ -19,7 +21,6 @@ Follower = Callable[[Iterator[Frame]], Iterator[Sequence[Mask]]]
 
 An honest follower looks at the targets of the first frame only.
 """
-DESCRIPTION = "J&F over a video with the object's tight box given in every frame: the ceiling of any follower"
 
 
 def box_on_every_frame(segmenter: Segmenter) -> Follower:
@@ -35,6 +36,62 @@ def box_on_every_frame(segmenter: Segmenter) -> Follower:
             ]
 
     return follow
+
+
+def follow_from_first_box(segmenter: Segmenter) -> Follower:
+    """Make the follower of `edge_sam.following`, given each object's true box in the first frame and nothing later.
+
+    Raises
+    ------
+    InputError
+        The segmenter is not a bundle, or encodes the padded square.
+    """
+    if not isinstance(segmenter, BundleSegmenter) or segmenter.square:
+        raise InputError("video-follow needs a bundle without --square; torch's own predictor follows nothing")
+    follower = following.Follower(segmenter.predictor, long_side=segmenter.long_side)
+
+    def follow(frames: Iterator[Frame]) -> Iterator[Sequence[Mask]]:
+        image, targets = next(frames)
+        tracked = follower.start(image, [box_prompt(target.truth) for target in targets])
+        yield [item.mask for item in tracked]
+        for image, _ in frames:
+            yield [item.mask for item in follower.step(image)]
+
+    return follow
+
+
+@dataclass(frozen=True)
+class VideoProtocol:
+    """One way of following.
+
+    Attributes
+    ----------
+    name, description : str
+        Its name on the command line, and what it does in one sentence.
+    follower : callable
+        Makes the follower of a segmenter, anew for each clip.
+    """
+
+    name: str
+    description: str
+    follower: Callable[[Segmenter], Follower]
+
+
+VIDEO_PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        VideoProtocol(
+            "video-box",
+            "J&F over a video with the object's tight box given in every frame: what boxes alone can reach",
+            box_on_every_frame,
+        ),
+        VideoProtocol(
+            "video-follow",
+            "J&F over a video with the object's tight box given in the first frame only",
+            follow_from_first_box,
+        ),
+    )
+}
 
 
 def measure_clip(follower: Follower, clip: Clip, progress: Callable[[], None]) -> list[dict[str, float]]:

@@ -1,130 +1,190 @@
-"""Following objects through a video with an image model: each frame's answer prompts the next."""
+"""Following objects through a video with an image model: what a frame shows prompts the next."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.embedding import ImageEmbedding
 from edge_sam.errors import InputError
-from edge_sam.following.flow import find_motion, move_mask
+from edge_sam.following.appearance import unit_tokens
+from edge_sam.following.flow import Flow
+from edge_sam.following.objects import Followed, Scene, held, lost
+from edge_sam.following.stillness import Stillness
 from edge_sam.following.tracked import Tracked
 from edge_sam.geometry import FRAME
 from edge_sam.predictor import Predictor
 from edge_sam.preprocess import check_image
 from edge_sam.prompts import Prompt
 
-_TRUST = 0.5
-"""Confidence below which an object is lost."""
-
-
-@dataclass
-class _Object:
-    tracked: Tracked
-    logits: NDArray[np.float32]
-
 
 class Follower:
-    """Follow objects from frame to frame.
+    """Follow objects from frame to frame. Not safe to share between threads.
 
     Parameters
     ----------
     predictor : Predictor
         The model.
     long_side : int
-        See `Predictor.encode`; the attribute may be changed between frames.
+        See `Predictor.encode`.
 
     Attributes
     ----------
     long_side : int
-        As above.
+        May be changed between frames.
     timings : dict of str to float
-        Milliseconds of the last frame by stage.
+        Milliseconds of the last frame by stage: ``compare`` (with the frame that was encoded last), then
+        ``preprocess``, ``encode``, ``search`` (for what looks like the objects), ``decode``, ``judge``; or ``reused``,
+        where the frame hardly differs and the last answer holds; or ``flow``, where nothing was encoded.
     """
 
     def __init__(self, predictor: Predictor, *, long_side: int = FRAME) -> None:
         self.long_side = long_side
         self.timings: dict[str, float] = {}
         self._predictor = predictor
-        self._objects: list[_Object] = []
-        self._grey: NDArray[np.uint8] | None = None
+        self._objects: list[Followed] = []
+        self._flow = Flow()
+        self._stillness = Stillness()
+        self._decoded: list[Tracked] = []
 
     def start(self, image: NDArray[np.uint8], prompts: Sequence[Prompt]) -> list[Tracked]:
-        """Take up objects in a first frame, in the place of all that were followed before."""
+        """Take up objects in a first frame, in the place of all that were followed before.
+
+        Parameters
+        ----------
+        image : ndarray of uint8, (height, width, 3)
+            RGB.
+        prompts : sequence of Prompt
+            One for each object. A box, a mask or several points are answered with the model's single mask; one
+            point, which is ambiguous, with the best of three.
+
+        Returns
+        -------
+        list of Tracked
+            In the order of the prompts.
+
+        Raises
+        ------
+        InputError
+            No prompt, one that does not fit the frame, or not an RGB frame.
+        """
         if not prompts:
             raise InputError("nothing to follow; give at least one prompt")
-        embedding = self._encode(check_image(image))
-        self._objects = []
-        for prompt in prompts:
-            clear = prompt.box is not None or prompt.mask is not None
-            result = self._predictor.predict(embedding, prompt, multimask=not clear)
-            self._objects.append(_Object(_tracked(result.masks[0], float(result.scores[0])), result.logits[0]))
-        self._grey = _grey(image)
-        return [item.tracked for item in self._objects]
+        self.timings = {}
+        scene = self._look(check_image(image))
+        objects = []
+        with self._timed("decode"):
+            for prompt in prompts:
+                result = self._predictor.predict(scene.embedding, prompt, multimask=_ambiguous(prompt))
+                item = Followed(held(result.masks[0], float(result.scores[0])))
+                if item.tracked.box is not None:
+                    item.remember(scene, scene.geometry.cover(result.logits[0]), item.tracked.box)
+                objects.append(item)
+        self._objects = objects
+        self._flow = Flow()
+        return self._finish(image)
 
     def step(self, image: NDArray[np.uint8], *, encode: bool = True) -> list[Tracked]:
-        """Follow the objects into the next frame."""
-        if self._grey is None:
+        """Follow the objects into the next frame.
+
+        Parameters
+        ----------
+        image : ndarray of uint8, (height, width, 3)
+            RGB. Its size may differ from the frame's before.
+        encode : bool
+            False: move the masks by optical flow and leave the model alone.
+
+        Returns
+        -------
+        list of Tracked
+            In the order of the prompts.
+
+        Raises
+        ------
+        InputError
+            `start` has not been called, or not an RGB frame.
+        """
+        if not self._objects:
             raise InputError("nothing is followed yet; call start first")
         image = check_image(image)
         self.timings = {}
-        grey = _grey(image)
-        if grey.shape != self._grey.shape:
-            raise InputError("the frame's size changed")
-        start = time.perf_counter()
-        carried = [self._carry(item, grey) for item in self._objects]
-        self.timings["flow"] = _milliseconds(start)
         if not encode:
-            for item, tracked in zip(self._objects, carried, strict=True):
+            with self._timed("flow"):
+                self._carry(image)
+            return [item.tracked for item in self._objects]
+        start = time.perf_counter()
+        still = self._stillness.still(image, self.long_side)
+        self.timings["reused" if still else "compare"] = _milliseconds(start)
+        if still:
+            for item, tracked in zip(self._objects, self._decoded, strict=True):
                 item.tracked = tracked
-        else:
-            self._decode(self._encode(image), carried)
-        self._grey = grey
-        return [item.tracked for item in self._objects]
+            self._flow.see(image)
+            return list(self._decoded)
+        self._resize(image.shape[:2])
+        scene = self._look(image)
+        missing = self._find(scene, self._objects, anywhere=False)
+        for item in self._find(scene, missing, anywhere=True):
+            item.tracked = lost(image.shape[:2])
+        return self._finish(image)
 
-    def _carry(self, item: _Object, grey: NDArray[np.uint8]) -> Tracked:
-        assert self._grey is not None
-        tracked = item.tracked
-        motion = None if tracked.box is None else find_motion(self._grey, grey, tracked.mask)
-        mask = tracked.mask if motion is None else move_mask(tracked.mask, motion)
-        return _tracked(mask, tracked.score, "carried")
-
-    def _encode(self, image: NDArray[np.uint8]) -> ImageEmbedding:
+    def _look(self, image: NDArray[np.uint8]) -> Scene:
         embedding = self._predictor.encode(image, long_side=self.long_side)
         self.timings.update(embedding.timings)
-        return embedding
+        return Scene(embedding, unit_tokens(embedding))
 
-    def _decode(self, embedding: ImageEmbedding, carried: Sequence[Tracked]) -> None:
-        seen = [i for i, tracked in enumerate(carried) if tracked.box is not None]
-        if not seen:
-            return
+    def _find(self, scene: Scene, objects: Sequence[Followed], *, anywhere: bool) -> list[Followed]:
+        """Look for objects with one call of the decoder; those that are not found come back."""
+        with self._timed("search"):
+            questions = [item.ask(scene, anywhere=anywhere) for item in objects]
+        asked = [question.prompt for question in questions if question is not None]
+        if not asked:
+            return list(objects)
+        with self._timed("decode"):
+            answers = zip(*self._predictor.decode(scene.embedding, asked), strict=True)
+        with self._timed("judge"):
+            return [
+                item
+                for item, question in zip(objects, questions, strict=True)
+                if question is None or not item.judge(scene, question, *next(answers))
+            ]
+
+    def _carry(self, image: NDArray[np.uint8]) -> None:
+        """Move the masks along with the picture's corners."""
+        self._resize(image.shape[:2])
+        moved = self._flow.move([item.tracked for item in self._objects], image)
+        for item, tracked in zip(self._objects, moved, strict=True):
+            item.tracked = tracked
+
+    def _resize(self, size: tuple[int, int]) -> None:
+        """Bring what is known from the last frame to this one's size."""
+        height, width = size
+        for item in self._objects:
+            before = item.tracked
+            if before.mask.shape == size:
+                continue
+            mask = cv2.resize(before.mask.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+            item.tracked = replace(held(mask.astype(np.bool_), before.score), state=before.state)
+
+    def _finish(self, image: NDArray[np.uint8]) -> list[Tracked]:
+        self._stillness.keep(image, self.long_side)
+        self._flow.see(image)
+        self._decoded = [item.tracked for item in self._objects]
+        return list(self._decoded)
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
         start = time.perf_counter()
-        prompts = [Prompt(box=carried[i].box, mask=self._objects[i].logits) for i in seen]
-        logits, scores = self._predictor.decode(embedding, prompts)
-        self.timings["decode"] = _milliseconds(start)
-        start = time.perf_counter()
-        for i, plane, score in zip(seen, logits[:, 0], scores[:, 0], strict=True):
-            item = self._objects[i]
-            item.tracked = _tracked(embedding.geometry.upsample(plane) > 0, float(score))
-            item.logits = plane
-        self.timings["upsample"] = _milliseconds(start)
+        yield
+        self.timings[stage] = self.timings.get(stage, 0.0) + _milliseconds(start)
 
 
-def _tracked(mask: NDArray[np.bool_], score: float, state: str = "held") -> Tracked:
-    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
-    if score < _TRUST or not width:
-        return Tracked("lost", np.zeros_like(mask), None, 0.0)
-    box = np.array([x, y, x + width, y + height], dtype=np.float64)
-    return Tracked("carried" if state == "carried" else "held", mask, box, min(1.0, score))
-
-
-def _grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+def _ambiguous(prompt: Prompt) -> bool:
+    return prompt.box is None and prompt.mask is None and prompt.points is not None and len(prompt.points) < 2
 
 
 def _milliseconds(start: float) -> float:

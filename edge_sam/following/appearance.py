@@ -1,0 +1,153 @@
+"""What an object looks like to the encoder, and where in a frame something looks like it; nothing is trained.
+
+Each image token takes the label of the tokens that it resembles among those of earlier frames, whose masks are known
+(space-time correspondence, Jabri et al., arXiv 2006.14613, section 3.4). The mean token of an object says whether a
+mask shows that object at all (PerSAM, arXiv 2305.03048).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sam.embedding import ImageEmbedding
+
+TEMPERATURE = 0.07
+"""How fast the say of an earlier token falls as its cosine with the present one does."""
+REACH = 0.25
+"""How far something moves between two encoded frames, as a fraction of the picture's longer side."""
+
+Window = tuple[slice, slice]
+"""Rows and columns of image tokens."""
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """An object and what surrounds it, as one embedding shows them.
+
+    Attributes
+    ----------
+    tokens : ndarray of float32, (rows, columns, 256)
+        Image tokens of unit length.
+    cover : ndarray of float32, (rows, columns)
+        Fraction of each that the object covers.
+    origin : ndarray of float64, (2,)
+        Row and column of the first token, from the centre of the object's box.
+    """
+
+    tokens: NDArray[np.float32]
+    cover: NDArray[np.float32]
+    origin: NDArray[np.float64]
+
+    @property
+    def mean(self) -> NDArray[np.float32]:
+        """(256,) mean token of the object, of unit length."""
+        return mean_token(self.tokens, self.cover)
+
+
+def unit_tokens(embedding: ImageEmbedding) -> NDArray[np.float32]:
+    """Image tokens that were encoded, (rows, columns, 256), each of unit length."""
+    rows, columns = embedding.geometry.token_size
+    features = embedding.features[:rows, :columns]
+    return np.asarray(features / np.linalg.norm(features, axis=-1, keepdims=True))
+
+
+def mean_token(tokens: NDArray[np.float32], cover: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(256,) mean of tokens weighted by what a mask covers of them, of unit length; zeros for an empty mask."""
+    total = np.tensordot(cover, tokens, axes=2)
+    return np.asarray(total / max(float(np.linalg.norm(total)), 1e-12))
+
+
+def whole(tokens: NDArray[np.float32]) -> Window:
+    """Return the window that is the whole frame."""
+    return slice(0, tokens.shape[0]), slice(0, tokens.shape[1])
+
+
+def window_around(box: NDArray[np.float64], tokens: NDArray[np.float32]) -> Window:
+    """Tokens that an object can reach until the next encoded frame.
+
+    Parameters
+    ----------
+    box : ndarray of float64, (4,)
+        XYXY in units of tokens.
+    tokens : ndarray, (rows, columns, 256)
+        The frame's.
+    """
+    reach = _reach(tokens)
+    rows, columns = tokens.shape[:2]
+    left, top = np.floor(box[:2] - reach)
+    right, bottom = np.ceil(box[2:] + reach)
+    return slice(max(0, int(top)), min(rows, int(bottom))), slice(max(0, int(left)), min(columns, int(right)))
+
+
+def view(tokens: NDArray[np.float32], cover: NDArray[np.float32], box: NDArray[np.float64]) -> View:
+    """Keep what a frame shows of an object; `box` is XYXY in units of tokens."""
+    window = window_around(box, tokens)
+    return View(tokens[window].copy(), cover[window], _corner(window) - _centre(box))
+
+
+def label_tokens(
+    tokens: NDArray[np.float32], window: Window, views: Sequence[View], box: NDArray[np.float64] | None
+) -> NDArray[np.float32]:
+    """Estimate how much of each token is object.
+
+    Parameters
+    ----------
+    tokens : ndarray of float32, (rows, columns, 256)
+        The frame's, of unit length.
+    window : Window
+        Which of them are asked about.
+    views : sequence of View
+        Earlier frames.
+    box : ndarray of float64, (4,), or None
+        Where the object is about, XYXY in units of tokens: then a token is compared with what was near the same
+        place of the object. None: with all that was seen.
+
+    Returns
+    -------
+    ndarray of float32, (rows, columns) of the window
+        0 to 1.
+    """
+    asked = tokens[window]
+    rows, columns = asked.shape[:2]
+    inside = np.zeros(rows * columns, dtype=np.float32)
+    total = np.full(rows * columns, 1e-12, dtype=np.float32)
+    for earlier in views:
+        affinity = asked.reshape(rows * columns, -1) @ earlier.tokens.reshape(earlier.cover.size, -1).T
+        affinity -= 1
+        affinity *= np.float32(1 / TEMPERATURE)
+        np.exp(affinity, out=affinity)
+        if box is not None:
+            origin = _corner(window) - _centre(box)
+            by_axis = affinity.reshape(rows, columns, *earlier.cover.shape)
+            near_rows, near_columns = (
+                np.abs(
+                    origin[i]
+                    + np.arange(asked.shape[i])[:, None]
+                    - earlier.origin[i]
+                    - np.arange(earlier.cover.shape[i])
+                )
+                <= _reach(tokens)
+                for i in (0, 1)
+            )
+            by_axis *= near_rows[:, None, :, None]
+            by_axis *= near_columns[None, :, None, :]
+        inside += affinity @ earlier.cover.ravel()
+        total += affinity.sum(axis=1)
+    return np.asarray((inside / total).reshape(rows, columns))
+
+
+def _reach(tokens: NDArray[np.float32]) -> int:
+    return round(REACH * max(tokens.shape[:2]))
+
+
+def _corner(window: Window) -> NDArray[np.float64]:
+    return np.array([window[0].start, window[1].start], dtype=np.float64)
+
+
+def _centre(box: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Row and column of a box's centre."""
+    return np.array([box[1] + box[3], box[0] + box[2]]) / 2

@@ -1,0 +1,208 @@
+"""One followed object: what is known of it, how it is asked about, and which answer is believed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sam.embedding import ImageEmbedding
+from edge_sam.following.appearance import (
+    View,
+    Window,
+    label_tokens,
+    mean_token,
+    view,
+    whole,
+    window_around,
+)
+from edge_sam.following.tracked import Tracked
+from edge_sam.geometry import Geometry
+from edge_sam.prompts import Prompt
+
+OBJECT = 0.3
+"""Label above which a token belongs to the object: low, because a box that cuts a limb off loses it for good."""
+MARGIN = 0.05
+"""Room left on each side of the labelled tokens, as a fraction of their box."""
+HOLD = 0.5
+"""Confidence below which a mask is not believed."""
+LEARN = 0.7
+"""Confidence from which a mask is remembered, and from which an object that was lost is taken up again."""
+STRANGER, SELF = 0.4, 0.9
+"""Cosine of mean tokens that tells nothing for an object, and one that leaves no doubt."""
+SURE = 0.5
+"""Label above which a token is good for a point."""
+POINTS = 3
+"""Points on the object at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A frame as the model sees it.
+
+    Attributes
+    ----------
+    embedding : ImageEmbedding
+        From the encoder.
+    tokens : ndarray of float32, (rows, columns, 256)
+        Its tokens, of unit length.
+    """
+
+    embedding: ImageEmbedding
+    tokens: NDArray[np.float32]
+
+    @property
+    def geometry(self) -> Geometry:
+        """How the frame lies in the model's."""
+        return self.embedding.geometry
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What the decoder is asked about an object.
+
+    Attributes
+    ----------
+    prompt : Prompt
+        Box and points.
+    labels : ndarray of float32, (rows, columns)
+        How much of each of the frame's tokens is thought to be object.
+    anywhere : bool
+        Whether the whole frame was searched.
+    """
+
+    prompt: Prompt
+    labels: NDArray[np.float32]
+    anywhere: bool
+
+
+@dataclass
+class Followed:
+    """An object and its memory.
+
+    Attributes
+    ----------
+    tracked : Tracked
+        Where it was last.
+    views : list of View
+        What it looked like at first and the last time that it was clearly seen; empty where it never was.
+    """
+
+    tracked: Tracked
+    views: list[View] = field(default_factory=list)
+
+    def remember(self, scene: Scene, cover: NDArray[np.float32], box: NDArray[np.float64]) -> None:
+        """Keep what the object looks like now."""
+        seen = view(scene.tokens, cover, scene.geometry.tokens_of_box(box))
+        self.views = [*self.views[:1], seen]
+
+    def ask(self, scene: Scene, *, anywhere: bool) -> Question | None:
+        """Make the question about the present frame; None where nothing looks like the object."""
+        box = self.tracked.box
+        if not self.views or (box is None and not anywhere):
+            return None
+        geometry, tokens = scene.geometry, scene.tokens
+        place = None if anywhere or box is None else geometry.tokens_of_box(box)
+        window = whole(tokens) if place is None else window_around(place, tokens)
+        labels = label_tokens(tokens, window, self.views, place)
+        found = labels - np.float32(OBJECT)
+        if anywhere:
+            found = _largest_part(found)
+        box = geometry.box_of_tokens(window, found)
+        if box is None:
+            return None
+        margin = MARGIN * (box[2:] - box[:2])
+        everywhere = np.zeros(tokens.shape[:2], dtype=np.float32)
+        everywhere[window] = labels
+        points = _points(labels, window, geometry)
+        prompt = Prompt(
+            points=points if len(points) else None, box=np.concatenate([box[:2] - margin, box[2:] + margin])
+        )
+        return Question(prompt, everywhere, anywhere)
+
+    def judge(self, scene: Scene, question: Question, logits: NDArray[np.float32], scores: NDArray[np.float32]) -> bool:
+        """Take the best of the decoder's four answers as the object's place, or find none of them credible.
+
+        Returns
+        -------
+        bool
+            Whether the object is where an answer says it is.
+        """
+        covers = [scene.geometry.cover(plane) for plane in logits]
+        overlaps = [_soft_iou(cover, question.labels) for cover in covers]
+        best = int(np.argmax(scores + np.array(overlaps)))
+        mean = mean_token(scene.tokens, covers[best])
+        alike = max(float(mean @ seen.mean) for seen in self.views)
+        confidence = _confidence(float(scores[best]), _stability(logits[best]), overlaps[best], alike)
+        if confidence < (LEARN if question.anywhere else HOLD):
+            return False
+        tracked = held(scene.geometry.upsample(logits[best]) > 0, confidence)
+        if tracked.box is None:
+            return False
+        self.tracked = tracked
+        if confidence >= LEARN:
+            self.remember(scene, covers[best], tracked.box)
+        return True
+
+
+def held(mask: NDArray[np.bool_], score: float) -> Tracked:
+    """Report a decoded mask; an empty one is lost."""
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    if not width:
+        return lost(mask.shape)
+    box = np.array([left, top, left + width, top + height], dtype=np.float64)
+    return Tracked("held", mask, box, min(1.0, max(0.0, score)))
+
+
+def lost(size: tuple[int, ...]) -> Tracked:
+    """Report an object that is not found in a frame of (height, width) `size`."""
+    return Tracked("lost", np.zeros(size, dtype=np.bool_), None, 0.0)
+
+
+def _confidence(score: float, stability: float, overlap: float, alike: float) -> float:
+    """Say how far a mask can be believed, 0 to 1.
+
+    Parameters
+    ----------
+    score : float
+        IoU that the model predicts of it.
+    stability : float
+        IoU of the mask with itself at a stricter and a laxer threshold.
+    overlap : float
+        IoU with the tokens that look like the object.
+    alike : float
+        Cosine of its mean token with the object's.
+    """
+    likeness = (alike - STRANGER) / (SELF - STRANGER)
+    return min(1.0, score) * min(1.0, max(0.0, likeness))
+
+
+def _stability(logits: NDArray[np.float32]) -> float:
+    return float(np.count_nonzero(logits > 1) / max(1, np.count_nonzero(logits > -1)))
+
+
+def _soft_iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    return float(np.minimum(a, b).sum() / max(float(np.maximum(a, b).sum()), 1e-12))
+
+
+def _largest_part(found: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Leave of the tokens above 0 the connected part that weighs most."""
+    count, parts = cv2.connectedComponents((found > 0).view(np.uint8))
+    if count < 3:
+        return found
+    weights = np.bincount(parts.ravel(), weights=found.ravel())
+    return np.where(parts == 1 + int(np.argmax(weights[1:])), found, np.float32(-1))
+
+
+def _points(labels: NDArray[np.float32], window: Window, geometry: Geometry) -> NDArray[np.float64]:
+    """Choose the tokens deepest inside the object, far from each other: (N, 2) XY in pixels."""
+    inside = np.pad(labels > SURE, 1).view(np.uint8)
+    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1].copy()
+    chosen = []
+    while len(chosen) < POINTS and depth.any():
+        row, column = np.unravel_index(int(np.argmax(depth)), depth.shape)
+        chosen.append((window[0].start + row, window[1].start + column))
+        cv2.circle(depth, (int(column), int(row)), max(1, int(1.5 * depth[row, column])), 0, -1)
+    return geometry.centres_of_tokens(np.array(chosen, dtype=np.intp).reshape(-1, 2))
