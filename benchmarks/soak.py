@@ -36,6 +36,8 @@ SWAY = 120
 """Frames in which the camera turns forth and back."""
 TRIAL = 40
 """Frames that the machine's speed is measured with."""
+STAGES = ("latency", "wait", "segment")
+"""Waiting is the pipeline's, segmenting the machine's: where only the latter grows, the machine has slowed."""
 
 
 def frames() -> list[bytes]:
@@ -59,18 +61,18 @@ def serve(rate: float) -> None:
             self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
             self.end_headers()
             begin = time.perf_counter()
-            for i, picture in enumerate(itertools.cycle(pictures)):
-                time.sleep(max(0.0, begin + i / rate - time.perf_counter()))
-                header = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
-                self.wfile.write(header.encode() + picture + b"\r\n")
+            with contextlib.suppress(OSError):  # The end of the soak.
+                for i, picture in enumerate(itertools.cycle(pictures)):
+                    time.sleep(max(0.0, begin + i / rate - time.perf_counter()))
+                    header = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
+                    self.wfile.write(header.encode() + picture + b"\r\n")
 
         def log_message(self, format: str, *args: object) -> None:
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
     print(server.server_port, flush=True)
-    with contextlib.suppress(OSError):
-        server.handle_request()
+    server.handle_request()
 
 
 def speed(predictor: edge_sam.Predictor, options: dict[str, float | int | None]) -> float:
@@ -85,16 +87,17 @@ def speed(predictor: edge_sam.Predictor, options: dict[str, float | int | None])
         return stream.statistics.fps
 
 
-def minutes(stream: edge_sam.Stream, count: int) -> Iterator[tuple[list[float], int]]:
-    """Latencies of each minute, and the resident memory in bytes at its end."""
-    latencies: list[float] = []
+def minutes(stream: edge_sam.Stream, count: int) -> Iterator[tuple[dict[str, list[float]], int]]:
+    """Give milliseconds of each stage in each minute, and the resident memory in bytes at its end."""
+    stages: dict[str, list[float]] = {stage: [] for stage in STAGES}
     begin, done = time.perf_counter(), 0
     for frame in stream:
-        latencies.append(frame.latency_ms)
+        for stage, durations in stages.items():
+            durations.append(frame.latency_ms if stage == "latency" else frame.timings[stage])
         if time.perf_counter() - begin >= 60 * (done + 1):
             done += 1
-            yield latencies, resident()
-            latencies = []
+            yield stages, resident()
+            stages = {stage: [] for stage in STAGES}
             if done == count:
                 return
 
@@ -138,19 +141,19 @@ def soak(address: str, predictor: edge_sam.Predictor, options: dict[str, float |
     with Path(os.devnull).open("w") as nowhere:
         prompt, sinks = edge_sam.Prompt(box=CUP), [JsonSink(nowhere)]
         with edge_sam.Stream(address, predictor, [prompt], sinks=sinks, **options) as stream:  # type: ignore[arg-type]
-            for latencies, memory in minutes(stream, count):
-                p50, p95 = np.percentile(latencies, (50, 95))
-                rows.append((p95, memory))
-                print(
-                    f"minute {len(rows)}: {len(latencies) / 60:.1f} frames/s, latency p50 {p50:.1f} p95 {p95:.1f} ms,"
-                    f" memory {memory / 2**20:.1f} MB, {stream}",
-                    flush=True,
-                )
+            for stages, memory in minutes(stream, count):
+                p95s = {stage: float(np.percentile(durations, 95)) for stage, durations in stages.items()}
+                rows.append((p95s, memory))
+                told = ", ".join(f"{stage} {np.median(stages[stage]):.1f}/{p95:.1f}" for stage, p95 in p95s.items())
+                rate = len(stages["latency"]) / 60
+                print(f"minute {len(rows)}: {rate:.1f} frames/s; ms {told}; {memory / 2**20:.1f} MB", flush=True)
     print(stream.summary())
-    (p95, memory), (last_p95, last_memory) = rows[1], rows[-1]
-    latency, growth = last_p95 / p95 - 1, (last_memory - memory) / 2**20
-    print(f"last minute against the second: latency p95 {latency:+.1%}, memory {growth:+.1f} MB")
-    return int(latency > 0.1 or growth > 10)
+    (before, memory), (after, last_memory) = rows[1], rows[-1]
+    growth = (last_memory - memory) / 2**20
+    changes = {stage: after[stage] / before[stage] - 1 for stage in STAGES}
+    told = ", ".join(f"{stage} {change:+.1%}" for stage, change in changes.items())
+    print(f"last minute against the second, 95th percentiles: {told}; memory {growth:+.1f} MB")
+    return int(changes["latency"] > 0.1 or growth > 10)
 
 
 if __name__ == "__main__":

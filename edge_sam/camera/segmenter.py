@@ -1,4 +1,4 @@
-"""From a captured frame to masks: prompts that change, frame sizes that change, a setting that changes."""
+"""From a captured frame to masks, with prompts and a setting that may change."""
 
 from __future__ import annotations
 
@@ -38,11 +38,8 @@ class Segmenter:
         self._ask = prompts if callable(prompts) else None
         self._lock = threading.Lock()
         self._asked: list[Prompt] | None = None if callable(prompts) else list(prompts)
-        self._prompts: list[Prompt] = []
-        """One for each object; its box is replaced by the last one that was seen."""
-        self._size = (0, 0)
+        self._following = self._running = False
         self._since_encoded = 0
-        self._running = False
 
     def prepare(self, captured: Captured) -> None:
         """Load what is not loaded yet, and measure on this frame what there is to be measured."""
@@ -92,8 +89,6 @@ class Segmenter:
             answer = self._ask(captured)
             asked = None if answer is None else list(answer)
         height, width = captured.image.shape[:2]
-        if asked is None and self._prompts and (height, width) != self._size:
-            asked = [_scaled(prompt, width / self._size[1], height / self._size[0]) for prompt in self._prompts]
         if asked:
             try:
                 decoder_points(asked, Geometry((height, width)))
@@ -109,16 +104,14 @@ class Segmenter:
     ) -> tuple[list[Tracked], dict[str, float]]:
         self._running = True
         if asked is not None:
-            self._prompts, self._size = asked, (image.shape[0], image.shape[1])
-        if not self._prompts:
+            self._following = bool(asked)
+        if not self._following:
             return [], {}
-        if asked is not None:
-            objects = follower.start(image, self._prompts)
-            self._since_encoded = 0
-        else:
+        if asked is None:
             objects = self._step(follower, image)
-        boxes = [tracked.box for tracked in objects]
-        self._prompts = [p if b is None else Prompt(box=b) for p, b in zip(self._prompts, boxes, strict=True)]
+        else:
+            objects = follower.start(image, asked)
+            self._since_encoded = 0
         return objects, dict(follower.timings)
 
     def _step(self, follower: Follower, image: NDArray[np.uint8]) -> list[Tracked]:
@@ -130,12 +123,3 @@ class Segmenter:
         if encoded == encode:  # Else an embedding was used again, which says nothing about what frames cost.
             self.plan.learn((time.perf_counter() - start) * 1000, encoded=encoded)
         return objects
-
-
-def _scaled(prompt: Prompt, x: float, y: float) -> Prompt:
-    """Move a prompt to a frame of another size. Logits are left out: they belong to the old frame."""
-    points = None if prompt.points is None else prompt.points * (x, y)
-    box = None if prompt.box is None else prompt.box * (x, y, x, y)
-    if points is None and box is None:
-        return prompt
-    return Prompt(points=points, labels=prompt.labels, box=box)
