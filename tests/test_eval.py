@@ -143,11 +143,16 @@ def test_prints_a_comparison_for_people(data: Path, tmp_path: Path) -> None:
 
 def test_video_and_coco_from_the_command_line(tmp_path: Path) -> None:
     scenes.davis(tmp_path / "davis", frames=3)
-    run = edge_sam(
-        "eval", "mobile-sam", "--dataset", "davis", "--prompts", "video-box", "--json", "--worst", "0", cwd=tmp_path
+    arguments = ("eval", "mobile-sam", "--dataset", "davis", "--worst", "0", "--prompts")
+    run = edge_sam(*arguments, "video-box,video-follow", "--json", cwd=tmp_path)
+    videos = json.loads(run.stdout)["protocols"]
+    assert [video["name"] for video in videos] == ["video-box", "video-follow"]
+    for video in videos:
+        assert list(video["scores"]) == ["j&f", "j", "f"]
+        assert video["scores"]["j"]["mean"] > 0.5
+    assert "video-follow needs a bundle without --square" in refused(
+        edge_sam(*arguments, "video-follow", "--square", cwd=tmp_path)
     )
-    (video,) = json.loads(run.stdout)["protocols"]
-    assert list(video["scores"]) == ["j&f", "j", "f"]
     scenes.coco_instances(tmp_path / "coco")
     run = edge_sam(
         "eval", "mobile-sam", "--dataset", "coco", "--prompts", "box", "--json", "--worst", "0", cwd=tmp_path
@@ -180,6 +185,7 @@ def test_the_same_weights_in_torch_score_the_same(checkpoint: Path, exported: Bu
         (["--prompts", "99points"], "unknown prompts '99points'"),
         (["--prompts", ","], "no prompts given"),
         (["--prompts", "video-box"], "video-box needs videos"),
+        (["--prompts", "point,video-follow"], "video-follow needs videos"),
         (["--against", "mobile-sam"], "same bundle with the same settings"),
         (["--against", ",depth=4"], "unknown setting 'depth=4'"),
         (["--against", "sam-9"], "no model called 'sam-9'"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from conftest import iou
+from conftest import PHOTOGRAPHS, iou, read_rgb
 
 from edge_sam import InputError, Predictor, Prompt
 from edge_sam.following import Follower
@@ -19,16 +19,137 @@ def shifted(image: np.ndarray, x: float, y: float, zoom: float = 1.0) -> np.ndar
     return cv2.warpAffine(image, matrix, image.shape[1::-1], borderMode=cv2.BORDER_REFLECT)
 
 
-def test_a_moving_cup_is_held(predictor: Predictor, coffee: np.ndarray) -> None:
-    follower = Follower(predictor, long_side=512)
+def moved(mask: np.ndarray, x: float, y: float, zoom: float = 1.0) -> np.ndarray:
+    """Move a mask as `shifted` does a picture; what comes in is not on it."""
+    matrix = np.array([[zoom, 0, x], [0, zoom, y]])
+    return cv2.warpAffine(mask.view(np.uint8), matrix, mask.shape[1::-1]).astype(bool)
+
+
+@pytest.fixture
+def follower(predictor: Predictor) -> Follower:
+    return Follower(predictor, long_side=512)
+
+
+@pytest.fixture(scope="module")
+def cutout(predictor: Predictor, coffee: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A small cup without its table, and its mask."""
+    mask = predictor.predict(predictor.encode(coffee), Prompt(box=CUP), multimask=False).masks[0]
+    size = (200, 133)
+    small = cv2.resize(mask.view(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool)
+    return cv2.resize(coffee, size, interpolation=cv2.INTER_AREA), small
+
+
+def pasted(cutout: tuple[np.ndarray, np.ndarray], ground: np.ndarray, x: int, y: int) -> tuple[np.ndarray, np.ndarray]:
+    """Put the small cup on a photograph; what comes back is the picture and the cup's mask."""
+    picture, shape = cutout
+    frame, mask = ground.copy(), np.zeros(ground.shape[:2], dtype=bool)
+    region = np.s_[y : y + shape.shape[0], x : x + shape.shape[1]]
+    frame[region][shape] = picture[shape]
+    mask[region] = shape
+    return frame, mask
+
+
+def test_a_moving_and_growing_cup_is_held(follower: Follower, coffee: np.ndarray) -> None:
     (first,) = follower.start(coffee, [Prompt(box=CUP)])
+    assert first.state == "held"
     for step in range(1, 5):
-        x, y = 12.0 * step, -6.0 * step
-        (tracked,) = follower.step(shifted(coffee, x, y))
+        motion = 12.0 * step, -6.0 * step, 1 + 0.02 * step
+        (tracked,) = follower.step(shifted(coffee, *motion))
         assert tracked.state == "held"
-        assert iou(tracked.mask, shifted(first.mask.view(np.uint8), x, y).astype(bool)) > 0.85
+        assert iou(tracked.mask, moved(first.mask, *motion)) > 0.85
+        assert tracked.box is not None
+        left, top, right, bottom = tracked.box.astype(int)
+        assert tracked.mask[top:bottom, left:right].sum() == tracked.mask.sum()
+    assert {"compare", "preprocess", "encode", "search", "decode"} <= set(follower.timings)
 
 
-def test_step_needs_start(predictor: Predictor, coffee: np.ndarray) -> None:
+def test_an_object_that_crosses_another_picture_is_held(
+    follower: Follower, cutout: tuple[np.ndarray, np.ndarray]
+) -> None:
+    ground = read_rgb(PHOTOGRAPHS / "rocket.jpg")
+    frame, mask = pasted(cutout, ground, 20, 40)
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    follower.start(frame, [Prompt(box=(left, top, left + width, top + height))])
+    for step in range(1, 5):
+        frame, mask = pasted(cutout, ground, 20 + 50 * step, 40 + 20 * step)
+        (tracked,) = follower.step(frame)
+        assert tracked.state == "held"
+        assert iou(tracked.mask, mask) > 0.8
+
+
+def test_an_object_that_leaves_is_lost_and_one_that_comes_back_elsewhere_is_found(
+    follower: Follower, cutout: tuple[np.ndarray, np.ndarray]
+) -> None:
+    ground = read_rgb(PHOTOGRAPHS / "rocket.jpg")
+    frame, mask = pasted(cutout, ground, 20, 40)
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    follower.start(frame, [Prompt(box=(left, top, left + width, top + height))])
+    for empty in (ground, shifted(ground, 5, 0), np.zeros_like(ground)):
+        (tracked,) = follower.step(empty)
+        assert (tracked.state, tracked.box, tracked.score) == ("lost", None, 0.0)
+        assert not tracked.mask.any()
+    frame, mask = pasted(cutout, ground, 400, 250)
+    (tracked,) = follower.step(frame)
+    assert tracked.state == "held"
+    assert iou(tracked.mask, mask) > 0.7
+
+
+def test_several_objects_are_followed_as_one_by_one(predictor: Predictor, coffee: np.ndarray) -> None:
+    prompts = [Prompt(box=CUP), Prompt(points=[(520, 60)])]
+    frames = [shifted(coffee, 8.0 * step, 4.0 * step) for step in range(3)]
+
+    def follow(some: list[Prompt]) -> list[list[np.ndarray]]:
+        follower = Follower(predictor, long_side=512)
+        follower.start(frames[0], some)
+        return [[tracked.mask for tracked in follower.step(frame)] for frame in frames[1:]]
+
+    alone = [follow([prompt]) for prompt in prompts]
+    for step, masks in enumerate(follow(prompts)):
+        for index, mask in enumerate(masks):
+            assert iou(mask, alone[index][step][0]) > 0.99
+
+
+def test_a_still_frame_uses_the_embedding_again(follower: Follower, coffee: np.ndarray) -> None:
+    (first,) = follower.start(coffee, [Prompt(box=CUP)])
+    noise = np.random.default_rng(0).normal(0, 3, coffee.shape)
+    still = np.clip(coffee + noise, 0, 255).astype(np.uint8)
+    assert follower.step(still)[0] is first
+    assert set(follower.timings) == {"reused"}
+    patch = still.copy()
+    patch[200:230, 200:230] += 60
+    follower.step(patch)
+    assert "encode" in follower.timings
+    follower.long_side = 496
+    follower.step(patch)
+    assert "encode" in follower.timings
+
+
+def test_a_mask_is_carried_without_the_model(follower: Follower, coffee: np.ndarray) -> None:
+    (first,) = follower.start(coffee, [Prompt(box=CUP)])
+    for step in range(1, 4):
+        (tracked,) = follower.step(shifted(coffee, 5.0 * step, 3.0 * step), encode=False)
+        assert tracked.state == "carried"
+        assert set(follower.timings) == {"flow"}
+    assert iou(tracked.mask, moved(first.mask, 15, 9)) > 0.95
+    (tracked,) = follower.step(shifted(coffee, 20, 12))
+    assert tracked.state == "held"
+
+
+@pytest.mark.parametrize("encode", [True, False])
+def test_frames_may_change_their_size(follower: Follower, coffee: np.ndarray, encode: bool) -> None:
+    (first,) = follower.start(coffee, [Prompt(box=CUP)])
+    half = np.asarray(cv2.resize(coffee, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    (tracked,) = follower.step(half, encode=encode)
+    assert tracked.state == ("held" if encode else "carried")
+    expected = cv2.resize(first.mask.view(np.uint8), half.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    assert iou(tracked.mask, expected.astype(bool)) > 0.9
+
+
+def test_what_cannot_be_followed_is_refused(follower: Follower, coffee: np.ndarray) -> None:
     with pytest.raises(InputError, match="call start"):
-        Follower(predictor).step(coffee)
+        follower.step(coffee)
+    with pytest.raises(InputError, match="at least one prompt"):
+        follower.start(coffee, [])
+    follower.start(coffee, [Prompt(box=CUP)])
+    with pytest.raises(InputError, match="shape"):
+        follower.step(coffee[..., 0])

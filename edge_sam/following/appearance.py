@@ -42,11 +42,6 @@ class View:
     cover: NDArray[np.float32]
     origin: NDArray[np.float64]
 
-    @property
-    def mean(self) -> NDArray[np.float32]:
-        """(256,) mean token of the object, of unit length."""
-        return mean_token(self.tokens, self.cover)
-
 
 def unit_tokens(embedding: ImageEmbedding) -> NDArray[np.float32]:
     """Image tokens that were encoded, (rows, columns, 256), each of unit length."""
@@ -55,10 +50,33 @@ def unit_tokens(embedding: ImageEmbedding) -> NDArray[np.float32]:
     return np.asarray(features / np.linalg.norm(features, axis=-1, keepdims=True))
 
 
-def mean_token(tokens: NDArray[np.float32], cover: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(256,) mean of tokens weighted by what a mask covers of them, of unit length; zeros for an empty mask."""
-    total = np.tensordot(cover, tokens, axes=2)
-    return np.asarray(total / max(float(np.linalg.norm(total)), 1e-12))
+def likeness(
+    tokens: NDArray[np.float32],
+    cover: NDArray[np.float32],
+    seen: View,
+    ground: NDArray[np.float32],
+) -> float:
+    """Compare what a mask shows with an object.
+
+    Parameters
+    ----------
+    tokens : ndarray of float32, (rows, columns, 256)
+        A frame's tokens, of unit length.
+    cover : ndarray of float32, (rows, columns)
+        Fraction of each that the mask covers.
+    seen : View
+        The object.
+    ground : ndarray of float32, (256,)
+        What all tokens have in common, left out of the comparison: it alone makes strangers look alike.
+
+    Returns
+    -------
+    float
+        Cosine of the two mean tokens; 0 for an empty mask.
+    """
+    ours = np.tensordot(cover, tokens, axes=2) - cover.sum() * ground
+    theirs = np.tensordot(seen.cover, seen.tokens, axes=2) - seen.cover.sum() * ground
+    return float(ours @ theirs / max(float(np.linalg.norm(ours) * np.linalg.norm(theirs)), 1e-12))
 
 
 def whole(tokens: NDArray[np.float32]) -> Window:
@@ -121,18 +139,8 @@ def label_tokens(
         affinity *= np.float32(1 / TEMPERATURE)
         np.exp(affinity, out=affinity)
         if box is not None:
-            origin = _corner(window) - _centre(box)
             by_axis = affinity.reshape(rows, columns, *earlier.cover.shape)
-            near_rows, near_columns = (
-                np.abs(
-                    origin[i]
-                    + np.arange(asked.shape[i])[:, None]
-                    - earlier.origin[i]
-                    - np.arange(earlier.cover.shape[i])
-                )
-                <= _reach(tokens)
-                for i in (0, 1)
-            )
+            near_rows, near_columns = _near(asked.shape, _corner(window) - _centre(box), earlier, _reach(tokens))
             by_axis *= near_rows[:, None, :, None]
             by_axis *= near_columns[None, :, None, :]
         inside += affinity @ earlier.cover.ravel()
@@ -140,8 +148,21 @@ def label_tokens(
     return np.asarray((inside / total).reshape(rows, columns))
 
 
+def _near(
+    shape: tuple[int, ...], origin: NDArray[np.float64], earlier: View, reach: int
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Tell which rows, and which columns, of a window and of a view lie near each other, both seen from the object."""
+    rows, columns = (
+        origin[axis] + np.arange(shape[axis])[:, None] - earlier.origin[axis] - np.arange(earlier.cover.shape[axis])
+        for axis in (0, 1)
+    )
+    return np.abs(rows) <= reach, np.abs(columns) <= reach
+
+
 def _reach(tokens: NDArray[np.float32]) -> int:
-    return round(REACH * max(tokens.shape[:2]))
+    rows, columns = tokens.shape[:2]
+    reach: int = round(REACH * max(rows, columns))
+    return reach
 
 
 def _corner(window: Window) -> NDArray[np.float64]:

@@ -86,7 +86,8 @@ def _moved(tracked: Tracked, before: Grey, after: Grey, scale: float) -> Tracked
         return tracked
     height, width = tracked.mask.shape
     pixels = tracked.mask.view(np.uint8)
-    found = find_motion(before, after, cv2.resize(pixels, before.shape[::-1], interpolation=cv2.INTER_NEAREST))
+    small = cv2.resize(pixels, before.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    found = find_motion(before, after, np.asarray(small, dtype=np.uint8))
     if found is None:
         return Tracked("carried", tracked.mask, tracked.box, tracked.score * _UNSEEN)
     motion, share = found

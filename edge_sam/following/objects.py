@@ -13,7 +13,7 @@ from edge_sam.following.appearance import (
     View,
     Window,
     label_tokens,
-    mean_token,
+    likeness,
     view,
     whole,
     window_around,
@@ -30,7 +30,7 @@ HOLD = 0.5
 """Confidence below which a mask is not believed."""
 LEARN = 0.7
 """Confidence from which a mask is remembered, and from which an object that was lost is taken up again."""
-STRANGER, SELF = 0.4, 0.9
+STRANGER, SELF = 0.6, 0.9
 """Cosine of mean tokens that tells nothing for an object, and one that leaves no doubt."""
 SURE = 0.5
 """Label above which a token is good for a point."""
@@ -88,14 +88,19 @@ class Followed:
         Where it was last.
     views : list of View
         What it looked like at first and the last time that it was clearly seen; empty where it never was.
+    ground : ndarray of float32, (256,)
+        Mean token of the first frame.
     """
 
     tracked: Tracked
     views: list[View] = field(default_factory=list)
+    ground: NDArray[np.float32] = field(default_factory=lambda: np.zeros(256, dtype=np.float32))
 
     def remember(self, scene: Scene, cover: NDArray[np.float32], box: NDArray[np.float64]) -> None:
         """Keep what the object looks like now."""
         seen = view(scene.tokens, cover, scene.geometry.tokens_of_box(box))
+        if not self.views:
+            self.ground = scene.tokens.mean(axis=(0, 1))
         self.views = [*self.views[:1], seen]
 
     def ask(self, scene: Scene, *, anywhere: bool) -> Question | None:
@@ -133,9 +138,8 @@ class Followed:
         covers = [scene.geometry.cover(plane) for plane in logits]
         overlaps = [_soft_iou(cover, question.labels) for cover in covers]
         best = int(np.argmax(scores + np.array(overlaps)))
-        mean = mean_token(scene.tokens, covers[best])
-        alike = max(float(mean @ seen.mean) for seen in self.views)
-        confidence = _confidence(float(scores[best]), _stability(logits[best]), overlaps[best], alike)
+        alike = max(likeness(scene.tokens, covers[best], seen, self.ground) for seen in self.views)
+        confidence = _confidence(float(scores[best]), _stability(logits[best]), alike)
         if confidence < (LEARN if question.anywhere else HOLD):
             return False
         tracked = held(scene.geometry.upsample(logits[best]) > 0, confidence)
@@ -161,7 +165,7 @@ def lost(size: tuple[int, ...]) -> Tracked:
     return Tracked("lost", np.zeros(size, dtype=np.bool_), None, 0.0)
 
 
-def _confidence(score: float, stability: float, overlap: float, alike: float) -> float:
+def _confidence(score: float, stability: float, alike: float) -> float:
     """Say how far a mask can be believed, 0 to 1.
 
     Parameters
@@ -170,17 +174,16 @@ def _confidence(score: float, stability: float, overlap: float, alike: float) ->
         IoU that the model predicts of it.
     stability : float
         IoU of the mask with itself at a stricter and a laxer threshold.
-    overlap : float
-        IoU with the tokens that look like the object.
     alike : float
         Cosine of its mean token with the object's.
     """
-    likeness = (alike - STRANGER) / (SELF - STRANGER)
-    return min(1.0, score) * min(1.0, max(0.0, likeness))
+    sure = (alike - STRANGER) / (SELF - STRANGER)
+    return min(1.0, score, stability) * min(1.0, max(0.0, sure))
 
 
 def _stability(logits: NDArray[np.float32]) -> float:
-    return float(np.count_nonzero(logits > 1) / max(1, np.count_nonzero(logits > -1)))
+    strict, lax = np.count_nonzero(logits > 1), np.count_nonzero(logits > -1)
+    return float(strict) / max(1.0, float(lax))
 
 
 def _soft_iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
@@ -200,9 +203,9 @@ def _points(labels: NDArray[np.float32], window: Window, geometry: Geometry) -> 
     """Choose the tokens deepest inside the object, far from each other: (N, 2) XY in pixels."""
     inside = np.pad(labels > SURE, 1).view(np.uint8)
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1].copy()
-    chosen = []
+    chosen: list[tuple[int, int]] = []
     while len(chosen) < POINTS and depth.any():
         row, column = np.unravel_index(int(np.argmax(depth)), depth.shape)
-        chosen.append((window[0].start + row, window[1].start + column))
+        chosen.append((window[0].start + int(row), window[1].start + int(column)))
         cv2.circle(depth, (int(column), int(row)), max(1, int(1.5 * depth[row, column])), 0, -1)
     return geometry.centres_of_tokens(np.array(chosen, dtype=np.intp).reshape(-1, 2))
