@@ -19,9 +19,10 @@ from streams import CUP, GARBAGE, HANG, broadcast, jpeg, read_video, scene, writ
 import edge_sam
 from edge_sam.camera import plan
 from edge_sam.camera.frames import Captured, StreamFrame
-from edge_sam.camera.sinks import MaskSink, VideoSink
+from edge_sam.camera.sinks import MaskSink, VideoSink, draw_frame
 from edge_sam.camera.sources import SourceLostError
 from edge_sam.errors import InputError
+from edge_sam.following import Tracked
 
 PROMPT = edge_sam.Prompt(box=CUP)
 Make = Callable[..., edge_sam.Stream]
@@ -245,6 +246,16 @@ def test_a_file_waits_until_the_model_is_ready(stream_of: Make, video: Path, mon
         first = next(iter(stream))
     assert first.index == 0
     assert first.time >= measured[0]
+
+
+def test_the_overlay_says_what_is_lost() -> None:
+    image, nothing = np.full((96, 160, 3), 90, np.uint8), np.zeros((96, 160), np.bool_)
+    pictures = [
+        draw_frame(StreamFrame(image, [Tracked(state, nothing, None, 0.0)], 0, "", 0.0, True, 256, 0.0, {}))
+        for state in ("carried", "lost")
+    ]
+    assert (pictures[0] == 90).all()
+    assert (pictures[1] != 90).any()
 
 
 def test_stopping_from_another_thread(stream_of: Make, frames: list[np.ndarray]) -> None:

@@ -211,7 +211,14 @@ def label_map(frame: StreamFrame) -> NDArray[np.uint8]:
 
 
 def draw_frame(frame: StreamFrame) -> NDArray[np.uint8]:
-    """Draw the masks over the frame: BGR, as OpenCV writes and shows it."""
+    """Draw the masks over the frame, and say which objects are lost: BGR, as OpenCV writes and shows it."""
     masks = [tracked.mask for tracked in frame.objects]
     stack = np.stack(masks) if masks else np.zeros((0, *frame.image.shape[:2]), np.bool_)
-    return np.asarray(cv2.cvtColor(draw_overlay(frame.image, stack), cv2.COLOR_RGB2BGR), dtype=np.uint8)
+    picture = np.asarray(cv2.cvtColor(draw_overlay(frame.image, stack), cv2.COLOR_RGB2BGR), dtype=np.uint8)
+    lost = [str(i + 1) for i, tracked in enumerate(frame.objects) if tracked.state == "lost"]
+    if lost:
+        size = max(0.4, max(picture.shape) / 1000)
+        for colour, width in (((0, 0, 0), 4), ((255, 255, 255), 1)):
+            origin, thickness = (round(10 * size), round(30 * size)), max(1, round(width * size))
+            cv2.putText(picture, f"lost: {', '.join(lost)}", origin, 0, size, colour, thickness, cv2.LINE_AA)
+    return picture
