@@ -120,3 +120,30 @@ def test_whole_frame_fills_up_with_background() -> None:
     assert (whole[:, :, 144:] < -10).all()
     square = np.zeros((1, 4, 256, 256), np.float32)
     assert Geometry((338, 600), square=True).whole_frame(square) is square
+
+
+@pytest.mark.parametrize("long_side", [1024, 768, 512])
+@pytest.mark.parametrize("size", [(480, 854), (854, 480), (321, 481)])
+def test_tokens_to_the_photograph_and_back(size: tuple[int, int], long_side: int) -> None:
+    geometry = Geometry(size, long_side)
+    rows, columns = geometry.token_size
+    logits = np.full((256, 256), -1, np.float32)
+    logits[16:28, 8:24] = 1  # 3 rows of tokens from the 5th, 4 columns from the 3rd
+    cover = geometry.cover(logits)
+    assert cover.shape == (rows, columns)
+    assert cover.sum() == 12
+    assert (cover[4:7, 2:6] == 1).all()
+    pixels = max(size) / long_side * 16
+    box = geometry.box_of_tokens((slice(1, rows), slice(1, columns)), cover[1:, 1:] - np.float32(0.5))
+    assert box is not None
+    np.testing.assert_allclose(box, np.array([2, 4, 6, 7]) * pixels, atol=pixels / 4)
+    np.testing.assert_allclose(geometry.tokens_of_box(box), [2, 4, 6, 7], atol=0.25)
+    centres = geometry.centres_of_tokens(np.array([[4, 2], [rows - 1, columns - 1]]))
+    np.testing.assert_allclose(centres[0], np.array([2.5, 4.5]) * pixels, atol=pixels / 16)
+    assert (centres < size[::-1]).all()
+
+
+def test_no_token_no_box() -> None:
+    assert (
+        Geometry((480, 854), 512).box_of_tokens((slice(0, 18), slice(0, 32)), np.full((18, 32), -1, np.float32)) is None
+    )

@@ -168,7 +168,8 @@ class Follower:
             if before.mask.shape == size:
                 continue
             mask = cv2.resize(before.mask.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
-            item.tracked = replace(held(mask.astype(np.bool_), before.score), state=before.state)
+            scaled = held(mask.astype(np.bool_), before.score)
+            item.tracked = scaled if scaled.box is None else replace(scaled, state=before.state)
 
     def _finish(self, image: NDArray[np.uint8]) -> list[Tracked]:
         self._stillness.keep(image, self.long_side)
