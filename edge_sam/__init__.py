@@ -1,5 +1,6 @@
 """Promptable segmentation (the Segment Anything family) on CPUs and embedded boards, without PyTorch."""
 
+from edge_sam.camera import Stream
 from edge_sam.embedding import ImageEmbedding
 from edge_sam.errors import EdgeSamError, InputError
 from edge_sam.everything import MaskGenerator
@@ -19,5 +20,6 @@ __all__ = [
     "Prompt",
     "Result",
     "RuntimeUnavailableError",
+    "Stream",
     "load",
 ]

@@ -16,6 +16,7 @@ import typer
 
 from edge_sam.cli.bench import bench
 from edge_sam.cli.build import build
+from edge_sam.cli.camera import camera
 from edge_sam.cli.doctor import doctor
 from edge_sam.cli.eval import evaluate
 from edge_sam.cli.everything import everything
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 app.command()(segment)
 app.command()(everything)
+app.command()(camera)
 app.command()(models)
 app.command()(pull)
 app.command()(export)

@@ -17,6 +17,7 @@ from edge_sam.cli.loading import (
     read_valid_region,
     silenced,
 )
+from edge_sam.cli.prompts import points_and_boxes
 from edge_sam.errors import InputError
 
 if TYPE_CHECKING:
@@ -93,31 +94,15 @@ def _prompts(points: list[str], boxes: list[str], mask_file: Path | None) -> lis
 
     if not (points or boxes or mask_file):
         raise InputError("nothing to segment; give at least one --point X,Y or --box X0,Y0,X1,Y1")
-    corners = [_floats(text, "--box", (4,)) for text in boxes]
-    if len(corners) > 1:
-        if points or mask_file:
-            raise InputError("several --box cannot be mixed with --point or --mask-file; run once for each box")
-        return [Prompt(box=box) for box in corners]
-    marks = [_floats(text, "--point", (2, 3)) for text in points]
-    return [
-        Prompt(
-            points=[mark[:2] for mark in marks] or None,
-            labels=[mark[2] if len(mark) == 3 else 1 for mark in marks] or None,
-            box=corners[0] if corners else None,
-            mask=_load_logits(mask_file) if mask_file else None,
-        )
-    ]
-
-
-def _floats(text: str, option: str, counts: tuple[int, ...]) -> list[float]:
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        values = []
-    if len(values) not in counts:
-        form = "X,Y or X,Y,0|1" if option == "--point" else "X0,Y0,X1,Y1"
-        raise InputError(f"{option} {text!r} is not of the form {form}")
-    return values
+    if mask_file is None:
+        return points_and_boxes(points, boxes)
+    if len(boxes) > 1:
+        raise InputError("several --box cannot be mixed with --mask-file; run once for each box")
+    logits = _load_logits(mask_file)
+    if not (points or boxes):
+        return [Prompt(mask=logits)]
+    (prompt,) = points_and_boxes(points, boxes)
+    return [Prompt(prompt.points, prompt.labels, prompt.box, logits)]
 
 
 def _load_logits(path: Path) -> NDArray[Any]:

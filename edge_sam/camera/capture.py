@@ -1,0 +1,178 @@
+"""The thread that reads a source: in time with it, and again when it was lost."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge_sam.camera.frames import Captured
+from edge_sam.camera.slot import Slot
+from edge_sam.camera.sources import CorruptFrameError, Picture, Source, SourceLostError
+from edge_sam.errors import InputError
+
+FOLDER_RATE = 30.0
+"""Frames a second at which a source is played that has no rate of its own."""
+_FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
+"""Seconds before a lost source is opened again; doubled each time that it fails."""
+_NAP = 0.05
+"""Seconds after which a waiting thread looks whether it is to stop."""
+_MANY_CORRUPT = 100
+"""Corrupt frames one after the other after which a live source counts as lost."""
+_log = logging.getLogger("edge_sam")
+
+
+@dataclass(frozen=True)
+class Playing:
+    """How a source is read.
+
+    Attributes
+    ----------
+    every_frame : bool
+        Wait until a frame was fetched instead of dropping it.
+    rate : float, optional
+        Frames a second to play a file or folder at. Default: its own.
+    patience : float
+        Seconds without a frame after which a lost source is given up.
+    """
+
+    every_frame: bool = False
+    rate: float | None = None
+    patience: float = 60.0
+
+
+class Capture:
+    """Reads an open source in a thread of its own and puts the frames into `slot`, until it ends or is stopped.
+
+    Parameters
+    ----------
+    source : Source
+        Open.
+    playing : Playing
+        How.
+
+    Attributes
+    ----------
+    slot : Slot of Captured
+        Closed when the source has ended.
+    frames, corrupt, reconnects : int
+        Counted so far.
+    error : Exception or None
+        Why it ended, where that was not the source's end.
+    stopped : bool
+        It was told to stop before the source had ended.
+    """
+
+    def __init__(self, source: Source, playing: Playing) -> None:
+        self.slot: Slot[Captured] = Slot(lossless=playing.every_frame and not source.live)
+        self.frames = self.corrupt = self.reconnects = 0
+        self.error: Exception | None = None
+        self.stopped = False
+        self._source, self._playing = source, playing
+        self._stopping = self._ended = False
+        self._playing_since: float | None = None
+        self._thread = threading.Thread(target=self._run, name="edge-sam capture", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def play(self) -> None:
+        """Let a file or folder go on after its first frame, which waits until everything is loaded and measured."""
+        self._playing_since = time.perf_counter()
+
+    def stop(self) -> None:
+        """Read no more. A library that hangs in a read is left to its own timeout."""
+        self.stopped = self.stopped or not self._ended
+        self._stopping = True
+        self.slot.close()
+
+    def join(self, timeout: float) -> None:
+        """Wait for the end of the thread, which closes the source."""
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        try:
+            self._read_all()
+        except Exception as error:  # It ends the stream, which raises it in the caller's thread.
+            self.error = error
+        finally:
+            self._ended = True
+            self._source.close()
+            self.slot.close()
+
+    def _read_all(self) -> None:
+        rate = self._playing.rate or self._source.rate or FOLDER_RATE
+        paced = not self._source.live and not self._playing.every_frame
+        while not self._stopping:
+            if paced and self.frames and not self._wait_for_turn(self.frames / rate):
+                return
+            start = time.perf_counter()
+            picture = self._next_picture()
+            if picture is None:
+                return
+            clock = time.perf_counter()
+            image, name = picture
+            name = name or f"frame-{self.frames:06d}"
+            captured = Captured(image, self.frames, name, time.time(), clock, (clock - start) * 1000)
+            self.frames += 1
+            if not self.slot.put(captured):
+                return
+
+    def _next_picture(self) -> Picture | None:
+        """Read until there is a picture; None at the end. A live source is opened again until one comes."""
+        in_a_row = 0
+        while not self._stopping:
+            try:
+                picture = self._source.read()
+            except CorruptFrameError as error:
+                self.corrupt += 1
+                in_a_row += 1
+                _log.info("frame %d is corrupt: %s", self.frames, error)
+                if in_a_row < _MANY_CORRUPT or not self._source.live:
+                    continue
+                picture = None
+            if picture is not None or not self._source.live:
+                return picture
+            return self._pick_up()
+        return None
+
+    def _pick_up(self) -> Picture | None:
+        """Open a lost source again and again, until it gives a frame or the patience is over."""
+        _log.info("the source is lost after frame %d", self.frames)
+        lost, wait = time.perf_counter(), _FIRST_WAIT
+        while time.perf_counter() - lost < self._playing.patience:
+            self._source.close()
+            if not self._sleep(wait):
+                return None
+            wait = min(2 * wait, _LONGEST_WAIT)
+            picture = self._attempt(self._source.open, self._source.read)
+            if picture is not None:
+                self.reconnects += 1
+                _log.info("the source is back after %.1f s", time.perf_counter() - lost)
+                return picture
+        raise SourceLostError(f"the source was lost and did not come back within {self._playing.patience:g} s")
+
+    @staticmethod
+    def _attempt(connect: Callable[[], None], read: Callable[[], Picture | None]) -> Picture | None:
+        try:
+            connect()
+            return read()
+        except (InputError, CorruptFrameError):
+            return None
+
+    def _wait_for_turn(self, seconds: float) -> bool:
+        """Wait until so many seconds of a file have been played; False when told to stop."""
+        while self._playing_since is None:
+            if not self._sleep(_NAP):
+                return False
+        return self._sleep(self._playing_since + seconds - time.perf_counter())
+
+    def _sleep(self, seconds: float) -> bool:
+        """Sleep unless told to stop; False when it is."""
+        end = time.perf_counter() + seconds
+        while not self._stopping and (left := end - time.perf_counter()) > 0:
+            time.sleep(min(left, _NAP))
+        return not self._stopping

@@ -1,0 +1,146 @@
+"""Choosing the long side and how often to encode, so that a deadline is met on this machine as it is now."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+LONG_SIDES = (1024, 768, 512, 384, 256)
+"""What is chosen from, the most accurate first."""
+LONGEST_INTERVAL = 10
+"""Frames from one encoded frame to the next, at most: masks that are only carried drift away."""
+_USUAL_INTERVAL = 2
+"""A smaller long side is taken before fewer frames than every second one are encoded."""
+_RECENT = 10
+_ROOM = 0.85
+"""Part of the deadline that a better setting must fit in to be taken; the one in use may fill it."""
+_FIRST_WAIT, _LONGEST_WAIT = 10, 320
+"""Encoded frames before a better setting is tried; doubled each time that it proves too slow."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How frames are segmented.
+
+    Attributes
+    ----------
+    long_side : int
+        Pixels that the longer side is scaled to.
+    interval : int
+        Every how many frames the image encoder runs; between, masks are carried by optical flow.
+    """
+
+    long_side: int
+    interval: int = 1
+
+
+class Deadline:
+    """Chooses the setting from times that were measured, and again when they change.
+
+    Parameters
+    ----------
+    encoded_ms : mapping of int to float
+        By long side, milliseconds for a frame that is encoded, measured on this machine.
+    carried_ms : float
+        Milliseconds for a frame whose masks are carried, measured too.
+    budget_ms : float, optional
+        No frame should take longer.
+    fps : float, optional
+        Frames a second to reach on average.
+
+    Attributes
+    ----------
+    setting : Setting
+        In use now.
+    """
+
+    def __init__(
+        self,
+        encoded_ms: Mapping[int, float],
+        carried_ms: float,
+        budget_ms: float | None = None,
+        fps: float | None = None,
+    ) -> None:
+        self._base = dict(sorted(encoded_ms.items(), reverse=True))
+        self._budget, self._period = budget_ms or math.inf, 1000 / fps if fps else math.inf
+        self._ratios: deque[float] = deque(maxlen=_RECENT)
+        self._carried: deque[float] = deque([carried_ms], maxlen=_RECENT)
+        self._wait, self._since, self._climbed = _FIRST_WAIT, 0, False
+        self.setting = self._best(_ROOM)
+
+    @property
+    def met(self) -> bool:
+        """Whether the times say that the setting in use meets the deadline. Else it is the fastest there is."""
+        return self._fit(self.setting.long_side, 1.0) is not None
+
+    def learn(self, milliseconds: float, *, encoded: bool) -> Setting:
+        """Take note of what the last frame took, and choose again.
+
+        Parameters
+        ----------
+        milliseconds : float
+            From when the frame was fetched until its masks were there.
+        encoded : bool
+            Whether the image encoder ran.
+
+        Returns
+        -------
+        Setting
+            For the next frame.
+        """
+        if not encoded:
+            self._carried.append(milliseconds)
+        else:
+            self._ratios.append(milliseconds / self._base[self.setting.long_side])
+            self._since += 1
+        held = self._fit(self.setting.long_side, 1.0)
+        if held is None or held.interval > max(self.setting.interval, _USUAL_INTERVAL):
+            self._change(self._best(1.0))
+        else:
+            if held.interval > self.setting.interval:
+                self.setting = held
+            if self._since >= self._wait:
+                self._climb(self._best(_ROOM))
+        return self.setting
+
+    def _climb(self, better: Setting) -> None:
+        sides = better.long_side - self.setting.long_side
+        if sides > 0 or (sides == 0 and better.interval < self.setting.interval):
+            self._change(better)
+
+    def _change(self, setting: Setting) -> None:
+        if setting.long_side < self.setting.long_side and self._climbed:
+            self._wait, self._climbed = min(2 * self._wait, _LONGEST_WAIT), False
+        elif setting.long_side > self.setting.long_side:
+            self._climbed = True
+        if setting != self.setting:
+            self._since = 0
+        self.setting = setting
+
+    def _best(self, room: float) -> Setting:
+        """Most accurate setting that fits into a part of the deadline; where none does, the fastest."""
+        fitting = [setting for side in self._base if (setting := self._fit(side, room)) is not None]
+        for setting in fitting:
+            if setting.interval <= _USUAL_INTERVAL:
+                return setting
+        if fitting:
+            return min(fitting, key=lambda setting: setting.interval)
+        return Setting(min(self._base), LONGEST_INTERVAL if self._period < math.inf else 1)
+
+    def _fit(self, long_side: int, room: float) -> Setting | None:
+        """Encode as often as the deadline allows; None where it cannot be met."""
+        # Rare slow frames count for little; three slow ones of the last ten for much.
+        slowdown = statistics.quantiles(self._ratios, n=5, method="inclusive")[3] if len(self._ratios) > 2 else 1.0
+        encoded, carried = self._base[long_side] * slowdown, statistics.median(self._carried)
+        period = self._period * room
+        if encoded > self._budget * room:
+            return None
+        if encoded <= period:
+            return Setting(long_side)
+        if carried >= period:
+            return None
+        interval = math.ceil((encoded - carried) / (period - carried))
+        return Setting(long_side, interval) if interval <= LONGEST_INTERVAL else None

@@ -1,0 +1,125 @@
+"""From a captured frame to masks, with prompts and a setting that may change."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sam.camera.frames import Captured, StreamFrame
+from edge_sam.camera.plan import Plan
+from edge_sam.errors import InputError
+from edge_sam.following import Follower, Tracked
+from edge_sam.geometry import Geometry
+from edge_sam.prompts import Prompt, decoder_points
+
+Ask = Callable[[Captured], Sequence[Prompt] | None]
+_log = logging.getLogger("edge_sam")
+
+
+class Segmenter:
+    """Follows objects through the frames of one stream. Frames come from one thread, prompts from any.
+
+    Parameters
+    ----------
+    plan : Plan
+        Which model, and how it is to be run.
+    prompts : sequence of Prompt, or callable
+        See `edge_sam.Stream`.
+    """
+
+    def __init__(self, plan: Plan, prompts: Sequence[Prompt] | Ask) -> None:
+        self.plan = plan
+        self._follower: Follower | None = None
+        self._ask = prompts if callable(prompts) else None
+        self._lock = threading.Lock()
+        self._asked: list[Prompt] | None = None if callable(prompts) else list(prompts)
+        self._following = self._running = False
+        self._since_encoded = 0
+
+    def prepare(self, captured: Captured) -> None:
+        """Load what is not loaded yet, and measure on this frame what there is to be measured."""
+        with self._lock:
+            prompts = self._asked or []
+        self._follower = Follower(self.plan.prepare(captured.image, prompts))
+
+    def prompt(self, prompts: Sequence[Prompt]) -> None:
+        """Follow these objects from the next frame on, in the place of those before; none: follow nothing."""
+        with self._lock:
+            self._asked = list(prompts)
+
+    def __call__(self, captured: Captured) -> StreamFrame:
+        """Segment a frame; `prepare` comes first.
+
+        Raises
+        ------
+        InputError
+            The very first prompts do not fit the frame. Later ones that do not are left out with a warning.
+        """
+        start = time.perf_counter()
+        timings = {"read": captured.read_ms, "wait": (start - captured.clock) * 1000}
+        asked = self._take_prompts(captured)
+        assert self._follower is not None, "prepare comes first"
+        self._follower.long_side = self.plan.setting.long_side
+        long_side = self._follower.long_side
+        objects, stages = self._follow(self._follower, captured.image, asked)
+        end = time.perf_counter()
+        timings |= stages | {"segment": (end - start) * 1000}
+        return StreamFrame(
+            image=captured.image,
+            objects=objects,
+            index=captured.index,
+            name=captured.name,
+            time=captured.time,
+            encoded="encode" in stages,
+            long_side=long_side,
+            latency_ms=(end - captured.clock) * 1000,
+            timings=timings,
+        )
+
+    def _take_prompts(self, captured: Captured) -> list[Prompt] | None:
+        """Prompts that were given since the last frame and fit this one; None: go on as before."""
+        with self._lock:
+            asked, self._asked = self._asked, None
+        if asked is None and self._ask is not None:
+            answer = self._ask(captured)
+            asked = None if answer is None else list(answer)
+        height, width = captured.image.shape[:2]
+        if asked:
+            try:
+                decoder_points(asked, Geometry((height, width)))
+            except InputError as error:
+                if not self._running:
+                    raise
+                _log.warning("the new prompt is left out: %s", error)
+                return None
+        return asked
+
+    def _follow(
+        self, follower: Follower, image: NDArray[np.uint8], asked: list[Prompt] | None
+    ) -> tuple[list[Tracked], dict[str, float]]:
+        self._running = True
+        if asked is not None:
+            self._following = bool(asked)
+        if not self._following:
+            return [], {}
+        if asked is None:
+            objects = self._step(follower, image)
+        else:
+            objects = follower.start(image, asked)
+            self._since_encoded = 0
+        return objects, dict(follower.timings)
+
+    def _step(self, follower: Follower, image: NDArray[np.uint8]) -> list[Tracked]:
+        encode = self._since_encoded + 1 >= self.plan.setting.interval
+        self._since_encoded = 0 if encode else self._since_encoded + 1
+        start = time.perf_counter()
+        objects = follower.step(image, encode=encode)
+        encoded = "encode" in follower.timings
+        if encoded == encode:  # Else an embedding was used again, which says nothing about what frames cost.
+            self.plan.learn((time.perf_counter() - start) * 1000, encoded=encoded)
+        return objects

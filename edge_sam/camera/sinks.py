@@ -1,0 +1,224 @@
+"""Where segmented frames go: a video file, PNG masks, JSON lines."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sam.atomic import write_files
+from edge_sam.camera.frames import StreamFrame
+from edge_sam.errors import InputError
+from edge_sam.everything import rle
+from edge_sam.images import encode_png
+from edge_sam.overlay import draw_overlay
+
+_CODECS = {".mp4": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG", ".webm": "VP80"}
+_RESERVE = 32 * 2**20
+"""Bytes that are left free on the disk: closing a video writes its index, and OpenCV reports no failed write."""
+_LOOK_EVERY = 15
+"""Frames from one look at the free space to the next."""
+_LONGEST_STILL = 1.0
+"""Seconds that one frame is repeated for when the next is late."""
+
+
+class Sink(Protocol):
+    """Something that frames are written to, by one thread.
+
+    Attributes
+    ----------
+    name : str
+        What statistics and errors call it.
+    """
+
+    name: str
+
+    def write(self, frame: StreamFrame) -> None:
+        """Take a frame. Raises `OSError` where it cannot be kept; the stream then ends."""
+
+    def close(self) -> None:
+        """Finish what was written, also after a failure."""
+
+
+class VideoSink:
+    """Overlays as a video file. It is written beside its place and takes it when it is closed, whole.
+
+    The first frame decides the size; frames of another size are scaled to it.
+
+    Parameters
+    ----------
+    path : Path
+        ``.mp4``, ``.mov``, ``.mkv``, ``.avi`` or ``.webm``; what is there is replaced.
+    rate : float
+        Frames a second.
+    in_time : bool
+        Repeat and leave out frames so that the video runs as the source did, although frames were dropped.
+
+    Raises
+    ------
+    InputError
+        Another suffix.
+    """
+
+    name = "video"
+
+    def __init__(self, path: Path, rate: float, *, in_time: bool) -> None:
+        if path.suffix.lower() not in _CODECS:
+            raise InputError(f"cannot write a video {path.name}; known: {', '.join(_CODECS)}")
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path, self._rate, self._in_time = path, rate, in_time
+        self._part = path.parent / f".edge-sam-{secrets.token_hex(8)}.part{path.suffix}"
+        self._writer: cv2.VideoWriter | None = None
+        self._size = (0, 0)
+        self._written = 0
+        self._begin = 0.0
+
+    def write(self, frame: StreamFrame) -> None:
+        """See `Sink`."""
+        if self._writer is None:
+            self._writer = self._open(frame)
+        if self._written % _LOOK_EVERY == 0 and shutil.disk_usage(self._path.parent).free < _RESERVE:
+            raise OSError(
+                errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} (less than {_RESERVE >> 20} MB left)", str(self._path)
+            )
+        times = self._times(frame.time)
+        if not times:
+            return
+        picture = draw_frame(frame)
+        if (picture.shape[1], picture.shape[0]) != self._size:
+            picture = np.asarray(cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        for _ in range(times):
+            self._writer.write(picture)
+        self._written += times
+
+    def close(self) -> None:
+        """See `Sink`."""
+        if self._writer is None:
+            return
+        self._writer.release()
+        self._writer = None
+        self._part.replace(self._path)
+
+    def _open(self, frame: StreamFrame) -> cv2.VideoWriter:
+        self._size = (frame.image.shape[1], frame.image.shape[0])
+        self._begin = frame.time
+        codec = cv2.VideoWriter.fourcc(*_CODECS[self._path.suffix.lower()])
+        writer = cv2.VideoWriter(str(self._part), codec, self._rate, self._size)
+        if not writer.isOpened():
+            raise OSError(errno.EIO, "OpenCV cannot write this video here", str(self._path))
+        return writer
+
+    def _times(self, time: float) -> int:
+        """How often a frame is written so that the video is in time after it."""
+        if not self._in_time:
+            return 1
+        due = round((time - self._begin) * self._rate) + 1 - self._written
+        longest = max(1, round(_LONGEST_STILL * self._rate))
+        if due > longest:  # A pause of the source is not shown in full; from here on time counts anew.
+            self._begin += (due - longest) / self._rate
+        return min(max(0, due), longest)
+
+
+class MaskSink:
+    """One grey PNG for each frame, named after it.
+
+    One object is 255; of several, the first is 1, the second 2 and so on, and where they overlap the smaller is seen.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where it is missing.
+    """
+
+    name = "masks"
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+
+    def write(self, frame: StreamFrame) -> None:
+        """See `Sink`."""
+        write_files({self._folder / f"{frame.name}.png": encode_png(label_map(frame))})
+
+    def close(self) -> None:
+        """See `Sink`."""
+
+
+class JsonSink:
+    """One JSON object a line for each frame.
+
+    Parameters
+    ----------
+    file : TextIO
+        Where to; it stays open.
+    """
+
+    name = "json"
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, frame: StreamFrame) -> None:
+        """See `Sink`."""
+        self._file.write(json.dumps(to_record(frame), allow_nan=False) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """See `Sink`."""
+
+
+def to_record(frame: StreamFrame) -> dict[str, Any]:
+    """Turn a frame into what JSON can hold: masks as compressed COCO RLE, times in milliseconds."""
+    return {
+        "frame": frame.index,
+        "name": frame.name,
+        "time": round(frame.time, 6),
+        "width": frame.image.shape[1],
+        "height": frame.image.shape[0],
+        "long_side": frame.long_side,
+        "encoded": frame.encoded,
+        "latency_ms": round(frame.latency_ms, 2),
+        "timings_ms": {stage: round(milliseconds, 2) for stage, milliseconds in frame.timings.items()},
+        "objects": [
+            {
+                "state": tracked.state,
+                "score": round(tracked.score, 4),
+                "box": None if tracked.box is None else tracked.box.tolist(),
+                "rle": rle.encode(tracked.mask),
+            }
+            for tracked in frame.objects
+        ],
+    }
+
+
+def label_map(frame: StreamFrame) -> NDArray[np.uint8]:
+    """Say for each pixel (height, width) whose it is; see `MaskSink`."""
+    labels = np.zeros(frame.image.shape[:2], np.uint8)
+    sizes = [int(np.count_nonzero(tracked.mask)) for tracked in frame.objects]
+    for i in np.argsort(sizes)[::-1]:
+        labels[frame.objects[i].mask] = 255 if len(sizes) == 1 else i + 1
+    return labels
+
+
+def draw_frame(frame: StreamFrame) -> NDArray[np.uint8]:
+    """Draw the masks over the frame, and say which objects are lost: BGR, as OpenCV writes and shows it."""
+    masks = [tracked.mask for tracked in frame.objects]
+    stack = np.stack(masks) if masks else np.zeros((0, *frame.image.shape[:2]), np.bool_)
+    picture = np.asarray(cv2.cvtColor(draw_overlay(frame.image, stack), cv2.COLOR_RGB2BGR), dtype=np.uint8)
+    lost = [str(i + 1) for i, tracked in enumerate(frame.objects) if tracked.state == "lost"]
+    if lost:
+        size = max(0.4, max(picture.shape) / 1000)
+        for colour, width in (((0, 0, 0), 4), ((255, 255, 255), 1)):
+            origin, thickness = (round(10 * size), round(30 * size)), max(1, round(width * size))
+            cv2.putText(picture, f"lost: {', '.join(lost)}", origin, 0, size, colour, thickness, cv2.LINE_AA)
+    return picture

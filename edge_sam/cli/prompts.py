@@ -1,0 +1,63 @@
+"""Prompts as the command line has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_sam.errors import InputError
+
+if TYPE_CHECKING:
+    from edge_sam import Prompt
+
+_MAX_LEVELS = 32
+"""Grey levels of a mask; a picture with more is none."""
+
+
+def _numbers(text: str, option: str, counts: tuple[int, ...]) -> list[float]:
+    """Read the numbers of a point or box."""
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) not in counts:
+        form = "X,Y or X,Y,0|1" if option == "--point" else "X0,Y0,X1,Y1"
+        raise InputError(f"{option} {text!r} is not of the form {form}")
+    return values
+
+
+def points_and_boxes(points: Sequence[str], boxes: Sequence[str]) -> list[Prompt]:
+    """Points and at most one box make one prompt; several boxes make one prompt each; nothing makes none."""
+    from edge_sam import Prompt
+
+    corners = [_numbers(text, "--box", (4,)) for text in boxes]
+    marks = [_numbers(text, "--point", (2, 3)) for text in points]
+    if len(corners) > 1 and marks:
+        raise InputError("several --box cannot be mixed with --point: whose points would they be?")
+    if not marks:
+        return [Prompt(box=box) for box in corners]
+    labels = [mark[2] if len(mark) == 3 else 1 for mark in marks]
+    return [Prompt(points=[mark[:2] for mark in marks], labels=labels, box=corners[0] if corners else None)]
+
+
+def masks(files: Sequence[Path]) -> list[Prompt]:
+    """Turn each grey level but 0 of each mask into a prompt: its tight box and its most interior point."""
+    import numpy as np
+
+    from edge_sam import Prompt
+    from edge_sam.evaluation.clicks import most_interior, tight_box
+    from edge_sam.evaluation.datasets.labels import read_labels
+
+    prompts = []
+    for file in files:
+        pixels = read_labels(file)
+        levels = [level for level in np.unique(pixels) if level]
+        if not 0 < len(levels) <= _MAX_LEVELS:
+            found = "is black" if not levels else f"has {len(levels)} grey levels"
+            raise InputError(f"mask {file} {found}; expected a PNG in which each level but 0 is an object")
+        for level in levels:
+            truth = pixels == level
+            x0, y0, x1, y1 = tight_box(truth)
+            prompts.append(Prompt(points=[most_interior(truth)], box=(x0, y0, x1 + 1, y1 + 1)))
+    return prompts

@@ -1,0 +1,1 @@
+"""Following prompted objects through an image topic."""

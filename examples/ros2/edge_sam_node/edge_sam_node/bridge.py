@@ -1,0 +1,123 @@
+"""Everything that the node does, without ROS: images in, masks and boxes out, prompts in between."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+import edge_sam
+from edge_sam.camera import PushedFrames, StreamFrame
+from edge_sam.camera.sinks import label_map
+
+_CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1}
+_TO_RGB = {
+    "bgr8": cv2.COLOR_BGR2RGB,
+    "rgba8": cv2.COLOR_RGBA2RGB,
+    "bgra8": cv2.COLOR_BGRA2RGB,
+    "mono8": cv2.COLOR_GRAY2RGB,
+}
+
+Detection = tuple[int, float, tuple[float, float, float, float]]
+"""Number of the object, score, and box: centre x, centre y, width, height in pixels."""
+
+
+def to_rgb(data: bytes, height: int, width: int, step: int, encoding: str) -> NDArray[np.uint8]:
+    """Turn the fields of a ``sensor_msgs/Image`` into an RGB array (height, width, 3).
+
+    Raises
+    ------
+    InputError
+        Another encoding than rgb8, bgr8, rgba8, bgra8 and mono8, or too few bytes.
+    """
+    channels = _CHANNELS.get(encoding)
+    if channels is None:
+        raise edge_sam.InputError(f"encoding {encoding!r} is not known; known: {', '.join(_CHANNELS)}")
+    if step < width * channels or len(data) < height * step:
+        raise edge_sam.InputError(f"{len(data)} bytes are too few for {width}×{height} pixels in {encoding}")
+    rows = np.frombuffer(data, np.uint8, height * step).reshape(height, step)
+    pixels = rows[:, : width * channels].reshape(height, width, channels)
+    if encoding == "rgb8":
+        return np.ascontiguousarray(pixels)
+    return np.asarray(cv2.cvtColor(pixels, _TO_RGB[encoding]), dtype=np.uint8)
+
+
+def to_prompts(points: Sequence[float], labels: Sequence[int], boxes: Sequence[float]) -> list[edge_sam.Prompt]:
+    """Turn the fields of ``SetPrompt`` into prompts; see its file.
+
+    Raises
+    ------
+    InputError
+        Numbers are missing, or points come with several boxes.
+    """
+    if len(points) % 2 or len(boxes) % 4:
+        raise edge_sam.InputError("points have two numbers each, boxes four")
+    pairs = [points[i : i + 2] for i in range(0, len(points), 2)]
+    corners = [boxes[i : i + 4] for i in range(0, len(boxes), 4)]
+    if not pairs:
+        return [edge_sam.Prompt(box=box) for box in corners]
+    if len(corners) > 1:
+        raise edge_sam.InputError("points cannot come with several boxes")
+    return [edge_sam.Prompt(points=pairs, labels=labels or None, box=corners[0] if corners else None)]
+
+
+def detections(frame: StreamFrame) -> list[Detection]:
+    """List the objects of a frame that are not lost."""
+    found: list[Detection] = []
+    for number, tracked in enumerate(frame.objects):
+        if tracked.box is not None:
+            x0, y0, x1, y1 = tracked.box.tolist()
+            found.append((number, tracked.score, ((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0)))
+    return found
+
+
+class Bridge:
+    """Follows objects through images that are handed over, in a thread of its own.
+
+    Parameters
+    ----------
+    publish : callable
+        Called in that thread with the name that the image was handed over with, the map of labels as uint8
+        (height, width), and the detections.
+    model : str or Predictor
+        See `edge_sam.Stream`.
+    options
+        Passed on to `edge_sam.Stream`: ``long_side``, ``budget_ms``, ``fps``.
+    """
+
+    def __init__(
+        self,
+        publish: Callable[[str, NDArray[np.uint8], list[Detection]], None],
+        model: str | edge_sam.Predictor = "mobile-sam",
+        **options: float | int | None,
+    ) -> None:
+        self.error: Exception | None = None
+        self._publish = publish
+        self._source = PushedFrames()
+        self._stream = edge_sam.Stream(self._source, model, **options)  # type: ignore[arg-type]
+        self._thread = threading.Thread(target=self._run, name="edge_sam bridge", daemon=True)
+        self._thread.start()
+
+    def push(self, image: NDArray[np.uint8], name: str) -> None:
+        """Hand over an RGB image; a newer one takes its place if it is not fetched in time."""
+        self._source.push(image, name)
+
+    def prompt(self, prompts: Sequence[edge_sam.Prompt]) -> None:
+        """Follow these objects from the next image on."""
+        self._stream.prompt(prompts)
+
+    def close(self) -> str:
+        """End, and say in one line what was done."""
+        self._source.end()
+        self._thread.join()
+        return str(self._stream)
+
+    def _run(self) -> None:
+        try:
+            for frame in self._stream:
+                self._publish(frame.name, label_map(frame), detections(frame))
+        except Exception as error:  # The node asks for it; a thread has nobody to raise it to.
+            self.error = error

@@ -1,0 +1,317 @@
+"""`edge_sam.Stream` on real video files, folders and loopback streams, with the real model."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from conftest import iou, read_pixels
+from streams import CUP, GARBAGE, HANG, broadcast, jpeg, read_video, scene, write_folder, write_video
+
+import edge_sam
+from edge_sam.camera import plan
+from edge_sam.camera.frames import Captured, StreamFrame
+from edge_sam.camera.sinks import MaskSink, VideoSink, draw_frame
+from edge_sam.camera.sources import SourceLostError
+from edge_sam.errors import InputError
+from edge_sam.following import Tracked
+
+PROMPT = edge_sam.Prompt(box=CUP)
+Make = Callable[..., edge_sam.Stream]
+
+
+@pytest.fixture(scope="module")
+def frames(coffee: np.ndarray) -> list[np.ndarray]:
+    return scene(coffee, 8)
+
+
+@pytest.fixture(scope="module")
+def video(frames: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_video(tmp_path_factory.mktemp("video") / "cup.mp4", frames)
+
+
+@pytest.fixture
+def stream_of(predictor: edge_sam.Predictor) -> Make:
+    def make(source: object, prompts: object = (PROMPT,), **options: object) -> edge_sam.Stream:
+        return edge_sam.Stream(source, predictor, prompts, **({"long_side": 256} | options))  # type: ignore[arg-type]
+
+    return make
+
+
+class SlowSink:
+    """A sink that takes its time, and keeps what it got."""
+
+    name = "slow"
+
+    def __init__(self, seconds: float) -> None:
+        self.seen: list[int] = []
+        self.closed = False
+        self._seconds = seconds
+
+    def write(self, frame: StreamFrame) -> None:
+        time.sleep(self._seconds)
+        self.seen.append(frame.index)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FullSink(SlowSink):
+    """A sink whose disk is full at the third frame."""
+
+    def write(self, frame: StreamFrame) -> None:
+        super().write(frame)
+        if len(self.seen) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device", "disk")
+
+
+def test_every_frame_of_a_file_in_order(stream_of: Make, video: Path, frames: list[np.ndarray]) -> None:
+    slow = SlowSink(0.02)
+    with stream_of(video, every_frame=True, sinks=[slow]) as stream:
+        seen = list(stream)
+    assert [frame.index for frame in seen] == list(range(8)) == slow.seen
+    assert slow.closed
+    assert [frame.name for frame in seen[:2]] == ["frame-000000", "frame-000001"]
+    for frame, original in zip(seen, frames, strict=True):
+        assert np.abs(frame.image[..., ::-1].astype(int) - original).mean() < 12  # RGB; the codec loses a little.
+        assert frame.objects[0].state == "held"
+        assert frame.latency_ms >= frame.timings["segment"]
+    first, last = (np.flatnonzero(frame.objects[0].mask.any(axis=0)) for frame in (seen[0], seen[-1]))
+    assert last.mean() < first.mean()  # The camera turns to the right.
+    summary = stream.summary()
+    assert (summary["frames"], summary["encoded"], summary["dropped"]) == (8, 8, 0)
+    assert summary["sinks_dropped"] == {"slow": 0}
+    assert summary["ended"] == "end of source"
+
+
+def test_the_masks_are_the_predictors(stream_of: Make, video: Path, predictor: edge_sam.Predictor) -> None:
+    first = next(iter(stream_of(video, every_frame=True)))
+    embedding = predictor.encode(first.image, long_side=256)
+    assert iou(first.objects[0].mask, predictor.predict(embedding, PROMPT, multimask=False).masks[0]) > 0.95
+
+
+def test_a_folder_names_its_frames_and_masks(stream_of: Make, frames: list[np.ndarray], tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "frames", frames[:3])
+    (folder / "00001.jpg").write_bytes(b"\xff\xd8\xff damaged")
+    with stream_of(folder, every_frame=True, sinks=[MaskSink(tmp_path / "masks")]) as stream:
+        seen = list(stream)
+    assert [frame.name for frame in seen] == ["00000", "00002"]
+    assert stream.summary()["corrupt"] == 1
+    assert sorted(path.name for path in (tmp_path / "masks").iterdir()) == ["00000.png", "00002.png"]
+    for frame in seen:
+        picture = read_pixels(tmp_path / "masks" / f"{frame.name}.png")
+        assert (picture == frame.objects[0].mask * np.uint8(255)).all()
+
+
+def test_several_objects_have_a_number_each(stream_of: Make, video: Path, tmp_path: Path) -> None:
+    prompts = [PROMPT, edge_sam.Prompt(points=[(185, 64)])]
+    with stream_of(video, prompts, every_frame=True, sinks=[MaskSink(tmp_path)]) as stream:
+        frame = next(iter(stream))
+    first, second = (tracked.mask for tracked in frame.objects)
+    picture = read_pixels(tmp_path / f"{frame.name}.png")
+    assert set(np.unique(picture)) <= {0, 1, 2}
+    assert (picture[first & ~second] == 1).all()
+    assert (picture[second & ~first] == 2).all()
+
+
+def test_a_slow_consumer_gets_new_frames(stream_of: Make, frames: list[np.ndarray], tmp_path: Path) -> None:
+    path = write_video(tmp_path / "long.mp4", frames * 5, rate=100)
+    slow = SlowSink(0.15)
+    with stream_of(path, (), sinks=[slow]) as stream:
+        seen = [frame.index for frame in stream]
+    assert len(slow.seen) < len(seen)
+    assert slow.seen == sorted(slow.seen)
+    assert slow.seen[-1] == seen[-1]  # What comes last is never dropped.
+    assert stream.summary()["sinks_dropped"]["slow"] == stream.summary()["frames"] - len(slow.seen)
+
+
+def test_a_source_that_dies_20_times_is_picked_up_20_times(stream_of: Make, frames: list[np.ndarray]) -> None:
+    pictures = [jpeg(frame) for frame in frames[:2]]
+    with broadcast([pictures] * 21) as address, stream_of(address, (), patience=1.0) as stream:
+        seen: list[StreamFrame] = []
+        with pytest.raises(SourceLostError, match="did not come back within 1 s"):
+            seen.extend(stream)
+    assert stream.summary()["reconnects"] == 20
+    assert stream.summary()["frames"] + stream.summary()["dropped"] <= 42
+    assert [frame.index for frame in seen] == sorted({frame.index for frame in seen})
+
+
+def test_following_goes_on_after_a_silent_stream(stream_of: Make, frames: list[np.ndarray]) -> None:
+    first, second = [jpeg(frame) for frame in frames[:2]], [jpeg(frame) for frame in frames[2:4]]
+    with broadcast([[*first, HANG], [*second, HANG]]) as address, stream_of(address, timeout=0.5) as stream:
+        for frame in stream:
+            assert frame.objects[0].state == "held"
+            if stream.summary()["reconnects"] == 1:
+                break
+    assert stream.summary()["ended"] == "stopped"
+
+
+def test_a_corrupt_picture_and_a_new_size_in_mid_stream(stream_of: Make, coffee: np.ndarray) -> None:
+    small = [jpeg(frame) for frame in scene(coffee, 3)]
+    large = [jpeg(frame) for frame in scene(coffee, 3, 384, 256)]
+    sizes = set()
+    pictures = [[*small, GARBAGE, *small], [*large, HANG]]
+    with broadcast(pictures, rate=10) as address, stream_of(address, timeout=2) as stream:
+        for frame in stream:
+            sizes.add(frame.image.shape)
+            assert frame.objects[0].mask.shape == frame.image.shape[:2]
+            assert frame.objects[0].state == "held"
+            if frame.image.shape[1] == 384:
+                break
+    width = np.ptp(np.flatnonzero(frame.objects[0].mask.any(axis=0)))
+    assert sizes == {(128, 192, 3), (256, 384, 3)}
+    assert 200 < width < 320  # The cup, twice as wide as before.
+
+
+def test_prompts_change_while_it_runs(stream_of: Make, video: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with stream_of(video, (), every_frame=True) as stream:
+        iterator = iter(stream)
+        assert next(iterator).objects == []
+        stream.prompt([edge_sam.Prompt(points=[(5000, 5)])])
+        stream.prompt([PROMPT])
+        later = [len(frame.objects) for frame in iterator]
+    assert later[-1] == 1
+    assert not caplog.records  # The impossible prompt was replaced before a frame saw it.
+    with stream_of(video, every_frame=True) as stream:
+        iterator = iter(stream)
+        next(iterator)
+        stream.prompt([edge_sam.Prompt(points=[(5000, 5)])])
+        assert all(frame.objects[0].state == "held" for frame in iterator)
+    assert "left out: point (5000, 5) lies outside the 192×128 image" in caplog.text
+
+
+def test_a_callback_prompts(stream_of: Make, video: Path) -> None:
+    def ask(captured: Captured) -> Sequence[edge_sam.Prompt] | None:
+        assert captured.image.shape == (128, 192, 3)
+        return {2: [PROMPT], 5: []}.get(captured.index)
+
+    with stream_of(video, ask, every_frame=True) as stream:
+        assert [len(frame.objects) for frame in stream] == [0, 0, 1, 1, 1, 0, 0, 0]
+
+
+def test_a_full_disk_ends_in_order(stream_of: Make, video: Path, tmp_path: Path) -> None:
+    full, whole = FullSink(0), VideoSink(tmp_path / "out.mp4", 25, in_time=False)
+    with stream_of(video, every_frame=True, sinks=[whole, full]) as stream, pytest.raises(OSError, match="No space"):
+        list(stream)
+    assert full.closed
+    assert 3 <= len(read_video(tmp_path / "out.mp4")) <= 6
+    assert "No space left on device" in stream.summary()["ended"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
+def test_a_video_is_closed_before_the_disk_is_full(
+    stream_of: Make, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = iter([10**12])
+    monkeypatch.setattr("edge_sam.camera.sinks._LOOK_EVERY", 2)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=next(free, 0)))
+    sink = VideoSink(tmp_path / "out.mp4", 25, in_time=False)
+    with stream_of(video, every_frame=True, sinks=[sink]) as stream, pytest.raises(OSError, match="less than 32 MB"):
+        list(stream)
+    assert len(read_video(tmp_path / "out.mp4")) == 2
+
+
+def test_a_video_in_time_repeats_and_leaves_out(tmp_path: Path) -> None:
+    sink = VideoSink(tmp_path / "new" / "out.avi", 10, in_time=True)
+    for moment in (0.0, 0.02, 0.3, 0.4, 100.0, 100.1):
+        image = np.full((64, 96 if moment < 0.35 else 48, 3), 50, np.uint8)
+        sink.write(StreamFrame(image, [], 0, "", moment, False, 256, 0.0, {}))
+    sink.close()
+    # 0.0, then 0.3 for three tenths, 0.4, a pause cut short to a second, 100.1.
+    frames = read_video(tmp_path / "new" / "out.avi")
+    assert len(frames) == 1 + 3 + 1 + 10 + 1
+    assert {frame.shape for frame in frames} == {(64, 96, 3)}
+
+
+def test_a_file_waits_until_the_model_is_ready(stream_of: Make, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[float] = []
+    original = plan._measure
+
+    def measure(*arguments: Any) -> tuple[dict[int, float], float]:
+        answer = original(*arguments)
+        measured.append(time.time())
+        return answer
+
+    monkeypatch.setattr("edge_sam.camera.plan._measure", measure)
+    with stream_of(video, fps=1) as stream:
+        first = next(iter(stream))
+    assert first.index == 0
+    assert first.time >= measured[0]
+
+
+def test_the_overlay_says_what_is_lost() -> None:
+    image, nothing = np.full((96, 160, 3), 90, np.uint8), np.zeros((96, 160), np.bool_)
+    pictures = [
+        draw_frame(StreamFrame(image, [Tracked(state, nothing, None, 0.0)], 0, "", 0.0, True, 256, 0.0, {}))
+        for state in ("carried", "lost")
+    ]
+    assert (pictures[0] == 90).all()
+    assert (pictures[1] != 90).any()
+
+
+def test_stopping_from_another_thread(stream_of: Make, frames: list[np.ndarray]) -> None:
+    with broadcast([[*(jpeg(frame) for frame in frames), HANG]]) as address, stream_of(address, timeout=20) as stream:
+        threading.Timer(0.5, stream.stop).start()
+        assert len(list(stream)) >= 1
+    assert stream.summary()["ended"] == "stopped"
+
+
+def test_a_deadline_chooses_from_what_was_measured(
+    stream_of: Make, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_sam.camera.plan.LONG_SIDES", (384, 256))
+    with stream_of(video, every_frame=True, long_side=None, fps=0.01) as stream:
+        assert {frame.long_side for frame in stream} == {384}
+    with stream_of(video, every_frame=True, long_side=None, budget_ms=0.001) as stream:
+        assert {frame.long_side for frame in stream} == {256}
+    assert stream.summary()["setting"] == {"long_side": 256, "interval": 1, "met": False}
+
+
+def test_masks_are_carried_between_encoded_frames(stream_of: Make, video: Path) -> None:
+    with stream_of(video, every_frame=True, fps=10_000) as stream:
+        seen = list(stream)
+    assert [frame.encoded for frame in seen] == [True] + [False] * 7
+    assert {frame.objects[0].state for frame in seen[1:]} == {"carried"}
+
+
+def test_mistakes(stream_of: Make, video: Path, tmp_path: Path, frames: list[np.ndarray]) -> None:
+    with pytest.raises(InputError, match="outside the 192×128 image"):
+        list(stream_of(video, [edge_sam.Prompt(points=[(900, 9)])]))
+    (tmp_path / "no.mp4").write_bytes(b"no video")
+    (tmp_path / "empty").mkdir()
+    for source, message in (
+        (tmp_path / "absent.mp4", "there is no video, folder or camera"),
+        (tmp_path / "no.mp4", "cannot open"),
+        (tmp_path / "empty", "there is no picture in"),
+        ("/dev/video77", "cameras: "),
+        (77, "there is no camera 77"),
+        ("http://127.0.0.1:9/nothing", "cannot open"),
+    ):
+        with pytest.raises(InputError, match=message):
+            stream_of(source)
+    if "GStreamer:                   NO" in cv2.getBuildInformation():
+        with pytest.raises(InputError, match="built without GStreamer"):
+            stream_of("videotestsrc ! appsink")
+    with pytest.raises(InputError, match="budget_ms is 0"):
+        stream_of(video, budget_ms=0.0)
+    with pytest.raises(InputError, match="long side 100 "):
+        stream_of(video, long_side=100)
+    with broadcast([[jpeg(frames[0]), HANG]]) as address, pytest.raises(InputError, match="is live"):
+        stream_of(address, every_frame=True)
+    folder = write_folder(tmp_path / "damaged", [])
+    (folder / "0.png").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="no frame that can be read"):
+        list(stream_of(folder))
+    with stream_of(video) as stream:
+        list(stream)
+        with pytest.raises(InputError, match="once"):
+            list(stream)
