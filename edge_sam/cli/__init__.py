@@ -14,6 +14,7 @@ from typing import TextIO
 import cv2
 import typer
 
+from edge_sam.cli.annotate import annotate
 from edge_sam.cli.bench import bench
 from edge_sam.cli.build import build
 from edge_sam.cli.doctor import doctor
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 app.command()(segment)
 app.command()(everything)
+app.command()(annotate)
 app.command()(models)
 app.command()(pull)
 app.command()(export)
