@@ -18,20 +18,20 @@ _BLOCK = 16
 
 
 class _Actor:
-    """An annotator as Ray Data wants it: a batch of rows in, a batch of rows out."""
+    """A worker as Ray Data wants it: a batch of rows in, a batch of rows out."""
 
     def __init__(self, job: bytes) -> None:
         self._annotate = Annotator(msgspec.json.decode(job, type=Job))
 
-    def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        return {"task": list(batch["task"]), "outcome": [self._outcome(task) for task in batch["task"]]}
+    def __call__(self, batch: dict[str, list[bytes]]) -> dict[str, list[bytes]]:
+        return {"outcome": [msgspec.json.encode(self._outcome(task)) for task in batch["task"]]}
 
-    def _outcome(self, encoded: bytes) -> bytes:
+    def _outcome(self, encoded: bytes) -> Outcome:
         task = msgspec.json.decode(encoded, type=Task)
         try:
-            return msgspec.json.encode(Outcome(task, self._annotate(task)))
+            return Outcome(task, self._annotate(task))
         except Exception as error:  # A function of the user's may raise anything.
-            return msgspec.json.encode(Outcome(task, None, f"{type(error).__name__}: {error}"))
+            return Outcome(task, None, f"{type(error).__name__}: {error}")
 
 
 def run_ray(
@@ -63,22 +63,19 @@ def run_ray(
     MissingExtraError
         Ray is not installed.
     """
-    # Read when Ray is imported. It reports usage unless told not to; a data engine should be silent.
+    if not tasks:
+        return
+    # Both are read when Ray is imported. It reports usage unless told not to; a data engine should be silent.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Else it writes over the progress.
+    if not address:  # Despite its name this works everywhere: 0 makes Ray listen on the loopback interface only.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
         import ray
         import ray.data
     except ModuleNotFoundError as error:
         raise MissingExtraError(f'--engine ray needs {error.name}: pip install "edge-sam[ray]"') from error
-    if not tasks:
-        return
     threads = job.threads or 1
-    here: dict[str, Any] = {
-        "num_cpus": workers * threads,
-        "include_dashboard": False,
-        "_node_ip_address": "127.0.0.1",
-    }
+    here: dict[str, Any] = {"num_cpus": workers * threads, "include_dashboard": False}
     ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **({} if address else here))
     try:
         yield from _outcomes(ray, job, tasks, workers, threads, stopped)

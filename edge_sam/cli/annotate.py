@@ -133,6 +133,8 @@ def annotate(
     with contextlib.ExitStack() as stack:
         stack.enter_context(store.opened(settings(job, bundle), restart=restart))
         stop = stack.enter_context(_Stop())
+        if engine == "ray":
+            stack.enter_context(silenced())
         report = run(
             tasks,
             _engine(engine, ray_address, job, workers, stop),
