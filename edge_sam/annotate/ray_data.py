@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import msgspec
 
 from edge_sam.annotate.records import Outcome, Task
 from edge_sam.annotate.worker import Annotator, Job
-from edge_sam.errors import MissingExtraError
+from edge_sam.errors import InputError, MissingExtraError
 
 _BLOCK = 16
 """Tasks in one block, which Ray hands out and repeats as a whole: some seconds of work."""
@@ -62,6 +63,8 @@ def run_ray(
     ------
     MissingExtraError
         Ray is not installed.
+    InputError
+        There is no cluster at the address.
     """
     if not tasks:
         return
@@ -74,6 +77,8 @@ def run_ray(
         import ray.data
     except ModuleNotFoundError as error:
         raise MissingExtraError(f'--engine ray needs {error.name}: pip install "edge-sam[ray]"') from error
+    if address and ":" in address and "//" not in address:
+        _require_answer(address)
     threads = job.threads or 1
     here: dict[str, Any] = {"num_cpus": workers * threads, "include_dashboard": False}
     ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **({} if address else here))
@@ -81,6 +86,15 @@ def run_ray(
         yield from _outcomes(ray, job, tasks, workers, threads, stopped)
     finally:
         ray.shutdown()
+
+
+def _require_answer(address: str) -> None:
+    """Look whether anything listens: Ray would try for minutes without a word."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise InputError(f"no Ray cluster answers at {address}: {error}") from error
 
 
 def _outcomes(

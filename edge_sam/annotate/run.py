@@ -20,7 +20,7 @@ from edge_sam.errors import EdgeSamError
 Engine = Callable[[Sequence[Task]], Iterator[Outcome]]
 """Does tasks, in any order; see `edge_sam.annotate.pool` and `edge_sam.annotate.ray_data`."""
 _HOPELESS = 10
-"""Failures without a success after which a run is given up: it is not the photographs."""
+"""Failures without a success after which a run is given up: it is not the photographs that are at fault."""
 
 
 class Absent(msgspec.Struct, frozen=True):
@@ -110,7 +110,8 @@ def annotate(
     """
     start = time.perf_counter()
     todo = [task for task in tasks if not store.has(task.key)]
-    done, failed = _work(engine(todo), store, show(len(todo)))
+    patience = _HOPELESS if len(todo) < len(tasks) else min(_HOPELESS, len(todo))
+    done, failed = _work(engine(todo), store, show(len(todo)), patience)
     seconds = time.perf_counter() - start
     records = partial(_records, tasks, store)
     complete = not stopped() or done + len(failed) == len(todo)
@@ -133,7 +134,9 @@ def annotate(
     return report
 
 
-def _work(outcomes: Iterator[Outcome], store: Store, step: Callable[[], None]) -> tuple[int, list[Absent]]:
+def _work(
+    outcomes: Iterator[Outcome], store: Store, step: Callable[[], None], patience: int
+) -> tuple[int, list[Absent]]:
     """Store what comes; give the number of records and what failed."""
     done, failed = 0, []
     for outcome in outcomes:
@@ -142,8 +145,8 @@ def _work(outcomes: Iterator[Outcome], store: Store, step: Callable[[], None]) -
             done += 1
         else:
             failed.append(Absent(outcome.task.item.name, outcome.failure or "unknown"))
-            if not done and len(failed) >= _HOPELESS:
-                raise EdgeSamError(f"the first {_HOPELESS} photographs all failed: {failed[0].reason}")
+            if not done and len(failed) >= patience:
+                raise EdgeSamError(f"{len(failed)} photographs failed and none was done: {failed[0].reason}")
         step()
     return done, sorted(failed, key=lambda absent: absent.name)
 

@@ -62,12 +62,12 @@ def open_source(source: str, *, every: int = 1) -> list[Item]:
     """
     if every < 1:
         raise InputError(f"every must be at least 1, not {every}")
-    path = Path(source)
+    path = Path(source).absolute()  # Workers on other machines have another current folder.
     suffix = path.suffix.lower()
     if path.is_dir():
         items = [Item(file.relative_to(path).as_posix(), str(file)) for file in _below(path)]
     elif glob.has_magic(source) and not path.exists():
-        items = _matching(source)
+        items = _matching(path)
     elif not path.is_file():
         raise InputError(f"no such folder, file or glob: {source}")
     elif suffix in LISTS:
@@ -98,9 +98,9 @@ def _below(folder: Path) -> Iterator[Path]:
                 yield Path(root, name)
 
 
-def _matching(pattern: str) -> list[Item]:
+def _matching(pattern: Path) -> list[Item]:
     """List what a glob matches, named from its last folder without wildcards on."""
-    parts = Path(pattern).parts
+    parts = pattern.parts
     fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
     root = Path(*parts[:fixed])
     return [

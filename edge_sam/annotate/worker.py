@@ -20,8 +20,10 @@ from edge_sam.atomic import write_files
 from edge_sam.embedding import ImageEmbedding
 from edge_sam.errors import InputError
 from edge_sam.everything import Found, MaskGenerator, rle
+from edge_sam.geometry import Geometry
 from edge_sam.images import encode_png, read_image
 from edge_sam.loading import load
+from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
 from edge_sam.region import valid_region
 
@@ -59,6 +61,25 @@ class Job(msgspec.Struct, frozen=True):
     function: str | None = None
     frames: str | None = None
 
+    def __post_init__(self) -> None:
+        Geometry((1, 1), self.long_side)  # An impossible long side is told before any work.
+
+
+def mask_generator(job: Job, predictor: Predictor) -> MaskGenerator | None:
+    """Make the generator of a job that asks a grid; None for other jobs. Raises `InputError` as it does."""
+    if job.grid is None:
+        return None
+    return MaskGenerator(
+        predictor,
+        pred_iou_thresh=job.limits.pred_iou_thresh,
+        stability_score_thresh=job.limits.stability_score_thresh,
+        stability_score_offset=job.limits.stability_score_offset,
+        output_mode="coco_rle",
+        square=job.square,
+        long_side=job.long_side,
+        **job.grid,
+    )
+
 
 class Annotator:
     """Does one task after the other with a model of its own.
@@ -83,18 +104,7 @@ class Annotator:
             job.model, runtime=job.runtime, precision=job.precision, threads=job.threads, strict=True
         )
         self._function = find_function(job.function)[1] if job.function else None
-        self._generator = None
-        if job.grid is not None:
-            self._generator = MaskGenerator(
-                self._predictor,
-                pred_iou_thresh=job.limits.pred_iou_thresh,
-                stability_score_thresh=job.limits.stability_score_thresh,
-                stability_score_offset=job.limits.stability_score_offset,
-                output_mode="coco_rle",
-                square=job.square,
-                long_side=job.long_side,
-                **job.grid,
-            )
+        self._generator = mask_generator(job, self._predictor)
 
     def __call__(self, task: Task) -> Record:
         """Annotate one photograph; one that is damaged gives a record that says so.

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from edge_sam.annotate.prompt_files import PromptTable
     from edge_sam.annotate.run import Engine, Report
     from edge_sam.annotate.worker import Job
-    from edge_sam.bundle import Bundle
 
 _SHOWN = 10
 """Photographs that are named on the terminal; the report has all."""
@@ -85,14 +84,17 @@ def annotate(
 
     What is done is kept in OUTPUT.work. How to run it on many machines, and what it costs: docs/annotate.md.
     """
+    import edge_sam
     from edge_sam.annotate.plan import plan, settings
     from edge_sam.annotate.run import annotate as run
     from edge_sam.annotate.sources import open_source
     from edge_sam.annotate.store import Store
     from edge_sam.annotate.validators import Limits
-    from edge_sam.annotate.worker import Job
+    from edge_sam.annotate.worker import Job, mask_generator
     from edge_sam.cli.progress import progress_bar
 
+    if engine not in ("local", "ray"):
+        raise InputError(f"unknown engine {engine!r}; known: local, ray")
     sa1b, store = _is_sa1b(output, layout), Store(output.with_name(output.name + ".work"))
     if output.exists() and not store.folder.exists():
         raise InputError(f"{output} exists and was not made by this command; remove it, or give another --output")
@@ -114,25 +116,28 @@ def annotate(
         "box_nms_thresh": box_nms_thresh,
         "min_mask_region_area": min_mask_region_area,
     }
-    tasks = plan(open_source(source, every=every), table, valid_mask)
-    bundle, runtime, precision = _resolve(model, runtime, precision)
-    workers, threads = _share(workers, threads, runtime)
+    tasks = plan(open_source(source, every=every), table, valid_mask and valid_mask.absolute())
+    # Loaded here to find out what works, so that all workers take the same and none falls back.
+    with silenced():
+        predictor = edge_sam.load(model, runtime=runtime, precision=precision)
+    workers, threads = _share(workers, threads, predictor.runtime)
     job = Job(
-        model=model,
-        runtime=runtime,
-        precision=precision,
+        model=str(Path(model).absolute()) if Path(model).is_dir() else model,
+        runtime=predictor.runtime,
+        precision=predictor.precision,
         threads=threads,
         limits=limits,
         long_side=long_side,
         square=_or(square, everything),
         grid=grid if everything else None,
         function=function,
-        frames=str(save_frames) if save_frames else None,
+        frames=str(save_frames.absolute()) if save_frames else None,
     )
+    mask_generator(job, predictor)  # Impossible parameters are told before any work.
+    bundle = predictor.bundle
+    del predictor
     categories = {"object": 1} if everything else table.categories if table else None
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(store.opened(settings(job, bundle), restart=restart))
-        stop = stack.enter_context(_Stop())
+    with store.opened(settings(job, bundle), restart=restart), _Stop() as stop, contextlib.ExitStack() as stack:
         if engine == "ray":
             stack.enter_context(silenced())
         report = run(
@@ -145,12 +150,10 @@ def annotate(
             stopped=stop,
             show=lambda steps: stack.enter_context(progress_bar(source, steps)),
         )
-    facts = {"model": bundle.manifest.name, "precision": precision, "runtime": runtime}
+    facts = {"model": bundle.manifest.name, "precision": job.precision, "runtime": job.runtime}
     _print(report, {**facts, "engine": engine, "workers": workers, "threads": threads}, json)
-    if stop.signal is not None:
-        raise typer.Exit(128 + stop.signal)
-    if report.failed:
-        raise typer.Exit(1)
+    code = 1 if report.failed else 0
+    raise typer.Exit(code if stop.signal is None else 128 + stop.signal)
 
 
 class _Stop:
@@ -207,15 +210,6 @@ def _prompts(given: str) -> tuple[PromptTable | None, str | None]:
     return None, find_function(given)[0]
 
 
-def _resolve(model: str, runtime: str, precision: str) -> tuple[Bundle, str, str]:
-    """Find out by loading which runtime works, so that all workers take the same and none falls back."""
-    import edge_sam
-
-    with silenced():
-        predictor = edge_sam.load(model, runtime=runtime, precision=precision)
-    return predictor.bundle, predictor.runtime, predictor.precision
-
-
 def _share(workers: int | None, threads: int | None, runtime: str) -> tuple[int, int]:
     """Split the cores that this process may use; a device other than the processor gets one worker."""
     for name, given in (("workers", workers), ("threads", threads)):
@@ -232,11 +226,9 @@ def _engine(name: str, address: str | None, job: Job, workers: int, stop: _Stop)
         from edge_sam.annotate.pool import run_pool
 
         return lambda tasks: run_pool(job, tasks, workers, stop)
-    if name == "ray":
-        from edge_sam.annotate.ray_data import run_ray
+    from edge_sam.annotate.ray_data import run_ray
 
-        return lambda tasks: run_ray(job, tasks, workers, stop, address or os.environ.get("RAY_ADDRESS"))
-    raise InputError(f"unknown engine {name!r}; known: local, ray")
+    return lambda tasks: run_ray(job, tasks, workers, stop, address or os.environ.get("RAY_ADDRESS"))
 
 
 def _print(report: Report, facts: dict[str, Any], as_json: bool) -> None:
