@@ -51,13 +51,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source")
     parser.add_argument("--prompts", required=True)
-    parser.add_argument("--output", type=Path, required=True, help="Empty folder for both data sets.")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="Folder for both; an undisturbed one there is taken as it is."
+    )
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     undisturbed, killed = arguments.output / "undisturbed.json", arguments.output / "killed.json"
-    if start(arguments, undisturbed).wait():
+    if not undisturbed.exists() and start(arguments, undisturbed).wait():
         raise SystemExit("the undisturbed run failed")
     total = len(records(undisturbed))
     dice = random.Random(arguments.seed)

@@ -94,7 +94,7 @@ def _below(folder: Path) -> Iterator[Path]:
     for root, folders, files in os.walk(folder, onerror=fail):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
-            if PurePath(name).suffix.lower() in SUFFIXES and not name.startswith("."):
+            if _is_photograph(name):
                 yield Path(root, name)
 
 
@@ -106,8 +106,12 @@ def _matching(pattern: Path) -> list[Item]:
     return [
         Item(file.relative_to(root).as_posix(), str(file))
         for file in root.glob(str(Path(*parts[fixed:])))
-        if file.suffix.lower() in SUFFIXES and file.is_file()
+        if _is_photograph(file.name) and file.is_file()
     ]
+
+
+def _is_photograph(name: str) -> bool:
+    return PurePath(name).suffix.lower() in SUFFIXES and not name.startswith(".")
 
 
 def _listed(path: Path) -> list[Item]:
