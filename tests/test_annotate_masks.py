@@ -65,7 +65,7 @@ def annotator(predictor: Predictor) -> Annotator:
 
 
 def ask(annotator: Annotator, *prompts: GivenPrompt, path: Path = PHOTOGRAPHS / "coffee.png") -> Record:
-    return annotator(Task("key", Item("name", str(path)), prompts))
+    return annotator.annotate(Task("key", Item("name", str(path)), prompts))
 
 
 def test_masks_are_those_of_the_predictor(annotator: Annotator, predictor: Predictor, coffee: np.ndarray) -> None:

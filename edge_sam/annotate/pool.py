@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
-from edge_sam.annotate.records import Outcome, Record, Task
+from edge_sam.annotate.records import Outcome, Task
 from edge_sam.annotate.worker import Annotator, Job
 
 _AHEAD = 2
@@ -56,7 +56,7 @@ def _together(
 ) -> Generator[Outcome, None, list[Task]]:
     """Do tasks until there are none, or until a process dies: then return those that were in work."""
     spawn = multiprocessing.get_context("spawn")  # A fork would copy the threads of native libraries half.
-    pending: dict[Future[Record], Task] = {}
+    pending: dict[Future[Outcome], Task] = {}
     lost: list[Task] = []
     with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start) as pool:
         try:
@@ -75,10 +75,10 @@ def _together(
                 for future in wait(pending, return_when=FIRST_COMPLETED).done:
                     task = pending.pop(future)
                     try:
-                        yield Outcome(task, future.result())
+                        yield future.result()
                     except BrokenProcessPool:
                         lost.append(task)
-                    except Exception as error:  # A function of the user's may raise anything.
+                    except Exception as error:  # The worker's model cannot be loaded, or what it gave cannot be sent.
                         yield Outcome(task, None, f"{type(error).__name__}: {error}")
         finally:
             pool.shutdown(cancel_futures=True)
@@ -111,7 +111,7 @@ def _end_with_parent() -> None:
         os._exit(1)  # A killed parent leaves the queue open; waiting for it would last for ever.
 
 
-def _work(job: Job, task: Task) -> Record:
+def _work(job: Job, task: Task) -> Outcome:
     global _annotator
     if _annotator is None:
         _annotator = Annotator(job)

@@ -25,14 +25,8 @@ class _Actor:
         self._annotate = Annotator(msgspec.json.decode(job, type=Job))
 
     def __call__(self, batch: dict[str, list[bytes]]) -> dict[str, list[bytes]]:
-        return {"outcome": [msgspec.json.encode(self._outcome(task)) for task in batch["task"]]}
-
-    def _outcome(self, encoded: bytes) -> Outcome:
-        task = msgspec.json.decode(encoded, type=Task)
-        try:
-            return Outcome(task, self._annotate(task))
-        except Exception as error:  # A function of the user's may raise anything.
-            return Outcome(task, None, f"{type(error).__name__}: {error}")
+        outcomes = [self._annotate(msgspec.json.decode(task, type=Task)) for task in batch["task"]]
+        return {"outcome": [msgspec.json.encode(outcome) for outcome in outcomes]}
 
 
 def run_ray(

@@ -81,8 +81,9 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What a worker gives back: a record, or why there is none this time (another run may succeed)."""
+    """What a worker gives back: a record, or why there is none this time (another run may succeed); seconds it took."""
 
     task: Task
     record: Record | None
     failure: str | None = None
+    seconds: float = 0.0

@@ -47,6 +47,8 @@ class Report(msgspec.Struct, frozen=True):
         Masks and prompts that did not pass, by reason, all runs together.
     seconds : float
         Of this run, without the writing of the data set.
+    work_seconds : float
+        What the workers of this run spent on photographs, added up.
     photographs_per_second : float
         Of this run.
     output : str or None
@@ -62,6 +64,7 @@ class Report(msgspec.Struct, frozen=True):
     annotations: int
     rejected: dict[str, int]
     seconds: float
+    work_seconds: float
     photographs_per_second: float
     output: str | None
 
@@ -111,7 +114,7 @@ def annotate(
     start = time.perf_counter()
     todo = [task for task in tasks if not store.has(task.key)]
     patience = _HOPELESS if len(todo) < len(tasks) else min(_HOPELESS, len(todo))
-    done, failed = _work(engine(todo), store, show(len(todo)), patience)
+    done, failed, work = _work(engine(todo), store, show(len(todo)), patience)
     seconds = time.perf_counter() - start
     records = partial(_records, tasks, store)
     complete = not stopped() or done + len(failed) == len(todo)
@@ -127,6 +130,7 @@ def annotate(
         failed=failed,
         **_summary(records()),
         seconds=round(seconds, 2),
+        work_seconds=round(work, 2),
         photographs_per_second=round(done / seconds, 3),
         output=str(output) if complete else None,
     )
@@ -136,10 +140,11 @@ def annotate(
 
 def _work(
     outcomes: Iterator[Outcome], store: Store, step: Callable[[], None], patience: int
-) -> tuple[int, list[Absent]]:
-    """Store what comes; give the number of records and what failed."""
-    done, failed = 0, []
+) -> tuple[int, list[Absent], float]:
+    """Store what comes; give the number of records, what failed, and the workers' seconds."""
+    done, failed, seconds = 0, list[Absent](), 0.0
     for outcome in outcomes:
+        seconds += outcome.seconds
         if outcome.record is not None:
             store.put(outcome.task.key, outcome.record)
             done += 1
@@ -148,7 +153,7 @@ def _work(
             if not done and len(failed) >= patience:
                 raise EdgeSamError(f"{len(failed)} photographs failed and none was done: {failed[0].reason}")
         step()
-    return done, sorted(failed, key=lambda absent: absent.name)
+    return done, sorted(failed, key=lambda absent: absent.name), seconds
 
 
 def _records(tasks: Sequence[Task], store: Store) -> Iterator[Record]:

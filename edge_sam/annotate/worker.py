@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.annotate.functions import find_function
-from edge_sam.annotate.records import GivenPrompt, Mask, Record, Task
+from edge_sam.annotate.records import GivenPrompt, Mask, Outcome, Record, Task
 from edge_sam.annotate.sources import Reader
 from edge_sam.annotate.validators import Limits, validate
 from edge_sam.atomic import write_files
@@ -106,7 +107,17 @@ class Annotator:
         self._function = find_function(job.function)[1] if job.function else None
         self._generator = mask_generator(job, self._predictor)
 
-    def __call__(self, task: Task) -> Record:
+    def __call__(self, task: Task) -> Outcome:
+        """Annotate one photograph; whatever goes wrong is told in the outcome."""
+        start = time.perf_counter()
+        record, failure = None, None
+        try:
+            record = self.annotate(task)
+        except Exception as error:  # A function of the user's may raise anything.
+            failure = f"{type(error).__name__}: {error}"
+        return Outcome(task, record, failure, time.perf_counter() - start)
+
+    def annotate(self, task: Task) -> Record:
         """Annotate one photograph; one that is damaged gives a record that says so.
 
         Raises
