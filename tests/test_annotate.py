@@ -12,9 +12,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
-from conftest import PHOTOGRAPHS
+from conftest import PHOTOGRAPHS, read_pixels
 from pycocotools import mask as coco
 from pycocotools.coco import COCO
 from test_cli import edge_sam, refused
@@ -210,8 +211,6 @@ def test_a_photograph_that_kills_its_worker_does_not_end_the_run(photos: Path, m
 
 
 def test_everything_mode_and_a_valid_region(photos: Path) -> None:
-    import cv2
-
     region = np.zeros((400, 600), np.uint8)
     region[:, :300] = 255
     (photos / "regions" / "a").mkdir(parents=True)
@@ -230,6 +229,20 @@ def test_everything_mode_and_a_valid_region(photos: Path) -> None:
         assert not data.annToMask(annotation)[region == 0].any()
 
 
+def test_frames_of_a_video_are_written_under_their_names(photos: Path) -> None:
+    writer = cv2.VideoWriter(str(photos / "clip.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (600, 400))
+    for _ in range(3):
+        writer.write(read_pixels(PHOTOGRAPHS / "coffee.png", cv2.IMREAD_COLOR))
+    writer.release()
+    arguments = ("--every", "2", "--save-frames", "frames", "--prompts", "mine:middle", "--output", "out.json")
+    run = edge_sam("annotate", "clip.avi", *arguments, *QUICK, cwd=photos)
+    assert run.returncode == 0, run.stderr
+    images = json.loads((photos / "out.json").read_text())["images"]
+    assert [image["file_name"] for image in images] == ["clip/000000.png", "clip/000002.png"]
+    for image in images:
+        assert read_pixels(photos / "frames" / image["file_name"]).shape == (image["height"], image["width"], 3)
+
+
 def test_talks_to_people(photos: Path) -> None:
     run = edge_sam("annotate", "photos/rocket.jpg", "--prompts", "mine:middle", "--output", "o.json", cwd=photos)
     assert run.returncode == 0, run.stderr
@@ -246,6 +259,7 @@ def test_talks_to_people(photos: Path) -> None:
         (("photos", "--prompts", "absent.csv"), "cannot read absent.csv"),
         (("photos", "--pred-iou-thresh", "2"), "pred_iou_thresh is 2"),
         (("photos", "--points-per-side", "0"), "points_per_side is 0"),
+        (("twins", "--format", "sa1b"), "a.jpg and a.png differ only in their suffix"),
         (("photos", "--workers", "0"), "workers must be 1 to 256"),
         (("photos", "--engine", "abacus"), "unknown engine 'abacus'"),
         (("photos", "--format", "voc"), "unknown format 'voc'"),
@@ -254,6 +268,9 @@ def test_talks_to_people(photos: Path) -> None:
     ],
 )
 def test_mistakes_are_told_in_one_line(arguments: tuple[str, ...], message: str, photos: Path) -> None:
+    (photos / "twins").mkdir()
+    for name in ("a.jpg", "a.png"):
+        shutil.copy(PHOTOGRAPHS / "coffee.png", photos / "twins" / name)
     run = edge_sam("annotate", *arguments, "--output", "out.json", cwd=photos)
     assert message in refused(run)
     assert not (photos / "out.json").exists()
@@ -262,5 +279,5 @@ def test_mistakes_are_told_in_one_line(arguments: tuple[str, ...], message: str,
 def test_what_is_not_ours_is_not_replaced(photos: Path) -> None:
     (photos / "out.json").write_text("mine")
     run = edge_sam("annotate", "photos", "--prompts", "boxes.csv", "--output", "out.json", cwd=photos)
-    assert "was not made by this command" in refused(run)
+    assert "to go on from does not" in refused(run)
     assert (photos / "out.json").read_text() == "mine"

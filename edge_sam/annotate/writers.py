@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import msgspec
@@ -46,12 +46,7 @@ def write_coco(records: Records, output: Path, staging: Path, categories: Mappin
 def write_sa1b(records: Records, output: Path, staging: Path) -> None:
     """Write a folder with a JSON file for each photograph, in the form of SA-1B; it appears at once and whole.
 
-    A folder `output` is replaced.
-
-    Raises
-    ------
-    InputError
-        Two photographs differ only in their suffix, which would give one file.
+    A folder `output` is replaced. Names must be `distinct_without_suffix`.
     """
     new, old = staging / "sa1b-new", staging / "sa1b-old"
     for folder in (new, old):
@@ -60,8 +55,6 @@ def write_sa1b(records: Records, output: Path, staging: Path) -> None:
     first = 1
     for number, record in _numbered(records()):
         file = (new / record.name).with_suffix(".json")
-        if file.exists():
-            raise InputError(f"{record.name} and another photograph differ only in their suffix; write COCO instead")
         annotations = [{"id": first + i, **_fields(mask)} for i, mask in enumerate(record.masks)]
         first += len(annotations)
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -73,6 +66,15 @@ def write_sa1b(records: Records, output: Path, staging: Path) -> None:
         output.rename(old)
     new.rename(output)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def distinct_without_suffix(names: Iterable[str]) -> None:
+    """Raise `InputError` where two photographs differ only in their suffix: a folder would have one file for both."""
+    seen: dict[PurePosixPath, str] = {}
+    for name in names:
+        other = seen.setdefault(PurePosixPath(name).with_suffix(""), name)
+        if other != name:
+            raise InputError(f"{other} and {name} differ only in their suffix; write COCO instead (--output X.json)")
 
 
 def _numbered(records: Iterable[Record]) -> Iterator[tuple[int, Record]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from edge_sam.cli.loading import silenced
+from edge_sam.cli.loading import ModelOption, PrecisionOption, RuntimeOption, silenced
 from edge_sam.errors import InputError
 
 if TYPE_CHECKING:
@@ -72,11 +72,9 @@ def annotate(
         bool | None, typer.Option("--square/--no-square", help="Encode the padded square. [default: with grid]")
     ] = None,
     long_side: Annotated[int, typer.Option(help="Pixels the longer side is scaled to, a multiple of 16.")] = 1024,
-    model: Annotated[str, typer.Option(help="Model name or bundle folder.")] = "mobile-sam",
-    runtime: Annotated[
-        str, typer.Option(help="auto, onnxruntime, openvino, cuda or tensorrt; with a device: openvino:GPU, cuda:1.")
-    ] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32 or w16.")] = "auto",
+    model: ModelOption = "mobile-sam",
+    runtime: RuntimeOption = "auto",
+    precision: PrecisionOption = "auto",
     restart: Annotated[bool, typer.Option("--restart", help="Throw away what earlier runs did.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
@@ -91,13 +89,16 @@ def annotate(
     from edge_sam.annotate.store import Store
     from edge_sam.annotate.validators import Limits
     from edge_sam.annotate.worker import Job, mask_generator
+    from edge_sam.annotate.writers import distinct_without_suffix
     from edge_sam.cli.progress import progress_bar
 
     if engine not in ("local", "ray"):
         raise InputError(f"unknown engine {engine!r}; known: local, ray")
     sa1b, store = _is_sa1b(output, layout), Store(output.with_name(output.name + ".work"))
     if output.exists() and not store.folder.exists():
-        raise InputError(f"{output} exists and was not made by this command; remove it, or give another --output")
+        raise InputError(
+            f"{output} exists, and {store.folder} to go on from does not; remove it, or give another --output"
+        )
     table, function = _prompts(prompts)
     everything = table is None and function is None
     limits = Limits(
@@ -117,6 +118,8 @@ def annotate(
         "min_mask_region_area": min_mask_region_area,
     }
     tasks = plan(open_source(source, every=every), table, valid_mask and valid_mask.absolute())
+    if sa1b:
+        distinct_without_suffix(task.item.name for task in tasks)
     # Loaded here to find out what works, so that all workers take the same and none falls back.
     with silenced():
         predictor = edge_sam.load(model, runtime=runtime, precision=precision)
