@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +227,7 @@ def test_agenda_leaves_out_what_is_explained(embedding: edge_sam.ImageEmbedding)
 
 def test_judge_measures_stability(embedding: edge_sam.ImageEmbedding, predictor: edge_sam.Predictor) -> None:
     settings = generator(predictor).settings
-    judge = Judge(settings, embedding.geometry, Crop((0, 0, 600, 400), 0), (400, 600), None)
+    judge = Judge(settings, embedding.geometry, Crop((0, 0, 600, 400), 0), (400, 600), None, Counter())
     steep = np.full((256, 256), -20, np.float32)
     steep[20:80, 20:80] = 20
     flat = np.clip(steep, -0.5, 0.5)

@@ -14,6 +14,7 @@ from typing import TextIO
 import cv2
 import typer
 
+from edge_sam.cli.annotate import annotate
 from edge_sam.cli.bench import bench
 from edge_sam.cli.build import build
 from edge_sam.cli.camera import camera
@@ -37,6 +38,7 @@ app = typer.Typer(
 app.command()(segment)
 app.command()(everything)
 app.command()(camera)
+app.command()(annotate)
 app.command()(models)
 app.command()(pull)
 app.command()(export)

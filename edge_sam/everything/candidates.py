@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -70,6 +71,8 @@ class Judge:
         (height, width) of the photograph.
     region : ndarray of bool, (height, width) of the crop, or None
         Where masks may be.
+    rejected : Counter of str
+        What does not pass is counted here, by reason (see `edge_sam.everything.search.Found`).
     """
 
     def __init__(
@@ -79,7 +82,9 @@ class Judge:
         crop: Crop,
         image_size: tuple[int, int],
         region: NDArray[np.bool_] | None,
+        rejected: Counter[str],
     ) -> None:
+        self._rejected = rejected
         self._settings, self._crop, self._image_size = settings, crop, image_size
         if max(geometry.image_size) > FRAME:
             height, width = geometry.scaled_size
@@ -111,17 +116,23 @@ class Judge:
         """
         for plane, score in zip(logits, scores, strict=True):
             if score <= self._settings.pred_iou_thresh:
+                self._rejected["predicted_iou"] += 1
                 continue
             measured = self._geometry.upsample(plane)
             if self._outside is not None:
                 measured[self._outside] = _BACKGROUND
             stability = self._stability(measured)
             mask = measured > 0
-            if stability < self._settings.stability_score_thresh or not mask.any():
+            if not mask.any():
+                self._rejected["empty"] += 1
+                continue
+            if stability < self._settings.stability_score_thresh:
+                self._rejected["stability"] += 1
                 continue
             x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
             box = np.array([x, y, x + width, y + height]) * self._scale + self._crop.box[:2] * 2
             if self._cut_off(box):
+                self._rejected["crop"] += 1
                 yield None, plane
                 continue
             window, corner = _window(plane)

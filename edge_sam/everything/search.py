@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +30,15 @@ class Found:
         Points of the whole grid, all crops together; in adaptive mode not all of them are asked.
     masks : int
         Masks found so far; a better one may still replace a mask.
+    rejected : mapping of str to int
+        Masks that did not pass so far, by reason: ``predicted_iou``, ``stability``, ``empty`` (nothing of it is in
+        the valid region), ``crop`` (cut off by a crop's edge), ``duplicate``.
     """
 
     asked: int
     points: int
     masks: int
+    rejected: Mapping[str, int] = field(default_factory=dict)
 
 
 def search(
@@ -57,11 +62,12 @@ def search(
     crops = cut((height, width), settings.crop_n_layers, settings.crop_overlap_ratio)
     points = [_points(grids[crop.layer], crop, region) for crop in crops]
     total, asked = sum(map(len, points)), 0
+    rejected: Counter[str] = Counter()
     done: list[Candidate] = []
     for crop, where in zip(crops, points, strict=True):
         kept: list[Candidate] = []
-        for count, kept in _search_crop(predictor, settings, image, crop, where, region):
-            yield Found(asked + count, total, len(done) + len(kept)), done + kept
+        for count, kept in _search_crop(predictor, settings, image, crop, where, region, rejected):
+            yield Found(asked + count, total, len(done) + len(kept), dict(rejected)), done + kept
             last = count
         if len(where):
             asked += last
@@ -87,14 +93,16 @@ def _search_crop(
     crop: Crop,
     points: NDArray[np.float64],
     region: NDArray[np.bool_] | None,
+    rejected: Counter[str],
 ) -> Iterator[tuple[int, list[Candidate]]]:
-    """Yield the points asked so far in this crop, and what they gave."""
+    """Yield the points asked so far in this crop, and what they gave; count in `rejected` what they did not."""
     if not len(points):
         return
     x0, y0, x1, y1 = crop.box
     part = image[y0:y1, x0:x1]
     embedding = predictor.encode(part, long_side=settings.long_side, square=settings.square)
-    judge = Judge(settings, embedding.geometry, crop, image.shape[:2], None if region is None else region[y0:y1, x0:x1])
+    part_of_region = None if region is None else region[y0:y1, x0:x1]
+    judge = Judge(settings, embedding.geometry, crop, image.shape[:2], part_of_region, rejected)
     agenda = Agenda(points, embedding, adaptive=settings.adaptive)
     kept: list[Candidate] = []
     asked = 0
@@ -104,7 +112,9 @@ def _search_crop(
             accepted = list(judge.accept(planes, predicted, agenda.points[index]))
             agenda.answered(index, [plane for _, plane in accepted])
             kept += [candidate for candidate, _ in accepted if candidate is not None]
+        count = len(kept)
         kept = without_duplicates(kept, settings.box_nms_thresh)
+        rejected["duplicate"] += count - len(kept)
         asked += len(chosen)
         yield asked, kept
 

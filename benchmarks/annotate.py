@@ -1,0 +1,136 @@
+"""Throughput of the data engine beside the model's encode and decode alone.
+
+    python benchmarks/annotate.py SOURCE --prompts FILE|grid [--limit 40] [--workers 2] [--threads 1] [--rounds 2]
+
+"Alone" is encode and decode with the photograph in memory and the logits thrown away; with the grid it is everything
+mode itself. Two things may make the engine slower, and each is a ratio of times taken at the same moment, so that a
+machine whose speed drifts does not decide:
+
+- `worker`: alone divided by all that a worker does (reads and decodes the file, draws, measures and encodes masks).
+  One process does both on each photograph in turn; sums over all.
+- `busy`: the part of the engine's time in which its workers were at work on photographs, from when each has done two.
+
+`share` is their product.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import re
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import edge_sam
+from edge_sam.annotate.plan import plan
+from edge_sam.annotate.pool import run_pool
+from edge_sam.annotate.prompt_files import read_prompts
+from edge_sam.annotate.records import Outcome, Task
+from edge_sam.annotate.run import annotate
+from edge_sam.annotate.sources import open_source
+from edge_sam.annotate.store import Store
+from edge_sam.annotate.validators import Limits
+from edge_sam.annotate.worker import Annotator, Job, mask_generator
+from edge_sam.images import read_image
+
+
+def worker_share(job: Job, tasks: Sequence[Task]) -> tuple[float, float]:
+    """Seconds of encode and decode alone, and of all that a worker does, both over all photographs."""
+    predictor = edge_sam.load(job.model, runtime=job.runtime, precision=job.precision, threads=job.threads)
+    generator, annotator = mask_generator(job, predictor), Annotator(job)
+
+    def alone(task: Task) -> float:
+        image = read_image(task.item.path)
+        prompts = [edge_sam.Prompt(box=prompt.box, points=prompt.points) for prompt in task.prompts]
+        start = time.perf_counter()
+        if generator is not None:
+            generator.generate(image)
+        else:
+            embedding = predictor.encode(image, long_side=job.long_side, square=job.square)
+            for first in range(0, len(prompts), 2):
+                predictor.decode(embedding, prompts[first : first + 2])
+        return time.perf_counter() - start
+
+    alone(tasks[0]), annotator(tasks[0])
+    pairs = [(alone(task), annotator(task).seconds) for task in tasks]
+    return sum(bare for bare, _ in pairs), sum(whole for _, whole in pairs)
+
+
+def engine(job: Job, tasks: Sequence[Task], workers: int) -> tuple[list[tuple[float, float]], float, float]:
+    """When each photograph was done and its seconds; seconds of the whole run; largest memory of a worker in MiB."""
+    done, peak = [], 0.0
+
+    def watched(todo: Sequence[Task]) -> Iterator[Outcome]:
+        nonlocal peak
+        for outcome in run_pool(job, todo, workers, lambda: False):
+            peak = max([peak, *(_peak_rss(process.pid) for process in multiprocessing.active_children())])
+            yield outcome
+            done.append((time.perf_counter(), outcome.seconds))  # The record is on the disk now.
+
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder, "work"))
+        start = time.perf_counter()
+        with store.opened({}, restart=False):
+            annotate(
+                tasks,
+                watched,
+                store,
+                Path(folder, "out.json"),
+                sa1b=False,
+                categories=None,
+                stopped=lambda: False,
+                show=lambda _: lambda: None,
+            )
+        return done, time.perf_counter() - start, peak
+
+
+def _peak_rss(pid: int | None) -> float:
+    try:
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    except OSError:
+        return 0
+    return int(found[1]) / 1024 if found else 0
+
+
+def main() -> None:
+    """Measure and print one line of JSON for each round."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source")
+    parser.add_argument("--prompts", required=True)
+    parser.add_argument("--limit", type=int, default=40, help="Photographs, evenly spread.")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=2)
+    arguments = parser.parse_args()
+    grid = arguments.prompts == "grid"
+    table = None if grid else read_prompts(Path(arguments.prompts))
+    items = open_source(arguments.source)
+    tasks = plan(items[:: max(1, len(items) // arguments.limit)][: arguments.limit], table, None)
+    limits = Limits(0.88, 0.95) if grid else Limits(0, 0)
+    parameters = {"points_per_side": 32} if grid else None
+    job = Job("mobile-sam", "onnxruntime", "w16", arguments.threads, limits, 1024, grid, grid=parameters)
+    for _ in range(arguments.rounds):
+        bare, whole = worker_share(job, tasks)
+        done, seconds, peak = engine(job, tasks, arguments.workers)
+        # Photographs in work at either end of the time that is counted make up for each other.
+        warm, last = 2 * arguments.workers, len(done) - arguments.workers
+        elapsed = done[last][0] - done[warm][0]
+        busy = sum(taken for _, taken in done[warm + 1 : last + 1]) / (arguments.workers * elapsed)
+        row = {
+            "photographs": len(tasks),
+            "alone_ms": round(1000 * bare / len(tasks)),
+            "worker": round(bare / whole, 3),
+            "busy": round(busy, 3),
+            "share": round(bare / whole * busy, 3),
+            "per_second": round((last - warm) / elapsed, 3),
+            "whole_run_seconds": round(seconds, 1),
+            "worker_peak_mb": round(peak),
+        }
+        print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""What is to be done: a task for each photograph, under a key that changes when anything about it does."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import msgspec
+
+from edge_sam.annotate.functions import find_function, source_hash
+from edge_sam.annotate.prompt_files import PromptTable
+from edge_sam.annotate.records import Task
+from edge_sam.annotate.sources import Item
+from edge_sam.annotate.worker import Job
+from edge_sam.bundle import Bundle
+from edge_sam.cache import package_versions
+from edge_sam.errors import InputError
+from edge_sam.evaluation.datasets.files import SUFFIXES
+
+
+def plan(items: Sequence[Item], table: PromptTable | None, valid_mask: Path | None) -> list[Task]:
+    """Make the tasks.
+
+    Parameters
+    ----------
+    items : sequence of Item
+        The photographs.
+    table : PromptTable or None
+        Prompts from a file.
+    valid_mask : Path or None
+        Picture of the valid region of all photographs, or a folder with one for each, of the same name but for the
+        suffix; a photograph without one is all valid.
+
+    Returns
+    -------
+    list of Task
+        In the order of `items`.
+
+    Raises
+    ------
+    InputError
+        The prompts know none of the photographs, or there is no such valid region.
+    """
+    if valid_mask is not None and not valid_mask.exists():
+        raise InputError(f"no such valid region: {valid_mask}")
+    tasks, known = [], 0
+    for item in items:
+        prompts = table.find(item.name) if table is not None else None
+        known += prompts is not None
+        region = _region(item.name, valid_mask)
+        facts = [item.name, item.frame, _state(item.path), prompts, _state(region)]
+        key = hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:32]
+        tasks.append(Task(key, item, prompts or (), region))
+    if table is not None and not known:
+        raise InputError(f"the prompts are on none of the photographs; the first photograph is called {items[0].name}")
+    return tasks
+
+
+def settings(job: Job, bundle: Bundle) -> dict[str, Any]:
+    """Everything but the photograph that decides its masks, by name: the job, the model's files, the versions.
+
+    Threads are not in it: on ONNX Runtime they change no bit. Nor is the machine, though another processor may round
+    otherwise.
+    """
+    import edge_sam
+
+    files = [c.sha256 for c in bundle.manifest.components if c.precision == job.precision]
+    function = source_hash(find_function(job.function)[1])[:16] if job.function else None
+    facts = {
+        **msgspec.to_builtins(job),
+        "model": bundle.manifest.name,
+        "model_files": hashlib.sha256("".join(sorted(files)).encode()).hexdigest()[:16],
+        "function_source": function,
+        "versions": {"edge-sam": edge_sam.__version__, **package_versions(job.runtime)},
+    }
+    for name in ("threads", "frames"):
+        del facts[name]
+    return facts
+
+
+def _state(path: str | None) -> tuple[int, int] | None:
+    """Size and time of a file, which tell whether it changed without reading it; None where it is not there."""
+    try:
+        status = Path(path).stat() if path is not None else None
+    except (OSError, ValueError):
+        return None
+    return None if status is None else (status.st_size, status.st_mtime_ns)
+
+
+def _region(name: str, valid_mask: Path | None) -> str | None:
+    if valid_mask is None or valid_mask.is_file():
+        return None if valid_mask is None else str(valid_mask)
+    beside = valid_mask / PurePosixPath(name)
+    found = (beside.with_suffix(suffix) for suffix in (".png", *sorted(SUFFIXES)))
+    return next((str(path) for path in found if path.is_file()), None)

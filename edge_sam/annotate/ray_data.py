@@ -1,0 +1,118 @@
+"""Many machines: the same work as a Ray Data pipeline. Scheduling, retries and backpressure are Ray's."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from edge_sam.annotate.records import Outcome, Task
+from edge_sam.annotate.worker import Annotator, Job
+from edge_sam.errors import InputError, MissingExtraError
+
+_BLOCK = 16
+"""Tasks in one block, which Ray hands out and repeats as a whole: some seconds of work."""
+
+
+class _Actor:
+    """A worker as Ray Data wants it: a batch of rows in, a batch of rows out."""
+
+    def __init__(self, job: bytes) -> None:
+        self._annotate = Annotator(msgspec.json.decode(job, type=Job))
+
+    def __call__(self, batch: dict[str, list[bytes]]) -> dict[str, list[bytes]]:
+        outcomes = [self._annotate(msgspec.json.decode(task, type=Task)) for task in batch["task"]]
+        return {"outcome": [msgspec.json.encode(outcome) for outcome in outcomes]}
+
+
+def run_ray(
+    job: Job, tasks: Sequence[Task], workers: int, stopped: Callable[[], bool], address: str | None
+) -> Iterator[Outcome]:
+    """Do tasks on a Ray cluster.
+
+    Records come back to this process, which alone writes them; the workers need only the photographs, under the
+    same paths as here. What is lost with a machine beyond Ray's retries is told as a failure.
+
+    Parameters
+    ----------
+    job : Job
+        What is done with each.
+    tasks : sequence of Task
+    workers : int
+        Actors, each with a model of its own and `job.threads` processors.
+    stopped : callable
+        Asked after each task; once it says yes, what is not back is left.
+    address : str or None
+        The cluster; None starts one on this machine, which listens to this machine only.
+
+    Yields
+    ------
+    Outcome
+
+    Raises
+    ------
+    MissingExtraError
+        Ray is not installed.
+    InputError
+        There is no cluster at the address.
+    """
+    if not tasks:
+        return
+    # Both are read when Ray is imported. It reports usage unless told not to; a data engine should be silent.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if not address:  # Despite its name this works everywhere: 0 makes Ray listen on the loopback interface only.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    try:
+        import ray
+        import ray.data
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f'--engine ray needs {error.name}: pip install "edge-sam[ray]"') from error
+    if address and ":" in address and "//" not in address:
+        _require_answer(address)
+    threads = job.threads or 1
+    here: dict[str, Any] = {"num_cpus": workers * threads, "include_dashboard": False}
+    ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **({} if address else here))
+    try:
+        yield from _outcomes(ray, job, tasks, workers, threads, stopped)
+    finally:
+        ray.shutdown()
+
+
+def _require_answer(address: str) -> None:
+    """Look whether anything listens: Ray would try for minutes without a word."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise InputError(f"no Ray cluster answers at {address}: {error}") from error
+
+
+def _outcomes(
+    ray: Any, job: Job, tasks: Sequence[Task], workers: int, threads: int, stopped: Callable[[], bool]
+) -> Iterator[Outcome]:
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.max_errored_blocks = -1  # A block that cannot be done must not end the others.
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    rows = [{"task": msgspec.json.encode(task)} for task in tasks]
+    blocks = max(min(len(rows), 2 * workers), -(-len(rows) // _BLOCK))
+    pipeline = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
+        _Actor,
+        fn_constructor_args=(msgspec.json.encode(job),),
+        batch_size=1,
+        concurrency=workers,
+        num_cpus=threads,
+    )
+    left = {task.key: task for task in tasks}
+    for row in pipeline.iter_rows():
+        outcome = msgspec.json.decode(row["outcome"], type=Outcome)
+        del left[outcome.task.key]
+        yield outcome
+        if stopped():
+            return
+    for task in left.values():
+        yield Outcome(task, None, "lost on the cluster; Ray's log says why")

@@ -1,0 +1,178 @@
+"""The whole run: what is left to do goes through an engine into the store, and the store into the data set."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edge_sam.annotate.records import Outcome, Record, Task
+from edge_sam.annotate.store import Store
+from edge_sam.annotate.writers import write_coco, write_sa1b
+from edge_sam.atomic import write_files
+from edge_sam.errors import EdgeSamError
+
+Engine = Callable[[Sequence[Task]], Iterator[Outcome]]
+"""Does tasks, in any order; see `edge_sam.annotate.pool` and `edge_sam.annotate.ray_data`."""
+_HOPELESS = 10
+"""Failures without a success after which a run is given up: it is not the photographs that are at fault."""
+
+
+class Absent(msgspec.Struct, frozen=True):
+    """A photograph that is not in the data set."""
+
+    name: str
+    reason: str
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a run did.
+
+    Attributes
+    ----------
+    photographs : int
+        In the source.
+    done_before, done_now : int
+        By earlier runs, by this one; skipped ones among them.
+    skipped, failed : list of Absent
+        Damaged photographs, which only a change of the file mends; and those that another run tries again.
+    prompts, annotations : int
+        Asked, and masks in the data set, all runs together.
+    rejected : dict of str to int
+        Masks and prompts that did not pass, by reason, all runs together.
+    seconds : float
+        Of this run, without the writing of the data set.
+    work_seconds : float
+        What the workers of this run spent on photographs, added up.
+    photographs_per_second : float
+        Of this run.
+    output : str or None
+        The data set; None where the run was stopped before all was done.
+    """
+
+    photographs: int
+    done_before: int
+    done_now: int
+    skipped: list[Absent]
+    failed: list[Absent]
+    prompts: int
+    annotations: int
+    rejected: dict[str, int]
+    seconds: float
+    work_seconds: float
+    photographs_per_second: float
+    output: str | None
+
+
+def annotate(
+    tasks: Sequence[Task],
+    engine: Engine,
+    store: Store,
+    output: Path,
+    *,
+    sa1b: bool,
+    categories: Mapping[str, int] | None,
+    stopped: Callable[[], bool],
+    show: Callable[[int], Callable[[], None]],
+) -> Report:
+    """Do what is not done yet and write the data set.
+
+    Parameters
+    ----------
+    tasks : sequence of Task
+        In the order of the data set.
+    engine : callable
+        See `Engine`.
+    store : Store
+        Held by this run.
+    output : Path
+        File (COCO) or folder (SA-1B).
+    sa1b : bool
+        In the form of SA-1B.
+    categories : mapping of str to int, optional
+        Numbers of the categories by name.
+    stopped : callable
+        Whether to end early; then no data set is written.
+    show : callable
+        Given the number of photographs to do, gives what is to be called after each.
+
+    Returns
+    -------
+    Report
+        Also written to the store's folder.
+
+    Raises
+    ------
+    EdgeSamError
+        The first photographs all failed; the message says why.
+    """
+    start = time.perf_counter()
+    todo = [task for task in tasks if not store.has(task.key)]
+    patience = _HOPELESS if len(todo) < len(tasks) else min(_HOPELESS, len(todo))
+    done, failed, work = _work(engine(todo), store, show(len(todo)), patience)
+    seconds = time.perf_counter() - start
+    records = partial(_records, tasks, store)
+    complete = not stopped() or done + len(failed) == len(todo)
+    if complete:
+        if sa1b:
+            write_sa1b(records, output, store.folder)
+        else:
+            write_coco(records, output, store.folder, categories)
+    report = Report(
+        photographs=len(tasks),
+        done_before=len(tasks) - len(todo),
+        done_now=done,
+        failed=failed,
+        **_summary(records()),
+        seconds=round(seconds, 2),
+        work_seconds=round(work, 2),
+        photographs_per_second=round(done / seconds, 3),
+        output=str(output) if complete else None,
+    )
+    write_files({store.folder / "report.json": msgspec.json.format(msgspec.json.encode(report), indent=1)})
+    return report
+
+
+def _work(
+    outcomes: Iterator[Outcome], store: Store, step: Callable[[], None], patience: int
+) -> tuple[int, list[Absent], float]:
+    """Store what comes; give the number of records, what failed, and the workers' seconds."""
+    done, failed, seconds = 0, list[Absent](), 0.0
+    for outcome in outcomes:
+        seconds += outcome.seconds
+        if outcome.record is not None:
+            store.put(outcome.task.key, outcome.record)
+            done += 1
+        else:
+            failed.append(Absent(outcome.task.item.name, outcome.failure or "unknown"))
+            if not done and len(failed) >= patience:
+                raise EdgeSamError(f"{len(failed)} photographs failed and none was done: {failed[0].reason}")
+        step()
+    return done, sorted(failed, key=lambda absent: absent.name), seconds
+
+
+def _records(tasks: Sequence[Task], store: Store) -> Iterator[Record]:
+    for task in tasks:
+        if store.has(task.key):
+            yield store.get(task.key)
+
+
+def _summary(records: Iterable[Record]) -> dict[str, Any]:
+    skipped, rejected, prompts, annotations = [], Counter[str](), 0, 0
+    for record in records:
+        if record.skipped is not None:
+            skipped.append(Absent(record.name, record.skipped))
+        rejected.update(record.rejected)
+        prompts += record.prompts
+        annotations += len(record.masks)
+    return {
+        "skipped": skipped,
+        "prompts": prompts,
+        "annotations": annotations,
+        "rejected": dict(sorted(rejected.items())),
+    }

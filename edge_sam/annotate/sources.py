@@ -1,0 +1,168 @@
+"""Where photographs come from: a folder, a glob, a list, the frames of a video."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path, PurePath
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sam.errors import InputError
+from edge_sam.evaluation.datasets.files import SUFFIXES
+from edge_sam.images import decode_image
+
+LISTS = {".txt", ".lst"}
+VIDEOS = {".mp4", ".m4v", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg"}
+
+
+class Item(NamedTuple):
+    """One photograph of a source.
+
+    Attributes
+    ----------
+    name : str
+        What the data set calls it: its path below the source with forward slashes.
+    path : str
+        The file.
+    frame : int or None
+        Which frame, from 0, where the file is a video.
+    """
+
+    name: str
+    path: str
+    frame: int | None = None
+
+
+def open_source(source: str, *, every: int = 1) -> list[Item]:
+    """List the photographs of a source, sorted by name; no pixel is read yet, but videos are counted through.
+
+    Parameters
+    ----------
+    source : str
+        A folder (with all folders below it; hidden ones are left out), a glob (``"photos/**/*.jpg"``), a list
+        (``.txt``: one path to a line, relative to the list), a video, or one photograph.
+    every : int
+        Of a video take every so-manieth frame.
+
+    Returns
+    -------
+    list of Item
+        Each name once.
+
+    Raises
+    ------
+    InputError
+        There is nothing, it cannot be read, or two photographs have one name.
+    """
+    if every < 1:
+        raise InputError(f"every must be at least 1, not {every}")
+    path = Path(source).absolute()  # Workers on other machines have another current folder.
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        items = [Item(file.relative_to(path).as_posix(), str(file)) for file in _below(path)]
+    elif glob.has_magic(source) and not path.exists():
+        items = _matching(path)
+    elif not path.is_file():
+        raise InputError(f"no such folder, file or glob: {source}")
+    elif suffix in LISTS:
+        items = _listed(path)
+    elif suffix in VIDEOS:
+        return [Item(f"{path.stem}/{i:06d}.png", str(path), i) for i in range(0, _count_frames(path), every)]
+    elif suffix in SUFFIXES:
+        items = [Item(path.name, str(path))]
+    else:
+        raise InputError(f"{source} is neither a photograph, nor a video, nor a list (.txt)")
+    if not items:
+        raise InputError(f"{source} holds no photographs")
+    items.sort()
+    for one, other in pairwise(items):
+        if one.name == other.name and one.path != other.path:
+            raise InputError(f"{one.path} and {other.path} would both be called {one.name}")
+    return list(dict.fromkeys(items))
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    def fail(error: OSError) -> None:
+        raise InputError(f"cannot read {error.filename}: {error.strerror}")
+
+    for root, folders, files in os.walk(folder, onerror=fail):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            if _is_photograph(name):
+                yield Path(root, name)
+
+
+def _matching(pattern: Path) -> list[Item]:
+    """List what a glob matches, named from its last folder without wildcards on."""
+    parts = pattern.parts
+    fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
+    root = Path(*parts[:fixed])
+    return [
+        Item(file.relative_to(root).as_posix(), str(file))
+        for file in root.glob(str(Path(*parts[fixed:])))
+        if _is_photograph(file.name) and file.is_file()
+    ]
+
+
+def _is_photograph(name: str) -> bool:
+    return PurePath(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+
+
+def _listed(path: Path) -> list[Item]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {path}: {error}") from error
+    names = [line.strip() for line in lines if line.strip()]
+    # A photograph that is not there is found out when its turn comes, as one that is damaged.
+    return [Item(Path(name).as_posix().lstrip("/"), str(path.parent / name)) for name in names]
+
+
+def _count_frames(path: Path) -> int:
+    """Count by going through: what containers say about their length is often wrong."""
+    capture = cv2.VideoCapture(str(path))
+    count = 0
+    while capture.grab():
+        count += 1
+    capture.release()
+    if not count:
+        raise InputError(f"{path} is not a video that OpenCV reads, or it has no frames")
+    return count
+
+
+class Reader:
+    """Reads items. A video stays open, so that frames in order cost no search."""
+
+    def __init__(self) -> None:
+        self._video: tuple[str, cv2.VideoCapture] | None = None
+        self._next = 0
+
+    def read(self, item: Item) -> NDArray[np.uint8]:
+        """Read one item as RGB, (height, width, 3).
+
+        Raises
+        ------
+        InputError
+            It is damaged.
+        OSError
+            The file cannot be read now.
+        """
+        if item.frame is None:
+            return decode_image(Path(item.path).read_bytes(), item.path)
+        if self._video is None or self._video[0] != item.path or self._next > item.frame:
+            self._video, self._next = (item.path, cv2.VideoCapture(item.path)), 0
+        capture = self._video[1]
+        while self._next < item.frame and capture.grab():
+            self._next += 1
+        there, frame = capture.read()
+        if not there:
+            self._video = None
+            raise InputError(f"{item.path}: frame {item.frame} cannot be read")
+        self._next += 1
+        return np.ascontiguousarray(frame[..., ::-1], dtype=np.uint8)

@@ -1,0 +1,112 @@
+"""The working folder: a record for each photograph that is done, so that a run can be killed and go on."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import filelock
+import msgspec
+
+from edge_sam.annotate.records import Record
+from edge_sam.atomic import write_files
+from edge_sam.errors import InputError
+
+_SETTINGS = "settings.json"
+
+
+class Store:
+    """Records by key, each a file that is there whole or not at all.
+
+    Parameters
+    ----------
+    folder : Path
+        The working folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @contextmanager
+    def opened(self, settings: dict[str, Any], *, restart: bool) -> Iterator[None]:
+        """Hold the folder for one run.
+
+        Parameters
+        ----------
+        settings : dict
+            Everything but the photograph that decides its masks. Records made with others are not to be mixed in.
+        restart : bool
+            Throw away what is there.
+
+        Raises
+        ------
+        InputError
+            Another run holds it, or it was made with other settings; the message says which.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(self.folder / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise InputError(f"another run is at work in {self.folder}; wait for it, or give another output") from None
+        with lock:
+            if restart:
+                shutil.rmtree(self.folder / "records", ignore_errors=True)
+            else:
+                self._compare(settings)
+            for rest in self.folder.rglob(".edge-sam-*.part"):  # What a killed run was writing.
+                rest.unlink()
+            write_files({self.folder / _SETTINGS: msgspec.json.format(msgspec.json.encode(settings), indent=1)})
+            yield
+
+    def has(self, key: str) -> bool:
+        """Tell whether a photograph is done."""
+        return self._file(key).is_file()
+
+    def put(self, key: str, record: Record) -> None:
+        """Keep a record."""
+        write_files({self._file(key): msgspec.json.encode(record)})
+
+    def get(self, key: str) -> Record:
+        """Give a record back.
+
+        Raises
+        ------
+        InputError
+            It is damaged.
+        """
+        file = self._file(key)
+        try:
+            return msgspec.json.decode(file.read_bytes(), type=Record)
+        except msgspec.DecodeError as error:
+            raise InputError(f"record {file} is damaged ({error}); remove it and run again") from error
+
+    def _file(self, key: str) -> Path:
+        return self.folder / "records" / key[:2] / f"{key[2:]}.json"
+
+    def _compare(self, settings: dict[str, Any]) -> None:
+        try:
+            before = msgspec.json.decode((self.folder / _SETTINGS).read_bytes())
+        except FileNotFoundError:
+            return
+        except msgspec.DecodeError:
+            before = {}
+        now = msgspec.json.decode(msgspec.json.encode(settings))
+        changed = [
+            f"{name} {_short(before.get(name))} → {_short(now.get(name))}"
+            for name in sorted({*before, *now})
+            if before.get(name) != now.get(name)
+        ]
+        if changed:
+            raise InputError(
+                f"{self.folder} was begun with other settings ({'; '.join(changed)}); use those, give another output,"
+                " or --restart to throw the work done away"
+            )
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:37]}…"

@@ -1,0 +1,285 @@
+"""One photograph, from its file to its record. Every engine runs this, in as many processes as it likes."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sam.annotate.functions import find_function
+from edge_sam.annotate.records import GivenPrompt, Mask, Outcome, Record, Task
+from edge_sam.annotate.sources import Reader
+from edge_sam.annotate.validators import Limits, validate
+from edge_sam.atomic import write_files
+from edge_sam.embedding import ImageEmbedding
+from edge_sam.errors import InputError
+from edge_sam.everything import Found, MaskGenerator, rle
+from edge_sam.geometry import Geometry
+from edge_sam.images import encode_png, read_image
+from edge_sam.loading import load
+from edge_sam.predictor import Predictor
+from edge_sam.prompts import Prompt
+from edge_sam.region import valid_region
+
+_BATCH = 2
+"""Prompts in one call of the decoder; see `edge_sam.predictor`."""
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What is done with every photograph.
+
+    Attributes
+    ----------
+    model, runtime, precision, threads
+        See `edge_sam.load`.
+    limits : Limits
+        What masks must keep to.
+    long_side, square
+        See `Predictor.encode`.
+    grid : dict or None
+        Everything mode with these parameters of `MaskGenerator`; None: prompts are given.
+    function : str or None
+        ``module:function`` that gives the prompts; None: tasks carry them.
+    frames : str or None
+        Folder that frames of a video are written to.
+    """
+
+    model: str
+    runtime: str
+    precision: str
+    threads: int | None
+    limits: Limits
+    long_side: int
+    square: bool
+    grid: dict[str, Any] | None = None
+    function: str | None = None
+    frames: str | None = None
+
+    def __post_init__(self) -> None:
+        Geometry((1, 1), self.long_side)  # An impossible long side is told before any work.
+
+
+def mask_generator(job: Job, predictor: Predictor) -> MaskGenerator | None:
+    """Make the generator of a job that asks a grid; None for other jobs. Raises `InputError` as it does."""
+    if job.grid is None:
+        return None
+    return MaskGenerator(
+        predictor,
+        pred_iou_thresh=job.limits.pred_iou_thresh,
+        stability_score_thresh=job.limits.stability_score_thresh,
+        stability_score_offset=job.limits.stability_score_offset,
+        output_mode="coco_rle",
+        square=job.square,
+        long_side=job.long_side,
+        **job.grid,
+    )
+
+
+class Annotator:
+    """Does one task after the other with a model of its own.
+
+    Parameters
+    ----------
+    job : Job
+        The runtime must work as asked for: masks of two runtimes are not to be mixed.
+
+    Raises
+    ------
+    InputError
+        The job is impossible.
+    RuntimeUnavailableError
+        The runtime does not work here.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._reader = Reader()
+        self._predictor = load(
+            job.model, runtime=job.runtime, precision=job.precision, threads=job.threads, strict=True
+        )
+        self._function = find_function(job.function)[1] if job.function else None
+        self._generator = mask_generator(job, self._predictor)
+
+    def __call__(self, task: Task) -> Outcome:
+        """Annotate one photograph; whatever goes wrong is told in the outcome."""
+        start = time.perf_counter()
+        record, failure = None, None
+        try:
+            record = self.annotate(task)
+        except Exception as error:  # A function of the user's may raise anything.
+            failure = f"{type(error).__name__}: {error}"
+        return Outcome(task, record, failure, time.perf_counter() - start)
+
+    def annotate(self, task: Task) -> Record:
+        """Annotate one photograph; one that is damaged gives a record that says so.
+
+        Raises
+        ------
+        OSError
+            The file cannot be read now.
+        Exception
+            Whatever a function of the user's raises.
+        """
+        try:
+            image = self._reader.read(task.item)
+            region = self._region(task, image)
+        except InputError as error:
+            return Record(task.item.name, skipped=str(error))
+        if self._job.frames and task.item.frame is not None:
+            write_files({Path(self._job.frames, task.item.name): encode_png(image)})
+        size = (image.shape[0], image.shape[1])
+        asked, masks, rejected = self._grid(image, region) if self._generator else self._ask(task, image, region)
+        kept, more = validate(masks, self._job.limits, size)
+        counts = {reason: count for reason, count in sorted((rejected + more).items()) if count}
+        return Record(task.item.name, size[1], size[0], kept, asked, counts)
+
+    def _region(self, task: Task, image: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
+        if task.region is None:
+            return None
+        region = np.asarray(read_image(task.region).max(axis=2) > 0)
+        if region.shape != image.shape[:2]:
+            raise InputError(f"its valid region {task.region} is {region.shape}, the photograph {image.shape[:2]}")
+        return region
+
+    def _grid(self, image: NDArray[np.uint8], region: NDArray[np.bool_] | None) -> tuple[int, list[Mask], Counter[str]]:
+        """All masks of the photograph; the generator has dropped those below the thresholds and counted them."""
+        assert self._generator is not None
+        last = Found(0, 0, 0)
+
+        def remember(found: Found) -> None:
+            nonlocal last
+            last = found
+
+        found = self._generator.generate(image, valid_mask=region, progress=remember)
+        rejected = Counter(last.rejected)
+        rejected["duplicate"] += last.masks - len(found)
+        masks = [
+            _mask(
+                record["segmentation"],
+                record["area"],
+                record["bbox"],
+                record["predicted_iou"],
+                record["stability_score"],
+                record["point_coords"],
+                record["crop_box"],
+                "object",
+            )
+            for record in found
+        ]
+        return last.asked, masks, rejected
+
+    def _ask(
+        self, task: Task, image: NDArray[np.uint8], region: NDArray[np.bool_] | None
+    ) -> tuple[int, list[Mask], Counter[str]]:
+        """Take the best mask of each prompt."""
+        rejected: Counter[str] = Counter()
+        prompts = self._prompts(task, image, rejected)
+        if not prompts:
+            return 0, [], rejected
+        embedding = self._predictor.encode(image, long_side=self._job.long_side, square=self._job.square)
+        valid_region(region, embedding.geometry)
+        masks = []
+        # Prompts with and without a mask do not go into one call.
+        batch = 1 if any(prompt.mask is not None for prompt, _ in prompts) else _BATCH
+        for first in range(0, len(prompts), batch):
+            chosen = prompts[first : first + batch]
+            logits, scores = self._predictor.decode(embedding, [prompt for prompt, _ in chosen])
+            for (prompt, category), planes, predicted in zip(chosen, logits, scores, strict=True):
+                # One click is ambiguous: three masks are offered and the best is taken. Else the single mask.
+                best = 1 + int(predicted[1:].argmax()) if _is_click(prompt) else 0
+                mask = self._draw(embedding, prompt, planes[best], float(predicted[best]), region, category)
+                if mask is None:
+                    rejected["empty"] += 1
+                else:
+                    masks.append(mask)
+        return len(prompts), masks, rejected
+
+    def _prompts(self, task: Task, image: NDArray[np.uint8], rejected: Counter[str]) -> list[tuple[Prompt, str]]:
+        """Prompts with their categories; those that do not fit the photograph are counted and left out."""
+        height, width = image.shape[:2]
+        given: Sequence[GivenPrompt | Prompt | tuple[Prompt, str]] = task.prompts
+        if self._function is not None:
+            given = self._function(image, task.item.name)
+        prompts = []
+        for one in given:
+            try:
+                prompt, category = _prompt(one)
+            except InputError:
+                rejected["prompt"] += 1
+                continue
+            points = prompt.points if prompt.points is not None else np.zeros((0, 2))
+            box = (0, 0, 1, 1) if prompt.box is None else prompt.box
+            inside = (points >= 0).all() and (points < (width, height)).all()
+            if inside and box[0] < width and box[1] < height and box[2] > 0 and box[3] > 0:
+                prompts.append((prompt, category))
+            else:
+                rejected["prompt"] += 1
+        return prompts
+
+    def _draw(
+        self,
+        embedding: ImageEmbedding,
+        prompt: Prompt,
+        logits: NDArray[np.float32],
+        predicted_iou: float,
+        region: NDArray[np.bool_] | None,
+        category: str,
+    ) -> Mask | None:
+        """Bring one mask to the photograph's size and measure it; None where nothing of it is in the region."""
+        full = embedding.geometry.upsample(logits)
+        if region is not None:
+            full[~region] = -np.inf
+        pixels = full > 0
+        area, offset = int(np.count_nonzero(pixels)), self._job.limits.stability_score_offset
+        if not area:
+            return None
+        stability = int(np.count_nonzero(full > offset)) / int(np.count_nonzero(full > -offset))
+        points = [] if prompt.points is None else prompt.points.tolist()
+        box = cv2.boundingRect(pixels.view(np.uint8))
+        height, width = pixels.shape
+        return _mask(rle.encode(pixels), area, box, predicted_iou, stability, points, (0, 0, width, height), category)
+
+
+def _prompt(given: GivenPrompt | Prompt | tuple[Prompt, str]) -> tuple[Prompt, str]:
+    if isinstance(given, GivenPrompt):
+        return Prompt(points=given.points, labels=given.labels, box=given.box), given.category
+    prompt, category = (given, "object") if isinstance(given, Prompt) else given
+    if not isinstance(prompt, Prompt) or not isinstance(category, str):
+        raise TypeError("a function of prompts must give edge_sam.Prompt, or (Prompt, category), for each")
+    return prompt, category
+
+
+def _is_click(prompt: Prompt) -> bool:
+    return prompt.box is None and prompt.mask is None and prompt.points is not None and len(prompt.points) == 1
+
+
+def _mask(
+    segmentation: rle.Rle,
+    area: int,
+    bbox: Sequence[int],
+    predicted_iou: float,
+    stability: float,
+    points: list[list[float]],
+    crop: Sequence[int],
+    category: str,
+) -> Mask:
+    """Five digits: what is beyond them is noise of the arithmetic."""
+    x, y, width, height = bbox
+    left, top, columns, rows = crop
+    return Mask(
+        segmentation=segmentation,
+        area=area,
+        bbox=(x, y, width, height),
+        predicted_iou=round(float(predicted_iou), 5),
+        stability_score=round(float(stability), 5),
+        point_coords=[[round(px, 2), round(py, 2)] for px, py in points],
+        crop_box=(left, top, columns, rows),
+        category=category,
+    )

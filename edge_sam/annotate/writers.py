@@ -1,0 +1,112 @@
+"""The data set, written from the records in the order of the photographs' names: the same bytes whoever made them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import msgspec
+
+from edge_sam.annotate.records import Mask, Record
+from edge_sam.errors import InputError
+
+Records = Callable[[], Iterable[Record]]
+"""Goes through the records in order; more than once, because they need not fit into memory."""
+
+
+def write_coco(records: Records, output: Path, staging: Path, categories: Mapping[str, int] | None) -> None:
+    """Write COCO instances JSON; it appears at once and whole.
+
+    Parameters
+    ----------
+    records : callable
+        See `Records`. Those skipped are left out.
+    output : Path
+        The file.
+    staging : Path
+        A folder on the same disk to write it in.
+    categories : mapping of str to int, optional
+        Numbers of the categories by name; None: those that occur, by name, from 1.
+    """
+    numbers = dict(categories) if categories is not None else _number(records())
+    with (staging / ".edge-sam-coco.part").open("wb") as file:
+        file.write(b'{"info":{"description":"masks by edge-sam"},"categories":')
+        file.write(msgspec.json.encode([{"id": number, "name": name} for name, number in numbers.items()]))
+        file.write(b',\n"images":[')
+        _write_all(file, ({"id": i, **_size(record)} for i, record in _numbered(records())))
+        file.write(b'],\n"annotations":[')
+        _write_all(file, _annotations(records(), numbers))
+        file.write(b"]}\n")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    Path(file.name).replace(output)
+
+
+def write_sa1b(records: Records, output: Path, staging: Path) -> None:
+    """Write a folder with a JSON file for each photograph, in the form of SA-1B; it appears at once and whole.
+
+    A folder `output` is replaced. Names must be `distinct_without_suffix`.
+    """
+    new, old = staging / "sa1b-new", staging / "sa1b-old"
+    for folder in (new, old):
+        shutil.rmtree(folder, ignore_errors=True)
+    new.mkdir()
+    first = 1
+    for number, record in _numbered(records()):
+        file = (new / record.name).with_suffix(".json")
+        annotations = [{"id": first + i, **_fields(mask)} for i, mask in enumerate(record.masks)]
+        first += len(annotations)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(
+            msgspec.json.encode({"image": {"image_id": number, **_size(record)}, "annotations": annotations})
+        )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    if output.exists():
+        output.rename(old)
+    new.rename(output)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def distinct_without_suffix(names: Iterable[str]) -> None:
+    """Raise `InputError` where two photographs differ only in their suffix: a folder would have one file for both."""
+    seen: dict[PurePosixPath, str] = {}
+    for name in names:
+        other = seen.setdefault(PurePosixPath(name).with_suffix(""), name)
+        if other != name:
+            raise InputError(f"{other} and {name} differ only in their suffix; write COCO instead (--output X.json)")
+
+
+def _numbered(records: Iterable[Record]) -> Iterator[tuple[int, Record]]:
+    return enumerate((record for record in records if record.skipped is None), 1)
+
+
+def _number(records: Iterable[Record]) -> dict[str, int]:
+    names = {mask.category for record in records for mask in record.masks}
+    return {name: number for number, name in enumerate(sorted(names), 1)}
+
+
+def _size(record: Record) -> dict[str, Any]:
+    return {"width": record.width, "height": record.height, "file_name": record.name}
+
+
+def _annotations(records: Iterable[Record], numbers: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+    count = 0
+    for image, record in _numbered(records):
+        for mask in record.masks:
+            count += 1
+            category = numbers[mask.category]
+            yield {"id": count, "image_id": image, "category_id": category, "iscrowd": 0, **_fields(mask)}
+
+
+def _fields(mask: Mask) -> dict[str, Any]:
+    fields = msgspec.structs.asdict(mask)
+    del fields["category"]
+    return fields
+
+
+def _write_all(file: IO[bytes], entries: Iterable[dict[str, Any]]) -> None:
+    """Write entries of a list, each on a line of its own."""
+    for i, entry in enumerate(entries):
+        file.write(b",\n" if i else b"\n")
+        file.write(msgspec.json.encode(entry))

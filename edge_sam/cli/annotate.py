@@ -1,0 +1,252 @@
+"""`edge-sam annotate`: photographs in, a data set of masks out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from edge_sam.cli.loading import ModelOption, PrecisionOption, RuntimeOption, silenced
+from edge_sam.errors import InputError
+
+if TYPE_CHECKING:
+    from edge_sam.annotate.prompt_files import PromptTable
+    from edge_sam.annotate.run import Engine, Report
+    from edge_sam.annotate.worker import Job
+
+_SHOWN = 10
+"""Photographs that are named on the terminal; the report has all."""
+_GRID = "Only with --prompts grid. "
+
+
+def annotate(
+    source: Annotated[
+        str, typer.Argument(help="Folder (with those below it), glob in quotes, list (.txt), video, or photograph.")
+    ],
+    output: Annotated[Path, typer.Option(help="The data set: a .json file (COCO), or a folder (SA-1B).")],
+    prompts: Annotated[
+        str,
+        typer.Option(
+            metavar="grid|FILE|FUNCTION",
+            help="grid: everything mode. Or boxes or points from a file (.json: COCO, .csv, .jsonl). Or a Python"
+            " function: module:function, or an entry point of edge_sam.prompts.",
+        ),
+    ] = "grid",
+    layout: Annotated[str, typer.Option("--format", help="coco, sa1b, or auto: by the output's suffix.")] = "auto",
+    every: Annotated[int, typer.Option(help="Of a video take every so-manieth frame.")] = 1,
+    save_frames: Annotated[Path | None, typer.Option(help="Folder to write a video's frames to, as PNG.")] = None,
+    points_per_side: Annotated[int, typer.Option(help=_GRID + "Side of the grid of points.")] = 32,
+    exhaustive: Annotated[bool, typer.Option("--exhaustive", help=_GRID + "Ask every point.")] = False,
+    crop_n_layers: Annotated[int, typer.Option(help=_GRID + "Search 2ⁿ × 2ⁿ crops as well, n up to this.")] = 0,
+    box_nms_thresh: Annotated[float, typer.Option(help=_GRID + "Box IoU above which masks are duplicates.")] = 0.7,
+    min_mask_region_area: Annotated[int, typer.Option(help=_GRID + "Remove smaller holes and islands.")] = 0,
+    pred_iou_thresh: Annotated[
+        float | None, typer.Option(help="Lowest predicted IoU. [default: 0.88 with grid, else 0]")
+    ] = None,
+    stability_score_thresh: Annotated[
+        float | None, typer.Option(help="Lowest stability. [default: 0.95 with grid, else 0]")
+    ] = None,
+    stability_score_offset: Annotated[float, typer.Option(help="Shift of the threshold, in logits.")] = 1.0,
+    min_mask_area: Annotated[int, typer.Option(help="Smallest mask in pixels.")] = 0,
+    max_mask_area: Annotated[int, typer.Option(help="Largest mask in pixels; 0: no limit.")] = 0,
+    border: Annotated[int, typer.Option(help="Reject masks nearer to the edge than this; 1: that touch it.")] = 0,
+    mask_nms_thresh: Annotated[
+        float, typer.Option(help="Mask IoU above which masks of one category are duplicates; 1: none.")
+    ] = 0.9,
+    valid_mask: Annotated[
+        Path | None, typer.Option(help="Picture, or folder of pictures by name; no mask reaches where it is black.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes. [default: one for each core]")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of each. [default: its share of the cores]")] = None,
+    engine: Annotated[str, typer.Option(help="local, or ray for many machines.")] = "local",
+    ray_address: Annotated[
+        str | None, typer.Option(help="A Ray cluster, or auto. [default: RAY_ADDRESS, else start one here]")
+    ] = None,
+    square: Annotated[
+        bool | None, typer.Option("--square/--no-square", help="Encode the padded square. [default: with grid]")
+    ] = None,
+    long_side: Annotated[int, typer.Option(help="Pixels the longer side is scaled to, a multiple of 16.")] = 1024,
+    model: ModelOption = "mobile-sam",
+    runtime: RuntimeOption = "auto",
+    precision: PrecisionOption = "auto",
+    restart: Annotated[bool, typer.Option("--restart", help="Throw away what earlier runs did.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+) -> None:
+    """Make a data set of masks from photographs. Stopped or killed, the same command goes on where it was.
+
+    What is done is kept in OUTPUT.work. How to run it on many machines, and what it costs: docs/annotate.md.
+    """
+    import edge_sam
+    from edge_sam.annotate.plan import plan, settings
+    from edge_sam.annotate.run import annotate as run
+    from edge_sam.annotate.sources import open_source
+    from edge_sam.annotate.store import Store
+    from edge_sam.annotate.validators import Limits
+    from edge_sam.annotate.worker import Job, mask_generator
+    from edge_sam.annotate.writers import distinct_without_suffix
+    from edge_sam.cli.progress import progress_bar
+
+    if engine not in ("local", "ray"):
+        raise InputError(f"unknown engine {engine!r}; known: local, ray")
+    sa1b, store = _is_sa1b(output, layout), Store(output.with_name(output.name + ".work"))
+    if output.exists() and not store.folder.exists():
+        raise InputError(
+            f"{output} exists, and {store.folder} to go on from does not; remove it, or give another --output"
+        )
+    table, function = _prompts(prompts)
+    everything = table is None and function is None
+    limits = Limits(
+        pred_iou_thresh=_or(pred_iou_thresh, 0.88 if everything else 0.0),
+        stability_score_thresh=_or(stability_score_thresh, 0.95 if everything else 0.0),
+        stability_score_offset=stability_score_offset,
+        min_area=min_mask_area,
+        max_area=max_mask_area,
+        border=border,
+        mask_nms_thresh=mask_nms_thresh,
+    )
+    grid = {
+        "points_per_side": points_per_side,
+        "adaptive": not exhaustive,
+        "crop_n_layers": crop_n_layers,
+        "box_nms_thresh": box_nms_thresh,
+        "min_mask_region_area": min_mask_region_area,
+    }
+    tasks = plan(open_source(source, every=every), table, valid_mask and valid_mask.absolute())
+    if sa1b:
+        distinct_without_suffix(task.item.name for task in tasks)
+    # Loaded here to find out what works, so that all workers take the same and none falls back.
+    with silenced():
+        predictor = edge_sam.load(model, runtime=runtime, precision=precision)
+    workers, threads = _share(workers, threads, predictor.runtime)
+    job = Job(
+        model=str(Path(model).absolute()) if Path(model).is_dir() else model,
+        runtime=predictor.runtime,
+        precision=predictor.precision,
+        threads=threads,
+        limits=limits,
+        long_side=long_side,
+        square=_or(square, everything),
+        grid=grid if everything else None,
+        function=function,
+        frames=str(save_frames.absolute()) if save_frames else None,
+    )
+    mask_generator(job, predictor)  # Impossible parameters are told before any work.
+    bundle = predictor.bundle
+    del predictor
+    categories = {"object": 1} if everything else table.categories if table else None
+    with store.opened(settings(job, bundle), restart=restart), _Stop() as stop, contextlib.ExitStack() as stack:
+        if engine == "ray":
+            stack.enter_context(silenced())
+        report = run(
+            tasks,
+            _engine(engine, ray_address, job, workers, stop),
+            store,
+            output,
+            sa1b=sa1b,
+            categories=categories,
+            stopped=stop,
+            show=lambda steps: stack.enter_context(progress_bar(source, steps)),
+        )
+    facts = {"model": bundle.manifest.name, "precision": job.precision, "runtime": job.runtime}
+    _print(report, {**facts, "engine": engine, "workers": workers, "threads": threads}, json)
+    code = 1 if report.failed else 0
+    raise typer.Exit(code if stop.signal is None else 128 + stop.signal)
+
+
+class _Stop:
+    """Turns the first Ctrl-C or SIGTERM into a wish to stop; the second has its usual effect."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __call__(self) -> bool:
+        return self.signal is not None
+
+    def __enter__(self) -> _Stop:
+        self._before = {number: signal.signal(number, self._wish) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _wish(self, number: int, _: FrameType | None) -> None:
+        self.signal = number
+        self.__exit__()
+        typer.echo("stopping; what is in work is finished first (again to stop at once)", err=True)
+
+
+_Value = TypeVar("_Value")
+
+
+def _or(given: _Value | None, default: _Value) -> _Value:
+    return default if given is None else given
+
+
+def _is_sa1b(output: Path, layout: str) -> bool:
+    if layout not in ("auto", "coco", "sa1b"):
+        raise InputError(f"unknown format {layout!r}; known: auto, coco, sa1b")
+    sa1b = layout == "sa1b" or (layout == "auto" and output.suffix != ".json")
+    if output.is_dir() != sa1b and output.exists():
+        raise InputError(f"{output} is a {'file' if sa1b else 'folder'}; {layout} needs another --output")
+    return sa1b
+
+
+def _prompts(given: str) -> tuple[PromptTable | None, str | None]:
+    """Prompts of a file, or the function that makes them; neither for the grid."""
+    from edge_sam.annotate.functions import find_function
+    from edge_sam.annotate.prompt_files import read_prompts
+
+    if given == "grid":
+        return None, None
+    path = Path(given)
+    if path.is_file() or path.suffix.lower() in (".json", ".csv", ".jsonl"):
+        return read_prompts(path), None
+    sys.path.insert(0, str(Path.cwd()))  # Where users keep a module of their own; worker processes inherit it.
+    return None, find_function(given)[0]
+
+
+def _share(workers: int | None, threads: int | None, runtime: str) -> tuple[int, int]:
+    """Split the cores that this process may use; a device other than the processor gets one worker."""
+    for name, given in (("workers", workers), ("threads", threads)):
+        if given is not None and not 1 <= given <= 256:
+            raise InputError(f"{name} must be 1 to 256, not {given}")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if workers is None:
+        workers = max(1, cores // (threads or 1)) if runtime in ("onnxruntime", "openvino") else 1
+    return workers, threads or max(1, cores // workers)
+
+
+def _engine(name: str, address: str | None, job: Job, workers: int, stop: _Stop) -> Engine:
+    if name == "local":
+        from edge_sam.annotate.pool import run_pool
+
+        return lambda tasks: run_pool(job, tasks, workers, stop)
+    from edge_sam.annotate.ray_data import run_ray
+
+    return lambda tasks: run_ray(job, tasks, workers, stop, address or os.environ.get("RAY_ADDRESS"))
+
+
+def _print(report: Report, facts: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        import msgspec
+
+        typer.echo(msgspec.json.encode({**msgspec.to_builtins(report), **facts}).decode())
+        return
+    done = f"{report.done_now} photographs now, {report.done_before} before, of {report.photographs}"
+    typer.echo(f"{done}; {report.seconds:.0f} s, {report.photographs_per_second:.2f} a second")
+    rejected = ", ".join(f"{reason} {count}" for reason, count in report.rejected.items()) or "none"
+    typer.echo(f"{report.annotations} masks from {report.prompts} prompts; rejected: {rejected}")
+    for what, absent in (("skipped", report.skipped), ("failed", report.failed)):
+        for one in absent[:_SHOWN]:
+            typer.echo(f"{what} {one.name}: {one.reason}", err=True)
+        if len(absent) > _SHOWN:
+            typer.echo(f"{what} {len(absent) - _SHOWN} more; all are in report.json of the working folder", err=True)
+    typer.echo(f"data set: {report.output}" if report.output else "stopped early; the same command goes on from here")

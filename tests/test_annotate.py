@@ -1,0 +1,283 @@
+"""`edge-sam annotate` as a user meets it, killed and interrupted as well."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from conftest import PHOTOGRAPHS, read_pixels
+from pycocotools import mask as coco
+from pycocotools.coco import COCO
+from test_cli import edge_sam, refused
+
+NAMES = ("a/coffee.png", "a/chelsea.png", "rocket.jpg", "astronaut.png")
+QUICK = ("--long-side", "256", "--json")
+"""A sixteenth of the usual work: these tests are about what is kept, not about how good it is."""
+FUNCTION = """
+import os, signal, edge_sam
+
+def middle(image, name):
+    if name in os.environ.get("KILLED", "").split(","):
+        os.kill(os.getpid(), signal.SIGKILL)
+    height, width = image.shape[:2]
+    return [edge_sam.Prompt(points=[(width / 2, height / 2)]), (edge_sam.Prompt(box=(0, 0, width / 2, height)), "half")]
+"""
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Four photographs in two folders, boxes on them, and a function that asks."""
+    for name in NAMES:
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(PHOTOGRAPHS / Path(name).name, tmp_path / "photos" / name)
+    rows = [f"{name},20,20,{180 + 40 * i},{200 + 20 * j},{'ab'[j]}" for i, name in enumerate(NAMES) for j in (0, 1)]
+    (tmp_path / "boxes.csv").write_text("\n".join(["image,x0,y0,x1,y1,category", *rows]))
+    (tmp_path / "mine.py").write_text(FUNCTION)
+    return tmp_path
+
+
+def annotate(
+    folder: Path, output: str, *arguments: object, code: int = 0, prompts: str = "boxes.csv"
+) -> dict[str, Any]:
+    run = edge_sam("annotate", "photos", "--prompts", prompts, "--output", output, *QUICK, *arguments, cwd=folder)
+    assert run.returncode == code, run.stderr
+    report: dict[str, Any] = json.loads(run.stdout)
+    return report
+
+
+def records(folder: Path, output: str) -> dict[Path, int]:
+    """Finished photographs, and when each was written."""
+    return {file: file.stat().st_mtime_ns for file in Path(folder, f"{output}.work", "records").glob("*/*.json")}
+
+
+def started(folder: Path, output: str, *arguments: str, prompts: str = "boxes.csv") -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", "from edge_sam.cli import main; main()", "annotate", "photos", *QUICK, *arguments]
+    return subprocess.Popen(
+        [*command, "--prompts", prompts, "--output", output],
+        cwd=folder,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def wait_for(folder: Path, output: str, count: int) -> None:
+    end = time.monotonic() + 60
+    while len(records(folder, output)) < count:
+        assert time.monotonic() < end, "no record came"
+        time.sleep(0.005)
+
+
+def test_writes_coco_that_pycocotools_loads(photos: Path) -> None:
+    report = annotate(photos, "out.json", "--workers", "2")
+    assert (report["photographs"], report["done_now"], report["done_before"]) == (4, 4, 0)
+    assert report["prompts"] == 8
+    assert report["annotations"] + report["rejected"].get("duplicate", 0) == 8
+    data = COCO(photos / "out.json")
+    images = data.loadImgs(data.getImgIds())
+    assert [image["file_name"] for image in images] == sorted(NAMES)
+    assert {category["name"]: category["id"] for category in data.loadCats(data.getCatIds())} == {"a": 1, "b": 2}
+    annotations = data.loadAnns(data.getAnnIds())
+    assert [annotation["id"] for annotation in annotations] == list(range(1, report["annotations"] + 1))
+    for annotation in annotations:
+        mask = data.annToMask(annotation)
+        image = data.loadImgs(annotation["image_id"])[0]
+        assert mask.shape == (image["height"], image["width"])
+        assert annotation["area"] == mask.sum() == coco.area(annotation["segmentation"])
+        x, y, width, height = annotation["bbox"]
+        assert mask[y : y + height, x : x + width].sum() == mask.sum()
+
+
+def test_the_data_set_does_not_depend_on_who_made_it(photos: Path) -> None:
+    annotate(photos, "one.json", "--workers", "1", "--threads", "2")
+    annotate(photos, "two.json", "--workers", "2", "--threads", "1")
+    annotate(photos, "folder", "--workers", "2")
+    assert (photos / "one.json").read_bytes() == (photos / "two.json").read_bytes()
+    expected = json.loads((photos / "one.json").read_text())
+    found: list[dict[str, Any]] = []
+    for image in expected["images"]:
+        file = json.loads((photos / "folder" / image["file_name"]).with_suffix(".json").read_text())
+        assert file["image"]["file_name"] == image["file_name"]
+        found += file["annotations"]
+    for ours, theirs in zip(found, expected["annotations"], strict=True):
+        assert {**ours, "image_id": 0, "category_id": 0, "iscrowd": 0} == {**theirs, "image_id": 0, "category_id": 0}
+
+
+def test_killed_and_started_again_nothing_is_lost_or_done_twice(photos: Path) -> None:
+    annotate(photos, "whole.json")
+    kept: dict[Path, int] = {}
+    for count, whole_group in ((1, False), (2, True)):
+        process = started(photos, "killed.json", "--workers", "1")
+        wait_for(photos, "killed.json", count)
+        if whole_group:
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+        # The workers hold the pipes too: that they close means that the workers have followed their parent.
+        process.communicate(timeout=30)
+        assert not (photos / "killed.json").exists()
+        assert kept.items() <= records(photos, "killed.json").items()
+        kept = records(photos, "killed.json")
+    report = annotate(photos, "killed.json")
+    assert report["done_before"] == len(kept) >= 2
+    assert kept.items() <= records(photos, "killed.json").items()
+    assert (photos / "killed.json").read_bytes() == (photos / "whole.json").read_bytes()
+    assert not list(photos.rglob("*.part"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ends_in_order_when_asked_to(photos: Path, number: signal.Signals) -> None:
+    process = started(photos, "out.json", "--workers", "1")
+    wait_for(photos, "out.json", 1)
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # As a terminal does for Ctrl-C.
+    else:
+        process.send_signal(number)
+    output, errors = process.communicate(timeout=60)
+    report = json.loads(output)
+    assert report["done_now"] == len(records(photos, "out.json")) >= 1
+    assert errors.decode().splitlines() == ["stopping; what is in work is finished first (again to stop at once)"]
+    if report["output"] is None:  # Else the photographs were done before the signal came.
+        assert not (photos / "out.json").exists()
+    assert process.returncode == 128 + number
+    assert annotate(photos, "out.json")["done_before"] == report["done_now"]
+
+
+def test_goes_on_with_what_changed_only(photos: Path) -> None:
+    annotate(photos, "out.json")
+    assert annotate(photos, "out.json")["done_now"] == 0
+    shutil.copy(PHOTOGRAPHS / "coffee.png", photos / "photos" / "new.png")
+    report = annotate(photos, "out.json")
+    assert (report["done_now"], report["done_before"]) == (1, 4)  # Without prompts, but in the data set.
+    with (photos / "boxes.csv").open("a") as file:
+        file.write("\nnew.png,76,18,478,390,a\n")
+    report = annotate(photos, "out.json")
+    assert (report["done_now"], report["done_before"]) == (1, 4)
+    os.utime(photos / "photos" / "rocket.jpg")
+    assert annotate(photos, "out.json")["done_now"] == 1
+    annotate(photos, "fresh.json")
+    assert (photos / "out.json").read_bytes() == (photos / "fresh.json").read_bytes()
+
+
+def test_other_settings_are_not_mixed_in(photos: Path) -> None:
+    annotate(photos, "out.json")
+    before = (photos / "out.json").read_bytes()
+    arguments = ("annotate", "photos", "--prompts", "boxes.csv", "--output", "out.json", "--border", "1", *QUICK)
+    message = refused(edge_sam(*arguments, cwd=photos))
+    assert "begun with other settings (limits" in message
+    assert "--restart" in message
+    assert (photos / "out.json").read_bytes() == before
+    report = annotate(photos, "out.json", "--border", "1", "--restart")
+    assert report["done_now"] == 4
+    assert report["rejected"]["border"] + report["annotations"] <= 8
+
+
+def test_a_damaged_photograph_is_recorded_and_skipped(photos: Path) -> None:
+    (photos / "photos" / "b.jpg").write_bytes((PHOTOGRAPHS / "rocket.jpg").read_bytes()[:5000])
+    report = annotate(photos, "out.json")
+    (skipped,) = report["skipped"]
+    assert skipped["name"] == "b.jpg"
+    assert "truncated" in skipped["reason"]
+    assert report["done_now"] == 5
+    assert len(json.loads((photos / "out.json").read_text())["images"]) == 4
+    assert annotate(photos, "out.json")["done_now"] == 0
+    shutil.copy(PHOTOGRAPHS / "rocket.jpg", photos / "photos" / "b.jpg")
+    report = annotate(photos, "out.json")
+    assert (report["done_now"], report["skipped"]) == (1, [])
+
+
+def test_a_photograph_that_kills_its_worker_does_not_end_the_run(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KILLED", "rocket.jpg")
+    report = annotate(photos, "out.json", "--workers", "2", prompts="mine:middle", code=1)
+    (failed,) = report["failed"]
+    assert failed["name"] == "rocket.jpg"
+    assert "died" in failed["reason"]
+    assert len(json.loads((photos / "out.json").read_text())["images"]) == 3
+    monkeypatch.delenv("KILLED")
+    report = annotate(photos, "out.json", prompts="mine:middle")
+    assert (report["done_now"], report["failed"]) == (1, [])
+    data = json.loads((photos / "out.json").read_text())
+    assert [category["name"] for category in data["categories"]] == ["half", "object"]
+
+
+def test_everything_mode_and_a_valid_region(photos: Path) -> None:
+    region = np.zeros((400, 600), np.uint8)
+    region[:, :300] = 255
+    (photos / "regions" / "a").mkdir(parents=True)
+    cv2.imwrite(str(photos / "regions" / "a" / "coffee.png"), region)
+    report = annotate(
+        photos, "out.json", "--points-per-side", "4", "--valid-mask", "regions", "--no-square", prompts="grid"
+    )
+    assert report["rejected"].keys() <= {"predicted_iou", "stability", "duplicate", "empty"}
+    masks = report["annotations"] + sum(report["rejected"].values())
+    assert masks == 3 * report["prompts"]
+    data = COCO(photos / "out.json")
+    (coffee,) = (image["id"] for image in data.dataset["images"] if image["file_name"] == "a/coffee.png")
+    annotations = data.loadAnns(data.getAnnIds(imgIds=coffee))
+    assert annotations
+    for annotation in annotations:
+        assert not data.annToMask(annotation)[region == 0].any()
+
+
+def test_frames_of_a_video_are_written_under_their_names(photos: Path) -> None:
+    writer = cv2.VideoWriter(str(photos / "clip.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (600, 400))
+    for _ in range(3):
+        writer.write(read_pixels(PHOTOGRAPHS / "coffee.png", cv2.IMREAD_COLOR))
+    writer.release()
+    arguments = ("--every", "2", "--save-frames", "frames", "--prompts", "mine:middle", "--output", "out.json")
+    run = edge_sam("annotate", "clip.avi", *arguments, *QUICK, cwd=photos)
+    assert run.returncode == 0, run.stderr
+    images = json.loads((photos / "out.json").read_text())["images"]
+    assert [image["file_name"] for image in images] == ["clip/000000.png", "clip/000002.png"]
+    for image in images:
+        assert read_pixels(photos / "frames" / image["file_name"]).shape == (image["height"], image["width"], 3)
+
+
+def test_talks_to_people(photos: Path) -> None:
+    run = edge_sam("annotate", "photos/rocket.jpg", "--prompts", "mine:middle", "--output", "o.json", cwd=photos)
+    assert run.returncode == 0, run.stderr
+    assert "1 photographs now, 0 before, of 1" in run.stdout
+    assert "data set: o.json" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("absent",), "no such folder, file or glob: absent"),
+        (("photos", "--prompts", "nothing"), "nor an entry point of edge_sam.prompts"),
+        (("photos", "--prompts", "mine:absent"), "cannot import mine:absent"),
+        (("photos", "--prompts", "absent.csv"), "cannot read absent.csv"),
+        (("photos", "--pred-iou-thresh", "2"), "pred_iou_thresh is 2"),
+        (("photos", "--points-per-side", "0"), "points_per_side is 0"),
+        (("twins", "--format", "sa1b"), "a.jpg and a.png differ only in their suffix"),
+        (("photos", "--workers", "0"), "workers must be 1 to 256"),
+        (("photos", "--engine", "abacus"), "unknown engine 'abacus'"),
+        (("photos", "--format", "voc"), "unknown format 'voc'"),
+        (("photos", "--long-side", "1000"), "long side 1000"),
+        (("photos", "--valid-mask", "absent.png"), "no such valid region"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(arguments: tuple[str, ...], message: str, photos: Path) -> None:
+    (photos / "twins").mkdir()
+    for name in ("a.jpg", "a.png"):
+        shutil.copy(PHOTOGRAPHS / "coffee.png", photos / "twins" / name)
+    run = edge_sam("annotate", *arguments, "--output", "out.json", cwd=photos)
+    assert message in refused(run)
+    assert not (photos / "out.json").exists()
+
+
+def test_what_is_not_ours_is_not_replaced(photos: Path) -> None:
+    (photos / "out.json").write_text("mine")
+    run = edge_sam("annotate", "photos", "--prompts", "boxes.csv", "--output", "out.json", cwd=photos)
+    assert "to go on from does not" in refused(run)
+    assert (photos / "out.json").read_text() == "mine"
