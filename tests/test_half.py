@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -47,9 +49,9 @@ def with_separate_statistics(model: ModelProto) -> ModelProto:
     changed = ModelProto()
     changed.CopyFrom(model)
     del changed.graph.node[:]
-    changed.graph.initializer.append(numpy_helper.from_array(np.float32(1e-5), "epsilon"))
+    changed.graph.initializer.append(numpy_helper.from_array(np.array(1e-5, np.float32), "epsilon"))
 
-    def add(kind: str, inputs: list[str], output: str, **given: object) -> str:
+    def add(kind: str, inputs: list[str], output: str, **given: Any) -> str:
         changed.graph.node.append(helper.make_node(kind, inputs, [output], name=output, **given))
         return output
 
