@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
+from edge_sam.cli.loading import PrecisionOption
+
 
 def build(
     bundle: Annotated[str, typer.Argument(help="Model name or bundle folder.")] = "mobile-sam",
     runtime: Annotated[
         str, typer.Option(help="What to build for; with a device after a colon: tensorrt:1.")
     ] = "tensorrt",
-    precision: Annotated[str, typer.Option(help="auto, or one that the bundle has.")] = "auto",
+    precision: PrecisionOption = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Make the engines of a model for this device, and check them against the bundle's stored values.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge_sam.cli.loading import PrecisionOption, RuntimeOption, ThreadsOption
 from edge_sam.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -47,9 +48,9 @@ def evaluate(
     limit: Annotated[
         int | None, typer.Option(help="At most so many photographs (and videos), spread evenly over the dataset.")
     ] = None,
-    runtime: Annotated[str, typer.Option(help="auto, or a runtime by name.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, or a precision of the bundle.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="Threads for one inference.")] = None,
+    runtime: RuntimeOption = "auto",
+    precision: PrecisionOption = "auto",
+    threads: ThreadsOption = None,
     long_side: Annotated[int, typer.Option(help="Pixels the longer side is scaled to, a multiple of 16.")] = 1024,
     square: Annotated[bool, typer.Option("--square", help="Encode the padded square.")] = False,
     worst: Annotated[int, typer.Option(min=0, help="Cases on each contact sheet; 0 makes none.")] = 12,

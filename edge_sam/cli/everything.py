@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge_sam.cli.loading import model_facts, read_valid_region, silenced
+from edge_sam.cli.loading import (
+    ModelOption,
+    PrecisionOption,
+    RuntimeOption,
+    StrictOption,
+    ThreadsOption,
+    model_facts,
+    read_valid_region,
+    silenced,
+)
 from edge_sam.errors import InputError
 
 if TYPE_CHECKING:
@@ -48,15 +57,11 @@ def everything(
         bool, typer.Option("--square/--no-square", help="Encode the padded square, as the reference does; or faster.")
     ] = True,
     long_side: Annotated[int, typer.Option(help="Pixels the longer side is scaled to, a multiple of 16.")] = 1024,
-    model: Annotated[str, typer.Option(help="Model name or bundle folder.")] = "mobile-sam",
-    runtime: Annotated[
-        str, typer.Option(help="auto, onnxruntime, openvino, cuda or tensorrt; with a device: openvino:GPU, cuda:1.")
-    ] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32 or w16.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="Threads for one inference.")] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Fail when the runtime does, instead of taking the next one.")
-    ] = False,
+    model: ModelOption = "mobile-sam",
+    runtime: RuntimeOption = "auto",
+    precision: PrecisionOption = "auto",
+    threads: ThreadsOption = None,
+    strict: StrictOption = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
     stream: Annotated[
         bool, typer.Option("--stream", help="Print masks as JSON lines as they are found; write no files.")

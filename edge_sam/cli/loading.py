@@ -6,13 +6,25 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from edge_sam import Predictor
+
+ModelOption = Annotated[str, typer.Option(help="Model name or bundle folder.")]
+RuntimeOption = Annotated[
+    str, typer.Option(help="auto, onnxruntime, openvino, cuda or tensorrt; with a device: openvino:GPU, cuda:1.")
+]
+PrecisionOption = Annotated[str, typer.Option(help="auto, or a precision of the bundle, like fp32 or w16.")]
+ThreadsOption = Annotated[int | None, typer.Option(help="Threads for one inference.")]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Fail when the runtime does, instead of taking the next one.")
+]
 
 
 @contextlib.contextmanager

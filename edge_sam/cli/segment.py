@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge_sam.cli.loading import model_facts, read_valid_region, silenced
+from edge_sam.cli.loading import (
+    ModelOption,
+    PrecisionOption,
+    RuntimeOption,
+    StrictOption,
+    ThreadsOption,
+    model_facts,
+    read_valid_region,
+    silenced,
+)
 from edge_sam.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,15 +47,11 @@ def segment(
     multimask: Annotated[bool, typer.Option("--multimask", help="Three masks for each prompt, best first.")] = False,
     output: Annotated[Path, typer.Option(help="Folder for the masks and the overlay.")] = Path("edge-sam-output"),
     save_logits: Annotated[bool, typer.Option("--save-logits", help="Also write the low-res logits (.npy).")] = False,
-    model: Annotated[str, typer.Option(help="Model name or bundle folder.")] = "mobile-sam",
-    runtime: Annotated[
-        str, typer.Option(help="auto, onnxruntime, openvino, cuda or tensorrt; with a device: openvino:GPU, cuda:1.")
-    ] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32 or w16.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="Threads for one inference.")] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Fail when the runtime does, instead of taking the next one.")
-    ] = False,
+    model: ModelOption = "mobile-sam",
+    runtime: RuntimeOption = "auto",
+    precision: PrecisionOption = "auto",
+    threads: ThreadsOption = None,
+    strict: StrictOption = False,
     long_side: Annotated[
         int, typer.Option(help="Pixels the longer side is scaled to, a multiple of 16; less is faster.")
     ] = 1024,
