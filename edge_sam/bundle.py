@@ -131,6 +131,15 @@ class Bundle:
         order = ["fp32", "w16", "fp16", "int8"]
         return sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
 
+    @property
+    def smallest(self) -> str:
+        """The precision with the smallest files; the bundle has at least one."""
+        sizes = dict.fromkeys(self.precisions, 0)
+        for component in self.manifest.components:
+            if component.format == "onnx" and component.precision in sizes:
+                sizes[component.precision] += component.bytes
+        return min(sizes, key=lambda precision: sizes[precision])
+
     def component(self, role: Role, precision: str, *formats: str) -> Component:
         """Find one component, in the first of the formats that there is.
 

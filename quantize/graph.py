@@ -26,12 +26,18 @@ class Layer:
         ``MatMul`` or ``Gemm``.
     weight : ndarray of float32, (inputs, outputs)
         The matrix, as it multiplies.
+    source : str
+        Name of the array that the matrix is made from.
+    turned : bool
+        Whether that is (outputs, inputs).
     bias : str, optional
         Name of the tensor that a ``Gemm`` adds.
     """
 
     node: NodeProto
     weight: NDArray[np.float32]
+    source: str
+    turned: bool
     bias: str | None = None
 
     @property
@@ -66,6 +72,14 @@ class Constants:
             return array.astype(helper.tensor_dtype_to_np_dtype(given["to"]))
         return array.transpose(given.get("perm"))
 
+    def source(self, name: str) -> tuple[str, bool]:
+        """Name the array that a constant matrix is made from, and tell whether it was transposed on the way."""
+        turned = False
+        while name not in self._arrays and self._makers[name].op_type in ("Cast", "Transpose"):
+            turned ^= self._makers[name].op_type == "Transpose"
+            name = self._makers[name].input[0]
+        return name, turned
+
 
 def attributes(node: NodeProto) -> dict[str, Any]:
     """Attributes of a node by name."""
@@ -83,12 +97,14 @@ def layers(model: ModelProto) -> list[Layer]:
         if weight is None or weight.ndim != 2 or weight.size < LARGE:
             continue
         given = attributes(node)
-        if node.op_type == "Gemm":
-            if given.get("transA", 0) or given.get("alpha", 1.0) != 1 or given.get("beta", 1.0) != 1:
-                continue
-            weight = weight.T if given.get("transB", 0) else weight
+        if given.get("transA", 0) or given.get("alpha", 1.0) != 1 or given.get("beta", 1.0) != 1:
+            continue  # Attributes of a Gemm; the rest of it is a MatMul and an Add.
+        # A Gemm may turn its matrix by itself.
+        turns = bool(node.op_type == "Gemm" and given.get("transB", 0))
+        weight = weight.T if turns else weight
+        source, turned = constants.source(node.input[1])
         bias = node.input[2] if len(node.input) > 2 else None
-        found.append(Layer(node, np.ascontiguousarray(weight, dtype=np.float32), bias))
+        found.append(Layer(node, np.ascontiguousarray(weight, dtype=np.float32), source, turned != turns, bias))
     return found
 
 

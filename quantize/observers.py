@@ -11,17 +11,31 @@ from numpy.typing import NDArray
 Range = tuple[float, float]
 _SAMPLE = 4096
 """Numbers kept of a tensor each time it is seen."""
+_ROWS, _STEPS = 128, 1000
+"""Rows of a tensor that are looked at each time, and steps from 0 to the largest number of the first."""
 _BINS = 2048
 _LEVELS = 128
 
 
 @dataclass
 class Seen:
-    """What was seen of one tensor: its extremes, and a sample drawn at random."""
+    """What was seen of one tensor: its extremes, a sample drawn at random, and how its channels go together.
+
+    Attributes
+    ----------
+    low, high : float
+        Extremes.
+    samples : list of ndarray of float32, (n,)
+        Drawn at random.
+    gram : ndarray of float64, (channels, channels)
+        Sum of the products of each pair of channels (the last axis) over rows drawn at random, in a unit of its own.
+    """
 
     low: float = np.inf
     high: float = -np.inf
     samples: list[NDArray[np.float32]] = field(default_factory=list)
+    gram: NDArray[np.float64] = field(default_factory=lambda: np.zeros(()))
+    _unit: float = 0.0
 
     def add(self, values: NDArray[np.float32], draw: np.random.Generator) -> None:
         """Look at a tensor once more."""
@@ -29,11 +43,25 @@ class Seen:
         self.high = max(self.high, float(values.max()))
         flat = values.ravel()
         self.samples.append(flat[draw.integers(flat.size, size=min(_SAMPLE, flat.size))])
+        rows = values.reshape(-1, values.shape[-1])
+        rows = rows[draw.integers(len(rows), size=min(_ROWS, len(rows)))].astype(np.float64)
+        self._unit = self._unit or float(np.abs(rows).max()) / _STEPS or 1.0
+        # Whole numbers: their sums are exact, so they do not depend on the order that threads add them up in.
+        whole = np.rint(rows / self._unit)
+        self.gram = self.gram + whole.T @ whole
 
     @property
     def sample(self) -> NDArray[np.float32]:
         """All samples, (N,)."""
         return np.concatenate(self.samples)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What quantising needs to know of a tensor: the range that integers are laid over, and `Seen.gram`."""
+
+    range: Range
+    gram: NDArray[np.float64]
 
 
 def min_max(seen: Seen) -> Range:

@@ -18,10 +18,12 @@ from edge_sam.quantize.bundle_writer import BundleDraft
 from edge_sam.quantize.makers import MAKERS
 from edge_sam.quantize.observers import OBSERVERS
 from edge_sam.quantize.photographs import Photographs, find_photographs
+from edge_sam.quantize.ranking import Ranked, count_blocks, rank
 from edge_sam.quantize.targets import TARGETS, Target
 from edge_sam.quantize.trial import ROLES, open_model
 from edge_sam.quantize.work import Work
 
+_BLAMED = 5
 Steps = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 """Opens a step of so many parts, in words; what it yields is called after each."""
 
@@ -53,15 +55,20 @@ class Outcome:
         How good its masks are.
     skipped : int
         Calibration files that could not be used.
+    ranking : list of Ranked
+        What each block costs and saves, where that was asked for.
     """
 
     bundle: Bundle
     calibration: Calibration
     accuracies: list[Accuracy]
     skipped: int
+    ranking: list[Ranked]
 
 
-def quantize_bundle(source: Bundle, output: Path, settings: Settings, steps: Steps, *, overwrite: bool) -> Outcome:
+def quantize_bundle(
+    source: Bundle, output: Path, settings: Settings, steps: Steps, *, overwrite: bool = False, explain: bool = False
+) -> Outcome:
     """Copy a bundle and add a quantised precision to it, if its masks are good enough.
 
     Parameters
@@ -76,6 +83,8 @@ def quantize_bundle(source: Bundle, output: Path, settings: Settings, steps: Ste
         Shows progress.
     overwrite : bool
         Replace an existing bundle.
+    explain : bool
+        Also rank the blocks.
 
     Returns
     -------
@@ -106,9 +115,10 @@ def quantize_bundle(source: Bundle, output: Path, settings: Settings, steps: Ste
         quantised = Predictor(added, open_model(added, settings.precision, target.runtime))
         with steps("comparing masks", len(photographs.judged) + len(photographs.masked)) as progress:
             accuracies = judge(Predictor(source, model), quantised, photographs, settings.seed, progress)
-        _require(accuracies, settings)
+        _require(accuracies, settings, work, steps)
+        ranking = _ranking(work, steps, timed=True) if explain else []
         draft.describe(added, _command(source, output, settings), calibration, accuracies, _protocol(target, exact))
-        return Outcome(draft.finish(), calibration, accuracies, photographs.skipped)
+        return Outcome(draft.finish(), calibration, accuracies, photographs.skipped, ranking)
 
 
 def _check(source: Bundle, settings: Settings) -> Target:
@@ -132,13 +142,22 @@ def _check(source: Bundle, settings: Settings) -> Target:
     return TARGETS[settings.target]
 
 
-def _require(accuracies: list[Accuracy], settings: Settings) -> None:
+def _require(accuracies: list[Accuracy], settings: Settings, work: Work, steps: Steps) -> None:
+    """Raise where the masks are not good enough, and find out which blocks are to blame."""
     accuracy = accuracies[0]
-    if accuracy.drop > settings.max_drop:
-        raise AccuracyError(
-            f"{settings.precision} costs {accuracy.drop:.2f} points of mIoU against {accuracy.truth}"
-            f" ({settings.max_drop:g} allowed); nothing was written"
-        )
+    if accuracy.drop <= settings.max_drop:
+        return
+    to_blame = [row for row in _ranking(work, steps, timed=False) if row.chosen][:_BLAMED]
+    blocks = ", ".join(f"{row.role} {row.block} ({row.cost:.2f})" for row in to_blame)
+    raise AccuracyError(
+        f"{settings.precision} costs {accuracy.drop:.2f} points of mIoU against {accuracy.truth}"
+        f" ({settings.max_drop:g} allowed), so nothing was written; most is lost in {blocks}"
+    )
+
+
+def _ranking(work: Work, steps: Steps, *, timed: bool) -> list[Ranked]:
+    with steps("ranking blocks", count_blocks(work)) as progress:
+        return rank(work, progress, timed=timed)
 
 
 def _calibration(settings: Settings, photographs: Photographs, format: str) -> Calibration:

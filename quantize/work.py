@@ -11,7 +11,7 @@ from onnx import ModelProto
 from edge_sam.bundle import Bundle, Role
 from edge_sam.model import Model
 from edge_sam.quantize.calibration import watch
-from edge_sam.quantize.observers import OBSERVERS, Range
+from edge_sam.quantize.observers import OBSERVERS, Observed
 from edge_sam.quantize.photographs import Photographs
 from edge_sam.quantize.qdq import quantise
 from edge_sam.quantize.recipe import Blocks
@@ -74,13 +74,16 @@ class Work:
     progress: Callable[[], None]
 
     @cached_property
-    def ranges(self) -> dict[Role, dict[str, Range]]:
-        """Range of every activation that a layer takes, by component, observed when first asked for."""
+    def observed(self) -> dict[Role, dict[str, Observed]]:
+        """What is known of every activation that a layer takes, by component; watched for when first asked for."""
         files = self.photographs.calibration
         seen = watch(self.bundle, self.model, self.graphs, files, self.seed, self.progress)
         observe = OBSERVERS[self.observer]
-        return {role: {name: observe(each) for name, each in tensors.items()} for role, tensors in seen.items()}
+        return {
+            role: {name: Observed(observe(each), each.gram) for name, each in tensors.items()}
+            for role, tensors in seen.items()
+        }
 
     def quantised(self, role: Role, blocks: Blocks) -> ModelProto:
         """Return one of the graphs with some blocks in int8."""
-        return quantise(self.graphs[role], self.target, self.ranges[role], blocks.integer, blocks.stored)
+        return quantise(self.graphs[role], self.target, self.observed[role], blocks.integer, blocks.stored)

@@ -10,6 +10,8 @@ import typer
 from edge_sam.errors import MissingExtraError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from edge_sam.quantize.quantizer import Outcome
 
 
@@ -31,6 +33,10 @@ def quantize(
     samples: Annotated[int, typer.Option(help="Photographs to calibrate with, at most.")] = 128,
     observer: Annotated[str, typer.Option(help="How ranges are found: percentile, min-max or entropy.")] = "percentile",
     seed: Annotated[int, typer.Option(min=0, help="Of the choice of photographs and prompts.")] = 0,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Rank the blocks by what they cost and save: a table and OUTPUT-ranking.png."),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
@@ -49,8 +55,15 @@ def quantize(
     from edge_sam.cli.progress import progress_bar
 
     settings = Settings(calibration, precision, target, max_drop, samples, observer, seed)
-    outcome = quantize_bundle(open_bundle(bundle), output, settings, progress_bar, overwrite=overwrite)
+    outcome = quantize_bundle(open_bundle(bundle), output, settings, progress_bar, overwrite=overwrite, explain=explain)
     facts = _facts(outcome)
+    if explain:
+        from edge_sam.atomic import write_files
+        from edge_sam.quantize.plot import ranking_plot
+
+        picture = output.with_name(f"{output.name}-ranking.png")
+        write_files({picture: ranking_plot(outcome.ranking)})
+        facts["plot"] = str(picture)
     if json:
         import json as json_format
 
@@ -76,6 +89,7 @@ def _facts(outcome: Outcome) -> dict[str, Any]:
         "calibration": msgspec.to_builtins(made),
         "skipped": outcome.skipped,
         "accuracy": [{**msgspec.to_builtins(each), "drop": round(each.drop, 4)} for each in outcome.accuracies],
+        "ranking": [msgspec.to_builtins(row) for row in outcome.ranking],
     }
 
 
@@ -95,6 +109,22 @@ def _print(facts: dict[str, Any]) -> None:
             cells = (miou, each["float_miou"][prompt], each["agreement"][prompt])
             table.add_row(each["truth"], str(each["photographs"]), prompt, *(f"{cell:.2f}" for cell in cells))
     console.print(table)
+    if facts["ranking"]:
+        _print_ranking(console, facts["ranking"])
+        console.print(f"plot: {facts['plot']}", soft_wrap=True)
     for file, size in facts["files"].items():
         console.print(f"{file:28s} {size / 1e6:6.1f} MB", soft_wrap=True)
     console.print(f"bundle: {facts['bundle']}", soft_wrap=True)
+
+
+def _print_ranking(console: Console, rows: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    table = Table("component", "block", "int8 of", "chosen", box=None, pad_edge=False)
+    for title in ("points lost", "worst IoU", "ms saved"):
+        table.add_column(title, justify="right")
+    for row in rows:
+        saved = "–" if row["saved_ms"] is None else f"{row['saved_ms']:.2f}"
+        what, chosen = "products" if row["computes"] else "storage", "yes" if row["chosen"] else "no"
+        table.add_row(row["role"], row["block"], what, chosen, f"{row['cost']:.2f}", f"{row['worst']:.3f}", saved)
+    console.print(table)
