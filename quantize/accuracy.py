@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from edge_sam.evaluation.report import ProtocolReport
 from edge_sam.evaluation.run import Evaluation
@@ -69,7 +68,7 @@ def judge(
     found = as_samples(exact, photographs.judged)
     sets = [("known masks", photographs.masked), ("the float model's masks", found)]
     return [
-        _judge(truth, Dataset(Path(), "", samples), exact, quantised, seed, progress)
+        _judge(truth, Dataset(samples[0].image.parent, "", samples), exact, quantised, seed, progress)
         for truth, samples in sets
         if samples
     ]

@@ -45,15 +45,17 @@ def as_samples(predictor: edge_sam.Predictor, paths: Sequence[Path]) -> list[Sam
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """A photograph with prompts and the masks that the exact model answers them with."""
+    """A photograph, encoded by the exact model, with prompts and the masks that it answers them with."""
 
     image: NDArray[np.uint8]
+    embedding: edge_sam.ImageEmbedding
     prompts: list[edge_sam.Prompt]
     masks: list[Mask]
 
-    def agreement(self, predictor: edge_sam.Predictor) -> list[float]:
-        """Ask another model the same; IoU of each mask with the exact one."""
-        return [iou(ours, exact) for ours, exact in zip(_masks(predictor, self), self.masks, strict=True)]
+    def agreement(self, predictor: edge_sam.Predictor, *, encode: bool) -> list[float]:
+        """Ask another model the same, or only its decoder; IoU of each mask with the exact one."""
+        embedding = predictor.encode(self.image) if encode else self.embedding
+        return [iou(*pair) for pair in zip(_masks(predictor, embedding, self.prompts), self.masks, strict=True)]
 
 
 def make_trials(predictor: edge_sam.Predictor, paths: Sequence[Path]) -> list[Trial]:
@@ -65,12 +67,14 @@ def make_trials(predictor: edge_sam.Predictor, paths: Sequence[Path]) -> list[Tr
             x0, y0, x1, y1 = tight_box(found.truth)
             prompts.append(edge_sam.Prompt(points=[most_interior(found.truth)]))
             prompts.append(edge_sam.Prompt(box=(x0, y0, x1 + 1, y1 + 1)))
-        trial = Trial(read_image(path), prompts, [])
-        trial.masks.extend(_masks(predictor, trial))
-        trials.append(trial)
+        if prompts:
+            image = read_image(path)
+            embedding = predictor.encode(image)
+            trials.append(Trial(image, embedding, prompts, _masks(predictor, embedding, prompts)))
     return trials
 
 
-def _masks(predictor: edge_sam.Predictor, trial: Trial) -> list[Mask]:
-    answers = predictor.predict(predictor.encode(trial.image), trial.prompts, multimask=False)
-    return [answer.masks[0] for answer in answers]
+def _masks(
+    predictor: edge_sam.Predictor, embedding: edge_sam.ImageEmbedding, prompts: Sequence[edge_sam.Prompt]
+) -> list[Mask]:
+    return [answer.masks[0] for answer in predictor.predict(embedding, prompts, multimask=False)]

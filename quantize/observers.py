@@ -13,6 +13,8 @@ _SAMPLE = 4096
 """Numbers kept of a tensor each time it is seen."""
 _ROWS, _STEPS = 128, 1000
 """Rows of a tensor that are looked at each time, and steps from 0 to the largest number of the first."""
+_TOGETHER = 1024
+"""Rows that are worth a matrix product."""
 _BINS = 2048
 _LEVELS = 128
 
@@ -27,15 +29,14 @@ class Seen:
         Extremes.
     samples : list of ndarray of float32, (n,)
         Drawn at random.
-    gram : ndarray of float64, (channels, channels)
-        Sum of the products of each pair of channels (the last axis) over rows drawn at random, in a unit of its own.
     """
 
     low: float = np.inf
     high: float = -np.inf
     samples: list[NDArray[np.float32]] = field(default_factory=list)
-    gram: NDArray[np.float64] = field(default_factory=lambda: np.zeros(()))
     _unit: float = 0.0
+    _rows: list[NDArray[np.float32]] = field(default_factory=list)
+    _gram: NDArray[np.float64] = field(default_factory=lambda: np.zeros(()))
 
     def add(self, values: NDArray[np.float32], draw: np.random.Generator) -> None:
         """Look at a tensor once more."""
@@ -44,11 +45,24 @@ class Seen:
         flat = values.ravel()
         self.samples.append(flat[draw.integers(flat.size, size=min(_SAMPLE, flat.size))])
         rows = values.reshape(-1, values.shape[-1])
-        rows = rows[draw.integers(len(rows), size=min(_ROWS, len(rows)))].astype(np.float64)
+        rows = rows[draw.integers(len(rows), size=min(_ROWS, len(rows)))]
         self._unit = self._unit or float(np.abs(rows).max()) / _STEPS or 1.0
-        # Whole numbers: their sums are exact, so they do not depend on the order that threads add them up in.
-        whole = np.rint(rows / self._unit)
-        self.gram = self.gram + whole.T @ whole
+        # Whole numbers: sums of their products are exact, so they do not depend on the order of adding.
+        self._rows.append(np.rint(rows / self._unit))
+        if sum(map(len, self._rows)) >= _TOGETHER:
+            self._gather()
+
+    @property
+    def gram(self) -> NDArray[np.float64]:
+        """Sum of the products of each pair of channels (the last axis), (channels, channels), in a unit of its own."""
+        self._gather()
+        return self._gram
+
+    def _gather(self) -> None:
+        if self._rows:
+            rows = np.concatenate(self._rows).astype(np.float64)
+            self._gram = self._gram + rows.T @ rows
+            self._rows = []
 
     @property
     def sample(self) -> NDArray[np.float32]:

@@ -22,6 +22,7 @@ from edge_sam.quantize.ranking import Ranked, count_blocks, rank
 from edge_sam.quantize.targets import TARGETS, Target
 from edge_sam.quantize.trial import ROLES, open_model
 from edge_sam.quantize.work import Work
+from edge_sam.runtimes import RuntimeUnavailableError
 
 _BLAMED = 5
 Steps = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
@@ -112,7 +113,7 @@ def quantize_bundle(
     calibration = _calibration(settings, photographs, parts[0].format)
     with BundleDraft(source, output) as draft:
         added = draft.add(parts, settings.precision, exact)
-        quantised = Predictor(added, open_model(added, settings.precision, target.runtime))
+        quantised = _open_quantised(added, settings.precision, target.runtime)
         with steps("comparing masks", len(photographs.judged) + len(photographs.masked)) as progress:
             accuracies = judge(Predictor(source, model), quantised, photographs, settings.seed, progress)
         _require(accuracies, settings, work, steps)
@@ -140,6 +141,14 @@ def _check(source: Bundle, settings: Settings) -> Target:
     if settings.precision in source.precisions:
         raise InputError(f"bundle {source.manifest.name} has {settings.precision} already; quantise the one without it")
     return TARGETS[settings.target]
+
+
+def _open_quantised(bundle: Bundle, precision: str, runtime: str) -> Predictor:
+    """Load the draft as a user will, guard included."""
+    try:
+        return Predictor(bundle, open_model(bundle, precision, runtime))
+    except RuntimeUnavailableError as error:
+        raise AccuracyError(f"{precision} is too far from the float model, so nothing was written: {error}") from error
 
 
 def _require(accuracies: list[Accuracy], settings: Settings, work: Work, steps: Steps) -> None:

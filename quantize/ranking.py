@@ -19,7 +19,7 @@ from edge_sam.quantize.recipe import Blocks, default_blocks, every_block
 from edge_sam.quantize.trial import ROLES, THREADS, with_graphs
 from edge_sam.quantize.work import Part, Work
 
-LOOKED_AT = 8
+LOOKED_AT = 6
 """Photographs that blocks are ranked by."""
 
 
@@ -108,7 +108,7 @@ def _attempts(every: Blocks) -> list[tuple[str, Blocks]]:
 
 def _agreement(work: Work, role: Role, blocks: Blocks, trials: Sequence[Trial]) -> list[float]:
     predictor = with_graphs(work.bundle, work.model, {role: work.quantised(role, blocks)})
-    return [value for trial in trials for value in trial.agreement(predictor)]
+    return [value for trial in trials for value in trial.agreement(predictor, encode=role == "encoder")]
 
 
 def _saved_ms(work: Work) -> dict[tuple[str, str], float]:

@@ -10,10 +10,13 @@ from onnx import ModelProto
 from edge_sam.bundle import Role
 from edge_sam.quantize.graph import layers, weight_blocks
 
-FLOAT: dict[Role, tuple[str, ...]] = {"encoder": (), "decoder": ()}
-"""Blocks that compute in float although they could in int8, as patterns of their names."""
-HALF: dict[Role, tuple[str, ...]] = {"encoder": (), "decoder": ()}
-"""Blocks that compute in float and whose weights are stored as fp16, because int8 costs masks there too."""
+HALF: dict[Role, tuple[str, ...]] = {
+    "encoder": ("stem*", "convs*", "merges*", "*local_conv"),
+    "decoder": ("iou_head*",),
+}
+"""Blocks that compute in float, with weights stored as fp16, as patterns of their names: small, and dear in masks."""
+FLOAT: dict[Role, tuple[str, ...]] = {"encoder": (), "decoder": ("blocks*", "final")}
+"""Blocks that compute in float although they could in int8; their weights are stored as int8."""
 
 
 @dataclass(frozen=True)

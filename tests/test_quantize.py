@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -85,9 +86,22 @@ def test_the_same_command_gives_the_same_bytes(
     assert ours == {path.name: path.read_bytes() for path in bundle.path.iterdir()}
 
 
-def test_a_drop_above_the_limit_writes_nothing(tmp_path: Path) -> None:
-    run = run_command(*QUICK[:-1], "0", "--observer", "entropy", "--output", "small", cwd=tmp_path)
-    assert "points of mIoU" in refused(run, 1)
+def test_a_drop_above_the_limit_names_blocks_and_writes_nothing(tmp_path: Path) -> None:
+    one = tmp_path / "one"
+    one.mkdir()
+    shutil.copy(PHOTOGRAPHS / "chelsea.png", one)
+    run = run_command(
+        "quantize", "mobile-sam", "--calibration", one, "--output", "small", "--max-drop", "0", cwd=tmp_path
+    )
+    line = refused(run, 1)
+    assert "points of mIoU" in line
+    assert "most is lost in encoder " in line
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
+
+
+def test_what_the_guard_refuses_is_not_written(tmp_path: Path) -> None:
+    run = run_command(*QUICK, "--observer", "entropy", "--output", "small", cwd=tmp_path)
+    assert "image_embedding is" in refused(run, 1)
     assert not list(tmp_path.iterdir())
 
 
