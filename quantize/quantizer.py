@@ -38,7 +38,7 @@ class Settings:
     target: str = "cpu"
     max_drop: float = 0.5
     samples: int = 128
-    observer: str = "percentile"
+    observer: str = "min-max"
     seed: int = 0
 
 

@@ -31,7 +31,7 @@ def quantize(
         float, typer.Option(help="Points of mIoU that may be lost; where more are, nothing is written.")
     ] = 0.5,
     samples: Annotated[int, typer.Option(help="Photographs to calibrate with, at most.")] = 128,
-    observer: Annotated[str, typer.Option(help="How ranges are found: percentile, min-max or entropy.")] = "percentile",
+    observer: Annotated[str, typer.Option(help="How ranges are found: min-max, percentile or entropy.")] = "min-max",
     seed: Annotated[int, typer.Option(min=0, help="Of the choice of photographs and prompts.")] = 0,
     explain: Annotated[
         bool,
