@@ -154,13 +154,14 @@ def _open_quantised(bundle: Bundle, precision: str, runtime: str) -> Predictor:
 def _require(accuracies: list[Accuracy], settings: Settings, work: Work, steps: Steps) -> None:
     """Raise where the masks are not good enough, and find out which blocks are to blame."""
     accuracy = accuracies[0]
-    if accuracy.drop <= settings.max_drop:
+    allowed = accuracy.allowed(settings.max_drop)
+    if accuracy.drop <= allowed:
         return
     to_blame = [row for row in _ranking(work, steps, timed=False) if row.chosen][:_BLAMED]
     blocks = ", ".join(f"{row.role} {row.block} ({row.cost:.2f})" for row in to_blame)
     raise AccuracyError(
         f"{settings.precision} costs {accuracy.drop:.2f} points of mIoU against {accuracy.truth}"
-        f" ({settings.max_drop:g} allowed), so nothing was written; most is lost in {blocks}"
+        f" ({allowed:g} allowed), so nothing was written; most is lost in {blocks}"
     )
 
 

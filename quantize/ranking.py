@@ -16,7 +16,7 @@ from edge_sam.predictor import Predictor
 from edge_sam.quantize.bundle_writer import BundleDraft
 from edge_sam.quantize.objects import Trial, make_trials
 from edge_sam.quantize.recipe import Blocks, default_blocks, every_block
-from edge_sam.quantize.trial import ROLES, THREADS, with_graphs
+from edge_sam.quantize.trial import THREADS, with_graphs
 from edge_sam.quantize.work import Part, Work
 
 LOOKED_AT = 6
@@ -54,7 +54,7 @@ class Ranked:
 
 def count_blocks(work: Work) -> int:
     """Tell how many blocks `rank` will try."""
-    return sum(len(_attempts(every_block(work.graphs[role]))) for role in ROLES)
+    return sum(len(_attempts(every_block(graph))) for graph in work.graphs.values())
 
 
 def rank(work: Work, progress: Callable[[], None], *, timed: bool) -> list[Ranked]:
@@ -78,8 +78,7 @@ def rank(work: Work, progress: Callable[[], None], *, timed: bool) -> list[Ranke
     trials = make_trials(exact, work.photographs.judged[:LOOKED_AT])
     saved = _saved_ms(work) if timed else {}
     rows = []
-    for role in ROLES:
-        graph = work.graphs[role]
+    for role, graph in work.graphs.items():
         default = default_blocks(role, graph)
         for block, alone in _attempts(every_block(graph)):
             ious = _agreement(work, role, alone, trials)
@@ -114,7 +113,8 @@ def _agreement(work: Work, role: Role, blocks: Blocks, trials: Sequence[Trial]) 
 def _saved_ms(work: Work) -> dict[tuple[str, str], float]:
     """Profile the float model and one with every block in int8 on the first photograph to judge by."""
     parts = [
-        Part(role, "onnx", work.quantised(role, every_block(work.graphs[role])).SerializeToString()) for role in ROLES
+        Part(role, "onnx", work.quantised(role, every_block(graph)).SerializeToString())
+        for role, graph in work.graphs.items()
     ]
     exact = work.bundle.precisions[0]
     with tempfile.TemporaryDirectory() as folder, BundleDraft(work.bundle, Path(folder) / "all-int8") as draft:

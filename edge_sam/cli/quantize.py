@@ -28,7 +28,11 @@ def quantize(
     precision: Annotated[str, typer.Option(help="int8.")] = "int8",
     target: Annotated[str, typer.Option(help="Whose kernels it is for: cpu, arm, tensorrt or openvino.")] = "cpu",
     max_drop: Annotated[
-        float, typer.Option(help="Points of mIoU that may be lost; where more are, nothing is written.")
+        float,
+        typer.Option(
+            help="Points of mIoU that may be lost against known masks, or four times as many against the float"
+            " model's own; where more are, nothing is written."
+        ),
     ] = 0.5,
     samples: Annotated[int, typer.Option(help="Photographs to calibrate with, at most.")] = 128,
     observer: Annotated[str, typer.Option(help="How ranges are found: min-max, percentile or entropy.")] = "min-max",
