@@ -87,6 +87,20 @@ class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     values: dict[str, float]
 
 
+class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a quantised precision was made from, and for."""
+
+    precision: str
+    format: str
+    target: str
+    """The kernels that the integers suit: cpu, arm, tensorrt or openvino."""
+    observer: str
+    seed: int
+    photographs: Count
+    fingerprint: Sha256
+    """Of the photographs: sha256 of the sha256 of each file, in order."""
+
+
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`manifest.json`."""
 
@@ -100,6 +114,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pixel_std: tuple[Spread, Spread, Spread]
     components: tuple[Component, ...]
     measured: tuple[Measured, ...] = ()
+    calibrations: tuple[Calibration, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,8 +128,17 @@ class Bundle:
     def precisions(self) -> list[str]:
         """Precisions that the bundle has, the most exact first."""
         found = {c.precision for c in self.manifest.components if c.role == "encoder"}
-        order = ["fp32", "w16"]
+        order = ["fp32", "w16", "fp16", "int8"]
         return sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
+
+    @property
+    def smallest(self) -> str:
+        """The precision with the smallest files; the bundle has at least one."""
+        sizes = dict.fromkeys(self.precisions, 0)
+        for component in self.manifest.components:
+            if component.format == "onnx" and component.precision in sizes:
+                sizes[component.precision] += component.bytes
+        return min(sizes, key=lambda precision: sizes[precision])
 
     def component(self, role: Role, precision: str, *formats: str) -> Component:
         """Find one component, in the first of the formats that there is.

@@ -75,6 +75,8 @@ def choices(
         raise InputError(f"unknown runtime {runtime!r}; known: auto, {', '.join(BACKENDS)}")
     if options and runtime == "auto":
         raise InputError("options belong to one runtime; name it instead of auto")
+    if precision == "smallest":
+        precision = bundle.smallest
     if precision != "auto" and precision not in bundle.precisions:
         raise InputError(
             f"bundle {bundle.manifest.name} has no precision {precision!r}; it has {', '.join(bundle.precisions)}"

@@ -23,5 +23,9 @@ class ExportError(EdgeSamError):
     """An exported artefact does not agree with the model it was made from; nothing was written."""
 
 
+class AccuracyError(EdgeSamError):
+    """A quantised model's masks are worse than allowed; nothing was written."""
+
+
 class RuntimeFallbackWarning(RuntimeWarning):
     """A runtime failed and another one took its place; the message names the cause."""

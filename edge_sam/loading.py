@@ -31,8 +31,8 @@ def load(
         `edge_sam.runtimes.AUTO`), or a name in `edge_sam.runtimes.BACKENDS`, with a device after a colon where
         it has several: ``"openvino:GPU"``, ``"cuda:1"``.
     precision : str
-        ``"auto"`` for the most exact one that the bundle has, ``"fp32"``, or ``"w16"`` (weights stored in 16
-        bits, arithmetic in fp32).
+        ``"auto"`` for the most exact one that the bundle has (or what was tuned), ``"smallest"`` for the one with
+        the smallest files, ``"fp32"``, ``"w16"`` (weights stored in 16 bits, arithmetic in fp32), or ``"int8"``.
     threads : int, optional
         Threads for one inference. Default: ``EDGE_SAM_THREADS``, else one for each physical core.
     strict : bool

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -160,6 +161,14 @@ class Model:
                 raise
             except Exception as error:  # A runtime fails in as many classes as it has layers.
                 self._replace(model, error)
+
+    def replaced(self, sessions: Mapping[Role, Session]) -> Model:
+        """Return the same model with other sessions for some of its components, which nobody has probed."""
+        model = copy.copy(self)
+        model.active = copy.copy(self.active)
+        for role, session in sessions.items():
+            setattr(model.active, role, session)
+        return model
 
     def _replace(self, failed: LoadedModel, error: Exception) -> None:
         """Put the next candidate in the place of one that failed while running, unless another thread has."""

@@ -26,6 +26,13 @@ CLICKS = 3
 """Clicks that one photograph is worth, in the time that candidates are ranked by: people click more than once."""
 MIN_IOU = 0.98
 """Mean IoU with the reference's masks that a candidate must reach."""
+MIN_IOU_INT8 = 0.90
+"""The same for int8.
+
+On a grid of points, most of which could mean several things, int8 that loses no accuracy still chooses another object
+here and there (docs/quantization.md). What its masks are worth was measured when it was made; this bound is there to
+find a runtime that computes something else.
+"""
 _GRID = (0.2, 0.4, 0.6, 0.8)
 
 
@@ -120,10 +127,9 @@ def measure(
         except RuntimeUnavailableError as error:
             row.rejected = " ".join(str(error).split())
             continue
-        if row.iou < MIN_IOU:
-            row.rejected = (
-                f"its masks agree with the reference's to a mean IoU of {row.iou:.3f} only ({MIN_IOU} needed)"
-            )
+        needed = MIN_IOU_INT8 if row.choice.precision == "int8" else MIN_IOU
+        if row.iou < needed:
+            row.rejected = f"its masks agree with the reference's to a mean IoU of {row.iou:.3f} only ({needed} needed)"
             continue
         running.append((row, predictor))
     for number in range(rounds):

@@ -15,9 +15,9 @@ import msgspec
 import numpy as np
 
 from edge_sam.bundle import SCHEMA, Bundle, Component, MadeBy, Manifest, Measured, Role, Source, open_bundle
+from edge_sam.bundle_folder import move_into_place, refuse_existing, write_manifest
 from edge_sam.errors import InputError
 from edge_sam.export import mobile_sam
-from edge_sam.export.bundle_folder import move_into_place, refuse_existing, write_manifest
 from edge_sam.export.mobile_sam import TorchModel, load_mobile_sam
 from edge_sam.export.onnx_writer import OPSET, Part, parts, tensor_specs, to_onnx
 from edge_sam.export.openvino_writer import require_formats, to_openvino

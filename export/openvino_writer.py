@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 
 from edge_sam.bundle import Bundle, Companion, Component, open_bundle
+from edge_sam.bundle_folder import move_into_place, refuse_existing, write_manifest
 from edge_sam.errors import InputError, MissingExtraError
-from edge_sam.export.bundle_folder import move_into_place, refuse_existing, write_manifest
 
 FORMATS = ("onnx", "openvino")
 

@@ -1,1 +1,1 @@
-"""Smaller and faster weights: calibration, int8 and fp16. Nothing is here yet."""
+"""Quantising a model bundle: calibration, int8, fp16, sensitivity and the accuracy gate."""

@@ -23,6 +23,7 @@ from edge_sam.cli.eval import evaluate
 from edge_sam.cli.everything import everything
 from edge_sam.cli.export import convert, export
 from edge_sam.cli.models import models, pull
+from edge_sam.cli.quantize import quantize
 from edge_sam.cli.segment import segment
 from edge_sam.cli.tune import tune
 from edge_sam.errors import EdgeSamError, InputError, MissingExtraError
@@ -43,6 +44,7 @@ app.command()(models)
 app.command()(pull)
 app.command()(export)
 app.command()(convert)
+app.command()(quantize)
 app.command()(build)
 app.command()(tune)
 app.command("eval")(evaluate)

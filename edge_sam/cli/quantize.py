@@ -1,0 +1,134 @@
+"""`edge-sam quantize`: a bundle with int8 in it, calibrated on one's own photographs and held to its masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edge_sam.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from edge_sam.quantize.quantizer import Outcome
+
+
+def quantize(
+    bundle: Annotated[str, typer.Argument(help="Model name or bundle folder.")],
+    calibration: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of photographs like those that will be segmented; 64 to 300 are enough. Where it has images/"
+            " and masks/, the masks are used to judge by."
+        ),
+    ],
+    output: Annotated[Path, typer.Option(help="Bundle folder to make.")],
+    precision: Annotated[str, typer.Option(help="int8.")] = "int8",
+    target: Annotated[str, typer.Option(help="Whose kernels it is for: cpu, arm, tensorrt or openvino.")] = "cpu",
+    max_drop: Annotated[
+        float,
+        typer.Option(
+            help="Points of mIoU that may be lost against known masks, or four times as many against the float"
+            " model's own; where more are, nothing is written."
+        ),
+    ] = 0.5,
+    samples: Annotated[int, typer.Option(help="Photographs to calibrate with, at most.")] = 128,
+    observer: Annotated[str, typer.Option(help="How ranges are found: min-max, percentile or entropy.")] = "min-max",
+    seed: Annotated[int, typer.Option(min=0, help="Of the choice of photographs and prompts.")] = 0,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Rank the blocks by what they cost and save: a table and OUTPUT-ranking.png."),
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+) -> None:
+    """Copy a bundle and add int8 to it: smaller, and faster where the processor has the instructions for it.
+
+    The same command on the same photographs gives the same bytes. `auto` takes int8 only after `edge-sam tune` has
+    measured it to be the fastest here; ask for it with --precision int8. More: docs/quantization.md.
+    """
+    try:
+        from edge_sam.quantize.quantizer import Settings, quantize_bundle
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f'quantize needs {error.name}, which is not installed: pip install "edge-sam[quantize]"'
+        ) from error
+    from edge_sam.bundle import open_bundle
+    from edge_sam.cli.progress import progress_bar
+
+    settings = Settings(calibration, precision, target, max_drop, samples, observer, seed)
+    outcome = quantize_bundle(open_bundle(bundle), output, settings, progress_bar, overwrite=overwrite, explain=explain)
+    facts = _facts(outcome)
+    if explain:
+        from edge_sam.atomic import write_files
+        from edge_sam.quantize.plot import ranking_plot
+
+        picture = output.with_name(f"{output.name}-ranking.png")
+        write_files({picture: ranking_plot(outcome.ranking)})
+        facts["plot"] = str(picture)
+    if json:
+        import json as json_format
+
+        typer.echo(json_format.dumps(facts))
+    else:
+        _print(facts)
+
+
+def _facts(outcome: Outcome) -> dict[str, Any]:
+    import msgspec
+
+    made = outcome.calibration
+    files = {
+        part.file: part.bytes
+        for component in outcome.bundle.manifest.components
+        if component.precision == made.precision and component.role in ("encoder", "decoder")
+        for part in (component, component.companion)
+        if part is not None
+    }
+    return {
+        "bundle": str(outcome.bundle.path),
+        "files": files,
+        "calibration": msgspec.to_builtins(made),
+        "skipped": outcome.skipped,
+        "accuracy": [{**msgspec.to_builtins(each), "drop": round(each.drop, 4)} for each in outcome.accuracies],
+        "ranking": [msgspec.to_builtins(row) for row in outcome.ranking],
+    }
+
+
+def _print(facts: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    made = facts["calibration"]
+    skipped = f", {facts['skipped']} not usable" if facts["skipped"] else ""
+    console.print(f"calibrated on {made['photographs']} photographs{skipped}", soft_wrap=True)
+    table = Table(
+        "compared with", "photographs", "prompt", "mIoU × 100", "float", "masks agree", box=None, pad_edge=False
+    )
+    for each in facts["accuracy"]:
+        for prompt, miou in each["miou"].items():
+            cells = (miou, each["float_miou"][prompt], each["agreement"][prompt])
+            table.add_row(each["truth"], str(each["photographs"]), prompt, *(f"{cell:.2f}" for cell in cells))
+    console.print(table)
+    if facts["ranking"]:
+        _print_ranking(console, facts["ranking"])
+        console.print(f"plot: {facts['plot']}", soft_wrap=True)
+    for file, size in facts["files"].items():
+        console.print(f"{file:28s} {size / 1e6:6.1f} MB", soft_wrap=True)
+    console.print(f"bundle: {facts['bundle']}", soft_wrap=True)
+
+
+def _print_ranking(console: Console, rows: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    table = Table("component", "block", "int8 of", "chosen", box=None, pad_edge=False)
+    for title in ("points lost", "worst IoU", "ms saved"):
+        table.add_column(title, justify="right")
+    for row in rows:
+        saved = "–" if row["saved_ms"] is None else f"{row['saved_ms']:.2f}"
+        what, chosen = "products" if row["computes"] else "storage", "yes" if row["chosen"] else "no"
+        table.add_row(row["role"], row["block"], what, chosen, f"{row['cost']:.2f}", f"{row['worst']:.3f}", saved)
+    console.print(table)

@@ -1,0 +1,86 @@
+"""Watching the activations of a model while it segments the calibration photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+import edge_sam
+from edge_sam.bundle import Bundle, Role
+from edge_sam.images import read_image
+from edge_sam.model import Model
+from edge_sam.quantize.graph import layers
+from edge_sam.quantize.observers import Seen
+from edge_sam.quantize.trial import ROLES, ObservingSession
+
+_POINTS, _BOXES = 4, 4
+"""Prompts of each kind on one photograph."""
+
+
+def watch(
+    bundle: Bundle,
+    model: Model,
+    graphs: Mapping[Role, ModelProto],
+    photographs: Sequence[Path],
+    seed: int,
+    progress: Callable[[], None],
+) -> dict[Role, dict[str, Seen]]:
+    """Segment every photograph by points, boxes and a mask, and look at what goes into each layer.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Where the model comes from.
+    model : Model
+        The float model.
+    graphs : mapping of str to ModelProto
+        Its encoder and decoder.
+    photographs : sequence of Path
+        Files that can be read.
+    seed : int
+        Of the prompts and of the samples taken.
+    progress : callable
+        Called once for a photograph.
+
+    Returns
+    -------
+    dict of str to dict of str to Seen
+        By component and tensor.
+    """
+    watching = {role: ObservingSession(graphs[role], _layer_inputs(graphs[role]), seed) for role in ROLES}
+    predictor = edge_sam.Predictor(bundle, model.replaced(watching))
+    draw = np.random.default_rng(seed)
+    for path in photographs:
+        image = read_image(path)
+        embedding = predictor.encode(image)
+        for prompt in prompts(image, draw):
+            answer = predictor.predict(embedding, prompt)
+        # As an annotator refines a mask: the logits of the last answer go back in.
+        predictor.predict(embedding, edge_sam.Prompt(points=[_point(image, draw)], mask=answer.logits[0]))
+        progress()
+    return {role: session.seen for role, session in watching.items()}
+
+
+def _layer_inputs(graph: ModelProto) -> list[str]:
+    return list(dict.fromkeys(layer.node.input[0] for layer in layers(graph)))
+
+
+def prompts(image: NDArray[np.uint8], draw: np.random.Generator) -> Iterator[edge_sam.Prompt]:
+    """Draw prompts of every kind: one point, a point with one that is not meant, a box, a box with a point in it."""
+    for i in range(_POINTS):
+        first, second = _point(image, draw), _point(image, draw)
+        yield edge_sam.Prompt(points=[first, second][: 1 + i % 2], labels=[1, 0][: 1 + i % 2])
+    for i in range(_BOXES):
+        (x0, x1), (y0, y1) = (np.sort(pair) for pair in zip(_point(image, draw), _point(image, draw), strict=True))
+        box = (x0, y0, x1 + 1, y1 + 1)
+        yield edge_sam.Prompt(points=[((x0 + x1) / 2, (y0 + y1) / 2)] if i % 2 else None, box=box)
+
+
+def _point(image: NDArray[np.uint8], draw: np.random.Generator) -> tuple[float, float]:
+    height, width = image.shape[:2]
+    x, y = draw.uniform(0, (width - 1, height - 1))
+    return float(x), float(y)

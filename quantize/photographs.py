@@ -1,0 +1,109 @@
+"""The photographs to calibrate with and those to judge by, from a folder of the user's."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sam.errors import InputError
+from edge_sam.evaluation.datasets import open_dataset
+from edge_sam.evaluation.samples import Sample
+from edge_sam.images import read_image
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+ENOUGH = 16
+"""Photographs to judge by, where there are as many beside those to calibrate with."""
+_FLAT = 8
+"""A picture whose pixels differ by less says nothing about activations."""
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """What a calibration folder gave.
+
+    Attributes
+    ----------
+    calibration, judged : list of Path
+        To observe activations on, and to measure masks on. The same ones where the folder has too few.
+    masked : sequence of Sample
+        Photographs with known masks, at most `ENOUGH`; empty where the folder has none.
+    skipped : int
+        Files that could not be read, or showed nothing.
+    fingerprint : str
+        sha256 of the hashes of all calibration files, in order.
+    """
+
+    calibration: list[Path]
+    judged: list[Path]
+    masked: list[Sample]
+    skipped: int
+    fingerprint: str
+
+
+def find_photographs(folder: Path, count: int, seed: int) -> Photographs:
+    """Choose photographs of a folder, or of ``images`` in it.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they are. With ``masks`` beside ``images``, or any layout that `edge-sam eval` reads, masks are found.
+    count : int
+        How many to calibrate with.
+    seed : int
+        Of the choice; the same seed and folder give the same photographs.
+
+    Raises
+    ------
+    InputError
+        No such folder, no photograph in it, none that can be read, or all of them are of one colour.
+    """
+    if not folder.is_dir():
+        raise InputError(f"no such folder of calibration photographs: {folder}")
+    masked = _masked(folder)
+    inside = folder / "images" if (folder / "images").is_dir() else folder
+    files = sorted(path for path in inside.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    files = files or sorted(sample.image for sample in masked)
+    if not files:
+        raise InputError(f"no photograph in {folder}; it should hold 64 or more like those that will be segmented")
+    order = np.random.default_rng(seed).permutation(len(files))
+    chosen: list[Path] = []
+    readable = 0
+    looked_at = 0
+    for i in order:
+        if len(chosen) == count + ENOUGH:
+            break
+        looked_at += 1
+        pixels = _read(files[i])
+        if pixels is not None:
+            readable += 1
+            if int(pixels.max()) - int(pixels.min()) >= _FLAT:
+                chosen.append(files[i])
+    if not readable:
+        raise InputError(f"none of the {len(files)} photographs in {folder} can be read")
+    if not chosen:
+        raise InputError(f"every photograph in {folder} is of one colour; activations cannot be learnt from that")
+    calibration = sorted(chosen[:count])
+    judged = sorted(chosen[count:] or chosen[:ENOUGH])
+    digest = hashlib.sha256()
+    for path in calibration:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return Photographs(calibration, judged, masked, looked_at - len(chosen), digest.hexdigest())
+
+
+def _read(path: Path) -> NDArray[np.uint8] | None:
+    try:
+        return read_image(path)
+    except InputError:
+        return None
+
+
+def _masked(folder: Path) -> list[Sample]:
+    """Photographs with known masks, evenly spread, if the folder has a layout for that."""
+    try:
+        return list(open_dataset(folder, limit=ENOUGH).samples)
+    except InputError:  # No masks there, which is what most folders are like.
+        return []

@@ -1,0 +1,171 @@
+"""Static int8 in ONNX: layers between QuantizeLinear and DequantizeLinear, and weights stored as int8."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from edge_sam.quantize.graph import Layer, layers, prune, weight_blocks
+from edge_sam.quantize.observers import Observed, Range
+from edge_sam.quantize.rounding import round_weights
+from edge_sam.quantize.targets import Target
+
+
+class Writer:
+    """Builds the nodes and arrays of the quantised graph."""
+
+    def __init__(self, target: Target, observed: Mapping[str, Observed]) -> None:
+        self.nodes: list[NodeProto] = []
+        self._target, self._observed = target, observed
+        self.arrays: dict[str, NDArray[Any]] = {}
+        self._quantised: set[str] = set()
+
+    def activation(self, name: str) -> str:
+        """Quantise an activation, once however many layers take it; returns the name of its rounded value."""
+        rounded = f"{name}.rounded"
+        if name not in self._quantised:
+            self._quantised.add(name)
+            scale, zero = activation_grid(self._observed[name].range, self._target)
+            self.arrays |= {f"{name}.scale": scale, f"{name}.zero": zero}
+            grid = [f"{name}.scale", f"{name}.zero"]
+            self._add("QuantizeLinear", [name, *grid], f"{name}.integer")
+            self._add("DequantizeLinear", [f"{name}.integer", *grid], rounded)
+        return rounded
+
+    def layer(self, layer: Layer) -> None:
+        """Write a layer with int8 operands; runtimes fuse what is written here into one integer product."""
+        node, name = layer.node, layer.node.name
+        integer, scale = self._rounded(layer, self._target.weight_limit)
+        self.arrays |= {
+            f"{name}.weight": integer,
+            f"{name}.weight.scale": scale.ravel(),
+            f"{name}.weight.zero": np.zeros(scale.size, np.int8),
+        }
+        parts = [f"{name}.weight", f"{name}.weight.scale", f"{name}.weight.zero"]
+        rounded = self.activation(node.input[0])
+        self._add("DequantizeLinear", parts, f"{name}.weight.rounded", axis=1)
+        product = node.output[0] if layer.bias is None else f"{name}.product"
+        self.nodes.append(helper.make_node("MatMul", [rounded, f"{name}.weight.rounded"], [product], name=name))
+        if layer.bias is not None:
+            self._add("Add", [product, layer.bias], node.output[0], name=f"{name}.bias")
+
+    def stored(self, name: str, array: NDArray[np.float32], layer: Layer | None) -> None:
+        """Keep weights of a float layer as int8: a cast and a multiplication, which are folded on loading."""
+        if layer is not None:
+            integer, scale = self._rounded(layer, 127)
+            integer, scale = (integer.T, scale.T) if layer.turned else (integer, scale)
+        else:
+            # All axes but the one that makes outputs; the middle one of stacked matrices is what a product sums over.
+            summed = (1,) if array.ndim == 3 else tuple(range(1, array.ndim))
+            scale = weight_scale(array, summed, 127)
+            integer = np.clip(np.rint(array / scale), -127, 127).astype(np.int8)
+        self.arrays |= {f"{name}.int8": np.ascontiguousarray(integer), f"{name}.scale": scale}
+        self._add("Cast", [f"{name}.int8"], f"{name}.whole", to=TensorProto.FLOAT)
+        self._add("Mul", [f"{name}.whole", f"{name}.scale"], name)
+
+    def _rounded(self, layer: Layer, limit: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+        scale = weight_scale(layer.weight, (0,), limit)
+        return round_weights(layer.weight, scale, limit, self._observed[layer.node.input[0]].gram), scale
+
+    def halved(self, name: str, array: NDArray[np.float32]) -> None:
+        """Keep weights of a float layer as fp16."""
+        self.arrays[f"{name}.half"] = array.astype(np.float16)
+        self._add("Cast", [f"{name}.half"], name, to=TensorProto.FLOAT)
+
+    def _add(self, kind: str, inputs: list[str], output: str, name: str | None = None, **given: Any) -> None:
+        self.nodes.append(helper.make_node(kind, inputs, [output], name=name or f"{output}.{kind}", **given))
+
+
+def quantise(
+    model: ModelProto,
+    target: Target,
+    observed: Mapping[str, Observed],
+    integer: Collection[str],
+    stored: Collection[str],
+) -> ModelProto:
+    """Write a graph anew with some of its blocks in int8.
+
+    Parameters
+    ----------
+    model : ModelProto
+        The float graph; it is not changed.
+    target : Target
+        What integers to use.
+    observed : mapping of str to Observed
+        What is known of each activation that a layer takes.
+    integer : collection of str
+        Blocks whose matrix products compute in int8; see `layers`.
+    stored : collection of str
+        Blocks whose other large weights are stored as int8. All that is left is stored as fp16.
+
+    Returns
+    -------
+    ModelProto
+    """
+    chosen = {layer.node.name: layer for layer in layers(model) if layer.block in integer}
+    writer = Writer(target, observed)
+    for node in model.graph.node:
+        if node.name in chosen:
+            writer.layer(chosen[node.name])
+        else:
+            writer.nodes.append(node)
+    changed = ModelProto()
+    changed.CopyFrom(model)
+    _set_nodes(changed, writer.nodes)
+    prune(changed)
+    writer.nodes = []
+    _store(changed, writer, stored)
+    changed.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in writer.arrays.items())
+    return changed
+
+
+def activation_grid(limits: Range, target: Target) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    """Lay integers over a range that is widened to hold 0. Returns scale and zero point, both scalars."""
+    low, high = min(limits[0], 0.0), max(limits[1], 0.0)
+    info = np.iinfo(target.activations)
+    if target.symmetric:
+        scale = max(-low, high) / info.max
+        zero = 0
+    else:
+        scale = (high - low) / (info.max - info.min)
+        zero = round(info.min - low / scale) if scale else 0
+    return np.array(scale or 1.0, np.float32), np.array(zero, target.activations)
+
+
+def weight_scale(weight: NDArray[np.float32], summed: tuple[int, ...], limit: int) -> NDArray[np.float32]:
+    """Return what an integer of at most `limit` is worth, the same for all weights along the `summed` axes."""
+    largest = np.abs(weight).max(axis=summed, keepdims=True)
+    return np.where(largest > 0, largest / limit, 1).astype(np.float32)
+
+
+def _store(model: ModelProto, writer: Writer, stored: Collection[str]) -> None:
+    """Replace the large float arrays, those behind a cast from fp16 too, by int8 or fp16."""
+    blocks = weight_blocks(model)
+    by_source = {layer.source: layer for layer in layers(model)}
+    arrays = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer if i.name in blocks}
+    body = []
+    for node in model.graph.node:
+        name = node.input[0] if node.op_type == "Cast" else ""
+        if name in arrays and arrays[name].dtype == np.float16 and blocks[name] in stored:
+            writer.stored(node.output[0], arrays[name].astype(np.float32), by_source.get(name))
+        else:
+            body.append(node)
+    for initializer in model.graph.initializer:
+        name = initializer.name
+        if name in arrays and arrays[name].dtype == np.float32:
+            if blocks[name] in stored:
+                writer.stored(name, arrays[name], by_source.get(name))
+            else:
+                writer.halved(name, arrays[name])
+            initializer.name = f"{name}.replaced"
+    _set_nodes(model, [*writer.nodes, *body])
+    prune(model)
+
+
+def _set_nodes(model: ModelProto, nodes: list[NodeProto]) -> None:
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)

@@ -1,0 +1,195 @@
+"""Quantising a bundle, from the check of what was given to the accuracy gate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from edge_sam.bundle import Bundle, Calibration
+from edge_sam.bundle_folder import refuse_existing
+from edge_sam.errors import AccuracyError, InputError
+from edge_sam.predictor import Predictor
+from edge_sam.quantize.accuracy import Accuracy, judge
+from edge_sam.quantize.bundle_writer import BundleDraft
+from edge_sam.quantize.makers import MAKERS
+from edge_sam.quantize.observers import OBSERVERS
+from edge_sam.quantize.photographs import Photographs, find_photographs
+from edge_sam.quantize.ranking import Ranked, count_blocks, rank
+from edge_sam.quantize.targets import TARGETS, Target
+from edge_sam.quantize.trial import ROLES, open_model
+from edge_sam.quantize.work import Work
+from edge_sam.runtimes import RuntimeUnavailableError
+
+_BLAMED = 5
+Steps = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
+"""Opens a step of so many parts, in words; what it yields is called after each."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to quantise; the options of `edge-sam quantize`."""
+
+    calibration: Path
+    precision: str = "int8"
+    target: str = "cpu"
+    max_drop: float = 0.5
+    samples: int = 128
+    observer: str = "min-max"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What quantising gave.
+
+    Attributes
+    ----------
+    bundle : Bundle
+        The new bundle.
+    calibration : Calibration
+        Where the new precision comes from.
+    accuracies : list of Accuracy
+        How good its masks are.
+    skipped : int
+        Calibration files that could not be used.
+    ranking : list of Ranked
+        What each block costs and saves, where that was asked for.
+    """
+
+    bundle: Bundle
+    calibration: Calibration
+    accuracies: list[Accuracy]
+    skipped: int
+    ranking: list[Ranked]
+
+
+def quantize_bundle(
+    source: Bundle, output: Path, settings: Settings, steps: Steps, *, overwrite: bool = False, explain: bool = False
+) -> Outcome:
+    """Copy a bundle and add a quantised precision to it, if its masks are good enough.
+
+    Parameters
+    ----------
+    source : Bundle
+        A bundle in ``fp32`` or ``w16``.
+    output : Path
+        Folder to make.
+    settings : Settings
+        How.
+    steps : callable
+        Shows progress.
+    overwrite : bool
+        Replace an existing bundle.
+    explain : bool
+        Also rank the blocks.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    InputError
+        A setting is unknown, the photographs cannot be used, or the bundle has that precision already.
+    AccuracyError
+        The masks are worse than `Settings.max_drop` allows. Nothing is written then.
+    """
+    target = _check(source, settings)
+    output = output.absolute()
+    refuse_existing(output, overwrite)
+    for component in source.manifest.components:
+        source.verified_file(component)
+    photographs = find_photographs(settings.calibration, settings.samples, settings.seed)
+    exact = source.precisions[0]
+    graphs = {role: onnx.load(source.verified_file(source.component(role, exact, "onnx"))) for role in ROLES}
+    model = open_model(source, exact)
+    with steps("calibrating", len(photographs.calibration)) as progress:
+        work = Work(source, model, graphs, photographs, target, settings.observer, settings.seed, progress)
+        parts = MAKERS[settings.precision, settings.target](work)
+    calibration = _calibration(settings, photographs, parts[0].format)
+    with BundleDraft(source, output) as draft:
+        added = draft.add(parts, settings.precision, exact)
+        quantised = _open_quantised(added, settings.precision, target.runtime)
+        with steps("comparing masks", len(photographs.judged) + len(photographs.masked)) as progress:
+            accuracies = judge(Predictor(source, model), quantised, photographs, settings.seed, progress)
+        _require(accuracies, settings, work, steps)
+        ranking = _ranking(work, steps, timed=True) if explain else []
+        draft.describe(added, _command(source, output, settings), calibration, accuracies, _protocol(target, exact))
+        return Outcome(draft.finish(), calibration, accuracies, photographs.skipped, ranking)
+
+
+def _check(source: Bundle, settings: Settings) -> Target:
+    known = {
+        "precision": (settings.precision, sorted({precision for precision, _ in MAKERS})),
+        "target": (settings.target, list(TARGETS)),
+        "observer": (settings.observer, list(OBSERVERS)),
+    }
+    for what, (given, names) in known.items():
+        if given not in names:
+            raise InputError(f"unknown {what} {given!r}; known: {', '.join(names)}")
+    if settings.samples < 1:
+        raise InputError(f"--samples must be at least 1, not {settings.samples}")
+    if not 0 <= settings.max_drop <= 100:
+        raise InputError(f"--max-drop is in points of mIoU, 0 to 100, not {settings.max_drop:g}")
+    if (settings.precision, settings.target) not in MAKERS:
+        targets = ", ".join(target for precision, target in MAKERS if precision == settings.precision)
+        raise InputError(f"{settings.precision} is not made for {settings.target}, but for {targets}")
+    if settings.precision in source.precisions:
+        raise InputError(f"bundle {source.manifest.name} has {settings.precision} already; quantise the one without it")
+    return TARGETS[settings.target]
+
+
+def _open_quantised(bundle: Bundle, precision: str, runtime: str) -> Predictor:
+    """Load the draft as a user will, guard included."""
+    try:
+        return Predictor(bundle, open_model(bundle, precision, runtime))
+    except RuntimeUnavailableError as error:
+        raise AccuracyError(f"{precision} is too far from the float model, so nothing was written: {error}") from error
+
+
+def _require(accuracies: list[Accuracy], settings: Settings, work: Work, steps: Steps) -> None:
+    """Raise where the masks are not good enough, and find out which blocks are to blame."""
+    accuracy = accuracies[0]
+    allowed = accuracy.allowed(settings.max_drop)
+    if accuracy.drop <= allowed:
+        return
+    to_blame = [row for row in _ranking(work, steps, timed=False) if row.chosen][:_BLAMED]
+    blocks = ", ".join(f"{row.role} {row.block} ({row.cost:.2f})" for row in to_blame)
+    raise AccuracyError(
+        f"{settings.precision} costs {accuracy.drop:.2f} points of mIoU against {accuracy.truth}"
+        f" ({allowed:g} allowed), so nothing was written; most is lost in {blocks}"
+    )
+
+
+def _ranking(work: Work, steps: Steps, *, timed: bool) -> list[Ranked]:
+    with steps("ranking blocks", count_blocks(work)) as progress:
+        return rank(work, progress, timed=timed)
+
+
+def _calibration(settings: Settings, photographs: Photographs, format: str) -> Calibration:
+    return Calibration(
+        precision=settings.precision,
+        format=format,
+        target=settings.target,
+        observer=settings.observer,
+        seed=settings.seed,
+        photographs=len(photographs.calibration),
+        fingerprint=photographs.fingerprint,
+    )
+
+
+def _command(source: Bundle, output: Path, settings: Settings) -> str:
+    return (
+        f"edge-sam quantize {source.manifest.name} --calibration {settings.calibration.name} --output {output.name}"
+        f" --precision {settings.precision} --target {settings.target} --observer {settings.observer}"
+        f" --samples {settings.samples} --seed {settings.seed} --max-drop {settings.max_drop:g}"
+    )
+
+
+def _protocol(target: Target, exact: str) -> str:
+    where = "" if target.checked_here else f"; the kernels of {target.name} were not run"
+    return f"edge-sam eval's point and box, {target.runtime} on the CPU, agreement with {exact}{where}"

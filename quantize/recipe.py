@@ -1,0 +1,56 @@
+"""Which blocks compute in int8, which only store their weights so, and which stay as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from onnx import ModelProto
+
+from edge_sam.bundle import Role
+from edge_sam.quantize.graph import layers, weight_blocks
+
+HALF: dict[Role, tuple[str, ...]] = {
+    "encoder": ("stem*", "convs*", "merges*", "*local_conv"),
+    "decoder": ("iou_head*",),
+}
+"""Blocks that compute in float, with weights stored as fp16, as patterns of their names: small, and dear in masks."""
+FLOAT: dict[Role, tuple[str, ...]] = {"encoder": (), "decoder": ("blocks*", "final")}
+"""Blocks that compute in float although they could in int8; their weights are stored as int8."""
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """What becomes of the blocks of a graph; those in neither list stay float, with weights stored as fp16.
+
+    Attributes
+    ----------
+    integer : tuple of str
+        They compute in int8.
+    stored : tuple of str
+        Weights of theirs that no integer product takes are stored as int8.
+    """
+
+    integer: tuple[str, ...]
+    stored: tuple[str, ...]
+
+
+def every_block(graph: ModelProto) -> Blocks:
+    """List all that can be quantised, in the graph's order."""
+    integer = dict.fromkeys(layer.block for layer in layers(graph))
+    return Blocks(tuple(integer), tuple(dict.fromkeys(weight_blocks(graph).values())))
+
+
+def default_blocks(role: Role, graph: ModelProto) -> Blocks:
+    """Choose as the ranking of docs/quantization.md says."""
+    every = every_block(graph)
+    half = _matching(every.integer + every.stored, HALF[role])
+    kept = half | _matching(every.integer, FLOAT[role])
+    return Blocks(
+        tuple(block for block in every.integer if block not in kept),
+        tuple(block for block in every.stored if block not in half),
+    )
+
+
+def _matching(blocks: tuple[str, ...], patterns: tuple[str, ...]) -> set[str]:
+    return {block for block in blocks if any(fnmatchcase(block, pattern) for pattern in patterns)}

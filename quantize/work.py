@@ -1,0 +1,89 @@
+"""What a quantised precision is made from, and the parts that come out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from onnx import ModelProto
+
+from edge_sam.bundle import Bundle, Role
+from edge_sam.model import Model
+from edge_sam.quantize.calibration import watch
+from edge_sam.quantize.observers import OBSERVERS, Observed
+from edge_sam.quantize.photographs import Photographs
+from edge_sam.quantize.qdq import quantise
+from edge_sam.quantize.recipe import Blocks
+from edge_sam.quantize.targets import Target
+
+
+@dataclass(frozen=True)
+class Part:
+    """One component in one format, ready to be written.
+
+    Attributes
+    ----------
+    role : str
+        Encoder or decoder.
+    format : str
+        As the manifest has it: ``onnx`` or ``openvino``.
+    data : bytes
+        The file.
+    companion : bytes, optional
+        The file of weights beside it, for ``openvino``.
+    """
+
+    role: Role
+    format: str
+    data: bytes
+    companion: bytes | None = None
+
+
+@dataclass
+class Work:
+    """The float model, and the photographs and settings to quantise it with.
+
+    Attributes
+    ----------
+    bundle : Bundle
+        The bundle that is quantised.
+    model : Model
+        It, loaded in its most exact precision.
+    graphs : mapping of str to ModelProto
+        Its encoder and decoder in that precision.
+    photographs : Photographs
+        What to calibrate on.
+    target : Target
+        Where it will run.
+    observer : str
+        One of `OBSERVERS`.
+    seed : int
+        Of all that is drawn at random.
+    progress : callable
+        Called once for each calibration photograph.
+    """
+
+    bundle: Bundle
+    model: Model
+    graphs: Mapping[Role, ModelProto]
+    photographs: Photographs
+    target: Target
+    observer: str
+    seed: int
+    progress: Callable[[], None]
+
+    @cached_property
+    def observed(self) -> dict[Role, dict[str, Observed]]:
+        """What is known of every activation that a layer takes, by component; watched for when first asked for."""
+        files = self.photographs.calibration
+        seen = watch(self.bundle, self.model, self.graphs, files, self.seed, self.progress)
+        observe = OBSERVERS[self.observer]
+        return {
+            role: {name: Observed(observe(each), each.gram) for name, each in tensors.items()}
+            for role, tensors in seen.items()
+        }
+
+    def quantised(self, role: Role, blocks: Blocks) -> ModelProto:
+        """Return one of the graphs with some blocks in int8."""
+        return quantise(self.graphs[role], self.target, self.observed[role], blocks.integer, blocks.stored)

@@ -1,0 +1,152 @@
+"""`edge-sam quantize` on the real model, with the four photographs of the examples."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from conftest import PHOTOGRAPHS, iou
+from test_cli import edge_sam as run_command
+from test_cli import refused
+
+import edge_sam
+from edge_sam.bundle import BUNDLED, Bundle, open_bundle
+from edge_sam.choice import choices
+from edge_sam.cli.progress import progress_bar
+from edge_sam.errors import AccuracyError
+from edge_sam.quantize import ranking
+from edge_sam.quantize.quantizer import Settings, quantize_bundle
+
+QUICK = ("quantize", "mobile-sam", "--calibration", PHOTOGRAPHS, "--samples", "2", "--max-drop", "20")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, dict[str, Any]]:
+    """A bundle with int8 in it, and what the command said."""
+    folder = tmp_path_factory.mktemp("quantised")
+    run = run_command(*QUICK, "--output", "small", "--json", cwd=folder)
+    assert run.returncode == 0, run.stderr
+    assert run.stderr == ""
+    assert [path.name for path in folder.iterdir()] == ["small"]
+    return open_bundle(folder / "small"), json.loads(run.stdout)
+
+
+def test_int8_segments_like_float(made: tuple[Bundle, dict[str, Any]], predictor: edge_sam.Predictor) -> None:
+    bundle, _ = made
+    small = edge_sam.load(bundle.path, runtime="onnxruntime", precision="int8", strict=True)
+    prompt = edge_sam.Prompt(box=(120, 30, 450, 290))
+    ours, exact = (
+        each.predict(each.encode(PHOTOGRAPHS / "chelsea.png"), prompt, multimask=False) for each in (small, predictor)
+    )
+    assert iou(ours.masks[0], exact.masks[0]) > 0.95
+    assert np.abs(ours.logits - exact.logits).max() > 0.1, "nothing was quantised"
+
+
+def test_files_are_small_and_the_old_ones_stay(made: tuple[Bundle, dict[str, Any]]) -> None:
+    bundle, facts = made
+    assert facts["files"]["encoder.int8.onnx"] <= 8e6
+    assert facts["files"]["decoder.int8.onnx"] <= 5e6
+    assert bundle.precisions == ["w16", "int8"]
+    for component in bundle.manifest.components:
+        bundle.verified_file(component)
+    for file in (BUNDLED / "mobile-sam").iterdir():
+        if file.name != "manifest.json":
+            assert (bundle.path / file.name).read_bytes() == file.read_bytes()
+
+
+def test_manifest_says_where_int8_comes_from_and_how_good_it_is(made: tuple[Bundle, dict[str, Any]]) -> None:
+    bundle, facts = made
+    (calibration,) = bundle.manifest.calibrations
+    assert (calibration.precision, calibration.target, calibration.photographs) == ("int8", "cpu", 2)
+    digests = [hashlib.sha256(path.read_bytes()).digest() for path in sorted(PHOTOGRAPHS.glob("*.[jp][pn]g"))]
+    assert calibration.fingerprint in {hashlib.sha256(a + b).hexdigest() for a, b in combinations(digests, 2)}
+    measured = bundle.manifest.measured[-1]
+    assert measured.precision == "int8"
+    (accuracy,) = facts["accuracy"]
+    assert measured.values["box mIoU"] == accuracy["miou"]["box"] > 80
+    assert accuracy["agreement"]["box"] > 90
+
+
+def test_auto_does_not_take_int8(made: tuple[Bundle, dict[str, Any]]) -> None:
+    bundle, _ = made
+    assert {choice.precision for choice in choices(bundle, "auto", "auto", None)} == {"w16"}
+    assert {choice.precision for choice in choices(bundle, "auto", "smallest", None)} == {"int8"}
+
+
+def test_the_same_command_gives_the_same_bytes(
+    made: tuple[Bundle, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, _ = made
+    monkeypatch.setenv("EDGE_SAM_THREADS", "1")
+    run = run_command(*QUICK, "--output", "small", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    ours = {path.name: path.read_bytes() for path in (tmp_path / "small").iterdir()}
+    assert ours == {path.name: path.read_bytes() for path in bundle.path.iterdir()}
+
+
+def test_a_drop_above_the_limit_names_blocks_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = ranking._attempts
+    monkeypatch.setattr(ranking, "_attempts", lambda every: attempts(every)[:3])  # Ranking all takes minutes.
+    settings = Settings(PHOTOGRAPHS, samples=3, max_drop=0)
+    with pytest.raises(AccuracyError, match=r"points of mIoU .* nothing was written; most is lost in encoder stages"):
+        quantize_bundle(open_bundle("mobile-sam"), tmp_path / "small", settings, progress_bar)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_the_guard_refuses_is_not_written(tmp_path: Path) -> None:
+    run = run_command(*QUICK, "--observer", "entropy", "--output", "small", cwd=tmp_path)
+    assert "image_embedding is" in refused(run, 1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_refuses_a_bundle_that_is_quantised_already(made: tuple[Bundle, dict[str, Any]], tmp_path: Path) -> None:
+    run = run_command("quantize", made[0].path, *QUICK[2:], "--output", "again", cwd=tmp_path)
+    assert "has int8 already" in refused(run)
+    assert not list(tmp_path.iterdir())
+
+
+def _empty(folder: Path) -> None:
+    """Nothing in it."""
+
+
+def _unreadable(folder: Path) -> None:
+    (folder / "a.jpg").write_bytes(b"not a photograph")
+
+
+def _black(folder: Path) -> None:
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(folder / name), np.zeros((60, 80, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("fill", "message"),
+    [(_empty, "no photograph in"), (_unreadable, "can be read"), (_black, "of one colour")],
+)
+def test_refuses_a_folder_that_teaches_nothing(fill: Any, message: str, tmp_path: Path) -> None:
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    fill(folder)
+    run = run_command("quantize", "mobile-sam", "--calibration", folder, "--output", "small", cwd=tmp_path)
+    assert message in refused(run)
+    assert [path.name for path in tmp_path.iterdir()] == ["photographs"]
+
+
+@pytest.mark.parametrize("option", [("--target", "toaster"), ("--observer", "eye"), ("--precision", "int1")])
+def test_refuses_what_it_does_not_know(option: tuple[str, str], tmp_path: Path) -> None:
+    line = refused(run_command(*QUICK, "--output", "small", *option, cwd=tmp_path))
+    assert f"unknown {option[0][2:]} '{option[1]}'; known: " in line
+
+
+def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "onnx.py").write_text("raise ModuleNotFoundError(\"No module named 'onnx'\", name='onnx')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    run = run_command(*QUICK, "--output", "small", cwd=tmp_path)
+    assert 'pip install "edge-sam[quantize]"' in refused(run, 1)
