@@ -70,7 +70,13 @@ class BundleDraft:
         return self._save(msgspec.structs.replace(manifest, components=tuple(components)))
 
     def describe(
-        self, bundle: Bundle, command: str, calibration: Calibration, accuracies: Sequence[Accuracy], protocol: str
+        self,
+        bundle: Bundle,
+        command: str,
+        precision: str,
+        calibration: Calibration | None,
+        accuracies: Sequence[Accuracy],
+        protocol: str,
     ) -> Bundle:
         """Put into the manifest where the new precision comes from and how good it is."""
         manifest = bundle.manifest
@@ -79,14 +85,14 @@ class BundleDraft:
             command=f"{manifest.made_by.command} && {command}",
             versions={**manifest.made_by.versions, **{name: version(name) for name in ("onnx", "onnxruntime")}},
         )
-        measured = [_measured(accuracy, calibration.precision, protocol) for accuracy in accuracies]
+        measured = [_measured(accuracy, precision, protocol) for accuracy in accuracies]
         return self._save(
             msgspec.structs.replace(
                 manifest,
                 name=self._output.name,
                 made_by=made_by,
                 measured=(*manifest.measured, *measured),
-                calibrations=(*manifest.calibrations, calibration),
+                calibrations=(*manifest.calibrations, *([calibration] if calibration else [])),
             )
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from edge_sam.quantize.half import to_half, written_out
 from edge_sam.quantize.recipe import default_blocks
 from edge_sam.quantize.targets import TARGETS
 from edge_sam.quantize.work import Part, Work
@@ -19,5 +20,17 @@ def make_int8(work: Work) -> list[Part]:
     ]
 
 
-MAKERS: dict[tuple[str, str], Maker] = {("int8", target): make_int8 for target in TARGETS}
-"""By precision and target."""
+def make_fp16(work: Work) -> list[Part]:
+    """Type the graphs in fp16; what is judged spells out every rounding, because ONNX Runtime's CPU hides overflow."""
+    halves = {role: to_half(graph) for role, graph in work.graphs.items()}
+    return [
+        Part(role, "onnx", half.SerializeToString(deterministic=True), judged=written_out(half))
+        for role, half in halves.items()
+    ]
+
+
+MAKERS: dict[str, dict[str, Maker]] = {
+    "int8": dict.fromkeys(TARGETS, make_int8),
+    "fp16": {"tensorrt": make_fp16},
+}
+"""By precision and target, the usual target of each first."""

@@ -20,7 +20,7 @@ from edge_sam.quantize.observers import OBSERVERS
 from edge_sam.quantize.photographs import Photographs, find_photographs
 from edge_sam.quantize.ranking import Ranked, count_blocks, rank
 from edge_sam.quantize.targets import TARGETS, Target
-from edge_sam.quantize.trial import ROLES, open_model
+from edge_sam.quantize.trial import ROLES, open_model, with_graphs
 from edge_sam.quantize.work import Work
 from edge_sam.runtimes import RuntimeUnavailableError
 
@@ -35,7 +35,7 @@ class Settings:
 
     calibration: Path
     precision: str = "int8"
-    target: str = "cpu"
+    target: str | None = None
     max_drop: float = 0.5
     samples: int = 128
     observer: str = "min-max"
@@ -50,8 +50,10 @@ class Outcome:
     ----------
     bundle : Bundle
         The new bundle.
-    calibration : Calibration
-        Where the new precision comes from.
+    precision : str
+        The one that was added.
+    calibration : Calibration or None
+        What int8 was calibrated with.
     accuracies : list of Accuracy
         How good its masks are.
     skipped : int
@@ -61,7 +63,8 @@ class Outcome:
     """
 
     bundle: Bundle
-    calibration: Calibration
+    precision: str
+    calibration: Calibration | None
     accuracies: list[Accuracy]
     skipped: int
     ranking: list[Ranked]
@@ -99,6 +102,8 @@ def quantize_bundle(
         The masks are worse than `Settings.max_drop` allows. Nothing is written then.
     """
     target = _check(source, settings)
+    if explain and settings.precision != "int8":
+        raise InputError(f"--explain ranks blocks of int8; there is nothing to choose in {settings.precision}")
     output = output.absolute()
     refuse_existing(output, overwrite)
     for component in source.manifest.components:
@@ -109,23 +114,29 @@ def quantize_bundle(
     model = open_model(source, exact)
     with steps("calibrating", len(photographs.calibration)) as progress:
         work = Work(source, model, graphs, photographs, target, settings.observer, settings.seed, progress)
-        parts = MAKERS[settings.precision, settings.target](work)
-    calibration = _calibration(settings, photographs, parts[0].format)
+        parts = MAKERS[settings.precision][target.name](work)
+    calibration = None
+    if settings.precision == "int8":
+        calibration = _calibration(settings, target, photographs, parts[0].format)
     with BundleDraft(source, output) as draft:
         added = draft.add(parts, settings.precision, exact)
         quantised = _open_quantised(added, settings.precision, target.runtime)
+        judged = {part.role: part.judged for part in parts if part.judged is not None}
+        if judged:
+            quantised = with_graphs(source, model, judged)
         with steps("comparing masks", len(photographs.judged) + len(photographs.masked)) as progress:
             accuracies = judge(Predictor(source, model), quantised, photographs, settings.seed, progress)
         _require(accuracies, settings, work, steps)
         ranking = _ranking(work, steps, timed=True) if explain else []
-        draft.describe(added, _command(source, output, settings), calibration, accuracies, _protocol(target, exact))
-        return Outcome(draft.finish(), calibration, accuracies, photographs.skipped, ranking)
+        command, protocol = _command(source, output, settings, target), _protocol(target, exact)
+        draft.describe(added, command, settings.precision, calibration, accuracies, protocol)
+        return Outcome(draft.finish(), settings.precision, calibration, accuracies, photographs.skipped, ranking)
 
 
 def _check(source: Bundle, settings: Settings) -> Target:
     known = {
-        "precision": (settings.precision, sorted({precision for precision, _ in MAKERS})),
-        "target": (settings.target, list(TARGETS)),
+        "precision": (settings.precision, list(MAKERS)),
+        "target": (settings.target or "cpu", list(TARGETS)),
         "observer": (settings.observer, list(OBSERVERS)),
     }
     for what, (given, names) in known.items():
@@ -135,12 +146,13 @@ def _check(source: Bundle, settings: Settings) -> Target:
         raise InputError(f"--samples must be at least 1, not {settings.samples}")
     if not 0 <= settings.max_drop <= 100:
         raise InputError(f"--max-drop is in points of mIoU, 0 to 100, not {settings.max_drop:g}")
-    if (settings.precision, settings.target) not in MAKERS:
-        targets = ", ".join(target for precision, target in MAKERS if precision == settings.precision)
-        raise InputError(f"{settings.precision} is not made for {settings.target}, but for {targets}")
+    targets = MAKERS[settings.precision]
+    target = settings.target or next(iter(targets))
+    if target not in targets:
+        raise InputError(f"{settings.precision} is not made for {target}, but for {', '.join(targets)}")
     if settings.precision in source.precisions:
         raise InputError(f"bundle {source.manifest.name} has {settings.precision} already; quantise the one without it")
-    return TARGETS[settings.target]
+    return TARGETS[target]
 
 
 def _open_quantised(bundle: Bundle, precision: str, runtime: str) -> Predictor:
@@ -157,11 +169,13 @@ def _require(accuracies: list[Accuracy], settings: Settings, work: Work, steps: 
     allowed = accuracy.allowed(settings.max_drop)
     if accuracy.drop <= allowed:
         return
-    to_blame = [row for row in _ranking(work, steps, timed=False) if row.chosen][:_BLAMED]
-    blocks = ", ".join(f"{row.role} {row.block} ({row.cost:.2f})" for row in to_blame)
+    blame = ""
+    if settings.precision == "int8":
+        to_blame = [row for row in _ranking(work, steps, timed=False) if row.chosen][:_BLAMED]
+        blame = "; most is lost in " + ", ".join(f"{row.role} {row.block} ({row.cost:.2f})" for row in to_blame)
     raise AccuracyError(
         f"{settings.precision} costs {accuracy.drop:.2f} points of mIoU against {accuracy.truth}"
-        f" ({allowed:g} allowed), so nothing was written; most is lost in {blocks}"
+        f" ({allowed:g} allowed), so nothing was written{blame}"
     )
 
 
@@ -170,11 +184,11 @@ def _ranking(work: Work, steps: Steps, *, timed: bool) -> list[Ranked]:
         return rank(work, progress, timed=timed)
 
 
-def _calibration(settings: Settings, photographs: Photographs, format: str) -> Calibration:
+def _calibration(settings: Settings, target: Target, photographs: Photographs, format: str) -> Calibration:
     return Calibration(
         precision=settings.precision,
         format=format,
-        target=settings.target,
+        target=target.name,
         observer=settings.observer,
         seed=settings.seed,
         photographs=len(photographs.calibration),
@@ -182,10 +196,10 @@ def _calibration(settings: Settings, photographs: Photographs, format: str) -> C
     )
 
 
-def _command(source: Bundle, output: Path, settings: Settings) -> str:
+def _command(source: Bundle, output: Path, settings: Settings, target: Target) -> str:
     return (
         f"edge-sam quantize {source.manifest.name} --calibration {settings.calibration.name} --output {output.name}"
-        f" --precision {settings.precision} --target {settings.target} --observer {settings.observer}"
+        f" --precision {settings.precision} --target {target.name} --observer {settings.observer}"
         f" --samples {settings.samples} --seed {settings.seed} --max-drop {settings.max_drop:g}"
     )
 

@@ -32,12 +32,15 @@ class Part:
         The file.
     companion : bytes, optional
         The file of weights beside it, for ``openvino``.
+    judged : ModelProto, optional
+        What to judge masks by in its place, where the runtime at hand hides how its target rounds.
     """
 
     role: Role
     format: str
     data: bytes
     companion: bytes | None = None
+    judged: ModelProto | None = None
 
 
 @dataclass

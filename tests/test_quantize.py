@@ -150,3 +150,19 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     run = run_command(*QUICK, "--output", "small", cwd=tmp_path)
     assert 'pip install "edge-sam[quantize]"' in refused(run, 1)
+
+
+def test_fp16_is_for_gpus_and_judged_as_they_round(tmp_path: Path) -> None:
+    run = run_command(*QUICK[:4], "--precision", "fp16", "--output", "half", "--json", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    report = json.loads(run.stdout)
+    assert report["calibration"] is None
+    assert min(report["accuracy"][0]["agreement"].values()) > 99
+    half = open_bundle(tmp_path / "half")
+    assert half.precisions == ["w16", "fp16"]
+    assert not half.manifest.calibrations
+    assert edge_sam.load(half.path, runtime="onnxruntime", precision="fp16", strict=True).precision == "fp16"
+    refusal = run_command(*QUICK[:4], "--precision", "fp16", "--target", "arm", "--output", "other", cwd=tmp_path)
+    assert "fp16 is not made for arm, but for tensorrt" in refused(refusal)
+    refusal = run_command(*QUICK[:4], "--precision", "fp16", "--explain", "--output", "other", cwd=tmp_path)
+    assert "nothing to choose in fp16" in refused(refusal)

@@ -25,8 +25,11 @@ def quantize(
         ),
     ],
     output: Annotated[Path, typer.Option(help="Bundle folder to make.")],
-    precision: Annotated[str, typer.Option(help="int8.")] = "int8",
-    target: Annotated[str, typer.Option(help="Whose kernels it is for: cpu, arm, tensorrt or openvino.")] = "cpu",
+    precision: Annotated[str, typer.Option(help="int8, or fp16 (for GPUs; nothing is calibrated).")] = "int8",
+    target: Annotated[
+        str | None,
+        typer.Option(help="Whose kernels it is for: cpu, arm, tensorrt or openvino. Default: cpu; of fp16 tensorrt."),
+    ] = None,
     max_drop: Annotated[
         float,
         typer.Option(
@@ -79,18 +82,18 @@ def quantize(
 def _facts(outcome: Outcome) -> dict[str, Any]:
     import msgspec
 
-    made = outcome.calibration
     files = {
         part.file: part.bytes
         for component in outcome.bundle.manifest.components
-        if component.precision == made.precision and component.role in ("encoder", "decoder")
+        if component.precision == outcome.precision and component.role in ("encoder", "decoder")
         for part in (component, component.companion)
         if part is not None
     }
     return {
         "bundle": str(outcome.bundle.path),
         "files": files,
-        "calibration": msgspec.to_builtins(made),
+        "precision": outcome.precision,
+        "calibration": msgspec.to_builtins(outcome.calibration),
         "skipped": outcome.skipped,
         "accuracy": [{**msgspec.to_builtins(each), "drop": round(each.drop, 4)} for each in outcome.accuracies],
         "ranking": [msgspec.to_builtins(row) for row in outcome.ranking],
@@ -102,9 +105,10 @@ def _print(facts: dict[str, Any]) -> None:
     from rich.table import Table
 
     console = Console(highlight=False)
-    made = facts["calibration"]
     skipped = f", {facts['skipped']} not usable" if facts["skipped"] else ""
-    console.print(f"calibrated on {made['photographs']} photographs{skipped}", soft_wrap=True)
+    if facts["calibration"]:
+        count = facts["calibration"]["photographs"]
+        console.print(f"calibrated on {count} photographs{skipped}", soft_wrap=True)
     table = Table(
         "compared with", "photographs", "prompt", "mIoU × 100", "float", "masks agree", box=None, pad_edge=False
     )
