@@ -216,6 +216,7 @@ def _open(bundle: Bundle, component: Component, file: Path, choice: Choice, key:
         device=split_runtime(choice.runtime)[1],
         cache=cache,
         shapes=PROFILES.get(role, {}),
+        precision=choice.precision,
         extra=choice.options,
         build=build,
     )

@@ -32,10 +32,15 @@ def install_command() -> str | None:
 def tensorrt_options(options: SessionOptions) -> dict[str, str]:
     """Options of the TensorRT provider.
 
-    Precision is the file's own: nothing is lowered behind its back. Shapes outside the profile would make TensorRT
+    Precision is the file's own: nothing is lowered behind its back. TensorRT 10 has to be allowed the types that a file
+    is written in. In an int8 file only what stands between Q/DQ is int8, because no calibration is given. Shapes outside the profile would make TensorRT
     build a new engine in the middle of a run, so the profile covers all that the model takes.
     """
-    settings = {"device_id": options.device or "0", "trt_fp16_enable": "0", "trt_int8_enable": "0"}
+    settings = {
+        "device_id": options.device or "0",
+        "trt_fp16_enable": str(int(options.precision == "fp16")),
+        "trt_int8_enable": str(int(options.precision == "int8")),
+    }
     if options.cache is not None:
         folder = str(options.cache)
         settings |= {

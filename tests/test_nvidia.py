@@ -124,6 +124,15 @@ def test_profiles_cover_every_free_input_and_are_written_as_onnx_runtime_reads_t
     assert settings["trt_fp16_enable"] == "0"
 
 
+@pytest.mark.parametrize(
+    ("precision", "allowed"), [("w16", ""), ("fp16", "trt_fp16_enable"), ("int8", "trt_int8_enable")]
+)
+def test_tensorrt_may_use_the_types_of_the_file_and_no_others(precision: str, allowed: str) -> None:
+    settings = tensorrt_options(SessionOptions(precision=precision))
+    for option in ("trt_fp16_enable", "trt_int8_enable"):
+        assert settings[option] == str(int(option == allowed))
+
+
 @pytest.mark.parametrize("name", ["OrtValue", "InferenceSession", "IOBinding"])
 def test_the_interface_that_is_used_exists(name: str) -> None:
     used = {
