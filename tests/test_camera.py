@@ -17,7 +17,7 @@ from conftest import iou, read_pixels
 from streams import CUP, GARBAGE, HANG, broadcast, jpeg, read_video, scene, write_folder, write_video
 
 import edge_sam
-from edge_sam.camera import plan
+from edge_sam.camera import PushedFrames, plan
 from edge_sam.camera.frames import Captured, StreamFrame
 from edge_sam.camera.sinks import MaskSink, VideoSink, draw_frame
 from edge_sam.camera.sources import SourceLostError
@@ -218,6 +218,20 @@ def test_a_video_is_closed_before_the_disk_is_full(
     with stream_of(video, every_frame=True, sinks=[sink]) as stream, pytest.raises(OSError, match="less than 32 MB"):
         list(stream)
     assert len(read_video(tmp_path / "out.mp4")) == 2
+
+
+def test_pushed_frames_serve_one_stream_after_the_other(stream_of: Make, coffee: np.ndarray) -> None:
+    pictures = [np.ascontiguousarray(frame[..., ::-1]) for frame in scene(coffee, 2)]
+    source = PushedFrames()
+    for number, picture in enumerate(pictures):
+        if number == 0:
+            source.push(picture, "0")  # Before there is a stream.
+        with stream_of(source) as stream:
+            if number:
+                source.push(picture, str(number))
+            assert [next(iter(stream)).name] == [str(number)]
+    assert sum(thread.name == "edge-sam capture" for thread in threading.enumerate()) <= 1
+    source.end()
 
 
 def test_a_disk_that_is_full_at_once_leaves_the_video_that_was_there(
