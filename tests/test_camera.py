@@ -17,7 +17,7 @@ from conftest import iou, read_pixels
 from streams import CUP, GARBAGE, HANG, broadcast, jpeg, read_video, scene, write_folder, write_video
 
 import edge_sam
-from edge_sam.camera import plan
+from edge_sam.camera import PushedFrames, plan
 from edge_sam.camera.frames import Captured, StreamFrame
 from edge_sam.camera.sinks import MaskSink, VideoSink, draw_frame
 from edge_sam.camera.sources import SourceLostError
@@ -220,6 +220,42 @@ def test_a_video_is_closed_before_the_disk_is_full(
     assert len(read_video(tmp_path / "out.mp4")) == 2
 
 
+def test_pushed_frames_serve_one_stream_after_the_other(stream_of: Make, coffee: np.ndarray) -> None:
+    pictures = [np.ascontiguousarray(frame[..., ::-1]) for frame in scene(coffee, 2)]
+    source = PushedFrames()
+    for number, picture in enumerate(pictures):
+        if number == 0:
+            source.push(picture, "0")  # Before there is a stream.
+        with stream_of(source) as stream:
+            if number:
+                source.push(picture, str(number))
+            assert [next(iter(stream)).name] == [str(number)]
+    assert sum(thread.name == "edge-sam capture" for thread in threading.enumerate()) <= 1
+    source.end()
+
+
+def test_a_disk_that_is_full_at_once_leaves_the_video_that_was_there(
+    stream_of: Make, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(video, tmp_path / "out.mp4")
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=0))
+    sink = VideoSink(tmp_path / "out.mp4", 25, in_time=False)
+    with stream_of(video, every_frame=True, sinks=[sink]) as stream, pytest.raises(OSError, match="less than 32 MB"):
+        list(stream)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+    assert (tmp_path / "out.mp4").read_bytes() == video.read_bytes()
+
+
+def test_a_video_goes_on_when_the_clock_is_put_back(tmp_path: Path) -> None:
+    sink = VideoSink(tmp_path / "out.avi", 10, in_time=True)
+    for moment in (5000.0, 5000.1, 1400.0, 1400.1, 1400.2):
+        image = np.full((64, 96, 3), 50, np.uint8)
+        sink.write(StreamFrame(image, [], 0, "", moment, False, 256, 0.0, {}))
+    sink.close()
+    assert len(read_video(tmp_path / "out.avi")) == 5
+
+
 def test_a_video_in_time_repeats_and_leaves_out(tmp_path: Path) -> None:
     sink = VideoSink(tmp_path / "new" / "out.avi", 10, in_time=True)
     for moment in (0.0, 0.02, 0.3, 0.4, 100.0, 100.1):
@@ -311,6 +347,9 @@ def test_mistakes(stream_of: Make, video: Path, tmp_path: Path, frames: list[np.
     (folder / "0.png").write_bytes(b"nothing")
     with pytest.raises(InputError, match="no frame that can be read"):
         list(stream_of(folder))
+    (folder / "0.jpg").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"0\.(jpg|png) and 0\.(jpg|png) in .* are one frame's name"):
+        stream_of(folder)
     with stream_of(video) as stream:
         list(stream)
         with pytest.raises(InputError, match="once"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -151,6 +152,38 @@ def test_mistakes_are_told_in_one_line(arguments: tuple[str, ...], message: str,
     given = [str(video) if part == "VIDEO" else part for part in arguments]
     assert message in refused(edge_sam("camera", *given, cwd=tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mask_of_another_size_is_refused(video: Path, tmp_path: Path) -> None:
+    for name, size in (("small.png", (64, 96)), ("large.png", (128, 192))):
+        cv2.imwrite(str(tmp_path / name), np.full(size, 255, np.uint8))
+    told = refused(edge_sam("camera", video, "--mask-file", "small.png", *QUICK, cwd=tmp_path))
+    assert "the prompts are for a frame of 96×64 pixels, the first one has 192×128" in told
+    both = ("--mask-file", "large.png", "--mask-file", "small.png")
+    told = refused(edge_sam("camera", video, *both, *QUICK, cwd=tmp_path))
+    assert "mask small.png is 96×64, the one before 192×128" in told
+
+
+def test_standard_input_may_be_closed(video: Path, tmp_path: Path) -> None:
+    run = edge_sam("camera", video, "--stdin", *QUICK, cwd=tmp_path, before=lambda: os.close(0))
+    assert "--stdin: standard input is closed" in refused(run)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sets the size of a pipe")
+def test_a_second_signal_ends_although_nobody_reads(video: Path, tmp_path: Path) -> None:
+    import fcntl
+
+    boxes = BOX * 8  # A line of so many objects is more than the pipe holds.
+    command = [sys.executable, "-c", MAIN, "camera", str(video), *boxes, *QUICK, "--every-frame", "--json"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, bufsize=0) as run:
+        assert run.stdout is not None
+        fcntl.fcntl(run.stdout, fcntl.F_SETPIPE_SZ, 4096)
+        run.stdout.read(1)
+        run.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            run.wait(2)  # What was segmented may still be read.
+        run.send_signal(signal.SIGINT)
+        assert run.wait(10) == 128 + signal.SIGINT
 
 
 def test_without_a_window(video: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from conftest import PHOTOGRAPHS, iou, read_rgb
 
 from edge_sam import InputError, Predictor, Prompt
-from edge_sam.following import Follower
+from edge_sam.following import Follower, appearance
 
 CUP = (76, 18, 478, 390)
 
@@ -143,6 +143,29 @@ def test_frames_may_change_their_size(follower: Follower, coffee: np.ndarray, en
     assert tracked.state == ("held" if encode else "carried")
     expected = cv2.resize(first.mask.view(np.uint8), half.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     assert iou(tracked.mask, expected.astype(bool)) > 0.9
+
+
+@pytest.mark.parametrize("anywhere", [False, True])
+def test_labels_are_a_weighted_mean_of_what_is_near(anywhere: bool) -> None:
+    rng = np.random.default_rng(3)
+    tokens = rng.normal(size=(12, 40, 256)).astype(np.float32)
+    tokens /= np.linalg.norm(tokens, axis=-1, keepdims=True)
+    cover = rng.random((12, 40)).astype(np.float32)
+    before, box = np.array([4.0, 1.0, 30.0, 11.0]), np.array([8.0, 2.0, 36.0, 10.0])
+    earlier = appearance.view(tokens[::-1].copy(), cover, before)
+    window = appearance.whole(tokens) if anywhere else appearance.window_around(box, tokens)
+    labels = appearance.label_tokens(tokens, window, [earlier], None if anywhere else box)
+    moved = np.array([6.0, 22.0]) - np.array([6.0, 17.0])  # Row and column of the boxes' centres.
+    there = np.indices(earlier.cover.shape) + np.maximum(0, np.floor(before[1::-1] - 10))[:, None, None]
+    assert labels.shape == tokens[window].shape[:2]
+    for row, column in ((0, 0), (5, 20), (11, 39)):
+        weights = np.exp((earlier.tokens @ tokens[row, column] - 1) / 0.07)
+        if not anywhere:
+            place = np.array([row, column]) - moved
+            weights[(np.abs(there - place[:, None, None]) > 10).any(axis=0)] = 0
+        corner = window[0].start, window[1].start
+        expected = (weights * earlier.cover).sum() / weights.sum()
+        assert labels[row - corner[0], column - corner[1]] == pytest.approx(expected, abs=1e-5)
 
 
 def test_what_cannot_be_followed_is_refused(follower: Follower, coffee: np.ndarray) -> None:

@@ -53,6 +53,11 @@ class PushedFrames:
         """See `Source`."""
         if not self.live:
             raise InputError("these frames have ended")
+        before, self._slot = self._slot, Slot()
+        waiting = before.take(timeout=0)
+        if waiting is not None:
+            self._slot.put(waiting)
+        before.close()  # The thread of an earlier stream may still wait in it, and would swallow the next frame.
 
     def read(self) -> Picture | None:
         """Wait for the next frame; None at the end."""

@@ -30,10 +30,13 @@ class Segmenter:
         Which model, and how it is to be run.
     prompts : sequence of Prompt, or callable
         See `edge_sam.Stream`.
+    size : tuple of int, optional
+        See `edge_sam.Stream`.
     """
 
-    def __init__(self, plan: Plan, prompts: Sequence[Prompt] | Ask) -> None:
+    def __init__(self, plan: Plan, prompts: Sequence[Prompt] | Ask, size: tuple[int, int] | None = None) -> None:
         self.plan = plan
+        self._size = size
         self._follower: Follower | None = None
         self._ask = prompts if callable(prompts) else None
         self._lock = threading.Lock()
@@ -42,7 +45,17 @@ class Segmenter:
         self._since_encoded = 0
 
     def prepare(self, captured: Captured) -> None:
-        """Load what is not loaded yet, and measure on this frame what there is to be measured."""
+        """Load what is not loaded yet, and measure on this frame what there is to be measured.
+
+        Raises
+        ------
+        InputError
+            The prompts do not fit the frame, or were made for one of another size.
+        """
+        height, width = captured.image.shape[:2]
+        if self._size not in (None, (height, width)):
+            made_for = "×".join(map(str, self._size[::-1]))
+            raise InputError(f"the prompts are for a frame of {made_for} pixels, the first one has {width}×{height}")
         with self._lock:
             prompts = self._asked or []
         self._follower = Follower(self.plan.prepare(captured.image, prompts))

@@ -107,7 +107,10 @@ class VideoSink:
             return
         self._writer.release()
         self._writer = None
-        self._part.replace(self._path)
+        if self._written:
+            self._part.replace(self._path)
+        else:  # The disk was full from the start: a film without a picture takes nobody's place.
+            self._part.unlink(missing_ok=True)
 
     def _open(self, frame: StreamFrame) -> cv2.VideoWriter:
         self._size = (frame.image.shape[1], frame.image.shape[0])
@@ -126,6 +129,9 @@ class VideoSink:
         longest = max(1, round(_LONGEST_STILL * self._rate))
         if due > longest:  # A pause of the source is not shown in full; from here on time counts anew.
             self._begin += (due - longest) / self._rate
+        elif due < -longest:  # Somebody put the clock back.
+            self._begin += (due - 1) / self._rate
+            due = 1
         return min(max(0, due), longest)
 
 

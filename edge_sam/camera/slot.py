@@ -49,12 +49,6 @@ class Slot(Generic[_T]):
             self._changed.notify_all()
             return item
 
-    @property
-    def finished(self) -> bool:
-        """Closed and empty."""
-        with self._changed:
-            return self._closed and not self._items
-
     def close(self) -> None:
         """Let no more in; what is inside can still be fetched."""
         with self._changed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from pathlib import Path
@@ -170,7 +171,7 @@ class FolderSource:
     Raises
     ------
     InputError
-        There are none.
+        There are none, or two that differ in their suffix alone: their masks would have one name.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -179,6 +180,9 @@ class FolderSource:
         self._files = sorted(file for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES)
         if not self._files:
             raise InputError(f"there is no picture in {folder}")
+        for one, other in itertools.pairwise(sorted(self._files, key=lambda file: file.stem)):
+            if one.stem == other.stem:
+                raise InputError(f"{one.name} and {other.name} in {folder} are one frame's name; rename one of them")
         self._next = 0
 
     def open(self) -> None:

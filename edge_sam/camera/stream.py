@@ -46,6 +46,8 @@ class Stream:
     prompts : sequence of Prompt, or callable
         One for each object, on the first frame. A callable is given every frame (`Captured`) before it is segmented
         and returns new prompts, or None to go on as before.
+    size : tuple of int, optional
+        (height, width) of the frame that `prompts` were made for; a first frame of another size is refused.
     long_side : int, optional
         See `Predictor.encode`. Default: 512, or with a deadline whatever meets it.
     budget_ms : float, optional
@@ -90,6 +92,7 @@ class Stream:
         model: Predictor | str | Path = "mobile-sam",
         prompts: Sequence[Prompt] | Callable[[Captured], Sequence[Prompt] | None] = (),
         *,
+        size: tuple[int, int] | None = None,
         long_side: int | None = None,
         budget_ms: float | None = None,
         fps: float | None = None,
@@ -115,7 +118,7 @@ class Stream:
         self.statistics = Statistics()
         self._lossless = every_frame
         self._capture = Capture(self._source, Playing(every_frame, source_fps, patience))
-        self._segmenter = Segmenter(self._plan, prompts)
+        self._segmenter = Segmenter(self._plan, prompts, size)
         self._frames: Slot[StreamFrame] = Slot(lossless=every_frame)
         self._outlets: list[Outlet] = []
         self._thread: threading.Thread | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json as json_module
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -77,7 +78,8 @@ def camera(
     strict: StrictOption = False,
 ) -> None:
     """Follow objects through a camera, a video, a folder of frames or a network stream, on a deadline."""
-    prompts = points_and_boxes(point or [], box or []) + masks_as_prompts(mask_file or [])
+    drawn, size = masks_as_prompts(mask_file or [])
+    prompts = points_and_boxes(point or [], box or []) + drawn
     if not prompts and not stdin:
         raise InputError("nothing to follow; give --point X,Y, --box X0,Y0,X1,Y1, --mask-file FILE or --stdin")
     _check_window(show)
@@ -95,6 +97,7 @@ def camera(
             source,
             loaded,
             prompts,
+            size=size,
             long_side=long_side,
             budget_ms=budget_ms,
             fps=fps,
@@ -169,6 +172,8 @@ def _listen(stream: Stream) -> None:
 
     from edge_sam.camera.commands import listen
 
+    if sys.stdin is None:
+        raise InputError("--stdin: standard input is closed")
     # Unbuffered: a buffer's lock, held by a thread that waits for a line, would stop Python from ending.
     lines = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115 (a number, not a path)
     threading.Thread(target=listen, args=(lines, stream.prompt), name="edge-sam stdin", daemon=True).start()
@@ -176,13 +181,20 @@ def _listen(stream: Stream) -> None:
 
 @contextlib.contextmanager
 def _stopped_by_signals(stream: Stream) -> Iterator[list[int]]:
-    """Let the first Ctrl-C or SIGTERM end the stream in order; a second one ends it at once."""
+    """Let the first Ctrl-C or SIGTERM end the stream in order; a second one ends the process at once.
+
+    At once means without Python's own end, which would wait for a sink that hangs: a full pipe that nobody reads, say.
+    """
+    from rich.console import Console
+
     received: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def stop(number: int, _: FrameType | None) -> None:
+        if received:
+            Console(stderr=True).show_cursor()  # The line of statistics hides it.
+            os._exit(128 + number)
         received.append(number)
-        signal.signal(number, before[signal.Signals(number)])
         stream.stop()
 
     for number in before:

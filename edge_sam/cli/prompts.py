@@ -41,8 +41,11 @@ def points_and_boxes(points: Sequence[str], boxes: Sequence[str]) -> list[Prompt
     return [Prompt(points=[mark[:2] for mark in marks], labels=labels, box=corners[0] if corners else None)]
 
 
-def masks(files: Sequence[Path]) -> list[Prompt]:
-    """Turn each grey level but 0 of each mask into a prompt: its tight box and its most interior point."""
+def masks(files: Sequence[Path]) -> tuple[list[Prompt], tuple[int, int] | None]:
+    """Turn each grey level but 0 of each mask into a prompt: its tight box and its most interior point.
+
+    The masks' common (height, width) comes with them; None without a mask.
+    """
     import numpy as np
 
     from edge_sam import Prompt
@@ -50,8 +53,12 @@ def masks(files: Sequence[Path]) -> list[Prompt]:
     from edge_sam.evaluation.datasets.labels import read_labels
 
     prompts = []
+    size: tuple[int, int] | None = None
     for file in files:
         pixels = read_labels(file)
+        height, width = pixels.shape
+        if (size := size or (height, width)) != (height, width):
+            raise InputError(f"mask {file} is {width}×{height}, the one before {size[1]}×{size[0]}; one size is needed")
         levels = [level for level in np.unique(pixels) if level]
         if not 0 < len(levels) <= _MAX_LEVELS:
             found = "is black" if not levels else f"has {len(levels)} grey levels"
@@ -60,4 +67,4 @@ def masks(files: Sequence[Path]) -> list[Prompt]:
             truth = pixels == level
             x0, y0, x1, y1 = tight_box(truth)
             prompts.append(Prompt(points=[most_interior(truth)], box=(x0, y0, x1 + 1, y1 + 1)))
-    return prompts
+    return prompts, size

@@ -20,6 +20,10 @@ TEMPERATURE = 0.07
 REACH = 0.25
 """How far something moves between two encoded frames, as a fraction of the picture's longer side."""
 
+_ALONE = 1 << 18
+"""Multiplications up to which OpenBLAS calls no second thread. Its threads wait for each other in a loop, which costs
+many times the product where the cores are busy. `einsum` calls none."""
+
 Window = tuple[slice, slice]
 """Rows and columns of image tokens."""
 
@@ -74,8 +78,8 @@ def likeness(
     float
         Cosine of the two mean tokens; 0 for an empty mask.
     """
-    ours = np.tensordot(cover, tokens, axes=2) - cover.sum() * ground
-    theirs = np.tensordot(seen.cover, seen.tokens, axes=2) - seen.cover.sum() * ground
+    ours = np.einsum("rc,rck", cover, tokens) - cover.sum() * ground
+    theirs = np.einsum("rc,rck", seen.cover, seen.tokens) - seen.cover.sum() * ground
     return float(ours @ theirs / max(float(np.linalg.norm(ours) * np.linalg.norm(theirs)), 1e-12))
 
 
@@ -130,22 +134,40 @@ def label_tokens(
         0 to 1.
     """
     asked = tokens[window]
-    rows, columns = asked.shape[:2]
-    inside = np.zeros(rows * columns, dtype=np.float32)
-    total = np.full(rows * columns, 1e-12, dtype=np.float32)
+    inside = np.zeros(asked.shape[:2], dtype=np.float32)
+    total = np.full(asked.shape[:2], 1e-12, dtype=np.float32)
     for earlier in views:
-        affinity = asked.reshape(rows * columns, -1) @ earlier.tokens.reshape(earlier.cover.size, -1).T
-        affinity -= 1
-        affinity *= np.float32(1 / TEMPERATURE)
-        np.exp(affinity, out=affinity)
+        rows, columns = [slice(None)] * len(asked), None
         if box is not None:
-            by_axis = affinity.reshape(rows, columns, *earlier.cover.shape)
-            near_rows, near_columns = _near(asked.shape, _corner(window) - _centre(box), earlier, _reach(tokens))
-            by_axis *= near_rows[:, None, :, None]
-            by_axis *= near_columns[None, :, None, :]
-        inside += affinity @ earlier.cover.ravel()
-        total += affinity.sum(axis=1)
-    return np.asarray((inside / total).reshape(rows, columns))
+            near_rows, columns = _near(asked.shape, _corner(window) - _centre(box), earlier, _reach(tokens))
+            rows = [_run(near) for near in near_rows]
+        for row, near in enumerate(rows):
+            affinity = _cosines(asked[row], earlier.tokens[near])
+            affinity -= 1
+            affinity *= np.float32(1 / TEMPERATURE)
+            np.exp(affinity, out=affinity)
+            if columns is not None:
+                affinity *= columns[:, None]
+            inside[row] += np.einsum("irc,rc", affinity, earlier.cover[near])
+            total[row] += affinity.sum(axis=(1, 2))
+    return np.asarray(inside / total)
+
+
+def _cosines(row: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Cosine of each of (N, 256) tokens with each of (rows, columns, 256): (N, rows, columns)."""
+    flat = others.reshape(-1, others.shape[-1])
+    cosines = np.empty((len(row), len(flat)), dtype=np.float32)
+    step = max(1, _ALONE // row.size)
+    for start in range(0, len(flat), step):
+        part = slice(start, start + step)
+        np.matmul(row, flat[part].T, out=cosines[:, part])
+    return cosines.reshape(len(row), *others.shape[:2])
+
+
+def _run(flags: NDArray[np.bool_]) -> slice:
+    """Where flags that are set in one run, or not at all, are set."""
+    start = int(flags.argmax())
+    return slice(start, start + int(np.count_nonzero(flags)))
 
 
 def _near(
