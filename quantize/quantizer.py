@@ -37,7 +37,7 @@ class Settings:
     precision: str = "int8"
     target: str | None = None
     max_drop: float = 0.5
-    samples: int = 128
+    samples: int = 64
     observer: str = "min-max"
     seed: int = 0
 

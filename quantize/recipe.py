@@ -15,7 +15,10 @@ HALF: dict[Role, tuple[str, ...]] = {
     "decoder": ("iou_head*",),
 }
 """Blocks that compute in float, with weights stored as fp16, as patterns of their names: small, and dear in masks."""
-FLOAT: dict[Role, tuple[str, ...]] = {"encoder": ("stages.2.0/fc2",), "decoder": ("blocks*", "final")}
+FLOAT: dict[Role, tuple[str, ...]] = {
+    "encoder": ("stages.1.*/attention", "stages.2.0/fc2"),
+    "decoder": ("blocks*", "final"),
+}
 """Blocks that compute in float although they could in int8; their weights are stored as int8."""
 
 

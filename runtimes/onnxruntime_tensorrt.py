@@ -35,8 +35,8 @@ def tensorrt_options(options: SessionOptions) -> dict[str, str]:
     Precision is the file's own: nothing is lowered behind its back. TensorRT 10 has to be allowed the types that a file
     is written in. In an int8 file only what stands between Q/DQ is int8, because no calibration is given.
 
-    Shapes outside the profile would make TensorRT
-    build a new engine in the middle of a run, so the profile covers all that the model takes.
+    Shapes outside the profile would make TensorRT build a new engine in the middle of a run, so the profile covers all
+    that the model takes.
     """
     settings = {
         "device_id": options.device or "0",

@@ -37,7 +37,7 @@ def quantize(
             " model's own; where more are, nothing is written."
         ),
     ] = 0.5,
-    samples: Annotated[int, typer.Option(help="Photographs to calibrate with, at most.")] = 128,
+    samples: Annotated[int, typer.Option(help="Photographs to calibrate with, at most.")] = 64,
     observer: Annotated[str, typer.Option(help="How ranges are found: min-max, percentile or entropy.")] = "min-max",
     seed: Annotated[int, typer.Option(min=0, help="Of the choice of photographs and prompts.")] = 0,
     explain: Annotated[
