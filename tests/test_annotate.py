@@ -156,10 +156,12 @@ def test_ends_in_order_when_asked_to(photos: Path, number: signal.Signals) -> No
     assert annotate(photos, "out.json")["done_before"] == report["done_now"]
 
 
-def test_asked_twice_it_stops_at_once(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_run_at_a_time_and_asked_twice_it_stops_at_once(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLOW", "rocket.jpg")  # The last one.
     process = started(photos, "out.json", "--workers", "1", prompts="mine:middle")
     wait_for(photos, "out.json", 3)
+    arguments = ("annotate", "photos", "--prompts", "mine:middle", "--output", "out.json", *QUICK)
+    assert "another run is at work in out.json.work" in refused(edge_sam(*arguments, cwd=photos))
     os.killpg(process.pid, signal.SIGINT)
     assert process.stderr is not None
     assert process.stderr.readline().startswith(b"stopping")
