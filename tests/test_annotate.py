@@ -24,11 +24,14 @@ NAMES = ("a/coffee.png", "a/chelsea.png", "rocket.jpg", "astronaut.png")
 QUICK = ("--long-side", "256", "--json")
 """A sixteenth of the usual work: these tests are about what is kept, not about how good it is."""
 FUNCTION = """
-import os, signal, edge_sam
+import os, signal, time, edge_sam
 
 def middle(image, name):
     if name in os.environ.get("KILLED", "").split(","):
         os.kill(os.getpid(), signal.SIGKILL)
+    if name == os.environ.get("SLOW"):
+        time.sleep(600)
+    print("seen", name)
     height, width = image.shape[:2]
     return [edge_sam.Prompt(points=[(width / 2, height / 2)]), (edge_sam.Prompt(box=(0, 0, width / 2, height)), "half")]
 """
@@ -153,6 +156,37 @@ def test_ends_in_order_when_asked_to(photos: Path, number: signal.Signals) -> No
     assert annotate(photos, "out.json")["done_before"] == report["done_now"]
 
 
+def test_one_run_at_a_time_and_asked_twice_it_stops_at_once(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLOW", "rocket.jpg")  # The last one.
+    process = started(photos, "out.json", "--workers", "1", prompts="mine:middle")
+    wait_for(photos, "out.json", 3)
+    arguments = ("annotate", "photos", "--prompts", "mine:middle", "--output", "out.json", *QUICK)
+    assert "another run is at work in out.json.work" in refused(edge_sam(*arguments, cwd=photos))
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith(b"stopping")
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGINT
+    monkeypatch.delenv("SLOW")
+    assert annotate(photos, "out.json", prompts="mine:middle")["done_before"] == 3
+
+
+def test_a_list_that_climbs_stays_in_the_data_set(photos: Path) -> None:
+    (photos / "lists").mkdir()
+    (photos / "lists" / "l.txt").write_text("../photos/rocket.jpg\n")
+    (photos / "boxes.jsonl").write_text(
+        '{"image": "../photos/rocket.jpg", "box": [9, 9, 99, 99]}\n{"image": "x", "box": [1, 1, 2, 2]}'
+    )
+    arguments = ("lists/l.txt", "--prompts", "boxes.jsonl", "--output", "out/folder", *QUICK)
+    run = edge_sam("annotate", *arguments, cwd=photos)
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout)["prompts"] == 1
+    assert run.stderr.strip() == "boxes.jsonl names 1 photographs that are not in lists/l.txt; left out"
+    written = {str(file.relative_to(photos / "out")) for file in photos.rglob("rocket*.json")}
+    assert written == {"folder/photos/rocket.json"}
+
+
 def test_goes_on_with_what_changed_only(photos: Path) -> None:
     annotate(photos, "out.json")
     assert annotate(photos, "out.json")["done_now"] == 0
@@ -265,13 +299,14 @@ def test_talks_to_people(photos: Path) -> None:
         (("photos", "--format", "voc"), "unknown format 'voc'"),
         (("photos", "--long-side", "1000"), "long side 1000"),
         (("photos", "--valid-mask", "absent.png"), "no such valid region"),
+        (("photos", "--output", "."), ". is no name for a data set"),
     ],
 )
 def test_mistakes_are_told_in_one_line(arguments: tuple[str, ...], message: str, photos: Path) -> None:
     (photos / "twins").mkdir()
     for name in ("a.jpg", "a.png"):
         shutil.copy(PHOTOGRAPHS / "coffee.png", photos / "twins" / name)
-    run = edge_sam("annotate", *arguments, "--output", "out.json", cwd=photos)
+    run = edge_sam("annotate", "--output", "out.json", *arguments, cwd=photos)
     assert message in refused(run)
     assert not (photos / "out.json").exists()
 

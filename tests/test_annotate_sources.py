@@ -29,7 +29,8 @@ def folder(tmp_path: Path) -> Path:
     shutil.copy(PHOTOGRAPHS / "rocket.jpg", tmp_path / "in" / "deep" / "rocket.JPG")
     shutil.copy(PHOTOGRAPHS / "rocket.jpg", tmp_path / "in" / ".hidden" / "rocket.jpg")
     shutil.copy(PHOTOGRAPHS / "coffee.png", tmp_path / "in")
-    (tmp_path / "in" / "notes.txt").write_text("deep/rocket.JPG\n\n./coffee.png\ncoffee.png\nabsent.jpg\n")
+    lines = ("\ufeffdeep/rocket.JPG", "", "./coffee.png", "coffee.png", "deep/../absent.jpg", "")
+    (tmp_path / "in" / "notes.txt").write_text("\r\n".join(lines), encoding="utf-8")
     (tmp_path / "in" / "._coffee.png").write_bytes(b"")
     return tmp_path / "in"
 
@@ -101,7 +102,8 @@ def test_prompts_from_coco(tmp_path: Path) -> None:
     table = read_prompts(file)
     assert table.categories == {"cup": 7, "spoon": 2}
     # The crowd is left out. The photograph is found wherever it lies.
-    assert table.find("some/where/cup.png") == (
+    assert table.find("some/where/cup.png") == "cup.png"
+    assert table["cup.png"] == (
         GivenPrompt(box=(10, 20, 40, 60), category="cup"),
         GivenPrompt(box=(10, 20, 40, 60), category="spoon"),
     )
@@ -112,12 +114,14 @@ def test_prompts_from_coco(tmp_path: Path) -> None:
 def test_prompts_from_csv_and_json_lines(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("\ufeffimage,x,y,category\na/1.png,3,4,dog\nb/1.png,5,6.5,\n", encoding="utf-8")
     table = read_prompts(tmp_path / "p.csv")
-    assert table.find("a/1.png") == (GivenPrompt(points=((3, 4),), category="dog"),)
-    assert table.find("b/1.png") == (GivenPrompt(points=((5, 6.5),)),)
+    assert table["a/1.png"] == (GivenPrompt(points=((3, 4),), category="dog"),)
+    assert table["b/1.png"] == (GivenPrompt(points=((5, 6.5),)),)
     assert table.find("1.png") is None  # Two are called so.
     lines = [{"image": "1.png", "box": [1, 2, 3, 4]}, {"image": "1.png", "points": [[1, 2], [3, 4]], "labels": [1, 0]}]
-    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    assert read_prompts(tmp_path / "p.jsonl").find("x/1.png") == (
+    (tmp_path / "p.jsonl").write_text("\ufeff" + "\r\n".join(map(json.dumps, lines)), encoding="utf-8")
+    table = read_prompts(tmp_path / "p.jsonl")
+    assert table.find("x/1.png") == "1.png"
+    assert table["1.png"] == (
         GivenPrompt(box=(1, 2, 3, 4)),
         GivenPrompt(points=((1, 2), (3, 4)), labels=(1, 0)),
     )
@@ -131,6 +135,8 @@ def test_prompts_from_csv_and_json_lines(tmp_path: Path) -> None:
         ("p.json", "{}", "not in the form of its suffix"),
         ("p.csv", "image,left\na,1\n", "needs a header with image and x0,y0,x1,y1 or x,y"),
         ("p.csv", "image,x,y\na,1,one\n", "line 2: x, y are not numbers"),
+        ("p.csv", "image,x,y\na,1,nan\n", "line 2: x, y are not numbers"),
+        ("p.csv", "x,y,image\n1,2\n", "line 2: no image"),
         ("p.jsonl", '{"image": "a"}', "line 1: neither box nor points"),
         ("p.jsonl", '{"image": "a", "box": [1]}', "line 1: "),
         ("p.xml", "", "prompts come from"),
@@ -146,6 +152,17 @@ def test_prompts_for_other_photographs_are_noticed(folder: Path, tmp_path: Path)
     (tmp_path / "p.csv").write_text("image,x,y\nelsewhere.png,3,4\n")
     with pytest.raises(InputError, match=r"on none of the photographs; the first photograph is called coffee\.png"):
         plan(open_source(str(folder)), read_prompts(tmp_path / "p.csv"), None)
+
+
+def test_prompts_that_may_be_for_two_photographs_are_refused(folder: Path, tmp_path: Path) -> None:
+    shutil.copy(folder / "coffee.png", folder / "deep")
+    (tmp_path / "p.csv").write_text("image,x,y\nelsewhere/coffee.png,3,4\n")
+    with pytest.raises(InputError, match=r"may be for coffee\.png or deep/coffee\.png"):
+        plan(open_source(str(folder)), read_prompts(tmp_path / "p.csv"), None)
+    for name in ("coffee.png", "deep/coffee.png"):  # The whole name of one is not said of the other.
+        (tmp_path / "p.csv").write_text(f"image,x,y\n{name},3,4\n")
+        tasks = plan(open_source(str(folder)), read_prompts(tmp_path / "p.csv"), None)
+        assert [task.item.name for task in tasks if task.prompts] == [name]
 
 
 def test_functions_come_from_entry_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import cv2
 import msgspec
 
 from edge_sam.annotate.functions import find_function, source_hash
@@ -41,19 +42,24 @@ def plan(items: Sequence[Item], table: PromptTable | None, valid_mask: Path | No
     Raises
     ------
     InputError
-        The prompts know none of the photographs, or there is no such valid region.
+        The prompts know none of the photographs, or one that may be either of two; or there is no such valid region.
     """
     if valid_mask is not None and not valid_mask.exists():
         raise InputError(f"no such valid region: {valid_mask}")
-    tasks, known = [], 0
+    names = {item.name for item in items}
+    tasks, meant = [], dict[str, str]()
     for item in items:
-        prompts = table.find(item.name) if table is not None else None
-        known += prompts is not None
+        known = table.find(item.name) if table is not None else None
+        if known != item.name and known in names:
+            known = None  # Said of another photograph, by its whole name.
+        prompts = table[known] if table is not None and known is not None else None
+        if known is not None and meant.setdefault(known, item.name) != item.name:
+            raise InputError(f"the prompts on {known} may be for {meant[known]} or {item.name}; say the whole name")
         region = _region(item.name, valid_mask)
         facts = [item.name, item.frame, _state(item.path), prompts, _state(region)]
         key = hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:32]
         tasks.append(Task(key, item, prompts or (), region))
-    if table is not None and not known:
+    if table is not None and not meant:
         raise InputError(f"the prompts are on none of the photographs; the first photograph is called {items[0].name}")
     return tasks
 
@@ -73,7 +79,7 @@ def settings(job: Job, bundle: Bundle) -> dict[str, Any]:
         "model": bundle.manifest.name,
         "model_files": hashlib.sha256("".join(sorted(files)).encode()).hexdigest()[:16],
         "function_source": function,
-        "versions": {"edge-sam": edge_sam.__version__, **package_versions(job.runtime)},
+        "versions": {"edge-sam": edge_sam.__version__, "opencv": cv2.__version__, **package_versions(job.runtime)},
     }
     for name in ("threads", "frames"):
         del facts[name]

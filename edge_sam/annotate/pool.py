@@ -80,6 +80,10 @@ def _together(
                         lost.append(task)
                     except Exception as error:  # The worker's model cannot be loaded, or what it gave cannot be sent.
                         yield Outcome(task, None, f"{type(error).__name__}: {error}")
+        except KeyboardInterrupt:  # Asked to stop at once: the pool by itself would finish what is handed out.
+            for process in multiprocessing.active_children():
+                process.kill()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -98,10 +102,11 @@ def _without_interrupts() -> Iterator[None]:
 
 
 def _start() -> None:
-    """Begin a worker: end with the parent, and keep native libraries from writing over its progress."""
+    """Begin a worker: end with the parent; what libraries and users' functions print is no output of the command."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if not os.environ.get("EDGE_SAM_DEBUG"):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    os.dup2(2, 1)
 
 
 def _end_with_parent() -> None:

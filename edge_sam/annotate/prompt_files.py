@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import math
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -10,6 +12,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from edge_sam.annotate.records import GivenPrompt
+from edge_sam.annotate.sources import name_of
 from edge_sam.errors import InputError
 
 _BOX, _POINT = ("x0", "y0", "x1", "y1"), ("x", "y")
@@ -34,9 +37,9 @@ class PromptTable:
         categories: dict[str, int] | None = None,
         images: Iterable[str] = (),
     ) -> None:
-        self._rows: dict[str, list[GivenPrompt]] = defaultdict(list, {name: [] for name in images})
+        self._rows: dict[str, list[GivenPrompt]] = defaultdict(list, {name_of(name): [] for name in images})
         for name, prompt in rows:
-            self._rows[name].append(prompt)
+            self._rows[name_of(name)].append(prompt)
         self.categories = categories
         self._by_basename: dict[str, list[str]] = defaultdict(list)
         for name in self._rows:
@@ -45,15 +48,19 @@ class PromptTable:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def find(self, name: str) -> tuple[GivenPrompt, ...] | None:
-        """Give the prompts of a photograph; None where the file does not know it.
+    def __getitem__(self, known: str) -> tuple[GivenPrompt, ...]:
+        """Give the prompts of a photograph by the name that `find` gave."""
+        return tuple(self._rows[known])
+
+    def find(self, name: str) -> str | None:
+        """Give what the file calls a photograph; None where the file does not know it.
 
         A photograph is known by its name in the data set, or by its file name alone where that is said once.
         """
         if name in self._rows:
-            return tuple(self._rows[name])
+            return name
         known = self._by_basename.get(PurePosixPath(name).name, [])
-        return tuple(self._rows[known[0]]) if len(known) == 1 else None
+        return known[0] if len(known) == 1 else None
 
 
 def read_prompts(path: Path) -> PromptTable:
@@ -72,7 +79,7 @@ def read_prompts(path: Path) -> PromptTable:
     if path.suffix.lower() not in readers:
         raise InputError(f"{path}: prompts come from .json (COCO), .csv or .jsonl")
     try:
-        data = path.read_bytes()
+        data = path.read_bytes().removeprefix(b"\xef\xbb\xbf")  # A byte order mark.
         return readers[path.suffix.lower()](path, data)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
@@ -127,7 +134,7 @@ def _coco(path: Path, data: bytes) -> PromptTable:
 
 
 def _csv(path: Path, data: bytes) -> PromptTable:
-    lines = csv.DictReader(data.decode("utf-8-sig").splitlines())
+    lines = csv.DictReader(io.StringIO(data.decode(), newline=""))
     fields = set(lines.fieldnames or ())
     columns = _BOX if fields.issuperset(_BOX) else _POINT
     if not fields.issuperset(("image", *columns)):
@@ -137,7 +144,11 @@ def _csv(path: Path, data: bytes) -> PromptTable:
         try:
             numbers = [float(line[column]) for column in columns]
         except (TypeError, ValueError):
-            raise InputError(f"{path}, line {lines.line_num}: {', '.join(columns)} are not numbers") from None
+            numbers = [math.nan]
+        if not all(map(math.isfinite, numbers)):
+            raise InputError(f"{path}, line {lines.line_num}: {', '.join(columns)} are not numbers")
+        if not line["image"]:
+            raise InputError(f"{path}, line {lines.line_num}: no image")
         category = line.get("category") or "object"
         if columns == _BOX:
             x0, y0, x1, y1 = numbers

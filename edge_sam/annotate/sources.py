@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import posixpath
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path, PurePath
@@ -37,6 +38,14 @@ class Item(NamedTuple):
     name: str
     path: str
     frame: int | None = None
+
+
+def name_of(path: str) -> str:
+    """Give what the data set calls a listed path: relative and never above the data set, so that files of its name fit.
+
+    ``/data/a.jpg`` is ``data/a.jpg``, ``../a.jpg`` and ``b/../a.jpg`` are ``a.jpg``.
+    """
+    return posixpath.normpath(f"/{Path(path).as_posix()}").lstrip("/")
 
 
 def open_source(source: str, *, every: int = 1) -> list[Item]:
@@ -116,12 +125,12 @@ def _is_photograph(name: str) -> bool:
 
 def _listed(path: Path) -> list[Item]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read {path}: {error}") from error
     names = [line.strip() for line in lines if line.strip()]
     # A photograph that is not there is found out when its turn comes, as one that is damaged.
-    return [Item(Path(name).as_posix().lstrip("/"), str(path.parent / name)) for name in names]
+    return [Item(name_of(name), str(path.parent / name)) for name in names]
 
 
 def _count_frames(path: Path) -> int:

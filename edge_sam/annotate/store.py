@@ -49,10 +49,10 @@ class Store:
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(self.folder / "lock")
         try:
-            lock.acquire(timeout=0)
+            held = lock.acquire(timeout=0)
         except filelock.Timeout:
             raise InputError(f"another run is at work in {self.folder}; wait for it, or give another output") from None
-        with lock:
+        with held:
             if restart:
                 shutil.rmtree(self.folder / "records", ignore_errors=True)
             else:

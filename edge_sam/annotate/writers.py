@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -10,6 +11,7 @@ from typing import IO, Any
 import msgspec
 
 from edge_sam.annotate.records import Mask, Record
+from edge_sam.atomic import write_files
 from edge_sam.errors import InputError
 
 Records = Callable[[], Iterable[Record]]
@@ -39,6 +41,8 @@ def write_coco(records: Records, output: Path, staging: Path, categories: Mappin
         file.write(b'],\n"annotations":[')
         _write_all(file, _annotations(records(), numbers))
         file.write(b"]}\n")
+        file.flush()
+        os.fsync(file.fileno())
     output.parent.mkdir(parents=True, exist_ok=True)
     Path(file.name).replace(output)
 
@@ -57,10 +61,8 @@ def write_sa1b(records: Records, output: Path, staging: Path) -> None:
         file = (new / record.name).with_suffix(".json")
         annotations = [{"id": first + i, **_fields(mask)} for i, mask in enumerate(record.masks)]
         first += len(annotations)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(
-            msgspec.json.encode({"image": {"image_id": number, **_size(record)}, "annotations": annotations})
-        )
+        document = {"image": {"image_id": number, **_size(record)}, "annotations": annotations}
+        write_files({file: msgspec.json.encode(document)})
     output.parent.mkdir(parents=True, exist_ok=True)
     if output.exists():
         output.rename(old)

@@ -118,6 +118,8 @@ def annotate(
         "min_mask_region_area": min_mask_region_area,
     }
     tasks = plan(open_source(source, every=every), table, valid_mask and valid_mask.absolute())
+    if table is not None and (strangers := len(table) - len({table.find(task.item.name) for task in tasks} - {None})):
+        typer.echo(f"{prompts} names {strangers} photographs that are not in {source}; left out", err=True)
     if sa1b:
         distinct_without_suffix(task.item.name for task in tasks)
     # Loaded here to find out what works, so that all workers take the same and none falls back.
@@ -193,6 +195,8 @@ def _or(given: _Value | None, default: _Value) -> _Value:
 def _is_sa1b(output: Path, layout: str) -> bool:
     if layout not in ("auto", "coco", "sa1b"):
         raise InputError(f"unknown format {layout!r}; known: auto, coco, sa1b")
+    if output.name in ("", ".."):
+        raise InputError(f"{output} is no name for a data set; give a file (.json) or a new folder")
     sa1b = layout == "sa1b" or (layout == "auto" and output.suffix != ".json")
     if output.is_dir() != sa1b and output.exists():
         raise InputError(f"{output} is a {'file' if sa1b else 'folder'}; {layout} needs another --output")
