@@ -23,7 +23,7 @@ from edge_sam.errors import AccuracyError
 from edge_sam.quantize import ranking
 from edge_sam.quantize.quantizer import Settings, quantize_bundle
 
-QUICK = ("quantize", "mobile-sam", "--calibration", PHOTOGRAPHS, "--samples", "2", "--max-drop", "20")
+QUICK = ("quantize", "mobile-sam", "--calibration", PHOTOGRAPHS, "--samples", "4", "--max-drop", "20")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_files_are_small_and_the_old_ones_stay(made: tuple[Bundle, dict[str, Any
 def test_manifest_says_where_int8_comes_from_and_how_good_it_is(made: tuple[Bundle, dict[str, Any]]) -> None:
     bundle, facts = made
     (calibration,) = bundle.manifest.calibrations
-    assert (calibration.precision, calibration.target, calibration.photographs) == ("int8", "cpu", 2)
+    assert (calibration.precision, calibration.target, calibration.photographs) == ("int8", "cpu", 4)
     digests = [hashlib.sha256(path.read_bytes()).digest() for path in sorted(PHOTOGRAPHS.glob("*.[jp][pn]g"))]
     assert calibration.fingerprint in {hashlib.sha256(a + b).hexdigest() for a, b in combinations(digests, 2)}
     measured = bundle.manifest.measured[-1]

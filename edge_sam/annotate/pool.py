@@ -19,7 +19,9 @@ _AHEAD = 2
 _annotator: Annotator | None = None
 
 
-def run_pool(job: Job, tasks: Sequence[Task], workers: int, stopped: Callable[[], bool]) -> Iterator[Outcome]:
+def run_pool(
+    job: Job, tasks: Sequence[Task], workers: int, stopped: Callable[[], bool]
+) -> Generator[Outcome, None, None]:
     """Do tasks in processes; what is done comes in no certain order.
 
     A process that dies takes the pool with it. Then what was in work is done again, one task at a time in a process
@@ -80,7 +82,9 @@ def _together(
                         lost.append(task)
                     except Exception as error:  # The worker's model cannot be loaded, or what it gave cannot be sent.
                         yield Outcome(task, None, f"{type(error).__name__}: {error}")
-        except KeyboardInterrupt:  # Asked to stop at once: the pool by itself would finish what is handed out.
+        except (
+            BaseException
+        ):  # Asked to stop at once, here or in who takes the outcomes: the pool by itself would wait.
             for process in multiprocessing.active_children():
                 process.kill()
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import msgspec
@@ -31,7 +31,7 @@ class _Actor:
 
 def run_ray(
     job: Job, tasks: Sequence[Task], workers: int, stopped: Callable[[], bool], address: str | None
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Do tasks on a Ray cluster.
 
     Records come back to this process, which alone writes them; the workers need only the photographs, under the
@@ -93,7 +93,7 @@ def _require_answer(address: str) -> None:
 
 def _outcomes(
     ray: Any, job: Job, tasks: Sequence[Task], workers: int, threads: int, stopped: Callable[[], bool]
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.max_errored_blocks = -1  # A block that cannot be done must not end the others.

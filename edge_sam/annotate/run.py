@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from edge_sam.annotate.writers import write_coco, write_sa1b
 from edge_sam.atomic import write_files
 from edge_sam.errors import EdgeSamError
 
-Engine = Callable[[Sequence[Task]], Iterator[Outcome]]
+Engine = Callable[[Sequence[Task]], Generator[Outcome, None, None]]
 """Does tasks, in any order; see `edge_sam.annotate.pool` and `edge_sam.annotate.ray_data`."""
 _HOPELESS = 10
 """Failures without a success after which a run is given up: it is not the photographs that are at fault."""
@@ -139,20 +140,21 @@ def annotate(
 
 
 def _work(
-    outcomes: Iterator[Outcome], store: Store, step: Callable[[], None], patience: int
+    outcomes: Generator[Outcome, None, None], store: Store, step: Callable[[], None], patience: int
 ) -> tuple[int, list[Absent], float]:
     """Store what comes; give the number of records, what failed, and the workers' seconds."""
     done, failed, seconds = 0, list[Absent](), 0.0
-    for outcome in outcomes:
-        seconds += outcome.seconds
-        if outcome.record is not None:
-            store.put(outcome.task.key, outcome.record)
-            done += 1
-        else:
-            failed.append(Absent(outcome.task.item.name, outcome.failure or "unknown"))
-            if not done and len(failed) >= patience:
-                raise EdgeSamError(f"{len(failed)} photographs failed and none was done: {failed[0].reason}")
-        step()
+    with contextlib.closing(outcomes):  # An interrupt that falls in here ends the engine too, and at once.
+        for outcome in outcomes:
+            seconds += outcome.seconds
+            if outcome.record is not None:
+                store.put(outcome.task.key, outcome.record)
+                done += 1
+            else:
+                failed.append(Absent(outcome.task.item.name, outcome.failure or "unknown"))
+                if not done and len(failed) >= patience:
+                    raise EdgeSamError(f"{len(failed)} photographs failed and none was done: {failed[0].reason}")
+            step()
     return done, sorted(failed, key=lambda absent: absent.name), seconds
 
 
