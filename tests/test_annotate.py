@@ -316,3 +316,7 @@ def test_what_is_not_ours_is_not_replaced(photos: Path) -> None:
     run = edge_sam("annotate", "photos", "--prompts", "boxes.csv", "--output", "out.json", cwd=photos)
     assert "to go on from does not" in refused(run)
     assert (photos / "out.json").read_text() == "mine"
+    (photos / "photos.work").mkdir()  # As a run that ended early leaves it.
+    message = refused(edge_sam("annotate", "boxes.txt", "--output", "photos", cwd=photos))
+    assert "photos would be replaced, but photos/" in message
+    assert (photos / "photos" / "rocket.jpg").is_file()

@@ -95,10 +95,7 @@ def annotate(
     if engine not in ("local", "ray"):
         raise InputError(f"unknown engine {engine!r}; known: local, ray")
     sa1b, store = _is_sa1b(output, layout), Store(output.with_name(output.name + ".work"))
-    if output.exists() and not store.folder.exists():
-        raise InputError(
-            f"{output} exists, and {store.folder} to go on from does not; remove it, or give another --output"
-        )
+    _spare_what_is_not_ours(output, store.folder)
     table, function = _prompts(prompts)
     everything = table is None and function is None
     limits = Limits(
@@ -201,6 +198,15 @@ def _is_sa1b(output: Path, layout: str) -> bool:
     if output.is_dir() != sa1b and output.exists():
         raise InputError(f"{output} is a {'file' if sa1b else 'folder'}; {layout} needs another --output")
     return sa1b
+
+
+def _spare_what_is_not_ours(output: Path, working: Path) -> None:
+    """Refuse an output that no earlier run of ours can have written, for it would be replaced."""
+    if output.exists() and not working.exists():
+        raise InputError(f"{output} exists, and {working} to go on from does not; remove it, or give another --output")
+    strange = (path for path in output.rglob("*") if path.suffix != ".json" and not path.is_dir())
+    if output.is_dir() and (found := next(strange, None)):
+        raise InputError(f"{output} would be replaced, but {found} is not ours; move it, or give another --output")
 
 
 def _prompts(given: str) -> tuple[PromptTable | None, str | None]:
