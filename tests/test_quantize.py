@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +64,7 @@ def test_manifest_says_where_int8_comes_from_and_how_good_it_is(made: tuple[Bund
     (calibration,) = bundle.manifest.calibrations
     assert (calibration.precision, calibration.target, calibration.photographs) == ("int8", "cpu", 4)
     digests = [hashlib.sha256(path.read_bytes()).digest() for path in sorted(PHOTOGRAPHS.glob("*.[jp][pn]g"))]
-    assert calibration.fingerprint in {hashlib.sha256(a + b).hexdigest() for a, b in combinations(digests, 2)}
+    assert calibration.fingerprint == hashlib.sha256(b"".join(digests)).hexdigest()
     measured = bundle.manifest.measured[-1]
     assert measured.precision == "int8"
     (accuracy,) = facts["accuracy"]
