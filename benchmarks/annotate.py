@@ -21,7 +21,7 @@ import multiprocessing
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import edge_sam
@@ -63,7 +63,7 @@ def engine(job: Job, tasks: Sequence[Task], workers: int) -> tuple[list[tuple[fl
     """When each photograph was done and its seconds; seconds of the whole run; largest memory of a worker in MiB."""
     done, peak = [], 0.0
 
-    def watched(todo: Sequence[Task]) -> Iterator[Outcome]:
+    def watched(todo: Sequence[Task]) -> Generator[Outcome, None, None]:
         nonlocal peak
         for outcome in run_pool(job, todo, workers, lambda: False):
             peak = max([peak, *(_peak_rss(process.pid) for process in multiprocessing.active_children())])
