@@ -29,3 +29,11 @@ class AccuracyError(EdgeSamError):
 
 class RuntimeFallbackWarning(RuntimeWarning):
     """A runtime failed and another one took its place; the message names the cause."""
+
+
+def one_line(error: BaseException) -> str:
+    """Say in one line what went wrong; of an error of the system its words and the file, without its number."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.strerror} ({error.filename})" if error.filename else error.strerror
+    return " ".join(text.split())

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from edge_sam.bundle import open_bundle
-from edge_sam.choice import choices
+from edge_sam.bundle import Bundle, open_bundle
+from edge_sam.choice import Choice, choices
 from edge_sam.model import Model
 from edge_sam.predictor import Predictor
 
@@ -55,4 +55,9 @@ def load(
         No runtime is usable here; with `strict`, the one asked for is not.
     """
     bundle = open_bundle(model)
-    return Predictor(bundle, Model(bundle, choices(bundle, runtime, precision, threads, options), strict))
+    return Predictor(Model(bundle, choices(bundle, runtime, precision, threads, options), strict))
+
+
+def load_choice(bundle: Bundle, choice: Choice) -> Predictor:
+    """Load a bundle in one way and no other; see `load` for what is raised."""
+    return Predictor(Model(bundle, [choice], strict=True))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edge_sam.bundle import Bundle, Component, Role
 from edge_sam.cache import Verdict, cache_home, recall, remember, runtime_key
 from edge_sam.choice import Choice
-from edge_sam.errors import EdgeSamError, InputError, RuntimeFallbackWarning
+from edge_sam.errors import EdgeSamError, InputError, RuntimeFallbackWarning, one_line
 from edge_sam.guard import check_probe, run_probe
 from edge_sam.profiles import PROFILES
 from edge_sam.runtimes import RuntimeUnavailableError, Session, SessionOptions, backend, probe, split_runtime
@@ -117,6 +117,13 @@ class Model:
     strict : bool
         Raise when the first fails instead of trying the next.
 
+    Attributes
+    ----------
+    bundle : Bundle
+        As above.
+    active : LoadedModel
+        What is in use now.
+
     Raises
     ------
     InputError
@@ -126,7 +133,7 @@ class Model:
     """
 
     def __init__(self, bundle: Bundle, candidates: list[Choice], strict: bool) -> None:
-        self._bundle, self._strict = bundle, strict
+        self.bundle, self._strict = bundle, strict
         self._left = list(candidates)
         self._lock = threading.Lock()
         self.active = self._load_next([])
@@ -188,11 +195,11 @@ class Model:
         while self._left:
             choice = self._left.pop(0)
             try:
-                model = LoadedModel(self._bundle, choice)
+                model = LoadedModel(self.bundle, choice)
             except (EdgeSamError, MemoryError):  # The bundle is at fault, not the runtime.
                 raise
             except Exception as error:  # A broken installation fails in as many ways as there are packages.
-                causes.append(f"{choice.runtime} in {choice.precision}: {' '.join(str(error).split())}")
+                causes.append(f"{choice.runtime} in {choice.precision}: {one_line(error)}")
                 if self._strict:
                     break
                 continue

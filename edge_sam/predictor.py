@@ -34,30 +34,37 @@ class Predictor:
 
     Parameters
     ----------
-    bundle : Bundle
-        Where the model comes from.
     model : Model
-        Its components, loaded.
+        A bundle's components, loaded.
+
+    Attributes
+    ----------
+    model : Model
+        As above.
     """
 
-    def __init__(self, bundle: Bundle, model: Model) -> None:
-        self.bundle = bundle
-        self._model = model
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    @property
+    def bundle(self) -> Bundle:
+        """Where the model comes from."""
+        return self.model.bundle
 
     @property
     def runtime(self) -> str:
         """Name of the backend in use; another one after a fallback."""
-        return self._model.active.choice.runtime
+        return self.model.active.choice.runtime
 
     @property
     def precision(self) -> str:
         """Precision of the weights in use."""
-        return self._model.active.choice.precision
+        return self.model.active.choice.precision
 
     @property
     def provider(self) -> str:
         """The provider that really runs, as the backend names it."""
-        return self._model.active.decoder.provider
+        return self.model.active.decoder.provider
 
     def encode(
         self, image: NDArray[np.uint8] | str | Path, *, long_side: int = FRAME, square: bool = False
@@ -99,7 +106,7 @@ class Predictor:
         timings["preprocess"] = _milliseconds(start)
 
         start = time.perf_counter()
-        model, outputs = self._model.attempt(lambda model: model.encoder.run({"image": tensor}))
+        model, outputs = self.model.attempt(lambda model: model.encoder.run({"image": tensor}))
         encoded, features = outputs["image_embedding"][0], model.padding.copy()
         features[: encoded.shape[0], : encoded.shape[1]] = encoded
         timings["encode"] = _milliseconds(start)
@@ -220,7 +227,7 @@ class Predictor:
                 image_tokens = embedding.image_tokens(model.no_mask, model.decoder)
             return model.decoder.run({"image_tokens": image_tokens, **inputs})
 
-        model, outputs = self._model.attempt(run)
+        model, outputs = self.model.attempt(run)
         logits = embedding.geometry.whole_frame(outputs["low_res_logits"])
         return model.decoder.provider, logits, outputs["predicted_iou"]
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from edge_sam.bundle import Bundle
 from edge_sam.cache import Best, Tuned, remember, tuning_key
 from edge_sam.choice import EXACT, Choice
-from edge_sam.errors import InputError
-from edge_sam.model import Model
+from edge_sam.errors import InputError, one_line
+from edge_sam.loading import load_choice
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
 from edge_sam.result import Result
@@ -115,17 +115,17 @@ def measure(
         The fastest first; rejected candidates last.
     """
     exact = [p for p in bundle.precisions if p in EXACT] or bundle.precisions
-    reference = _masks(_load(bundle, Choice(REFERENCE, exact[0], None, "reference")), photographs)
+    reference = _masks(load_choice(bundle, Choice(REFERENCE, exact[0], None, "reference")), photographs)
     rows = [Row(choice) for choice in choices]
     running: list[tuple[Row, Predictor]] = []
     for row in rows:
         progress(f"{row.choice.runtime} {row.choice.precision}: loading and comparing masks")
         try:
-            predictor = _load(bundle, row.choice)
+            predictor = load_choice(bundle, row.choice)
             row.provider = predictor.provider
             row.iou = _mean_iou(_masks(predictor, photographs), reference)
         except RuntimeUnavailableError as error:
-            row.rejected = " ".join(str(error).split())
+            row.rejected = one_line(error)
             continue
         needed = MIN_IOU_INT8 if row.choice.precision == "int8" else MIN_IOU
         if row.iou < needed:
@@ -139,7 +139,7 @@ def measure(
                 try:
                     _time(row, predictor, photograph)
                 except RuntimeUnavailableError as error:  # Out of memory, say, once others were loaded too.
-                    row.rejected = row.rejected or " ".join(str(error).split())
+                    row.rejected = row.rejected or one_line(error)
     return sorted(rows, key=lambda row: (row.rejected is not None, row.total_ms if row.encode_ms else 0.0))
 
 
@@ -174,10 +174,6 @@ def report(row: Row) -> dict[str, str | float | None]:
         "iou": None if np.isnan(row.iou) else round(row.iou, 4),
         "rejected": row.rejected,
     }
-
-
-def _load(bundle: Bundle, choice: Choice) -> Predictor:
-    return Predictor(bundle, Model(bundle, [choice], strict=True))
 
 
 def _time(row: Row, predictor: Predictor, photograph: NDArray[np.uint8]) -> None:

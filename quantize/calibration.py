@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 import edge_sam
-from edge_sam.bundle import Bundle, Role
+from edge_sam.bundle import Role
 from edge_sam.images import read_image
-from edge_sam.model import Model
+from edge_sam.predictor import Predictor
 from edge_sam.quantize.graph import layers
 from edge_sam.quantize.observers import Seen
 from edge_sam.quantize.trial import ROLES, ObservingSession
@@ -22,8 +22,7 @@ _POINTS, _BOXES = 4, 4
 
 
 def watch(
-    bundle: Bundle,
-    model: Model,
+    exact: Predictor,
     graphs: Mapping[Role, ModelProto],
     photographs: Sequence[Path],
     seed: int,
@@ -33,9 +32,7 @@ def watch(
 
     Parameters
     ----------
-    bundle : Bundle
-        Where the model comes from.
-    model : Model
+    exact : Predictor
         The float model.
     graphs : mapping of str to ModelProto
         Its encoder and decoder.
@@ -52,7 +49,7 @@ def watch(
         By component and tensor.
     """
     watching = {role: ObservingSession(graphs[role], _layer_inputs(graphs[role]), seed) for role in ROLES}
-    predictor = edge_sam.Predictor(bundle, model.replaced(watching))
+    predictor = Predictor(exact.model.replaced(watching))
     draw = np.random.default_rng(seed)
     for path in photographs:
         image = read_image(path)

@@ -20,7 +20,7 @@ from edge_sam.quantize.observers import OBSERVERS
 from edge_sam.quantize.photographs import Photographs, find_photographs
 from edge_sam.quantize.ranking import Ranked, count_blocks, rank
 from edge_sam.quantize.targets import TARGETS, Target
-from edge_sam.quantize.trial import ROLES, open_model, with_graphs
+from edge_sam.quantize.trial import ROLES, open_predictor, with_graphs
 from edge_sam.quantize.work import Work
 from edge_sam.runtimes import RuntimeUnavailableError
 
@@ -109,26 +109,26 @@ def quantize_bundle(
     for component in source.manifest.components:
         source.verified_file(component)
     photographs = find_photographs(settings.calibration, settings.samples, settings.seed)
-    exact = source.precisions[0]
-    graphs = {role: onnx.load(source.verified_file(source.component(role, exact, "onnx"))) for role in ROLES}
-    model = open_model(source, exact)
+    exact = open_predictor(source, source.precisions[0])
+    precision = exact.precision
+    graphs = {role: onnx.load(source.verified_file(source.component(role, precision, "onnx"))) for role in ROLES}
     with steps("calibrating", len(photographs.calibration)) as progress:
-        work = Work(source, model, graphs, photographs, target, settings.observer, settings.seed, progress)
+        work = Work(exact, graphs, photographs, target, settings.observer, settings.seed, progress)
         parts = MAKERS[settings.precision][target.name](work)
     calibration = None
     if settings.precision == "int8":
         calibration = _calibration(settings, target, photographs, parts[0].format)
     with BundleDraft(source, output) as draft:
-        added = draft.add(parts, settings.precision, exact)
+        added = draft.add(parts, settings.precision, precision)
         quantised = _open_quantised(added, settings.precision, target.runtime)
         judged = {part.role: part.judged for part in parts if part.judged is not None}
         if judged:
-            quantised = with_graphs(source, model, judged)
+            quantised = with_graphs(exact, judged)
         with steps("comparing masks", len(photographs.judged) + len(photographs.masked)) as progress:
-            accuracies = judge(Predictor(source, model), quantised, photographs, settings.seed, progress)
+            accuracies = judge(exact, quantised, photographs, settings.seed, progress)
         _require(accuracies, settings, work, steps)
         ranking = _ranking(work, steps, timed=True) if explain else []
-        command, protocol = _command(source, output, settings, target), _protocol(target, exact)
+        command, protocol = _command(source, output, settings, target), _protocol(target, precision)
         draft.describe(added, command, settings.precision, calibration, accuracies, protocol)
         return Outcome(draft.finish(), settings.precision, calibration, accuracies, photographs.skipped, ranking)
 
@@ -158,7 +158,7 @@ def _check(source: Bundle, settings: Settings) -> Target:
 def _open_quantised(bundle: Bundle, precision: str, runtime: str) -> Predictor:
     """Load the draft as a user will, guard included."""
     try:
-        return Predictor(bundle, open_model(bundle, precision, runtime))
+        return open_predictor(bundle, precision, runtime)
     except RuntimeUnavailableError as error:
         raise AccuracyError(f"{precision} is too far from the float model, so nothing was written: {error}") from error
 

@@ -12,7 +12,6 @@ import numpy as np
 from edge_sam.benchmark.operators import profile
 from edge_sam.bundle import Role
 from edge_sam.evaluation.segmenters import Variant
-from edge_sam.predictor import Predictor
 from edge_sam.quantize.bundle_writer import BundleDraft
 from edge_sam.quantize.objects import Trial, make_trials
 from edge_sam.quantize.recipe import Blocks, default_blocks, every_block
@@ -74,8 +73,7 @@ def rank(work: Work, progress: Callable[[], None], *, timed: bool) -> list[Ranke
     list of Ranked
         The one that costs most first.
     """
-    exact = Predictor(work.bundle, work.model)
-    trials = make_trials(exact, work.photographs.judged[:LOOKED_AT])
+    trials = make_trials(work.exact, work.photographs.judged[:LOOKED_AT])
     saved = _saved_ms(work) if timed else {}
     rows = []
     for role, graph in work.graphs.items():
@@ -106,7 +104,7 @@ def _attempts(every: Blocks) -> list[tuple[str, Blocks]]:
 
 
 def _agreement(work: Work, role: Role, blocks: Blocks, trials: Sequence[Trial]) -> list[float]:
-    predictor = with_graphs(work.bundle, work.model, {role: work.quantised(role, blocks)})
+    predictor = with_graphs(work.exact, {role: work.quantised(role, blocks)})
     return [value for trial in trials for value in trial.agreement(predictor, encode=role == "encoder")]
 
 
@@ -116,8 +114,8 @@ def _saved_ms(work: Work) -> dict[tuple[str, str], float]:
         Part(role, "onnx", work.quantised(role, every_block(graph)).SerializeToString())
         for role, graph in work.graphs.items()
     ]
-    exact = work.bundle.precisions[0]
-    with tempfile.TemporaryDirectory() as folder, BundleDraft(work.bundle, Path(folder) / "all-int8") as draft:
+    exact = work.exact.precision
+    with tempfile.TemporaryDirectory() as folder, BundleDraft(work.exact.bundle, Path(folder) / "all-int8") as draft:
         bundle = draft.add(parts, "int8", exact)
         times = {
             precision: {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from onnx import ModelProto, helper
 
 from edge_sam.bundle import Bundle, Role
 from edge_sam.choice import Choice
-from edge_sam.model import Model
+from edge_sam.loading import load_choice
 from edge_sam.predictor import Predictor
 from edge_sam.quantize.observers import Seen
 from edge_sam.runtimes import Session, SessionOptions, Tensors, backend
@@ -24,13 +24,10 @@ THREADS = 2
 """Always the same number, so that what is computed, and so what is written, does not depend on the machine's cores."""
 _RUNTIME = "onnxruntime"
 
-Progress = Callable[[str], object]
-"""Told each step, in words."""
 
-
-def open_model(bundle: Bundle, precision: str, runtime: str = _RUNTIME) -> Model:
+def open_predictor(bundle: Bundle, precision: str, runtime: str = _RUNTIME) -> Predictor:
     """Load a bundle as the quantiser runs it: one runtime, a fixed number of threads, no fallback."""
-    return Model(bundle, [Choice(runtime, precision, THREADS, "quantising")], strict=True)
+    return load_choice(bundle, Choice(runtime, precision, THREADS, "quantising"))
 
 
 def open_graph(graph: ModelProto) -> Session:
@@ -41,9 +38,9 @@ def open_graph(graph: ModelProto) -> Session:
         return backend(_RUNTIME).open_session(file, SessionOptions(threads=THREADS))
 
 
-def with_graphs(bundle: Bundle, model: Model, graphs: Mapping[Role, ModelProto]) -> Predictor:
+def with_graphs(exact: Predictor, graphs: Mapping[Role, ModelProto]) -> Predictor:
     """Return a predictor that has other graphs for some of the model's components."""
-    return Predictor(bundle, model.replaced({role: open_graph(graph) for role, graph in graphs.items()}))
+    return Predictor(exact.model.replaced({role: open_graph(graph) for role, graph in graphs.items()}))
 
 
 class ObservingSession:

@@ -8,8 +8,8 @@ from functools import cached_property
 
 from onnx import ModelProto
 
-from edge_sam.bundle import Bundle, Role
-from edge_sam.model import Model
+from edge_sam.bundle import Role
+from edge_sam.predictor import Predictor
 from edge_sam.quantize.calibration import watch
 from edge_sam.quantize.observers import OBSERVERS, Observed
 from edge_sam.quantize.photographs import Photographs
@@ -49,10 +49,8 @@ class Work:
 
     Attributes
     ----------
-    bundle : Bundle
-        The bundle that is quantised.
-    model : Model
-        It, loaded in its most exact precision.
+    exact : Predictor
+        The bundle that is quantised, loaded in its most exact precision.
     graphs : mapping of str to ModelProto
         Its encoder and decoder in that precision.
     photographs : Photographs
@@ -67,8 +65,7 @@ class Work:
         Called once for each calibration photograph.
     """
 
-    bundle: Bundle
-    model: Model
+    exact: Predictor
     graphs: Mapping[Role, ModelProto]
     photographs: Photographs
     target: Target
@@ -80,7 +77,7 @@ class Work:
     def observed(self) -> dict[Role, dict[str, Observed]]:
         """What is known of every activation that a layer takes, by component; watched for when first asked for."""
         files = self.photographs.calibration
-        seen = watch(self.bundle, self.model, self.graphs, files, self.seed, self.progress)
+        seen = watch(self.exact, self.graphs, files, self.seed, self.progress)
         observe = OBSERVERS[self.observer]
         return {
             role: {name: Observed(observe(each), each.gram) for name, each in tensors.items()}

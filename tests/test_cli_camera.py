@@ -97,6 +97,23 @@ def test_a_full_disk_under_standard_output(video: Path, tmp_path: Path) -> None:
     assert len(read_video(tmp_path / "out.mp4")) >= 1
 
 
+def test_a_line_without_room_is_taken_back(video: Path, tmp_path: Path) -> None:
+    """A limit on the file's size stands in for the disk: the write that reaches it is cut short, the next one fails."""
+    resource = pytest.importorskip("resource")
+    command = [sys.executable, "-c", MAIN, "camera", str(video), *BOX, *QUICK, "--every-frame", "--json"]
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+
+    with (tmp_path / "lines.jsonl").open("w") as file:
+        run = subprocess.run(command, cwd=tmp_path, stdout=file, stderr=subprocess.PIPE, text=True, preexec_fn=limited)
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[-1].startswith("error: File too large")
+    lines = (tmp_path / "lines.jsonl").read_text().splitlines()
+    assert [json.loads(line)["frame"] for line in lines] == list(range(len(lines)))
+    assert lines
+
+
 def test_prompts_from_standard_input(frames: list[np.ndarray], tmp_path: Path) -> None:
     lines = ["nonsense", json.dumps({"prompts": [{"box": list(CUP)}]})]
     pictures = [jpeg(frame) for frame in frames * 6]

@@ -93,7 +93,7 @@ def test_openvino_runs_the_same_files(exported: Bundle, coffee: np.ndarray) -> N
         return list(model(inputs).values())
 
     image = np.random.default_rng(0).standard_normal((1, 3, 688, 1024)).astype(np.float32)
-    reference = predictor._model.active.encoder.run({"image": image})["image_embedding"]
+    reference = predictor.model.active.encoder.run({"image": image})["image_embedding"]
     np.testing.assert_allclose(run("encoder", {"image": image})[0], reference, atol=1e-3)
     inputs = {
         "image_tokens": embedding.features[None],
@@ -101,7 +101,7 @@ def test_openvino_runs_the_same_files(exported: Bundle, coffee: np.ndarray) -> N
         "point_labels": np.array([[1, -2], [2, 3]]),
         "token_size": np.array([43, 64]),
     }
-    reference = predictor._model.active.decoder.run(inputs)["low_res_logits"]
+    reference = predictor.model.active.decoder.run(inputs)["low_res_logits"]
     np.testing.assert_allclose(run("decoder", inputs)[0], reference, atol=2e-2)
 
 

@@ -116,14 +116,14 @@ def test_strict_raises(broken: Any, coffee: np.ndarray) -> None:
 
 
 def test_bad_input_is_not_a_failure_of_the_runtime(predictor: Predictor) -> None:
-    before = predictor._model.active
+    before = predictor.model.active
 
     def refuse(_model: LoadedModel) -> None:
         raise InputError("not like this")
 
     with pytest.raises(InputError, match="not like this"):
-        predictor._model.attempt(refuse)
-    assert predictor._model.active is before
+        predictor.model.attempt(refuse)
+    assert predictor.model.active is before
 
 
 def raises_import_error(_device: str) -> str:

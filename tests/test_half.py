@@ -73,7 +73,7 @@ def with_separate_statistics(model: ModelProto) -> ModelProto:
 def load(graphs: dict[Role, ModelProto], monkeypatch: pytest.MonkeyPatch) -> LoadedModel:
     """The bundle's model with other graphs in it."""
     predictor = edge_sam.load("mobile-sam", runtime="onnxruntime")
-    model = predictor._model.active
+    model = predictor.model.active
     for role, graph in graphs.items():
         monkeypatch.setattr(model, role, Graph(graph))
     return model
@@ -130,7 +130,7 @@ def test_masks_of_a_photograph(
     exact = [result.masks[0] for result in predictor.predict(embedding, prompts)]
     half = edge_sam.load("mobile-sam", runtime="onnxruntime")
     for role, graph in graphs.items():
-        monkeypatch.setattr(half._model.active, role, Graph(written_out(to_half(graph))))
+        monkeypatch.setattr(half.model.active, role, Graph(written_out(to_half(graph))))
     computed = [result.masks[0] for result in half.predict(half.encode(coffee), prompts)]
     for ours, theirs in zip(computed, exact, strict=True):
         assert (ours & theirs).sum() / (ours | theirs).sum() > 0.995

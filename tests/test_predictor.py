@@ -197,7 +197,7 @@ def test_the_decoder_makes_the_same_logits_for_a_part_of_the_frame(
         "point_labels": np.array([[1, -1]]),
     }
     whole, part = (
-        predictor._model.active.decoder.run({**inputs, "token_size": np.array(size)})["low_res_logits"]
+        predictor.model.active.decoder.run({**inputs, "token_size": np.array(size)})["low_res_logits"]
         for size in ((64, 64), (36, 50))
     )
     assert part.shape == (1, 4, 144, 200)

@@ -69,7 +69,7 @@ def test_options_reach_the_runtime() -> None:
     if probe("openvino"):
         pytest.skip("openvino is not usable here")
     loaded = edge_sam.load(runtime="openvino", strict=True, options={"INFERENCE_NUM_THREADS": "1"})
-    decoder = loaded._model.active.decoder
+    decoder = loaded.model.active.decoder
     assert isinstance(decoder, OpenVinoSession)
     assert decoder._compiled.get_property("INFERENCE_NUM_THREADS") == 1
     with pytest.raises(RuntimeUnavailableError, match="NO_SUCH_THING"):

@@ -33,7 +33,7 @@ def test_tunes_and_auto_follows(own_cache: Path) -> None:
         assert row["iou"] > 0.999
     totals = [row["total_ms"] for row in report["rows"]]
     assert totals == sorted(totals)
-    assert edge_sam.load()._model.active.choice.threads == report["rows"][0]["threads"]
+    assert edge_sam.load().model.active.choice.threads == report["rows"][0]["threads"]
     assert len(list((own_cache / "tuned").iterdir())) == 1
 
 

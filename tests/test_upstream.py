@@ -46,14 +46,14 @@ def test_the_encoder_agrees(upstream: Any, fp32: Predictor, coffee: np.ndarray) 
     noise = torch.rand(1, 3, 1024, 1024, generator=torch.Generator().manual_seed(0)) * 5 - 2.5
     with torch.no_grad():
         theirs = upstream.model.image_encoder(noise)[0].permute(1, 2, 0).numpy()
-    ours = fp32._model.active.encoder.run({"image": noise.numpy()})["image_embedding"][0]
+    ours = fp32.model.active.encoder.run({"image": noise.numpy()})["image_embedding"][0]
     assert np.abs(ours - theirs).max() <= 1e-4
 
 
 def test_the_stored_padding_is_the_encoder_s(upstream: Any, fp32: Predictor) -> None:
     with torch.no_grad():
         theirs = upstream.model.image_encoder(torch.zeros(1, 3, 1024, 1024))[0].permute(1, 2, 0).numpy()
-    assert np.abs(fp32._model.active.padding - theirs).max() <= 1e-4
+    assert np.abs(fp32.model.active.padding - theirs).max() <= 1e-4
 
 
 def test_logits_agree_for_every_kind_of_prompt(upstream: Any, fp32: Predictor, coffee: np.ndarray) -> None:

@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from edge_sam.benchmark.report import OperatorProfile, Share
 from edge_sam.bundle import Role
 from edge_sam.evaluation.segmenters import Variant
 from edge_sam.images import read_image
+from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
 from edge_sam.runtimes import Session, Tensors, backend
 
@@ -28,21 +29,20 @@ Event = dict[str, Any]
 """One node of one run, as a complete event of the Chrome trace format: name, ts and dur in microseconds."""
 
 
-@dataclass
 class _Recorder:
     """A session that remembers what it was given last."""
 
-    session: Session
-    inputs: Inputs
-    provider: str
-    input_names: list[str]
+    def __init__(self, session: Session) -> None:
+        self.provider, self.input_names = session.provider, session.input_names
+        self.inputs: Inputs = {}
+        self._session = session
 
     def upload(self, array: NDArray[Any]) -> NDArray[Any]:
         return array
 
     def run(self, inputs: Inputs) -> Tensors:
         self.inputs = dict(inputs)
-        return self.session.run(inputs)
+        return self._session.run(inputs)
 
 
 def profile(variant: Variant, image: Path, say: Callable[[str, bytes], str]) -> list[OperatorProfile]:
@@ -66,16 +66,11 @@ def profile(variant: Variant, image: Path, say: Callable[[str, bytes], str]) -> 
     predictor = segmenter.predictor
     if predictor.runtime not in _PROFILERS:
         return []
-    model = predictor._model.active
-    pixels = read_image(image)
-    recorders = {}
-    profiled: tuple[Role, ...] = ("encoder", "decoder")
-    for component in profiled:
-        session = getattr(model, component)
-        recorders[component] = _Recorder(session, {}, session.provider, session.input_names)
-        setattr(model, component, recorders[component])
+    active, pixels = predictor.model.active, read_image(image)
+    recorders: dict[Role, _Recorder] = {"encoder": _Recorder(active.encoder), "decoder": _Recorder(active.decoder)}
     height, width = pixels.shape[:2]
-    segmenter.encode(pixels)(Prompt(points=[(width / 2, height / 2)]), True)
+    watched = replace(segmenter, predictor=Predictor(predictor.model.replaced(recorders)))
+    watched.encode(pixels)(Prompt(points=[(width / 2, height / 2)]), True)
     bundle, formats = predictor.bundle, backend(predictor.runtime).MODEL_FORMATS
     profiles = []
     for component, recorder in recorders.items():

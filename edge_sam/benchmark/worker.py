@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from edge_sam.errors import one_line
 from edge_sam.evaluation.segmenters import Facts, Variant
 from edge_sam.images import read_image
 from edge_sam.prompts import Prompt
@@ -105,10 +106,10 @@ def main() -> None:
         start = time.perf_counter()
         segmenter = job.variant.open()
         load_ms = (time.perf_counter() - start) * 1000
-        timings = segmenter.predictor._model.active.timings
+        timings = segmenter.predictor.model.active.timings
         say(Ready(segmenter.facts, load_ms, timings["compile"], timings["guard"]))
     except Exception as error:  # Whatever a runtime raises: the combination does not work, and the parent says so.
-        say(Failure(" ".join(str(error).split())))
+        say(Failure(one_line(error)))
         return
     predictor, variant = segmenter.predictor, job.variant
     sizes = [read_image(image).shape for image in job.images]
@@ -121,7 +122,7 @@ def main() -> None:
             embedding = predictor.encode(job.images[request.image], long_side=variant.long_side, square=variant.square)
             result = predictor.predict(embedding, prompt, multimask=True)
         except Exception as error:
-            say(Failure(" ".join(str(error).split())))
+            say(Failure(one_line(error)))
             return
         total = (time.perf_counter() - start) * 1000
         say(Answer({**embedding.timings, **result.timings}, total, result.to_rle() if request.with_masks else []))

@@ -17,8 +17,7 @@ from edge_sam.camera.deadline import LONG_SIDES, Deadline, Setting
 from edge_sam.choice import EXACT
 from edge_sam.following import Follower
 from edge_sam.geometry import Geometry
-from edge_sam.loading import load
-from edge_sam.model import Model
+from edge_sam.loading import load, load_choice
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
 from edge_sam.runtimes import AUTO, RuntimeUnavailableError, probe
@@ -126,7 +125,7 @@ def _loaded(bundle: Bundle, runtimes: Sequence[str]) -> Iterator[Predictor]:
         if choice.precision != precision:
             continue
         try:
-            yield Predictor(bundle, Model(bundle, [choice], strict=True))
+            yield load_choice(bundle, choice)
         except RuntimeUnavailableError as error:
             _log.info("%s is left out: %s", choice.runtime, error)
 

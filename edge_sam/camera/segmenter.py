@@ -132,7 +132,6 @@ class Segmenter:
         self._since_encoded = 0 if encode else self._since_encoded + 1
         start = time.perf_counter()
         objects = follower.step(image, encode=encode)
-        encoded = "encode" in follower.timings
-        if encoded == encode:  # Else an embedding was used again, which says nothing about what frames cost.
-            self.plan.learn((time.perf_counter() - start) * 1000, encoded=encoded)
+        if "reused" not in follower.timings:  # An answer that holds says nothing about what frames cost.
+            self.plan.learn((time.perf_counter() - start) * 1000, encoded=encode)
         return objects

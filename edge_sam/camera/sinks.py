@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -139,6 +140,7 @@ class MaskSink:
     """One grey PNG for each frame, named after it.
 
     One object is 255; of several, the first is 1, the second 2 and so on, and where they overlap the smaller is seen.
+    More than 255 need 16 bits a pixel.
 
     Parameters
     ----------
@@ -166,7 +168,7 @@ class JsonSink:
     Parameters
     ----------
     file : TextIO
-        Where to; it stays open.
+        Where to, with a file descriptor; it stays open.
     """
 
     name = "json"
@@ -176,8 +178,20 @@ class JsonSink:
 
     def write(self, frame: StreamFrame) -> None:
         """See `Sink`."""
-        self._file.write(json.dumps(to_record(frame), allow_nan=False) + "\n")
-        self._file.flush()
+        self.write_line(to_record(frame))
+
+    def write_line(self, record: dict[str, Any]) -> None:
+        """Write anything that JSON can hold, whole or not at all: a line that a file has no room for is taken back."""
+        # Past the file's buffer, which would keep what could not be written and try again when Python ends.
+        line, file = json.dumps(record, allow_nan=False).encode() + b"\n", self._file.fileno()
+        written = 0
+        try:
+            while written < len(line):
+                written += os.write(file, line[written:])
+        except OSError:
+            with contextlib.suppress(OSError):  # A pipe keeps what it got.
+                os.ftruncate(file, os.lseek(file, -written, os.SEEK_CUR))
+            raise
 
     def close(self) -> None:
         """See `Sink`."""
@@ -207,9 +221,9 @@ def to_record(frame: StreamFrame) -> dict[str, Any]:
     }
 
 
-def label_map(frame: StreamFrame) -> NDArray[np.uint8]:
+def label_map(frame: StreamFrame) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Say for each pixel (height, width) whose it is; see `MaskSink`."""
-    labels = np.zeros(frame.image.shape[:2], np.uint8)
+    labels = np.zeros(frame.image.shape[:2], np.uint8 if len(frame.objects) < 256 else np.uint16)
     sizes = [int(np.count_nonzero(tracked.mask)) for tracked in frame.objects]
     for i in np.argsort(sizes)[::-1]:
         labels[frame.objects[i].mask] = 255 if len(sizes) == 1 else i + 1

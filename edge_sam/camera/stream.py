@@ -19,7 +19,7 @@ from edge_sam.camera.sinks import Sink
 from edge_sam.camera.slot import Slot
 from edge_sam.camera.sources import Source, find_source
 from edge_sam.camera.statistics import Statistics, line
-from edge_sam.errors import InputError
+from edge_sam.errors import InputError, one_line
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
 
@@ -186,7 +186,7 @@ class Stream:
         if predictor is not None:
             report |= {"model": predictor.bundle.manifest.name, "precision": predictor.precision}
             report |= {"runtime": predictor.runtime, "provider": predictor.provider}
-        report["ended"] = next((" ".join(str(error).split()) for error in self._errors()), self._end())
+        report["ended"] = next((one_line(error) for error in self._errors()), self._end())
         return report
 
     def __str__(self) -> str:

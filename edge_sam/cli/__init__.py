@@ -26,7 +26,7 @@ from edge_sam.cli.models import models, pull
 from edge_sam.cli.quantize import quantize
 from edge_sam.cli.segment import segment
 from edge_sam.cli.tune import tune
-from edge_sam.errors import EdgeSamError, InputError, MissingExtraError
+from edge_sam.errors import EdgeSamError, InputError, MissingExtraError, one_line
 from edge_sam.runtimes import RuntimeUnavailableError
 
 app = typer.Typer(
@@ -95,8 +95,7 @@ def main() -> None:
     except (EdgeSamError, MissingExtraError, RuntimeUnavailableError) as error:
         _fail(str(error), 1)
     except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        _fail(f"{error.strerror or error}{where}", 1)
+        _fail(one_line(error), 1)
     except MemoryError:
         _fail("out of memory", 1)
     except Exception as error:

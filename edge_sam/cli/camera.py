@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json as json_module
 import os
 import signal
 import sys
@@ -210,7 +209,9 @@ def _print_summary(stream: Stream, as_json: bool) -> None:
     stream.close()
     summary = stream.summary()
     if as_json:
-        typer.echo(json_module.dumps({"summary": summary}, allow_nan=False))
+        from edge_sam.camera.sinks import JsonSink
+
+        JsonSink(sys.stdout).write_line({"summary": summary})
         return
     if summary["frames"]:
         for text in _told(summary):

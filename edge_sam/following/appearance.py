@@ -40,11 +40,14 @@ class View:
         Fraction of each that the object covers.
     origin : ndarray of float64, (2,)
         Row and column of the first token, from the centre of the object's box.
+    side : int
+        Tokens along the longer side of the frame, which tells how large one of them is.
     """
 
     tokens: NDArray[np.float32]
     cover: NDArray[np.float32]
     origin: NDArray[np.float64]
+    side: int
 
 
 def unit_tokens(embedding: ImageEmbedding) -> NDArray[np.float32]:
@@ -98,8 +101,8 @@ def window_around(box: NDArray[np.float64], tokens: NDArray[np.float32]) -> Wind
     tokens : ndarray, (rows, columns, 256)
         The frame's.
     """
-    reach = _reach(tokens)
     rows, columns = tokens.shape[:2]
+    reach = _reach(max(rows, columns))
     left, top = np.floor(box[:2] - reach)
     right, bottom = np.ceil(box[2:] + reach)
     return slice(max(0, int(top)), min(rows, int(bottom))), slice(max(0, int(left)), min(columns, int(right)))
@@ -108,7 +111,7 @@ def window_around(box: NDArray[np.float64], tokens: NDArray[np.float32]) -> Wind
 def view(tokens: NDArray[np.float32], cover: NDArray[np.float32], box: NDArray[np.float64]) -> View:
     """Keep what a frame shows of an object; `box` is XYXY in units of tokens."""
     window = window_around(box, tokens)
-    return View(tokens[window].copy(), cover[window], _corner(window) - _centre(box))
+    return View(tokens[window].copy(), cover[window], _corner(window) - _centre(box), max(tokens.shape[:2]))
 
 
 def label_tokens(
@@ -139,7 +142,7 @@ def label_tokens(
     for earlier in views:
         rows, columns = [slice(None)] * len(asked), None
         if box is not None:
-            near_rows, columns = _near(asked.shape, _corner(window) - _centre(box), earlier, _reach(tokens))
+            near_rows, columns = _near(asked.shape, _corner(window) - _centre(box), earlier, max(tokens.shape[:2]))
             rows = [_run(near) for near in near_rows]
         for row, near in enumerate(rows):
             affinity = _cosines(asked[row], earlier.tokens[near])
@@ -171,19 +174,21 @@ def _run(flags: NDArray[np.bool_]) -> slice:
 
 
 def _near(
-    shape: tuple[int, ...], origin: NDArray[np.float64], earlier: View, reach: int
+    shape: tuple[int, ...], origin: NDArray[np.float64], earlier: View, side: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Tell which rows, and which columns, of a window and of a view lie near each other, both seen from the object."""
+    size, reach = side / earlier.side, _reach(side)
     rows, columns = (
-        origin[axis] + np.arange(shape[axis])[:, None] - earlier.origin[axis] - np.arange(earlier.cover.shape[axis])
+        origin[axis]
+        + np.arange(shape[axis])[:, None]
+        - (earlier.origin[axis] + np.arange(earlier.cover.shape[axis])) * size
         for axis in (0, 1)
     )
     return np.abs(rows) <= reach, np.abs(columns) <= reach
 
 
-def _reach(tokens: NDArray[np.float32]) -> int:
-    rows, columns = tokens.shape[:2]
-    reach: int = round(REACH * max(rows, columns))
+def _reach(side: int) -> int:
+    reach: int = round(REACH * side)
     return reach
 
 

@@ -39,8 +39,8 @@ class Follower:
         May be changed between frames.
     timings : dict of str to float
         Milliseconds of the last frame by stage: ``compare`` (with the frame that was encoded last), then
-        ``preprocess``, ``encode``, ``search`` (for what looks like the objects), ``decode``, ``judge``; or ``reused``,
-        where the frame hardly differs and the last answer holds; or ``flow``, where nothing was encoded.
+        ``preprocess``, ``encode``, ``search`` (for what looks like the objects), ``decode``, ``judge``, or ``flow``,
+        where nothing was encoded; ``reused`` alone where the frame hardly differs and the last answer holds.
     """
 
     def __init__(self, predictor: Predictor, *, long_side: int = FRAME) -> None:
@@ -97,7 +97,7 @@ class Follower:
         image : ndarray of uint8, (height, width, 3)
             RGB. Its size may differ from the frame's before.
         encode : bool
-            False: move the masks by optical flow and leave the model alone.
+            False: move the masks by optical flow, where the frame differs, and leave the model alone.
 
         Returns
         -------
@@ -113,10 +113,6 @@ class Follower:
             raise InputError("nothing is followed yet; call start first")
         image = check_image(image)
         self.timings = {}
-        if not encode:
-            with self._timed("flow"):
-                self._carry(image)
-            return [item.tracked for item in self._objects]
         start = time.perf_counter()
         still = self._stillness.still(image, self.long_side)
         self.timings["reused" if still else "compare"] = _milliseconds(start)
@@ -125,6 +121,10 @@ class Follower:
                 item.tracked = tracked
             self._flow.see(image)
             return list(self._decoded)
+        if not encode:
+            with self._timed("flow"):
+                self._carry(image)
+            return [item.tracked for item in self._objects]
         self._resize(image.shape[:2])
         scene = self._look(image)
         missing = self._find(scene, self._objects, anywhere=False)
