@@ -19,10 +19,10 @@ import numpy as np
 
 import edge_sam
 from edge_sam.evaluation.datasets import open_dataset
-from edge_sam.evaluation.metrics import iou
 from edge_sam.evaluation.protocols import box_prompt
 from edge_sam.evaluation.samples import Clip
 from edge_sam.following import Follower
+from edge_sam.masks import iou
 
 
 def follow(predictor: edge_sam.Predictor, long_side: int, clip: Clip, frames: int | None) -> tuple[float, float]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.errors import InputError
+from edge_sam.masks import box_of
 
 FRAME = 1024
 """Side of the model's frame in pixels."""
@@ -110,11 +111,10 @@ class Geometry:
         """
         cells = TOKEN // CELL
         fine = cv2.resize(shares, None, fx=cells, fy=cells, interpolation=cv2.INTER_LINEAR)
-        left, top, width, height = cv2.boundingRect((fine > 0).view(np.uint8))
-        if not width:
+        inside = box_of(fine > 0)
+        if inside is None:
             return None
-        corner = np.array([window[1].start, window[0].start], dtype=np.float64) * TOKEN
-        corners = np.array([[left, top], [left + width, top + height]]) * CELL + corner
+        corners = inside.reshape(2, 2) * CELL + np.array([window[1].start, window[0].start]) * TOKEN
         (image_height, image_width), (scaled_height, scaled_width) = self.image_size, self.scaled_size
         corners *= image_width / scaled_width, image_height / scaled_height
         box = np.clip(corners, 0, (image_width, image_height)).ravel()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sam.masks import Rle, box_of, encode_rle
 from edge_sam.overlay import draw_overlay
 from edge_sam.prompts import Prompt
 
@@ -51,11 +51,11 @@ class Result:
         """
         boxes = np.zeros((len(self.masks), 4), dtype=np.float32)
         for box, mask in zip(boxes, self.masks, strict=True):
-            x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
-            box[:] = (x, y, x + width, y + height)
+            found = box_of(mask)
+            box[:] = 0 if found is None else found
         return boxes
 
-    def to_rle(self) -> list[dict[str, Any]]:
+    def to_rle(self) -> list[Rle]:
         """Encode the masks as compressed COCO RLE.
 
         Returns
@@ -63,11 +63,7 @@ class Result:
         list of dict
             For each mask ``{"size": [height, width], "counts": str}``, as `pycocotools` and COCO JSON have it.
         """
-        from pycocotools import mask as coco
-
-        # pycocotools wants one (height, width, N) array in column-major order.
-        encoded = coco.encode(np.asfortranarray(self.masks.transpose(1, 2, 0).view(np.uint8)))
-        return [{"size": list(rle["size"]), "counts": rle["counts"].decode("ascii")} for rle in encoded]
+        return [encode_rle(mask) for mask in self.masks]
 
     def overlay(self, image: NDArray[np.uint8], prompts: Sequence[Prompt] = ()) -> NDArray[np.uint8]:
         """Draw the masks, each in a colour of its own, and the prompts over the photograph.

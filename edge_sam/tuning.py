@@ -15,6 +15,7 @@ from edge_sam.cache import Best, Tuned, remember, tuning_key
 from edge_sam.choice import EXACT, Choice
 from edge_sam.errors import InputError, one_line
 from edge_sam.loading import load_choice
+from edge_sam.masks import iou
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
 from edge_sam.result import Result
@@ -202,8 +203,4 @@ def _masks(predictor: Predictor, photographs: Sequence[NDArray[np.uint8]]) -> li
 
 
 def _mean_iou(ours: Sequence[Result], reference: Sequence[Result]) -> float:
-    scores = []
-    for a, b in zip(ours, reference, strict=True):
-        union = np.count_nonzero(a.masks[0] | b.masks[0])
-        scores.append(np.count_nonzero(a.masks[0] & b.masks[0]) / union if union else 1.0)
-    return float(np.mean(scores))
+    return float(np.mean([iou(a.masks[0], b.masks[0]) for a, b in zip(ours, reference, strict=True)]))

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 import edge_sam
 from edge_sam.evaluation.clicks import most_interior, tight_box
-from edge_sam.evaluation.metrics import Mask, iou
+from edge_sam.evaluation.metrics import Mask
 from edge_sam.evaluation.samples import Sample, Target
 from edge_sam.images import read_image
+from edge_sam.masks import iou
 
 _GRID = (0.2, 0.4, 0.6, 0.8)
 _MOST = 6

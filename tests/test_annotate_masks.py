@@ -15,7 +15,7 @@ from edge_sam.annotate.sources import Item
 from edge_sam.annotate.validators import Limits, validate
 from edge_sam.annotate.worker import Annotator, Job
 from edge_sam.errors import InputError
-from edge_sam.everything import rle
+from edge_sam.masks import encode_rle
 from edge_sam.predictor import Predictor
 
 SIZE = (100, 200)
@@ -25,7 +25,7 @@ def mask(x: int, radius: int, score: float = 0.9, category: str = "a", stability
     """A disc in the middle of a picture of `SIZE`."""
     pixels = disc(SIZE, x, 50, radius)
     box = (x - radius, 50 - radius, 2 * radius + 1, 2 * radius + 1)
-    return Mask(rle.encode(pixels), int(pixels.sum()), box, score, stability, [], (0, 0, 200, 100), category)
+    return Mask(encode_rle(pixels), int(pixels.sum()), box, score, stability, [], (0, 0, 200, 100), category)
 
 
 def test_each_rejection_has_one_reason() -> None:

@@ -13,13 +13,14 @@ from conftest import PHOTOGRAPHS, iou, read_rgb
 from pycocotools import mask as coco
 
 import edge_sam
-from edge_sam.everything import Found, rle
+from edge_sam.everything import Found
 from edge_sam.everything.agenda import Agenda
 from edge_sam.everything.candidates import Judge
-from edge_sam.everything.pictures import draw_labels, label_map
+from edge_sam.everything.pictures import draw_labels
 from edge_sam.everything.points import Crop, cut, point_grid
 from edge_sam.everything.regions import remove_small_regions
 from edge_sam.everything.suppression import suppress, suppress_by_overlap
+from edge_sam.masks import label_map
 
 KEYS = {"segmentation", "area", "bbox", "predicted_iou", "point_coords", "stability_score", "crop_box"}
 
@@ -246,7 +247,7 @@ def test_judge_measures_stability(embedding: edge_sam.ImageEmbedding, predictor:
 def test_pictures(astronaut: np.ndarray) -> None:
     large, small = np.zeros((2, 512, 512), dtype=bool)
     large[50:400, 50:400], small[100:150, 100:150] = True, True
-    labels = label_map([rle.encode(small), rle.encode(large)], (512, 512))
+    labels = label_map([small, large], (512, 512))
     assert labels.dtype == np.uint16
     assert (labels[120, 120], labels[60, 60], labels[0, 0]) == (1, 2, 0)
     drawn = draw_labels(astronaut, labels)

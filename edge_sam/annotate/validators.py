@@ -9,7 +9,7 @@ import msgspec
 
 from edge_sam.annotate.records import Mask
 from edge_sam.errors import InputError
-from edge_sam.everything import rle
+from edge_sam.masks import overlaps
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -104,10 +104,11 @@ def _without_duplicates(masks: list[Mask], threshold: float) -> list[Mask]:
     if threshold >= 1:
         return masks
     order = sorted(range(len(masks)), key=lambda i: -masks[i].predicted_iou)
-    overlaps = rle.overlaps([mask.segmentation for mask in masks])
+    rles = [mask.segmentation for mask in masks]
+    ious = overlaps(rles, rles)
     kept: list[int] = []
     for i in order:
         rivals = [j for j in kept if masks[j].category == masks[i].category]
-        if not (overlaps[i, rivals] > threshold).any():
+        if not (ious[i, rivals] > threshold).any():
             kept.append(i)
     return [masks[i] for i in sorted(kept)]

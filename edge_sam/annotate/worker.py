@@ -20,10 +20,11 @@ from edge_sam.annotate.validators import Limits, validate
 from edge_sam.atomic import write_files
 from edge_sam.embedding import ImageEmbedding
 from edge_sam.errors import InputError
-from edge_sam.everything import Found, MaskGenerator, rle
+from edge_sam.everything import Found, MaskGenerator
 from edge_sam.geometry import Geometry
 from edge_sam.images import encode_png, read_image
 from edge_sam.loading import load
+from edge_sam.masks import Rle, encode_rle, stability
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
 from edge_sam.region import valid_region
@@ -237,14 +238,14 @@ class Annotator:
         if region is not None:
             full[~region] = -np.inf
         pixels = full > 0
-        area, offset = int(np.count_nonzero(pixels)), self._job.limits.stability_score_offset
+        area = int(np.count_nonzero(pixels))
         if not area:
             return None
-        stability = int(np.count_nonzero(full > offset)) / int(np.count_nonzero(full > -offset))
+        steady = stability(full, self._job.limits.stability_score_offset)
         points = [] if prompt.points is None else prompt.points.tolist()
         box = cv2.boundingRect(pixels.view(np.uint8))
         height, width = pixels.shape
-        return _mask(rle.encode(pixels), area, box, predicted_iou, stability, points, (0, 0, width, height), category)
+        return _mask(encode_rle(pixels), area, box, predicted_iou, steady, points, (0, 0, width, height), category)
 
 
 def _prompt(given: GivenPrompt | Prompt | tuple[Prompt, str]) -> tuple[Prompt, str]:
@@ -261,11 +262,11 @@ def _is_click(prompt: Prompt) -> bool:
 
 
 def _mask(
-    segmentation: rle.Rle,
+    segmentation: Rle,
     area: int,
     bbox: Sequence[int],
     predicted_iou: float,
-    stability: float,
+    steady: float,
     points: list[list[float]],
     crop: Sequence[int],
     category: str,
@@ -278,7 +279,7 @@ def _mask(
         area=area,
         bbox=(x, y, width, height),
         predicted_iou=round(float(predicted_iou), 5),
-        stability_score=round(float(stability), 5),
+        stability_score=round(float(steady), 5),
         point_coords=[[round(px, 2), round(py, 2)] for px, py in points],
         crop_box=(left, top, columns, rows),
         category=category,

@@ -10,6 +10,7 @@ import numpy as np
 from edge_sam.benchmark.measure import Measurement, Rle
 from edge_sam.benchmark.report import STAGES, Agreement, Energy, Ratio, Row, Spread
 from edge_sam.bundle import Role, open_bundle
+from edge_sam.masks import overlaps
 from edge_sam.runtimes import backend
 
 
@@ -96,11 +97,9 @@ def _spread(values: Sequence[float]) -> Spread:
 
 def _agreement(masks: Sequence[Sequence[Rle]], reference: Sequence[Sequence[Rle]]) -> Agreement:
     """Each mask with the nearest of the reference's, because masks of equal predicted IoU change places."""
-    from pycocotools import mask as coco
-
     nearest: list[float] = []
     for ours, theirs in zip(masks, reference, strict=True):
-        nearest += np.max(coco.iou(list(ours), list(theirs), [0] * len(theirs)), axis=1).tolist()
+        nearest += overlaps(ours, theirs).max(axis=1).tolist()
     return Agreement(float(np.mean(nearest)), float(np.min(nearest)))
 
 

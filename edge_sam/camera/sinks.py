@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from edge_sam.atomic import write_files
 from edge_sam.camera.frames import StreamFrame
 from edge_sam.errors import InputError
-from edge_sam.everything import rle
 from edge_sam.images import encode_png
+from edge_sam.masks import encode_rle, label_map
 from edge_sam.overlay import draw_overlay
 
 _CODECS = {".mp4": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG", ".webm": "VP80"}
@@ -156,7 +156,7 @@ class MaskSink:
 
     def write(self, frame: StreamFrame) -> None:
         """See `Sink`."""
-        write_files({self._folder / f"{frame.name}.png": encode_png(label_map(frame))})
+        write_files({self._folder / f"{frame.name}.png": encode_png(frame_labels(frame))})
 
     def close(self) -> None:
         """See `Sink`."""
@@ -214,20 +214,20 @@ def to_record(frame: StreamFrame) -> dict[str, Any]:
                 "state": tracked.state,
                 "score": round(tracked.score, 4),
                 "box": None if tracked.box is None else tracked.box.tolist(),
-                "rle": rle.encode(tracked.mask),
+                "rle": encode_rle(tracked.mask),
             }
             for tracked in frame.objects
         ],
     }
 
 
-def label_map(frame: StreamFrame) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def frame_labels(frame: StreamFrame) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Say for each pixel (height, width) whose it is; see `MaskSink`."""
-    labels = np.zeros(frame.image.shape[:2], np.uint8 if len(frame.objects) < 256 else np.uint16)
-    sizes = [int(np.count_nonzero(tracked.mask)) for tracked in frame.objects]
-    for i in np.argsort(sizes)[::-1]:
-        labels[frame.objects[i].mask] = 255 if len(sizes) == 1 else i + 1
-    return labels
+    if len(frame.objects) == 1:
+        return frame.objects[0].mask * np.uint8(255)
+    height, width = frame.image.shape[:2]
+    labels = label_map([tracked.mask for tracked in frame.objects], (height, width))
+    return labels if len(frame.objects) > 255 else labels.astype(np.uint8)
 
 
 def draw_frame(frame: StreamFrame) -> NDArray[np.uint8]:

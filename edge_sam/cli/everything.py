@@ -156,10 +156,11 @@ def _stream(generator: MaskGenerator, pixels: NDArray[np.uint8], region: NDArray
 def _write(folder: Path, stem: str, image: NDArray[np.uint8], report: dict[str, Any]) -> dict[str, str]:
     """Write the masks and their pictures; say where."""
     from edge_sam.atomic import write_files
-    from edge_sam.everything.pictures import draw_labels, label_map
+    from edge_sam.everything.pictures import draw_labels
     from edge_sam.images import encode_png
+    from edge_sam.masks import decode_rle, label_map
 
-    labels = label_map([mask["segmentation"] for mask in report["masks"]], (image.shape[0], image.shape[1]))
+    labels = label_map((decode_rle(mask["segmentation"]) for mask in report["masks"]), (image.shape[0], image.shape[1]))
     files = {
         "file": folder / f"{stem}-everything.json",
         "labels": folder / f"{stem}-labels.png",

@@ -1,4 +1,4 @@
-"""How alike two masks are: IoU, boundary IoU, and the boundary F-measure of DAVIS."""
+"""How alike the outlines of two masks are: boundary IoU, and the boundary F-measure of DAVIS."""
 
 from __future__ import annotations
 
@@ -8,32 +8,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sam.masks import iou
+
 Mask = NDArray[np.bool_]
 BOUNDARY_WIDTH = 0.02
 """Width of boundary IoU's band, as a fraction of the image's diagonal (Cheng et al. 2021, section 4)."""
 F_TOLERANCE = 0.008
 """How far apart boundaries may lie to match, as a fraction of the diagonal (Perazzi et al. 2016; DAVIS's own code)."""
-
-
-def iou(a: Mask, b: Mask, valid: Mask | None = None) -> float:
-    """Intersection over union of two masks.
-
-    Parameters
-    ----------
-    a, b : ndarray of bool, (height, width)
-        Masks.
-    valid : ndarray of bool, (height, width), optional
-        Pixels that count. Default: all.
-
-    Returns
-    -------
-    float
-        0 to 1; 1 where both masks are empty.
-    """
-    if valid is not None:
-        a, b = a & valid, b & valid
-    union = np.count_nonzero(a | b)
-    return float(np.count_nonzero(a & b) / union) if union else 1.0
 
 
 def boundary_iou(a: Mask, b: Mask, valid: Mask | None = None) -> float:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from edge_sam.errors import InputError
 from edge_sam.evaluation.clicks import most_interior, next_click, tight_box
-from edge_sam.evaluation.metrics import Mask, boundary_iou, iou
+from edge_sam.evaluation.metrics import Mask, boundary_iou
 from edge_sam.evaluation.samples import Target
+from edge_sam.masks import iou
 from edge_sam.prompts import Prompt
 from edge_sam.result import Result
 

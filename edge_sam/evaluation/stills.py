@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.evaluation.metrics import iou
 from edge_sam.evaluation.protocols import Protocol, Trial
 from edge_sam.evaluation.samples import Sample, Target
 from edge_sam.evaluation.segmenters import Segmenter
+from edge_sam.masks import iou
 
 
 @dataclass(frozen=True)

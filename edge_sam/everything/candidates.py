@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edge_sam.everything.points import Crop
 from edge_sam.everything.settings import Settings
 from edge_sam.geometry import FRAME, LOGITS, Geometry
+from edge_sam.masks import box_of, stability
 
 _BACKGROUND = -32.0
 """Logit that stands for all cells far from a mask."""
@@ -121,29 +122,22 @@ class Judge:
             measured = self._geometry.upsample(plane)
             if self._outside is not None:
                 measured[self._outside] = _BACKGROUND
-            stability = self._stability(measured)
-            mask = measured > 0
-            if not mask.any():
+            tight = box_of(measured > 0)
+            if tight is None:
                 self._rejected["empty"] += 1
                 continue
-            if stability < self._settings.stability_score_thresh:
+            steady = stability(measured, self._settings.stability_score_offset)
+            if steady < self._settings.stability_score_thresh:
                 self._rejected["stability"] += 1
                 continue
-            x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
-            box = np.array([x, y, x + width, y + height]) * self._scale + self._crop.box[:2] * 2
+            box = tight * self._scale + self._crop.box[:2] * 2
             if self._cut_off(box):
                 self._rejected["crop"] += 1
                 yield None, plane
                 continue
             window, corner = _window(plane)
             where = (float(point[0]) + self._crop.box[0], float(point[1]) + self._crop.box[1])
-            yield Candidate(window, corner, box, float(score), stability, where, self._crop), plane
-
-    def _stability(self, measured: NDArray[np.float32]) -> float:
-        """IoU of the mask with the threshold raised and lowered by the offset."""
-        offset = self._settings.stability_score_offset
-        inner, outer = int(np.count_nonzero(measured > offset)), int(np.count_nonzero(measured > -offset))
-        return inner / max(1, outer)
+            yield Candidate(window, corner, box, float(score), steady, where, self._crop), plane
 
     def _cut_off(self, box: NDArray[np.float64]) -> bool:
         height, width = self._image_size

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edge_sam.everything import rle
 from edge_sam.everything.candidates import Candidate
 from edge_sam.everything.records import Record, Records
 from edge_sam.everything.search import Found, search
 from edge_sam.everything.settings import Settings
 from edge_sam.geometry import FRAME, Geometry
 from edge_sam.images import read_image
+from edge_sam.masks import decode_rle, uncompress_rle
 from edge_sam.predictor import Predictor
 from edge_sam.preprocess import check_image
 from edge_sam.region import valid_region
@@ -213,7 +213,7 @@ class MaskGenerator:
     def _output(self, record: Record) -> Record:
         if self.settings.output_mode == "coco_rle":
             return record
-        convert = rle.decode if self.settings.output_mode == "binary_mask" else rle.runs
+        convert = decode_rle if self.settings.output_mode == "binary_mask" else uncompress_rle
         return record | {"segmentation": convert(record["segmentation"])}
 
 

@@ -1,42 +1,17 @@
-"""Pictures of all masks of a photograph: a map of labels, and colours over the photograph."""
+"""A picture of all masks of a photograph: colours over it."""
 
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.everything import rle
-
 _OPACITY = 0.55
 _EDGE = (255, 255, 255)
 _LONGEST = 2048
 """Longest side of the picture for people, in pixels; the map of labels has the photograph's size."""
-
-
-def label_map(rles: Sequence[rle.Rle], image_size: tuple[int, int]) -> NDArray[np.uint16]:
-    """Give each mask a number: pixel value i is mask i-1, 0 is none. Where masks overlap the smallest is seen.
-
-    Parameters
-    ----------
-    rles : sequence of dict
-        COCO RLE of N masks, at most 65535.
-    image_size : tuple of int
-        (height, width) of the photograph.
-
-    Returns
-    -------
-    ndarray of uint16, (height, width)
-    """
-    from pycocotools import mask as coco
-
-    labels = np.zeros(image_size, dtype=np.uint16)
-    for i in sorted(range(len(rles)), key=lambda i: -int(coco.area(rles[i]))):
-        labels[rle.decode(rles[i])] = i + 1
-    return labels
 
 
 def draw_labels(image: NDArray[np.uint8], labels: NDArray[np.uint16]) -> NDArray[np.uint8]:
@@ -47,7 +22,7 @@ def draw_labels(image: NDArray[np.uint8], labels: NDArray[np.uint16]) -> NDArray
     image : ndarray of uint8, (height, width, 3)
         RGB; left as it is.
     labels : ndarray of uint16, (height, width)
-        From `label_map`.
+        From `edge_sam.masks.label_map`.
 
     Returns
     -------

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.everything import rle
 from edge_sam.everything.candidates import Candidate
 from edge_sam.everything.regions import remove_small_regions
 from edge_sam.everything.settings import Settings
 from edge_sam.everything.suppression import suppress, suppress_by_overlap
 from edge_sam.geometry import Geometry
+from edge_sam.masks import encode_rle, overlaps
 
 Record = dict[str, Any]
 
@@ -50,8 +50,8 @@ class Records:
             present = self._best_of_cleaned(present)
         best = sorted(present, key=lambda candidate: -candidate.predicted_iou)
         if self._settings.mask_nms_thresh < 1:
-            overlaps = rle.overlaps([present[candidate][0]["segmentation"] for candidate in best])
-            best = [best[i] for i in suppress_by_overlap(overlaps, self._settings.mask_nms_thresh)]
+            rles = [present[candidate][0]["segmentation"] for candidate in best]
+            best = [best[i] for i in suppress_by_overlap(overlaps(rles, rles), self._settings.mask_nms_thresh)]
         return {candidate: present[candidate][0] for candidate in best}
 
     def _best_of_crops(self, candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -91,7 +91,7 @@ class Records:
         if area < max(1, self._settings.min_mask_area):
             return None
         record = {
-            "segmentation": rle.encode(mask),
+            "segmentation": encode_rle(mask),
             "area": area,
             "bbox": list(cv2.boundingRect(mask.view(np.uint8))),
             "predicted_iou": candidate.predicted_iou,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.following.tracked import Tracked
+from edge_sam.masks import box_of
 
 _LONG_SIDE = 640
 """Frames are made about this small first: motion needs no detail, and time goes with the pixels."""
@@ -92,12 +93,9 @@ def _moved(tracked: Tracked, before: Grey, after: Grey, scale: float) -> Tracked
         return Tracked("carried", tracked.mask, tracked.box, tracked.score * _UNSEEN)
     motion, share = found
     motion[:, 2] *= scale
-    mask = cv2.warpAffine(pixels, motion, (width, height), flags=cv2.INTER_NEAREST)
-    left, top, box_width, box_height = cv2.boundingRect(mask)
-    if not box_width:
-        return Tracked("lost", np.zeros_like(tracked.mask), None, 0.0)
-    box = np.array([left, top, left + box_width, top + box_height], dtype=np.float64)
-    return Tracked("carried", mask.astype(np.bool_), box, tracked.score * share)
+    mask = cv2.warpAffine(pixels, motion, (width, height), flags=cv2.INTER_NEAREST).astype(np.bool_)
+    box = box_of(mask)
+    return Tracked("lost", mask, None, 0.0) if box is None else Tracked("carried", mask, box, tracked.score * share)
 
 
 def _small(image: NDArray[np.uint8]) -> Grey:

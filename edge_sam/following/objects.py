@@ -20,6 +20,7 @@ from edge_sam.following.appearance import (
 )
 from edge_sam.following.tracked import Tracked
 from edge_sam.geometry import Geometry
+from edge_sam.masks import box_of, stability
 from edge_sam.prompts import Prompt
 
 OBJECT = 0.3
@@ -139,7 +140,7 @@ class Followed:
         overlaps = [_soft_iou(cover, question.labels) for cover in covers]
         best = int(np.argmax(scores + np.array(overlaps)))
         alike = max(likeness(scene.tokens, covers[best], seen, self.ground) for seen in self.views)
-        confidence = _confidence(float(scores[best]), _stability(logits[best]), alike)
+        confidence = _confidence(float(scores[best]), stability(logits[best]), alike)
         if confidence < (LEARN if question.anywhere else HOLD):
             return False
         tracked = held(scene.geometry.upsample(logits[best]) > 0, confidence)
@@ -153,11 +154,8 @@ class Followed:
 
 def held(mask: NDArray[np.bool_], score: float) -> Tracked:
     """Report a decoded mask; an empty one is lost."""
-    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
-    if not width:
-        return lost(mask.shape)
-    box = np.array([left, top, left + width, top + height], dtype=np.float64)
-    return Tracked("held", mask, box, min(1.0, max(0.0, score)))
+    box = box_of(mask)
+    return lost(mask.shape) if box is None else Tracked("held", mask, box, min(1.0, max(0.0, score)))
 
 
 def lost(size: tuple[int, ...]) -> Tracked:
@@ -165,25 +163,20 @@ def lost(size: tuple[int, ...]) -> Tracked:
     return Tracked("lost", np.zeros(size, dtype=np.bool_), None, 0.0)
 
 
-def _confidence(score: float, stability: float, alike: float) -> float:
+def _confidence(score: float, steady: float, alike: float) -> float:
     """Say how far a mask can be believed, 0 to 1.
 
     Parameters
     ----------
     score : float
         IoU that the model predicts of it.
-    stability : float
+    steady : float
         IoU of the mask with itself at a stricter and a laxer threshold.
     alike : float
         Cosine of its mean token with the object's.
     """
     sure = (alike - STRANGER) / (SELF - STRANGER)
-    return min(1.0, score, stability) * min(1.0, max(0.0, sure))
-
-
-def _stability(logits: NDArray[np.float32]) -> float:
-    strict, lax = np.count_nonzero(logits > 1), np.count_nonzero(logits > -1)
-    return float(strict) / max(1.0, float(lax))
+    return min(1.0, score, steady) * min(1.0, max(0.0, sure))
 
 
 def _soft_iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:

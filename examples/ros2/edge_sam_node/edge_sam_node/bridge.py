@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import edge_sam
 from edge_sam.camera import PushedFrames, StreamFrame
-from edge_sam.camera.sinks import label_map
+from edge_sam.camera.sinks import frame_labels
 
 _CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1}
 _TO_RGB = {
@@ -118,6 +118,6 @@ class Bridge:
     def _run(self) -> None:
         try:
             for frame in self._stream:
-                self._publish(frame.name, label_map(frame), detections(frame))
+                self._publish(frame.name, frame_labels(frame), detections(frame))
         except Exception as error:  # The node asks for it; a thread has nobody to raise it to.
             self.error = error

@@ -1,0 +1,101 @@
+"""Arithmetic on masks: COCO's run-length encoding, overlap, box, stability, and many masks as one map of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Rle = dict[str, Any]
+"""``{"size": [height, width], "counts": str}``, as `pycocotools` and COCO JSON have it."""
+
+
+def encode_rle(mask: NDArray[np.bool_]) -> Rle:
+    """Compress a (height, width) mask."""
+    from pycocotools import mask as coco
+
+    columns = cv2.transpose(mask.view(np.uint8))  # pycocotools wants columns first; OpenCV is the faster to turn.
+    rle = coco.encode(columns.T)
+    return {"size": [int(length) for length in mask.shape], "counts": rle["counts"].decode("ascii")}
+
+
+def decode_rle(rle: Rle) -> NDArray[np.bool_]:
+    """Give back the (height, width) mask."""
+    from pycocotools import mask as coco
+
+    return np.asarray(cv2.transpose(coco.decode(rle).T)).view(np.bool_)
+
+
+def uncompress_rle(rle: Rle) -> Rle:
+    """Give the lengths of the runs instead of their compressed form: ``counts`` a list, background first."""
+    columns = decode_rle(rle).T.ravel()
+    edges = np.flatnonzero(np.diff(columns)) + 1
+    lengths = np.diff(np.concatenate([[0], edges, [columns.size]])).tolist()
+    return {"size": rle["size"], "counts": [0, *lengths] if columns[0] else lengths}
+
+
+def overlaps(ours: Sequence[Rle], theirs: Sequence[Rle]) -> NDArray[np.float64]:
+    """IoU of each of N compressed masks with each of M, (N, M)."""
+    from pycocotools import mask as coco
+
+    ious = coco.iou(list(ours), list(theirs), [0] * len(theirs))
+    return np.asarray(ious, dtype=np.float64).reshape(len(ours), len(theirs))
+
+
+def iou(a: NDArray[np.bool_], b: NDArray[np.bool_], valid: NDArray[np.bool_] | None = None) -> float:
+    """Intersection over union of two masks.
+
+    Parameters
+    ----------
+    a, b : ndarray of bool, (height, width)
+        Masks.
+    valid : ndarray of bool, (height, width), optional
+        Pixels that count. Default: all.
+
+    Returns
+    -------
+    float
+        0 to 1; 1 where both masks are empty.
+    """
+    if valid is not None:
+        a, b = a & valid, b & valid
+    union = np.count_nonzero(a | b)
+    return float(np.count_nonzero(a & b) / union) if union else 1.0
+
+
+def box_of(mask: NDArray[np.bool_]) -> NDArray[np.float64] | None:
+    """Put a tight box around a mask: (4,) XYXY, x1 and y1 one past the last pixel; None where it is empty."""
+    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+    return np.array([x, y, x + width, y + height], dtype=np.float64) if width else None
+
+
+def stability(logits: NDArray[np.float32], offset: float = 1.0) -> float:
+    """IoU of a mask with itself at a threshold raised and lowered by `offset`; 0 for one that is empty at both."""
+    inner, outer = np.count_nonzero(logits > offset), np.count_nonzero(logits > -offset)
+    return float(inner / max(1, outer))
+
+
+def label_map(masks: Iterable[NDArray[np.bool_]], size: tuple[int, int]) -> NDArray[np.uint16]:
+    """Give each mask a number: pixel value i is mask i-1, 0 is none. Where masks overlap the smallest is seen.
+
+    Parameters
+    ----------
+    masks : iterable of ndarray of bool, (height, width)
+        At most 65535; they are taken one by one and not kept.
+    size : tuple of int
+        (height, width).
+
+    Returns
+    -------
+    ndarray of uint16, (height, width)
+    """
+    labels = np.zeros(size, dtype=np.uint16)
+    areas = np.full(size, np.iinfo(np.int32).max, dtype=np.int32)
+    for number, mask in enumerate(masks, start=1):
+        area = np.count_nonzero(mask)
+        seen = mask & (areas >= area)
+        labels[seen], areas[seen] = number, area
+    return labels
