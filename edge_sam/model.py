@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 import threading
-import time
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from edge_sam.errors import EdgeSamError, InputError, RuntimeFallbackWarning, on
 from edge_sam.guard import check_probe, run_probe
 from edge_sam.profiles import PROFILES
 from edge_sam.runtimes import RuntimeUnavailableError, Session, SessionOptions, backend, probe, split_runtime
+from edge_sam.timing import stage
 
 _INPUTS: dict[Role, set[str]] = {
     "encoder": {"image"},
@@ -75,18 +75,17 @@ class LoadedModel:
         formats = backend(choice.runtime).MODEL_FORMATS
         components = {role: bundle.component(role, choice.precision, *formats) for role in _INPUTS}
         files = {role: bundle.verified_file(component) for role, component in components.items()}
-        start = time.perf_counter()
-        self.encoder, self.mask_encoder, self.decoder = (
-            _open(bundle, components[role], files[role], choice, key, build) for role in _INPUTS
-        )
-        self.timings = {"compile": (time.perf_counter() - start) * 1000, "guard": 0.0}
+        self.timings = {"compile": 0.0, "guard": 0.0}
+        with stage(self.timings, "compile"):
+            self.encoder, self.mask_encoder, self.decoder = (
+                _open(bundle, components[role], files[role], choice, key, build) for role in _INPUTS
+            )
         constants = bundle.constants(choice.precision)
         self.padding: NDArray[np.float32] = constants["padding"]
         self.no_mask: NDArray[np.float32] = constants["no_mask"]
         if verdict is None:
-            start = time.perf_counter()
-            verdict = self._judge(bundle)
-            self.timings["guard"] = (time.perf_counter() - start) * 1000
+            with stage(self.timings, "guard"):
+                verdict = self._judge(bundle)
             remember(key, verdict)
             _require_trust(verdict)
 

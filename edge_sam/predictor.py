@@ -22,6 +22,7 @@ from edge_sam.prompts import Prompt, decoder_points
 from edge_sam.region import Region, valid_region
 from edge_sam.result import Result
 from edge_sam.runtimes import Tensors
+from edge_sam.timing import elapsed_ms, stage
 
 _BATCH = 2
 """Prompts in one call of the decoder: more gains next to nothing on a CPU and costs about 60 MB each."""
@@ -93,23 +94,19 @@ class Predictor:
         InputError
             The image cannot be read, or is not what is asked for, or the long side is impossible.
         """
-        start = time.perf_counter()
-        timings = {}
-        if isinstance(image, str | Path):
-            image = read_image(image)
-            timings["read"] = _milliseconds(start)
-            start = time.perf_counter()
-        image = check_image(image)
-        geometry = Geometry((image.shape[0], image.shape[1]), long_side, square)
+        timings: dict[str, float] = {}
         manifest = self.bundle.manifest
-        tensor = encoder_input(image, geometry, manifest.pixel_mean, manifest.pixel_std)
-        timings["preprocess"] = _milliseconds(start)
-
-        start = time.perf_counter()
-        model, outputs = self.model.attempt(lambda model: model.encoder.run({"image": tensor}))
-        encoded, features = outputs["image_embedding"][0], model.padding.copy()
-        features[: encoded.shape[0], : encoded.shape[1]] = encoded
-        timings["encode"] = _milliseconds(start)
+        if isinstance(image, str | Path):
+            with stage(timings, "read"):
+                image = read_image(image)
+        with stage(timings, "preprocess"):
+            image = check_image(image)
+            geometry = Geometry((image.shape[0], image.shape[1]), long_side, square)
+            tensor = encoder_input(image, geometry, manifest.pixel_mean, manifest.pixel_std)
+        with stage(timings, "encode"):
+            model, outputs = self.model.attempt(lambda model: model.encoder.run({"image": tensor}))
+            encoded, features = outputs["image_embedding"][0], model.padding.copy()
+            features[: encoded.shape[0], : encoded.shape[1]] = encoded
         return ImageEmbedding(features, geometry, manifest.source.sha256, model.choice.precision, timings)
 
     @overload
@@ -241,7 +238,7 @@ class Predictor:
         """Answer prompts that all have a mask or all have none, in one call of the decoder."""
         start = time.perf_counter()
         provider, logits, scores = self._decode(embedding, prompts)
-        decode = _milliseconds(start)
+        decode = elapsed_ms(start)
         chosen = slice(1, 4) if multimask else slice(0, 1)
         return [
             self._result(embedding.geometry, *answer, region, decode, provider)
@@ -264,7 +261,7 @@ class Predictor:
         if region is not None:
             masks &= region.pixels
             logits = np.where(region.cells, logits, np.minimum(logits, _OUTSIDE))
-        return Result(masks, scores, logits, provider, {"decode": decode, "upsample": _milliseconds(start)})
+        return Result(masks, scores, logits, provider, {"decode": decode, "upsample": elapsed_ms(start)})
 
     def _check(self, embedding: ImageEmbedding) -> None:
         if not isinstance(embedding, ImageEmbedding):
@@ -278,7 +275,3 @@ class Predictor:
                     f"the embedding was made with another {what} ({theirs[:12]}, this predictor has {ours[:12]});"
                     " encode the image again"
                 )
-
-
-def _milliseconds(start: float) -> float:
-    return (time.perf_counter() - start) * 1000

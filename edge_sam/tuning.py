@@ -20,6 +20,7 @@ from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
 from edge_sam.result import Result
 from edge_sam.runtimes import RuntimeUnavailableError, probe
+from edge_sam.timing import elapsed_ms
 
 REFERENCE = "onnxruntime"
 """The runtime whose masks in the most exact precision the others are held to."""
@@ -180,11 +181,11 @@ def report(row: Row) -> dict[str, str | float | None]:
 def _time(row: Row, predictor: Predictor, photograph: NDArray[np.uint8]) -> None:
     start = time.perf_counter()
     embedding = predictor.encode(photograph)
-    row.encode_ms.append((time.perf_counter() - start) * 1000)
+    row.encode_ms.append(elapsed_ms(start))
     for prompt in list(_points(photograph))[:CLICKS]:
         start = time.perf_counter()
         predictor.predict(embedding, prompt)
-        row.click_ms.append((time.perf_counter() - start) * 1000)
+        row.click_ms.append(elapsed_ms(start))
 
 
 def _points(photograph: NDArray[np.uint8]) -> Iterator[Prompt]:

@@ -10,6 +10,7 @@ from edge_sam.camera.frames import StreamFrame
 from edge_sam.camera.sinks import Sink
 from edge_sam.camera.slot import Slot
 from edge_sam.camera.statistics import Durations
+from edge_sam.timing import elapsed_ms
 
 
 class Outlet:
@@ -54,7 +55,7 @@ class Outlet:
             while (frame := self.slot.take()) is not None:
                 start = time.perf_counter()
                 self.sink.write(frame)
-                self.durations.add((time.perf_counter() - start) * 1000)
+                self.durations.add(elapsed_ms(start))
         except Exception as error:  # It ends the stream, which raises it in the caller's thread.
             self.error = error
         finally:

@@ -21,6 +21,7 @@ from edge_sam.loading import load, load_choice
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
 from edge_sam.runtimes import AUTO, RuntimeUnavailableError, probe
+from edge_sam.timing import elapsed_ms
 from edge_sam.tuning import candidates
 
 DEFAULT_LONG_SIDE = 512
@@ -157,7 +158,7 @@ def _milliseconds(predictor: Predictor, image: NDArray[np.uint8], prompts: Seque
 def _timed(action: Callable[[], object]) -> float:
     start = time.perf_counter()
     action()
-    return (time.perf_counter() - start) * 1000
+    return elapsed_ms(start)
 
 
 def _middle(image: NDArray[np.uint8]) -> Prompt:

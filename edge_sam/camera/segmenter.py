@@ -16,6 +16,7 @@ from edge_sam.errors import InputError
 from edge_sam.following import Follower, Tracked
 from edge_sam.geometry import Geometry
 from edge_sam.prompts import Prompt, decoder_points
+from edge_sam.timing import elapsed_ms
 
 Ask = Callable[[Captured], Sequence[Prompt] | None]
 _log = logging.getLogger("edge_sam")
@@ -133,5 +134,5 @@ class Segmenter:
         start = time.perf_counter()
         objects = follower.step(image, encode=encode)
         if "reused" not in follower.timings:  # An answer that holds says nothing about what frames cost.
-            self.plan.learn((time.perf_counter() - start) * 1000, encoded=encode)
+            self.plan.learn(elapsed_ms(start), encoded=encode)
         return objects

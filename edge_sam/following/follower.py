@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
@@ -21,6 +20,7 @@ from edge_sam.geometry import FRAME
 from edge_sam.predictor import Predictor
 from edge_sam.preprocess import check_image
 from edge_sam.prompts import Prompt
+from edge_sam.timing import elapsed_ms, stage
 
 
 class Follower:
@@ -78,7 +78,7 @@ class Follower:
         self.timings = {}
         scene = self._look(check_image(image))
         objects = []
-        with self._timed("decode"):
+        with stage(self.timings, "decode"):
             for prompt in prompts:
                 result = self._predictor.predict(scene.embedding, prompt, multimask=_ambiguous(prompt))
                 item = Followed(held(result.masks[0], float(result.scores[0])))
@@ -115,14 +115,14 @@ class Follower:
         self.timings = {}
         start = time.perf_counter()
         still = self._stillness.still(image, self.long_side)
-        self.timings["reused" if still else "compare"] = _milliseconds(start)
+        self.timings["reused" if still else "compare"] = elapsed_ms(start)
         if still:
             for item, tracked in zip(self._objects, self._decoded, strict=True):
                 item.tracked = tracked
             self._flow.see(image)
             return list(self._decoded)
         if not encode:
-            with self._timed("flow"):
+            with stage(self.timings, "flow"):
                 self._carry(image)
             return [item.tracked for item in self._objects]
         self._resize(image.shape[:2])
@@ -139,14 +139,14 @@ class Follower:
 
     def _find(self, scene: Scene, objects: Sequence[Followed], *, anywhere: bool) -> list[Followed]:
         """Look for objects with one call of the decoder; those that are not found come back."""
-        with self._timed("search"):
+        with stage(self.timings, "search"):
             questions = [item.ask(scene, anywhere=anywhere) for item in objects]
         asked = [question.prompt for question in questions if question is not None]
         if not asked:
             return list(objects)
-        with self._timed("decode"):
+        with stage(self.timings, "decode"):
             answers = zip(*self._predictor.decode(scene.embedding, asked), strict=True)
-        with self._timed("judge"):
+        with stage(self.timings, "judge"):
             return [
                 item
                 for item, question in zip(objects, questions, strict=True)
@@ -177,16 +177,6 @@ class Follower:
         self._decoded = [item.tracked for item in self._objects]
         return list(self._decoded)
 
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.timings[stage] = self.timings.get(stage, 0.0) + _milliseconds(start)
-
 
 def _ambiguous(prompt: Prompt) -> bool:
     return prompt.box is None and prompt.mask is None and prompt.points is not None and len(prompt.points) < 2
-
-
-def _milliseconds(start: float) -> float:
-    return (time.perf_counter() - start) * 1000
