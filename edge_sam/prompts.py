@@ -56,6 +56,27 @@ class Prompt:
         if (self.points is None or len(self.points) == 0) and self.box is None and self.mask is None:
             raise InputError("the prompt is empty; give at least one point, a box or a mask")
 
+    @property
+    def ambiguous(self) -> bool:
+        """Whether it may mean several things: one point and nothing else. Then the best of three masks is wanted."""
+        return self.box is None and self.mask is None and self.points is not None and len(self.points) == 1
+
+    def check(self, image_size: tuple[int, int]) -> None:
+        """Make sure that it fits a photograph of (height, width).
+
+        Raises
+        ------
+        InputError
+            A point lies outside the photograph, or the box has no part in it.
+        """
+        height, width = image_size
+        if self.points is not None:
+            for x, y in self.points[((self.points < 0) | (self.points >= (width, height))).any(axis=1)]:
+                raise InputError(f"point ({x:g}, {y:g}) lies outside the {width}×{height} image")
+        if self.box is not None and not ((self.box[:2] < (width, height)).all() and (self.box[2:] > 0).all()):
+            given = ", ".join(f"{value:g}" for value in self.box)
+            raise InputError(f"box ({given}) lies outside the {width}×{height} image")
+
     def __repr__(self) -> str:
         given = {
             "points": None if self.points is None else self.points.tolist(),
@@ -64,6 +85,32 @@ class Prompt:
             "mask": None if self.mask is None else "<logits>",
         }
         return f"Prompt({', '.join(f'{name}={value}' for name, value in given.items() if value is not None)})"
+
+
+def combine(
+    points: Sequence[Sequence[float]], labels: Sequence[float] | None, boxes: Sequence[Sequence[float]]
+) -> list[Prompt]:
+    """Make prompts of points and boxes that were given apart from each other.
+
+    Points and at most one box make one prompt; several boxes make one prompt each; nothing makes none.
+
+    Parameters
+    ----------
+    points : sequence of (x, y)
+    labels : sequence of number, optional
+        One for each point; see `Prompt`.
+    boxes : sequence of (x0, y0, x1, y1)
+
+    Raises
+    ------
+    InputError
+        Points come with several boxes, or a prompt is impossible.
+    """
+    if not points:
+        return [Prompt(box=box) for box in boxes]
+    if len(boxes) > 1:
+        raise InputError("several boxes cannot be mixed with points: whose points would they be?")
+    return [Prompt(points, labels, boxes[0] if boxes else None)]
 
 
 def decoder_points(prompts: Sequence[Prompt], geometry: Geometry) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -92,7 +139,7 @@ def decoder_points(prompts: Sequence[Prompt], geometry: Geometry) -> tuple[NDArr
     InputError
         A point lies outside the photograph, or a box has no part in it.
     """
-    rows = [_tokens(prompt, geometry) for prompt in prompts]
+    rows = [_tokens(prompt, geometry.image_size) for prompt in prompts]
     longest = max(1, *(len(labels) for _, labels in rows))
     coords = np.zeros((len(rows), longest, 2), dtype=np.float32)
     labels = np.full((len(rows), longest), _ABSENT, dtype=np.int64)
@@ -103,27 +150,20 @@ def decoder_points(prompts: Sequence[Prompt], geometry: Geometry) -> tuple[NDArr
     return coords, labels
 
 
-def _tokens(prompt: Prompt, geometry: Geometry) -> tuple[NDArray[np.float64], list[int]]:
+def _tokens(prompt: Prompt, image_size: tuple[int, int]) -> tuple[NDArray[np.float64], list[int]]:
     """Points of one prompt in pixels of the photograph, and their kinds."""
-    height, width = geometry.image_size
+    prompt.check(image_size)
+    height, width = image_size
     points: list[NDArray[np.float64]] = []
     kinds: list[int] = []
     if prompt.points is not None and prompt.labels is not None and len(prompt.points):
-        outside = ((prompt.points < 0) | (prompt.points >= (width, height))).any(axis=1)
-        if outside.any():
-            x, y = prompt.points[outside.argmax()]
-            raise InputError(f"point ({x:g}, {y:g}) lies outside the {width}×{height} image")
         points.append(prompt.points)
         kinds += prompt.labels.tolist()
         if prompt.box is None:
             points.append(np.zeros((1, 2)))
             kinds.append(_NOT_A_POINT)
     if prompt.box is not None:
-        box = np.clip(prompt.box, 0, (width, height, width, height))
-        if box[0] >= box[2] or box[1] >= box[3]:
-            given = ", ".join(f"{value:g}" for value in prompt.box)
-            raise InputError(f"box ({given}) lies outside the {width}×{height} image")
-        points.append(box.reshape(2, 2))
+        points.append(np.clip(prompt.box.reshape(2, 2), 0, (width, height)))
         kinds += [_TOP_LEFT, _BOTTOM_RIGHT]
     return np.concatenate(points) if points else np.zeros((0, 2)), kinds
 

@@ -9,7 +9,7 @@ import pytest
 
 from edge_sam import InputError, Prompt
 from edge_sam.geometry import Geometry
-from edge_sam.prompts import decoder_points
+from edge_sam.prompts import combine, decoder_points
 
 GEOMETRY = Geometry((480, 854))
 
@@ -83,3 +83,23 @@ def test_refuses_a_point_outside(point: tuple[float, float]) -> None:
 def test_refuses_a_box_outside() -> None:
     with pytest.raises(InputError, match="outside the 854×480 image"):
         decoder_points([Prompt(box=(900, 10, 950, 20))], GEOMETRY)
+
+
+def test_one_point_alone_is_ambiguous() -> None:
+    assert Prompt(points=[(1, 2)]).ambiguous
+    mask = np.zeros((256, 256), np.float32)
+    clear = ({"points": [(1, 2), (3, 4)]}, {"box": (0, 0, 9, 9)}, {"points": [(1, 2)], "box": (0, 0, 9, 9)})
+    for given in (*clear, {"mask": mask}, {"points": [(1, 2)], "mask": mask}):
+        assert not Prompt(**given).ambiguous  # type: ignore[arg-type]
+
+
+def test_points_and_boxes_are_combined() -> None:
+    assert combine([], None, []) == []
+    assert [prompt.box.tolist() for prompt in combine([], None, [(0, 0, 5, 5), (1, 1, 9, 9)])] == [
+        [0, 0, 5, 5],
+        [1, 1, 9, 9],
+    ]
+    (both,) = combine([(1, 2), (3, 4)], [1, 0], [(0, 0, 5, 5)])
+    assert repr(both) == "Prompt(points=[[1.0, 2.0], [3.0, 4.0]], labels=[1, 0], box=[0.0, 0.0, 5.0, 5.0])"
+    with pytest.raises(InputError, match="several boxes cannot be mixed with points"):
+        combine([(1, 2)], None, [(0, 0, 5, 5), (1, 1, 9, 9)])

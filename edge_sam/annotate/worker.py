@@ -194,7 +194,7 @@ class Annotator:
             logits, scores = self._predictor.decode(embedding, [prompt for prompt, _ in chosen])
             for (prompt, category), planes, predicted in zip(chosen, logits, scores, strict=True):
                 # One click is ambiguous: three masks are offered and the best is taken. Else the single mask.
-                best = 1 + int(predicted[1:].argmax()) if _is_click(prompt) else 0
+                best = 1 + int(predicted[1:].argmax()) if prompt.ambiguous else 0
                 mask = self._draw(embedding, prompt, planes[best], float(predicted[best]), region, category)
                 if mask is None:
                     rejected["empty"] += 1
@@ -204,7 +204,6 @@ class Annotator:
 
     def _prompts(self, task: Task, image: NDArray[np.uint8], rejected: Counter[str]) -> list[tuple[Prompt, str]]:
         """Prompts with their categories; those that do not fit the photograph are counted and left out."""
-        height, width = image.shape[:2]
         given: Sequence[GivenPrompt | Prompt | tuple[Prompt, str]] = task.prompts
         if self._function is not None:
             given = self._function(image, task.item.name)
@@ -212,16 +211,11 @@ class Annotator:
         for one in given:
             try:
                 prompt, category = _prompt(one)
+                prompt.check((image.shape[0], image.shape[1]))
             except InputError:
                 rejected["prompt"] += 1
-                continue
-            points = prompt.points if prompt.points is not None else np.zeros((0, 2))
-            box = (0, 0, 1, 1) if prompt.box is None else prompt.box
-            inside = (points >= 0).all() and (points < (width, height)).all()
-            if inside and box[0] < width and box[1] < height and box[2] > 0 and box[3] > 0:
-                prompts.append((prompt, category))
             else:
-                rejected["prompt"] += 1
+                prompts.append((prompt, category))
         return prompts
 
     def _draw(
@@ -255,10 +249,6 @@ def _prompt(given: GivenPrompt | Prompt | tuple[Prompt, str]) -> tuple[Prompt, s
     if not isinstance(prompt, Prompt) or not isinstance(category, str):
         raise TypeError("a function of prompts must give edge_sam.Prompt, or (Prompt, category), for each")
     return prompt, category
-
-
-def _is_click(prompt: Prompt) -> bool:
-    return prompt.box is None and prompt.mask is None and prompt.points is not None and len(prompt.points) == 1
 
 
 def _mask(

@@ -14,8 +14,7 @@ from edge_sam.camera.frames import Captured, StreamFrame
 from edge_sam.camera.plan import Plan
 from edge_sam.errors import InputError
 from edge_sam.following import Follower, Tracked
-from edge_sam.geometry import Geometry
-from edge_sam.prompts import Prompt, decoder_points
+from edge_sam.prompts import Prompt
 from edge_sam.timing import elapsed_ms
 
 Ask = Callable[[Captured], Sequence[Prompt] | None]
@@ -102,15 +101,14 @@ class Segmenter:
         if asked is None and self._ask is not None:
             answer = self._ask(captured)
             asked = None if answer is None else list(answer)
-        height, width = captured.image.shape[:2]
-        if asked:
-            try:
-                decoder_points(asked, Geometry((height, width)))
-            except InputError as error:
-                if not self._running:
-                    raise
-                _log.warning("the new prompt is left out: %s", error)
-                return None
+        try:
+            for prompt in asked or ():
+                prompt.check((captured.image.shape[0], captured.image.shape[1]))
+        except InputError as error:
+            if not self._running:
+                raise
+            _log.warning("the new prompt is left out: %s", error)
+            return None
         return asked
 
     def _follow(

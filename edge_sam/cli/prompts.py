@@ -29,16 +29,11 @@ def _numbers(text: str, option: str, counts: tuple[int, ...]) -> list[float]:
 
 def points_and_boxes(points: Sequence[str], boxes: Sequence[str]) -> list[Prompt]:
     """Points and at most one box make one prompt; several boxes make one prompt each; nothing makes none."""
-    from edge_sam import Prompt
+    from edge_sam.prompts import combine
 
     corners = [_numbers(text, "--box", (4,)) for text in boxes]
     marks = [_numbers(text, "--point", (2, 3)) for text in points]
-    if len(corners) > 1 and marks:
-        raise InputError("several --box cannot be mixed with --point: whose points would they be?")
-    if not marks:
-        return [Prompt(box=box) for box in corners]
-    labels = [mark[2] if len(mark) == 3 else 1 for mark in marks]
-    return [Prompt(points=[mark[:2] for mark in marks], labels=labels, box=corners[0] if corners else None)]
+    return combine([mark[:2] for mark in marks], [mark[2] if len(mark) == 3 else 1 for mark in marks], corners)
 
 
 def masks(files: Sequence[Path]) -> tuple[list[Prompt], tuple[int, int] | None]:

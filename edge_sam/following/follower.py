@@ -80,7 +80,7 @@ class Follower:
         objects = []
         with stage(self.timings, "decode"):
             for prompt in prompts:
-                result = self._predictor.predict(scene.embedding, prompt, multimask=_ambiguous(prompt))
+                result = self._predictor.predict(scene.embedding, prompt, multimask=prompt.ambiguous)
                 item = Followed(held(result.masks[0], float(result.scores[0])))
                 if item.tracked.box is not None:
                     item.remember(scene, scene.geometry.cover(result.logits[0]), item.tracked.box)
@@ -176,7 +176,3 @@ class Follower:
         self._flow.see(image)
         self._decoded = [item.tracked for item in self._objects]
         return list(self._decoded)
-
-
-def _ambiguous(prompt: Prompt) -> bool:
-    return prompt.box is None and prompt.mask is None and prompt.points is not None and len(prompt.points) < 2

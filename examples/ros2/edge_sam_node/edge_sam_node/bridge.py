@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 import edge_sam
 from edge_sam.camera import PushedFrames, StreamFrame
 from edge_sam.camera.sinks import frame_labels
+from edge_sam.prompts import combine
 
 _CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1}
 _TO_RGB = {
@@ -57,11 +58,7 @@ def to_prompts(points: Sequence[float], labels: Sequence[int], boxes: Sequence[f
         raise edge_sam.InputError("points have two numbers each, boxes four")
     pairs = [points[i : i + 2] for i in range(0, len(points), 2)]
     corners = [boxes[i : i + 4] for i in range(0, len(boxes), 4)]
-    if not pairs:
-        return [edge_sam.Prompt(box=box) for box in corners]
-    if len(corners) > 1:
-        raise edge_sam.InputError("points cannot come with several boxes")
-    return [edge_sam.Prompt(points=pairs, labels=labels or None, box=corners[0] if corners else None)]
+    return combine(pairs, labels or None, corners)
 
 
 def detections(frame: StreamFrame) -> list[Detection]:
