@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import overload
 
@@ -19,15 +20,13 @@ from edge_sam.model import LoadedModel, Model
 from edge_sam.preprocess import check_image, encoder_input
 from edge_sam.profiles import MAX_PROMPTS
 from edge_sam.prompts import Prompt, decoder_points
-from edge_sam.region import Region, valid_region
-from edge_sam.result import Result
+from edge_sam.region import check_region
+from edge_sam.result import Answer, Result, to_result
 from edge_sam.runtimes import Tensors
 from edge_sam.timing import elapsed_ms, stage
 
-_BATCH = 2
+BATCH = 2
 """Prompts in one call of the decoder: more gains next to nothing on a CPU and costs about 60 MB each."""
-_OUTSIDE = np.float32(-32)
-"""Logit of what `valid_mask` forbids: background beyond doubt (0 is the threshold)."""
 
 
 class Predictor:
@@ -165,18 +164,13 @@ class Predictor:
         for prompt in several:
             if not isinstance(prompt, Prompt):
                 raise InputError(f"expected an edge_sam.Prompt, got {type(prompt).__name__}")
-        region = valid_region(valid_mask, embedding.geometry)
-        results: list[Result | None] = [None] * len(several)
-        with_mask = [i for i, prompt in enumerate(several) if prompt.mask is not None]
-        without = [i for i, prompt in enumerate(several) if prompt.mask is None]
-        for group in (with_mask, without):
-            for first in range(0, len(group), _BATCH):
-                chosen = group[first : first + _BATCH]
-                answers = self._answer(embedding, [several[i] for i in chosen], multimask, region)
-                for i, answer in zip(chosen, answers, strict=True):
-                    results[i] = answer
-        answered = [result for result in results if result is not None]
-        return answered[0] if isinstance(prompts, Prompt) else answered
+        pixels = check_region(valid_mask, embedding.geometry.image_size)
+        region = None if pixels is None else (pixels, embedding.geometry.cells_touching(pixels))
+        results = [
+            to_result(answer, embedding.geometry, region, multimask=multimask)
+            for answer in self.answers(embedding, several, BATCH)
+        ]
+        return results[0] if isinstance(prompts, Prompt) else results
 
     def decode(
         self, embedding: ImageEmbedding, prompts: Sequence[Prompt]
@@ -185,10 +179,8 @@ class Predictor:
 
         Parameters
         ----------
-        embedding : ImageEmbedding
-            From `encode` of a predictor with the same weights and precision; it is not checked again here.
-        prompts : sequence of Prompt
-            One or more: all with a mask or all without. Up to `profiles.MAX_PROMPTS` go into one call.
+        embedding, prompts
+            See `answers`; one prompt or more.
 
         Returns
         -------
@@ -197,17 +189,34 @@ class Predictor:
         scores : ndarray of float32, (N, 4)
             Predicted IoU of each.
         """
-        parts = [
-            self._decode(embedding, prompts[first : first + MAX_PROMPTS])[1:]
-            for first in range(0, len(prompts), MAX_PROMPTS)
-        ]
-        logits, scores = zip(*parts, strict=True)
-        return np.concatenate(logits), np.concatenate(scores)
+        logits, scores, _, _ = zip(*self.answers(embedding, prompts, MAX_PROMPTS), strict=True)
+        return np.stack(logits), np.stack(scores)
 
-    def _decode(
-        self, embedding: ImageEmbedding, prompts: Sequence[Prompt]
-    ) -> tuple[str, NDArray[np.float32], NDArray[np.float32]]:
-        """Call the decoder once; the provider that ran comes before what `decode` returns."""
+    def answers(self, embedding: ImageEmbedding, prompts: Sequence[Prompt], batch: int = BATCH) -> Iterator[Answer]:
+        """Run the prompt encoder and the mask decoder, some prompts at a time, and give each prompt's answer in order.
+
+        Parameters
+        ----------
+        embedding : ImageEmbedding
+            From `encode` of a predictor with the same weights and precision; it is not checked again here.
+        prompts : sequence of Prompt
+            What to segment.
+        batch : int
+            Prompts in one call of the decoder at most; all of them have a mask or none has.
+
+        Yields
+        ------
+        Answer
+        """
+        for _, alike in groupby(prompts, key=lambda prompt: prompt.mask is None):
+            rest = list(alike)
+            while rest:
+                chosen, rest = rest[:batch], rest[batch:]
+                yield from self._call(embedding, chosen)
+
+    def _call(self, embedding: ImageEmbedding, prompts: Sequence[Prompt]) -> list[Answer]:
+        """Call the decoder once, on prompts that all have a mask or all have none."""
+        start = time.perf_counter()
         coords, labels = decoder_points(prompts, embedding.geometry)
         masks = [prompt.mask for prompt in prompts if prompt.mask is not None]
         inputs = {
@@ -226,42 +235,11 @@ class Predictor:
 
         model, outputs = self.model.attempt(run)
         logits = embedding.geometry.whole_frame(outputs["low_res_logits"])
-        return model.decoder.provider, logits, outputs["predicted_iou"]
-
-    def _answer(
-        self,
-        embedding: ImageEmbedding,
-        prompts: list[Prompt],
-        multimask: bool,
-        region: Region | None,
-    ) -> list[Result]:
-        """Answer prompts that all have a mask or all have none, in one call of the decoder."""
-        start = time.perf_counter()
-        provider, logits, scores = self._decode(embedding, prompts)
-        decode = elapsed_ms(start)
-        chosen = slice(1, 4) if multimask else slice(0, 1)
+        took = elapsed_ms(start)
         return [
-            self._result(embedding.geometry, *answer, region, decode, provider)
-            for answer in zip(logits[:, chosen], scores[:, chosen], strict=True)
+            Answer(*answer, model.decoder.provider, took)
+            for answer in zip(logits, outputs["predicted_iou"], strict=True)
         ]
-
-    def _result(
-        self,
-        geometry: Geometry,
-        logits: NDArray[np.float32],
-        scores: NDArray[np.float32],
-        region: Region | None,
-        decode: float,
-        provider: str,
-    ) -> Result:
-        start = time.perf_counter()
-        order = np.argsort(-scores, kind="stable")
-        logits, scores = logits[order], scores[order]
-        masks = np.stack([geometry.upsample(plane) > 0 for plane in logits])
-        if region is not None:
-            masks &= region.pixels
-            logits = np.where(region.cells, logits, np.minimum(logits, _OUTSIDE))
-        return Result(masks, scores, logits, provider, {"decode": decode, "upsample": elapsed_ms(start)})
 
     def _check(self, embedding: ImageEmbedding) -> None:
         if not isinstance(embedding, ImageEmbedding):

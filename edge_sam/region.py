@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_sam.errors import InputError
-from edge_sam.geometry import Geometry
+from edge_sam.images import read_image
 
 
-class Region(NamedTuple):
-    """Where masks may be: at the photograph's size, and on the grid of low-res logits."""
-
-    pixels: NDArray[np.bool_]
-    cells: NDArray[np.bool_]
+def read_region(path: str | Path | None) -> NDArray[np.bool_] | None:
+    """Read a picture as a region, (height, width): where it is not black. None stays None. Raises `InputError`."""
+    return None if path is None else np.asarray(read_image(path).max(axis=2) > 0)
 
 
-def valid_region(valid_mask: ArrayLike | None, geometry: Geometry) -> Region | None:
-    """Check a caller's region of interest; None stays None. Raises `InputError`."""
+def check_region(
+    valid_mask: ArrayLike | None, image_size: tuple[int, int], name: str = "valid_mask"
+) -> NDArray[np.bool_] | None:
+    """Check a caller's region of a photograph of (height, width); None stays None. Raises `InputError`."""
     if valid_mask is None:
         return None
     try:
         region = np.asarray(valid_mask)
     except ValueError as error:
-        raise InputError(f"valid_mask is not an array: {error}") from error
-    if region.shape != geometry.image_size:
-        raise InputError(f"valid_mask has shape {region.shape}; the image is {geometry.image_size} (height, width)")
+        raise InputError(f"{name} is not an array: {error}") from error
+    if region.shape != image_size:
+        raise InputError(f"{name} has shape {region.shape}; the image is {image_size} (height, width)")
     if region.dtype != np.bool_ and not np.issubdtype(region.dtype, np.integer):
-        raise InputError(f"valid_mask is {region.dtype}; expected bool, or integers that are 0 outside")
-    pixels = region.astype(np.bool_)
-    return Region(pixels, geometry.cells_touching(pixels))
+        raise InputError(f"{name} is {region.dtype}; expected bool, or integers that are 0 outside")
+    return region.astype(np.bool_)

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sam.geometry import Geometry
 from edge_sam.masks import Rle, box_of, encode_rle
 from edge_sam.overlay import draw_overlay
 from edge_sam.prompts import Prompt
+from edge_sam.timing import elapsed_ms
+
+_OUTSIDE = np.float32(-32)
+"""Logit of what a region of interest forbids: background beyond doubt (0 is the threshold)."""
+
+
+class Answer(NamedTuple):
+    """What the decoder says to one prompt."""
+
+    logits: NDArray[np.float32]
+    """Low-res logits, (4, 256, 256): the single mask, then the three of an ambiguous prompt."""
+    scores: NDArray[np.float32]
+    """Predicted IoU of each, (4,)."""
+    provider: str
+    """The provider that ran."""
+    decode_ms: float
+    """Milliseconds of the call; prompts that shared it share the figure."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,3 +121,35 @@ class Result:
             found = cv2.findContours(mask.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
             polygons.append([contour.reshape(-1, 2).astype(np.int32) for contour in found[0]])
         return polygons
+
+
+def to_result(
+    answer: Answer,
+    geometry: Geometry,
+    region: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None,
+    *,
+    multimask: bool,
+) -> Result:
+    """Make of an answer what the user gets.
+
+    Parameters
+    ----------
+    answer : Answer
+        From the decoder.
+    geometry : Geometry
+        How the photograph lies in the frame.
+    region : tuple of ndarray of bool, (height, width) and (256, 256), or None
+        Where masks may be: in the photograph, and in the grid of low-res logits.
+    multimask : bool
+        The three masks, best first; else the single one.
+    """
+    start = time.perf_counter()
+    chosen = slice(1, 4) if multimask else slice(0, 1)
+    order = np.argsort(-answer.scores[chosen], kind="stable")
+    logits, scores = answer.logits[chosen][order], answer.scores[chosen][order]
+    masks = np.stack([geometry.upsample(plane) > 0 for plane in logits])
+    if region is not None:
+        pixels, cells = region
+        masks &= pixels
+        logits = np.where(cells, logits, np.minimum(logits, _OUTSIDE))
+    return Result(masks, scores, logits, answer.provider, {"decode": answer.decode_ms, "upsample": elapsed_ms(start)})

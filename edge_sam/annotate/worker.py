@@ -22,15 +22,12 @@ from edge_sam.embedding import ImageEmbedding
 from edge_sam.errors import InputError
 from edge_sam.everything import Found, MaskGenerator
 from edge_sam.geometry import Geometry
-from edge_sam.images import encode_png, read_image
+from edge_sam.images import encode_png
 from edge_sam.loading import load
 from edge_sam.masks import Rle, encode_rle, stability
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
-from edge_sam.region import valid_region
-
-_BATCH = 2
-"""Prompts in one call of the decoder; see `edge_sam.predictor`."""
+from edge_sam.region import check_region, read_region
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -130,24 +127,16 @@ class Annotator:
         """
         try:
             image = self._reader.read(task.item)
-            region = self._region(task, image)
+            size = (image.shape[0], image.shape[1])
+            region = check_region(read_region(task.region), size, f"its valid region {task.region}")
         except InputError as error:
             return Record(task.item.name, skipped=str(error))
         if self._job.frames and task.item.frame is not None:
             write_files({Path(self._job.frames, task.item.name): encode_png(image)})
-        size = (image.shape[0], image.shape[1])
         asked, masks, rejected = self._grid(image, region) if self._generator else self._ask(task, image, region)
         kept, more = validate(masks, self._job.limits, size)
         counts = {reason: count for reason, count in sorted((rejected + more).items()) if count}
         return Record(task.item.name, size[1], size[0], kept, asked, counts)
-
-    def _region(self, task: Task, image: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
-        if task.region is None:
-            return None
-        region = np.asarray(read_image(task.region).max(axis=2) > 0)
-        if region.shape != image.shape[:2]:
-            raise InputError(f"its valid region {task.region} is {region.shape}, the photograph {image.shape[:2]}")
-        return region
 
     def _grid(self, image: NDArray[np.uint8], region: NDArray[np.bool_] | None) -> tuple[int, list[Mask], Counter[str]]:
         """All masks of the photograph; the generator has dropped those below the thresholds and counted them."""
@@ -185,21 +174,16 @@ class Annotator:
         if not prompts:
             return 0, [], rejected
         embedding = self._predictor.encode(image, long_side=self._job.long_side, square=self._job.square)
-        valid_region(region, embedding.geometry)
         masks = []
-        # Prompts with and without a mask do not go into one call.
-        batch = 1 if any(prompt.mask is not None for prompt, _ in prompts) else _BATCH
-        for first in range(0, len(prompts), batch):
-            chosen = prompts[first : first + batch]
-            logits, scores = self._predictor.decode(embedding, [prompt for prompt, _ in chosen])
-            for (prompt, category), planes, predicted in zip(chosen, logits, scores, strict=True):
-                # One click is ambiguous: three masks are offered and the best is taken. Else the single mask.
-                best = 1 + int(predicted[1:].argmax()) if prompt.ambiguous else 0
-                mask = self._draw(embedding, prompt, planes[best], float(predicted[best]), region, category)
-                if mask is None:
-                    rejected["empty"] += 1
-                else:
-                    masks.append(mask)
+        answers = self._predictor.answers(embedding, [prompt for prompt, _ in prompts])
+        for (prompt, category), answer in zip(prompts, answers, strict=True):
+            # One click is ambiguous: three masks are offered and the best is taken. Else the single mask.
+            best = 1 + int(answer.scores[1:].argmax()) if prompt.ambiguous else 0
+            mask = self._draw(embedding, prompt, answer.logits[best], float(answer.scores[best]), region, category)
+            if mask is None:
+                rejected["empty"] += 1
+            else:
+                masks.append(mask)
         return len(prompts), masks, rejected
 
     def _prompts(self, task: Task, image: NDArray[np.uint8], rejected: Counter[str]) -> list[tuple[Prompt, str]]:

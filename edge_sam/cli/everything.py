@@ -17,7 +17,6 @@ from edge_sam.cli.loading import (
     StrictOption,
     ThreadsOption,
     model_facts,
-    read_valid_region,
     silenced,
 )
 from edge_sam.errors import InputError
@@ -74,11 +73,12 @@ def everything(
 
     import edge_sam
     from edge_sam.images import read_image
+    from edge_sam.region import read_region
 
     with silenced():
         predictor = edge_sam.load(model, runtime=runtime, precision=precision, threads=threads, strict=strict)
         pixels = read_image(image)
-        region = read_valid_region(valid_mask)
+        region = read_region(valid_mask)
     generator = edge_sam.MaskGenerator(
         predictor,
         points_per_side=points_per_side,

@@ -5,15 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from edge_sam import Predictor
 
 ModelOption = Annotated[str, typer.Option(help="Model name or bundle folder.")]
@@ -46,17 +42,6 @@ def silenced() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
-
-
-def read_valid_region(path: Path | None) -> NDArray[np.bool_] | None:
-    """Read a picture as a region of interest: where it is not black."""
-    import numpy as np
-
-    from edge_sam.images import read_image
-
-    if path is None:
-        return None
-    return np.asarray(read_image(path).max(axis=2) > 0)
 
 
 def model_facts(predictor: Predictor) -> dict[str, str]:

@@ -14,7 +14,6 @@ from edge_sam.cli.loading import (
     StrictOption,
     ThreadsOption,
     model_facts,
-    read_valid_region,
     silenced,
 )
 from edge_sam.cli.prompts import points_and_boxes
@@ -66,11 +65,12 @@ def segment(
 
     import edge_sam
     from edge_sam.images import read_image
+    from edge_sam.region import read_region
 
     with silenced():
         predictor = edge_sam.load(model, runtime=runtime, precision=precision, threads=threads, strict=strict)
         pixels, read = _timed(lambda: read_image(image))
-        region = read_valid_region(valid_mask)
+        region = read_region(valid_mask)
     embedding = predictor.encode(pixels, long_side=long_side, square=square)
     results = predictor.predict(embedding, prompts, multimask=multimask, valid_mask=region)
 

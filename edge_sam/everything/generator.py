@@ -17,12 +17,12 @@ from edge_sam.everything.candidates import Candidate
 from edge_sam.everything.records import Record, Records
 from edge_sam.everything.search import Found, search
 from edge_sam.everything.settings import Settings
-from edge_sam.geometry import FRAME, Geometry
+from edge_sam.geometry import FRAME
 from edge_sam.images import read_image
 from edge_sam.masks import decode_rle, uncompress_rle
 from edge_sam.predictor import Predictor
 from edge_sam.preprocess import check_image
-from edge_sam.region import valid_region
+from edge_sam.region import check_region
 
 
 @dataclass(frozen=True)
@@ -221,5 +221,4 @@ def _inputs(
     image: NDArray[np.uint8] | str | Path, valid_mask: ArrayLike | None
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
     pixels = check_image(read_image(image) if isinstance(image, str | Path) else image)
-    region = valid_region(valid_mask, Geometry((pixels.shape[0], pixels.shape[1])))
-    return pixels, None if region is None else region.pixels
+    return pixels, check_region(valid_mask, (pixels.shape[0], pixels.shape[1]))
