@@ -51,6 +51,17 @@ class Mask(msgspec.Struct, frozen=True):
     crop_box: tuple[int, int, int, int]
     category: str = "object"
 
+    @classmethod
+    def of(cls, record: dict[str, Any], category: str = "object") -> Mask:
+        """Make one of a record of `MaskGenerator`; of scores five digits, what is beyond them is noise."""
+        rounded = {
+            "predicted_iou": round(record["predicted_iou"], 5),
+            "stability_score": round(record["stability_score"], 5),
+            "point_coords": [[round(x, 2), round(y, 2)] for x, y in record["point_coords"]],
+            "category": category,
+        }
+        return msgspec.convert(record | rounded, cls)
+
 
 class Record(msgspec.Struct, frozen=True):
     """One photograph, done.

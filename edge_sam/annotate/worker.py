@@ -18,16 +18,16 @@ from edge_sam.annotate.records import GivenPrompt, Mask, Outcome, Record, Task
 from edge_sam.annotate.sources import Reader
 from edge_sam.annotate.validators import Limits, validate
 from edge_sam.atomic import write_files
-from edge_sam.embedding import ImageEmbedding
 from edge_sam.errors import InputError
 from edge_sam.everything import Found, MaskGenerator
 from edge_sam.geometry import Geometry
 from edge_sam.images import encode_png
 from edge_sam.loading import load
-from edge_sam.masks import Rle, encode_rle, stability
+from edge_sam.masks import encode_rle, stability
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
 from edge_sam.region import check_region, read_region
+from edge_sam.result import Answer
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -150,20 +150,7 @@ class Annotator:
         found = self._generator.generate(image, valid_mask=region, progress=remember)
         rejected = Counter(last.rejected)
         rejected["duplicate"] += last.masks - len(found)
-        masks = [
-            _mask(
-                record["segmentation"],
-                record["area"],
-                record["bbox"],
-                record["predicted_iou"],
-                record["stability_score"],
-                record["point_coords"],
-                record["crop_box"],
-                "object",
-            )
-            for record in found
-        ]
-        return last.asked, masks, rejected
+        return last.asked, [Mask.of(record) for record in found], rejected
 
     def _ask(
         self, task: Task, image: NDArray[np.uint8], region: NDArray[np.bool_] | None
@@ -177,13 +164,11 @@ class Annotator:
         masks = []
         answers = self._predictor.answers(embedding, [prompt for prompt, _ in prompts])
         for (prompt, category), answer in zip(prompts, answers, strict=True):
-            # One click is ambiguous: three masks are offered and the best is taken. Else the single mask.
-            best = 1 + int(answer.scores[1:].argmax()) if prompt.ambiguous else 0
-            mask = self._draw(embedding, prompt, answer.logits[best], float(answer.scores[best]), region, category)
-            if mask is None:
+            record = self._draw(embedding.geometry, prompt, answer, region)
+            if record is None:
                 rejected["empty"] += 1
             else:
-                masks.append(mask)
+                masks.append(Mask.of(record, category))
         return len(prompts), masks, rejected
 
     def _prompts(self, task: Task, image: NDArray[np.uint8], rejected: Counter[str]) -> list[tuple[Prompt, str]]:
@@ -203,27 +188,26 @@ class Annotator:
         return prompts
 
     def _draw(
-        self,
-        embedding: ImageEmbedding,
-        prompt: Prompt,
-        logits: NDArray[np.float32],
-        predicted_iou: float,
-        region: NDArray[np.bool_] | None,
-        category: str,
-    ) -> Mask | None:
-        """Bring one mask to the photograph's size and measure it; None where nothing of it is in the region."""
-        full = embedding.geometry.upsample(logits)
+        self, geometry: Geometry, prompt: Prompt, answer: Answer, region: NDArray[np.bool_] | None
+    ) -> dict[str, Any] | None:
+        """Bring the best mask to the photograph's size and measure it; None where nothing of it is in the region."""
+        # One click is ambiguous: three masks are offered and the best is taken. Else the single mask.
+        best = 1 + int(answer.scores[1:].argmax()) if prompt.ambiguous else 0
+        full = geometry.upsample(answer.logits[best])
         if region is not None:
             full[~region] = -np.inf
         pixels = full > 0
-        area = int(np.count_nonzero(pixels))
-        if not area:
+        if not pixels.any():
             return None
-        steady = stability(full, self._job.limits.stability_score_offset)
-        points = [] if prompt.points is None else prompt.points.tolist()
-        box = cv2.boundingRect(pixels.view(np.uint8))
-        height, width = pixels.shape
-        return _mask(encode_rle(pixels), area, box, predicted_iou, steady, points, (0, 0, width, height), category)
+        return {
+            "segmentation": encode_rle(pixels),
+            "area": int(np.count_nonzero(pixels)),
+            "bbox": cv2.boundingRect(pixels.view(np.uint8)),
+            "predicted_iou": float(answer.scores[best]),
+            "stability_score": stability(full, self._job.limits.stability_score_offset),
+            "point_coords": [] if prompt.points is None else prompt.points.tolist(),
+            "crop_box": (0, 0, pixels.shape[1], pixels.shape[0]),
+        }
 
 
 def _prompt(given: GivenPrompt | Prompt | tuple[Prompt, str]) -> tuple[Prompt, str]:
@@ -233,28 +217,3 @@ def _prompt(given: GivenPrompt | Prompt | tuple[Prompt, str]) -> tuple[Prompt, s
     if not isinstance(prompt, Prompt) or not isinstance(category, str):
         raise TypeError("a function of prompts must give edge_sam.Prompt, or (Prompt, category), for each")
     return prompt, category
-
-
-def _mask(
-    segmentation: Rle,
-    area: int,
-    bbox: Sequence[int],
-    predicted_iou: float,
-    steady: float,
-    points: list[list[float]],
-    crop: Sequence[int],
-    category: str,
-) -> Mask:
-    """Five digits: what is beyond them is noise of the arithmetic."""
-    x, y, width, height = bbox
-    left, top, columns, rows = crop
-    return Mask(
-        segmentation=segmentation,
-        area=area,
-        bbox=(x, y, width, height),
-        predicted_iou=round(float(predicted_iou), 5),
-        stability_score=round(float(steady), 5),
-        point_coords=[[round(px, 2), round(py, 2)] for px, py in points],
-        crop_box=(left, top, columns, rows),
-        category=category,
-    )
