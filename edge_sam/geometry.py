@@ -87,10 +87,19 @@ class Geometry:
         rows, columns = self.token_size
         return rows * TOKEN, columns * TOKEN
 
+    @property
+    def _pixel(self) -> NDArray[np.float64]:
+        """Width and height of the frame's pixels, in pixels of the photograph."""
+        return np.divide(self.image_size, self.scaled_size)[::-1]
+
     def to_frame(self, points: NDArray[np.float64]) -> NDArray[np.float32]:
         """Move (..., 2) XY points from pixels of the photograph to pixels of the frame."""
-        (height, width), (scaled_height, scaled_width) = self.image_size, self.scaled_size
-        return (points * (scaled_width / width, scaled_height / height)).astype(np.float32)
+        return (points / self._pixel).astype(np.float32)
+
+    def squares_at(self, points: NDArray[np.float64], side: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Rows and columns, in the frame's grid of squares of `side` (`CELL`, `TOKEN`), under (N, 2) XY points."""
+        columns, rows = np.minimum(self.to_frame(points) // side, FRAME // side - 1).astype(np.intp).T
+        return rows, columns
 
     def box_of_tokens(self, window: tuple[slice, slice], shares: NDArray[np.float32]) -> NDArray[np.float64] | None:
         """Put a box around what a map of image tokens calls the object.
@@ -115,16 +124,13 @@ class Geometry:
         if inside is None:
             return None
         corners = inside.reshape(2, 2) * CELL + np.array([window[1].start, window[0].start]) * TOKEN
-        (image_height, image_width), (scaled_height, scaled_width) = self.image_size, self.scaled_size
-        corners *= image_width / scaled_width, image_height / scaled_height
-        box = np.clip(corners, 0, (image_width, image_height)).ravel()
+        box = np.clip(corners * self._pixel, 0, self.image_size[::-1]).ravel()
         return box if box[0] < box[2] and box[1] < box[3] else None
 
     def centres_of_tokens(self, tokens: NDArray[np.intp]) -> NDArray[np.float64]:
         """Centres of (N, 2) image tokens, row and column, as XY in pixels of the photograph, inside it."""
-        (height, width), (scaled_height, scaled_width) = self.image_size, self.scaled_size
-        centres = (tokens[:, ::-1] + 0.5) * TOKEN * (width / scaled_width, height / scaled_height)
-        return np.asarray(np.minimum(centres, (width - 1, height - 1)))
+        height, width = self.image_size
+        return np.asarray(np.minimum((tokens[:, ::-1] + 0.5) * TOKEN * self._pixel, (width - 1, height - 1)))
 
     def tokens_of_box(self, box: NDArray[np.float64]) -> NDArray[np.float64]:
         """Move an XYXY box from pixels of the photograph to units of image tokens."""
@@ -161,7 +167,7 @@ class Geometry:
         # Logit cells that the photograph covers, and one more so that its last pixels interpolate as inside.
         rows = min(LOGITS, -(-scaled_height // CELL) + 1)
         columns = min(LOGITS, -(-scaled_width // CELL) + 1)
-        fx, fy = width * CELL / scaled_width, height * CELL / scaled_height
+        fx, fy = CELL * self._pixel
         enlarged = cv2.resize(logits[:rows, :columns], None, fx=fx, fy=fy, interpolation=cv2.INTER_LINEAR)
         return np.asarray(enlarged[:height, :width], dtype=np.float32)
 
@@ -181,8 +187,8 @@ class Geometry:
         """
         counts = cv2.integral(region.view(np.uint8))
         (top, bottom), (left, right) = (
-            self._pixels_under_cells(length, scaled)
-            for length, scaled in zip(self.image_size, self.scaled_size, strict=True)
+            self._pixels_under_cells(length, pixel)
+            for length, pixel in zip(self.image_size, self._pixel[::-1], strict=True)
         )
         inside = counts[np.ix_(bottom, right)] - counts[np.ix_(top, right)]
         inside += counts[np.ix_(top, left)] - counts[np.ix_(bottom, left)]
@@ -191,9 +197,9 @@ class Geometry:
         return touched[np.ix_(*nearest)]
 
     @staticmethod
-    def _pixels_under_cells(length: int, scaled: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    def _pixels_under_cells(length: int, pixel: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """First pixel and the one past the last that each cell overlaps along one axis; equal beyond the end."""
-        edges = np.arange(LOGITS + 1) * CELL * (length / scaled)
+        edges = np.arange(LOGITS + 1) * CELL * pixel
         first = np.minimum(np.floor(edges[:-1]), length).astype(np.intp)
         last = np.minimum(np.ceil(edges[1:]), length).astype(np.intp)
         return first, last

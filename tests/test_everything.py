@@ -211,6 +211,12 @@ def test_agenda_spreads_and_asks_each_once(embedding: edge_sam.ImageEmbedding) -
     assert {tuple(p) for p in [*first, *rest]} == {tuple(p) for p in points}
 
 
+def test_agenda_takes_a_point_at_the_very_edge(predictor: edge_sam.Predictor) -> None:
+    wide = predictor.encode(np.zeros((64, 1024, 3), np.uint8), long_side=1024)
+    agenda = Agenda(np.array([[(1 - 1e-9) * 1024, 32.0]]), wide, adaptive=True)
+    assert agenda.next(1).tolist() == [0]
+
+
 def test_agenda_leaves_out_what_is_explained(embedding: edge_sam.ImageEmbedding) -> None:
     points = point_grid(8) * (600, 400)
     left = {}

@@ -39,9 +39,8 @@ class Agenda:
         order = _coarse_to_fine(points)
         self.points = points[order]
         self._adaptive = adaptive
-        frame = embedding.geometry.to_frame(self.points).astype(np.intp)
-        self._column, self._row = (frame // CELL).T
-        tokens = embedding.features[frame[:, 1] // TOKEN, frame[:, 0] // TOKEN]
+        self._cells = embedding.geometry.squares_at(self.points, CELL)
+        tokens = embedding.features[embedding.geometry.squares_at(self.points, TOKEN)]
         self._tokens = tokens / np.linalg.norm(tokens, axis=1, keepdims=True)
         self._explained = np.full(len(points), _UNKNOWN, dtype=np.float32)
 
@@ -67,7 +66,7 @@ class Agenda:
         likeness = self._tokens @ self._tokens[index]
         inside = np.full(len(likeness), bool(logits))
         for plane in logits:
-            inside &= plane[self._row, self._column] > 0
+            inside &= plane[self._cells] > 0
         np.maximum(self._explained, np.where(inside, likeness, likeness - _ELSEWHERE), out=self._explained)
 
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.geometry import TOKEN
+from edge_sam.geometry import TOKEN, Geometry
 
 _LEVELS = 4.0
 """Grey levels of 255 by which a patch may differ. A patch averages the camera's noise away, an object's edge not."""
@@ -36,7 +36,6 @@ class Stillness:
 
 def _patches(image: NDArray[np.uint8], long_side: int) -> NDArray[np.float32]:
     """Mean colour of each patch, in 1/256 of a level by way of float32."""
-    height, width = image.shape[:2]
-    patch = _PATCH * max(height, width) / long_side
-    size = max(1, round(width / patch)), max(1, round(height / patch))
+    height, width = Geometry((image.shape[0], image.shape[1]), long_side).scaled_size
+    size = max(1, round(width / _PATCH)), max(1, round(height / _PATCH))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
