@@ -50,7 +50,6 @@ class Follower:
         self._objects: list[Followed] = []
         self._flow = Flow()
         self._stillness = Stillness()
-        self._decoded: list[Tracked] = []
 
     def start(self, image: NDArray[np.uint8], prompts: Sequence[Prompt]) -> list[Tracked]:
         """Take up objects in a first frame, in the place of all that were followed before.
@@ -87,7 +86,8 @@ class Follower:
                 objects.append(item)
         self._objects = objects
         self._flow = Flow()
-        return self._finish(image)
+        self._keep(image)
+        return [item.tracked for item in objects]
 
     def step(self, image: NDArray[np.uint8], *, encode: bool = True) -> list[Tracked]:
         """Follow the objects into the next frame.
@@ -117,20 +117,35 @@ class Follower:
         still = self._stillness.still(image, self.long_side)
         self.timings["reused" if still else "compare"] = elapsed_ms(start)
         if still:
-            for item, tracked in zip(self._objects, self._decoded, strict=True):
-                item.tracked = tracked
-            self._flow.see(image)
-            return list(self._decoded)
-        if not encode:
-            with stage(self.timings, "flow"):
-                self._carry(image)
-            return [item.tracked for item in self._objects]
+            self._reuse(image)
+        elif encode:
+            self._search(image)
+        else:
+            self._carry(image)
+        return [item.tracked for item in self._objects]
+
+    def _reuse(self, image: NDArray[np.uint8]) -> None:
+        """Say again what was decoded last."""
+        for item in self._objects:
+            item.tracked = item.decoded
+        self._flow.see(image)
+
+    def _search(self, image: NDArray[np.uint8]) -> None:
+        """Look for each object where it was, then anywhere."""
         self._resize(image.shape[:2])
         scene = self._look(image)
         missing = self._find(scene, self._objects, anywhere=False)
         for item in self._find(scene, missing, anywhere=True):
             item.tracked = lost(image.shape[:2])
-        return self._finish(image)
+        self._keep(image)
+
+    def _carry(self, image: NDArray[np.uint8]) -> None:
+        """Move the masks along with the picture's corners."""
+        with stage(self.timings, "flow"):
+            self._resize(image.shape[:2])
+            moved = self._flow.move([item.tracked for item in self._objects], image)
+            for item, tracked in zip(self._objects, moved, strict=True):
+                item.tracked = tracked
 
     def _look(self, image: NDArray[np.uint8]) -> Scene:
         embedding = self._predictor.encode(image, long_side=self.long_side)
@@ -153,13 +168,6 @@ class Follower:
                 if question is None or not item.judge(scene, question, *next(answers))
             ]
 
-    def _carry(self, image: NDArray[np.uint8]) -> None:
-        """Move the masks along with the picture's corners."""
-        self._resize(image.shape[:2])
-        moved = self._flow.move([item.tracked for item in self._objects], image)
-        for item, tracked in zip(self._objects, moved, strict=True):
-            item.tracked = tracked
-
     def _resize(self, size: tuple[int, int]) -> None:
         """Bring what is known from the last frame to this one's size."""
         height, width = size
@@ -171,8 +179,9 @@ class Follower:
             scaled = held(mask.astype(np.bool_), before.score)
             item.tracked = scaled if scaled.box is None else replace(scaled, state=before.state)
 
-    def _finish(self, image: NDArray[np.uint8]) -> list[Tracked]:
+    def _keep(self, image: NDArray[np.uint8]) -> None:
+        """Remember a frame that was encoded, and what was decoded from it."""
         self._stillness.keep(image, self.long_side)
         self._flow.see(image)
-        self._decoded = [item.tracked for item in self._objects]
-        return list(self._decoded)
+        for item in self._objects:
+            item.decoded = item.tracked

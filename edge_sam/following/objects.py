@@ -91,11 +91,14 @@ class Followed:
         What it looked like at first and the last time that it was clearly seen; empty where it never was.
     ground : ndarray of float32, (256,)
         Mean token of the first frame.
+    decoded : Tracked
+        Where it was in the last frame that was encoded.
     """
 
     tracked: Tracked
     views: list[View] = field(default_factory=list)
     ground: NDArray[np.float32] = field(default_factory=lambda: np.zeros(256, dtype=np.float32))
+    decoded: Tracked = field(init=False)
 
     def remember(self, scene: Scene, cover: NDArray[np.float32], box: NDArray[np.float64]) -> None:
         """Keep what the object looks like now."""
