@@ -17,12 +17,14 @@ from conftest import iou, read_pixels
 from streams import CUP, GARBAGE, HANG, broadcast, jpeg, read_video, scene, write_folder, write_video
 
 import edge_sam
-from edge_sam.camera import PushedFrames, plan
+from edge_sam.camera import PushedFrames, rehearsal
 from edge_sam.camera.frames import Captured, StreamFrame
 from edge_sam.camera.sinks import MaskSink, VideoSink, draw_frame
 from edge_sam.camera.sources import SourceLostError
-from edge_sam.errors import InputError
+from edge_sam.errors import InputError, RuntimeFallbackWarning
 from edge_sam.following import Tracked
+from edge_sam.model import LoadedModel
+from edge_sam.runtimes import AUTO, probe
 
 PROMPT = edge_sam.Prompt(box=CUP)
 Make = Callable[..., edge_sam.Stream]
@@ -188,6 +190,24 @@ def test_prompts_change_while_it_runs(stream_of: Make, video: Path, caplog: pyte
     assert "left out: point (5000, 5) lies outside the 192×128 image" in caplog.text
 
 
+@pytest.mark.parametrize("options", [{}, {"fps": 30.0}])
+def test_a_prompt_that_comes_before_the_first_frame_may_be_wrong(
+    stream_of: Make, video: Path, caplog: pytest.LogCaptureFixture, options: dict[str, float]
+) -> None:
+    wrong = edge_sam.Prompt(points=[(5000, 5)])
+    with stream_of(video, (), every_frame=True, **options) as stream:
+        stream.prompt([wrong])
+        assert [len(frame.objects) for frame in stream] == [0] * 8
+    assert caplog.text.count("left out: point (5000, 5) lies outside the 192×128 image") == 1
+    with stream_of(video, lambda _: [wrong], every_frame=True, **options) as stream:
+        assert [len(frame.objects) for frame in stream] == [0] * 8
+    with stream_of(video, every_frame=True, **options) as stream:
+        stream.prompt([wrong])
+        assert [len(frame.objects) for frame in stream] == [1] * 8
+    with stream_of(video, [wrong], every_frame=True, **options) as stream, pytest.raises(InputError, match="outside"):
+        next(iter(stream))
+
+
 def test_a_callback_prompts(stream_of: Make, video: Path) -> None:
     def ask(captured: Captured) -> Sequence[edge_sam.Prompt] | None:
         assert captured.image.shape == (128, 192, 3)
@@ -270,14 +290,14 @@ def test_a_video_in_time_repeats_and_leaves_out(tmp_path: Path) -> None:
 
 def test_a_file_waits_until_the_model_is_ready(stream_of: Make, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measured: list[float] = []
-    original = plan._measure
+    original = rehearsal.measure
 
     def measure(*arguments: Any) -> tuple[dict[int, float], float]:
         answer = original(*arguments)
         measured.append(time.time())
         return answer
 
-    monkeypatch.setattr("edge_sam.camera.plan._measure", measure)
+    monkeypatch.setattr("edge_sam.camera.plan.measure", measure)
     with stream_of(video, fps=1) as stream:
         first = next(iter(stream))
     assert first.index == 0
@@ -310,6 +330,25 @@ def test_a_deadline_chooses_from_what_was_measured(
     with stream_of(video, every_frame=True, long_side=None, budget_ms=0.001) as stream:
         assert {frame.long_side for frame in stream} == {256}
     assert stream.summary()["setting"] == {"long_side": 256, "interval": 1, "met": False}
+
+
+@pytest.mark.usefixtures("own_cache")
+@pytest.mark.skipif(sum(probe(name) is None for name in AUTO) < 2, reason="there is one runtime only")
+def test_the_fastest_runtime_keeps_the_threads_and_the_fallback(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_SAM_THREADS", "1")
+    with edge_sam.Stream(video, "mobile-sam", [PROMPT], long_side=256, fps=1) as stream:
+        next(iter(stream))
+        model = stream._segmenter.plan.predictor.model  # type: ignore[union-attr]
+    assert model.active.choice.threads == 1
+    first = model.active
+
+    def fail_once(active: LoadedModel) -> str:
+        if active is first:
+            raise OSError("it broke")
+        return active.choice.runtime
+
+    with pytest.warns(RuntimeFallbackWarning, match="it broke"):
+        assert model.attempt(fail_once)[1] != first.choice.runtime
 
 
 def test_masks_are_carried_between_encoded_frames(stream_of: Make, video: Path) -> None:

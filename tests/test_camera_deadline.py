@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from edge_sam.camera.deadline import LONGEST_INTERVAL, Deadline, Setting
+from edge_sam.camera.deadline import LONGEST_INTERVAL, Deadline, Setting, Target
 from edge_sam.camera.statistics import Durations
 
 TIMES = {1024: 300.0, 768: 160.0, 512: 80.0, 384: 50.0, 256: 25.0}
@@ -31,32 +31,32 @@ def mean_ms(used: list[Setting], slowdown: float = 1.0) -> float:
 
 
 def test_a_budget_is_for_every_frame() -> None:
-    assert Deadline(TIMES, CARRIED, budget_ms=1000).setting == Setting(1024)
-    assert Deadline(TIMES, CARRIED, budget_ms=100).setting == Setting(512)
-    hopeless = Deadline(TIMES, CARRIED, budget_ms=5)
+    assert Deadline(TIMES, CARRIED, Target(budget_ms=1000)).setting == Setting(1024)
+    assert Deadline(TIMES, CARRIED, Target(budget_ms=100)).setting == Setting(512)
+    hopeless = Deadline(TIMES, CARRIED, Target(budget_ms=5))
     assert hopeless.setting == Setting(256)
     assert not hopeless.met
 
 
 def test_a_rate_is_for_the_average() -> None:
-    assert Deadline(TIMES, CARRIED, fps=1).setting == Setting(1024)
-    assert Deadline(TIMES, CARRIED, fps=8).setting == Setting(768, 2)
+    assert Deadline(TIMES, CARRIED, Target(fps=1)).setting == Setting(1024)
+    assert Deadline(TIMES, CARRIED, Target(fps=8)).setting == Setting(768, 2)
     for fps in (2, 5, 10, 15, 20, 30, 60):
-        deadline = Deadline(TIMES, CARRIED, fps=fps)
+        deadline = Deadline(TIMES, CARRIED, Target(fps=fps))
         assert deadline.met
         assert mean_ms([deadline.setting]) <= 1000 / fps
-    assert Deadline(TIMES, CARRIED, fps=1000).setting == Setting(256, LONGEST_INTERVAL)
+    assert Deadline(TIMES, CARRIED, Target(fps=1000)).setting == Setting(256, LONGEST_INTERVAL)
 
 
 def test_both_hold_together() -> None:
-    deadline = Deadline(TIMES, CARRIED, budget_ms=100, fps=20)
+    deadline = Deadline(TIMES, CARRIED, Target(budget_ms=100, fps=20))
     assert deadline.setting == Setting(512, 3) or deadline.setting.long_side < 512
     assert TIMES[deadline.setting.long_side] <= 100
     assert mean_ms([deadline.setting]) <= 50
 
 
 def test_it_yields_when_the_machine_slows_and_comes_back() -> None:
-    deadline = Deadline(TIMES, CARRIED, budget_ms=100)
+    deadline = Deadline(TIMES, CARRIED, Target(budget_ms=100))
     assert set(run(deadline, 20)) == {Setting(512)}
     slow = run(deadline, 20, slowdown=1.8)
     assert slow[-1] == Setting(384)
@@ -65,13 +65,13 @@ def test_it_yields_when_the_machine_slows_and_comes_back() -> None:
 
 
 def test_a_rate_is_kept_on_a_slow_machine() -> None:
-    deadline = Deadline(TIMES, CARRIED, fps=12)
+    deadline = Deadline(TIMES, CARRIED, Target(fps=12))
     run(deadline, 60, slowdown=3)
     assert mean_ms(run(deadline, 60, slowdown=3), 3) <= 1000 / 12
 
 
 def test_one_slow_frame_changes_nothing() -> None:
-    deadline = Deadline(TIMES, CARRIED, budget_ms=100)
+    deadline = Deadline(TIMES, CARRIED, Target(budget_ms=100))
     run(deadline, 10)
     deadline.learn(400, encoded=True)
     assert set(run(deadline, 20)) == {Setting(512)}
@@ -80,7 +80,7 @@ def test_one_slow_frame_changes_nothing() -> None:
 def test_it_does_not_swing() -> None:
     # 512 was measured too fast: as soon as it is used again it proves too slow.
     deceptive = TIMES | {512: 150.0}
-    deadline = Deadline(TIMES, CARRIED, budget_ms=100)
+    deadline = Deadline(TIMES, CARRIED, Target(budget_ms=100))
     used = run(deadline, 400, times=deceptive)
     changes = sum(a != b for a, b in itertools.pairwise(used))
     assert changes <= 12

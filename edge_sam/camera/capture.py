@@ -13,8 +13,8 @@ from edge_sam.camera.slot import Slot
 from edge_sam.camera.sources import CorruptFrameError, Picture, Source, SourceLostError
 from edge_sam.errors import InputError
 
-FOLDER_RATE = 30.0
-"""Frames a second at which a source is played that has no rate of its own."""
+USUAL_RATE = 30.0
+"""Frames a second of a source that says nothing about its rate."""
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
 """Seconds before a lost source is opened again; doubled each time that it fails."""
 _NAP = 0.05
@@ -104,7 +104,7 @@ class Capture:
             self.slot.close()
 
     def _read_all(self) -> None:
-        rate = self._playing.rate or self._source.rate or FOLDER_RATE
+        rate = self._playing.rate or self._source.rate or USUAL_RATE
         paced = not self._source.live and not self._playing.every_frame
         while not self._stopping:
             if paced and self.frames and not self._wait_for_turn(self.frames / rate):

@@ -36,6 +36,29 @@ class Setting:
     long_side: int
     interval: int = 1
 
+    def __str__(self) -> str:
+        every = f", every {self.interval}. frame encoded" if self.interval > 1 else ""
+        return f"long side {self.long_side}{every}"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is to be kept; False where nothing is asked for.
+
+    Attributes
+    ----------
+    budget_ms : float, optional
+        Milliseconds that no frame should take longer than.
+    fps : float, optional
+        Frames a second to reach on average.
+    """
+
+    budget_ms: float | None = None
+    fps: float | None = None
+
+    def __bool__(self) -> bool:
+        return self.budget_ms is not None or self.fps is not None
+
 
 class Deadline:
     """Chooses the setting from times that were measured, and again when they change.
@@ -46,10 +69,8 @@ class Deadline:
         By long side, milliseconds for a frame that is encoded, measured on this machine.
     carried_ms : float
         Milliseconds for a frame whose masks are carried, measured too.
-    budget_ms : float, optional
-        No frame should take longer.
-    fps : float, optional
-        Frames a second to reach on average.
+    target : Target
+        What is to be kept.
 
     Attributes
     ----------
@@ -57,15 +78,10 @@ class Deadline:
         In use now.
     """
 
-    def __init__(
-        self,
-        encoded_ms: Mapping[int, float],
-        carried_ms: float,
-        budget_ms: float | None = None,
-        fps: float | None = None,
-    ) -> None:
+    def __init__(self, encoded_ms: Mapping[int, float], carried_ms: float, target: Target) -> None:
         self._base = dict(sorted(encoded_ms.items(), reverse=True))
-        self._budget, self._period = budget_ms or math.inf, 1000 / fps if fps else math.inf
+        self._budget = target.budget_ms or math.inf
+        self._period = 1000 / target.fps if target.fps else math.inf
         self._ratios: deque[float] = deque(maxlen=_RECENT)
         self._carried: deque[float] = deque([carried_ms], maxlen=_RECENT)
         self._wait, self._since, self._climbed = _FIRST_WAIT, 0, False

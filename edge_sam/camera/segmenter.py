@@ -40,8 +40,9 @@ class Segmenter:
         self._follower: Follower | None = None
         self._ask = prompts if callable(prompts) else None
         self._lock = threading.Lock()
-        self._asked: list[Prompt] | None = None if callable(prompts) else list(prompts)
-        self._following = self._running = False
+        self._given: list[Prompt] | None = None if callable(prompts) else list(prompts)
+        self._asked: list[Prompt] | None = None
+        self._following = False
         self._since_encoded = 0
 
     def prepare(self, captured: Captured) -> None:
@@ -56,9 +57,8 @@ class Segmenter:
         if self._size not in (None, (height, width)):
             made_for = "×".join(map(str, self._size[::-1]))
             raise InputError(f"the prompts are for a frame of {made_for} pixels, the first one has {width}×{height}")
-        with self._lock:
-            prompts = self._asked or []
-        self._follower = Follower(self.plan.prepare(captured.image, prompts))
+        prompts, _ = self._choose(self._asked, captured)
+        self._follower = Follower(self.plan.prepare(captured.image, prompts or []))
 
     def prompt(self, prompts: Sequence[Prompt]) -> None:
         """Follow these objects from the next frame on, in the place of those before; none: follow nothing."""
@@ -71,7 +71,8 @@ class Segmenter:
         Raises
         ------
         InputError
-            The very first prompts do not fit the frame. Later ones that do not are left out with a warning.
+            The prompts that the stream was made with do not fit the frame. Others that do not are left out with a
+            warning.
         """
         start = time.perf_counter()
         timings = {"read": captured.read_ms, "wait": (start - captured.clock) * 1000}
@@ -101,20 +102,27 @@ class Segmenter:
         if asked is None and self._ask is not None:
             answer = self._ask(captured)
             asked = None if answer is None else list(answer)
+        prompts, problem = self._choose(asked, captured)
+        self._given = None
+        if problem is not None:
+            _log.warning("the new prompt is left out: %s", problem)
+        return prompts
+
+    def _choose(self, asked: list[Prompt] | None, captured: Captured) -> tuple[list[Prompt] | None, InputError | None]:
+        """Take new prompts if they fit the frame, else say why not; then those to begin with count, which must fit."""
+        problem = None
         try:
-            for prompt in asked or ():
-                prompt.check((captured.image.shape[0], captured.image.shape[1]))
+            if asked is not None:
+                _check(asked, captured)
+                return asked, None
         except InputError as error:
-            if not self._running:
-                raise
-            _log.warning("the new prompt is left out: %s", error)
-            return None
-        return asked
+            problem = error
+        _check(self._given or (), captured)
+        return self._given, problem
 
     def _follow(
         self, follower: Follower, image: NDArray[np.uint8], asked: list[Prompt] | None
     ) -> tuple[list[Tracked], dict[str, float]]:
-        self._running = True
         if asked is not None:
             self._following = bool(asked)
         if not self._following:
@@ -134,3 +142,8 @@ class Segmenter:
         if "reused" not in follower.timings:  # An answer that holds says nothing about what frames cost.
             self.plan.learn(elapsed_ms(start), encoded=encode)
         return objects
+
+
+def _check(prompts: Sequence[Prompt], captured: Captured) -> None:
+    for prompt in prompts:
+        prompt.check((captured.image.shape[0], captured.image.shape[1]))

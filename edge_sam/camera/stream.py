@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from edge_sam.camera.capture import Capture, Playing
+from edge_sam.camera.deadline import Target
 from edge_sam.camera.frames import Captured, StreamFrame
 from edge_sam.camera.outlet import Outlet
 from edge_sam.camera.plan import Plan
@@ -106,7 +107,7 @@ class Stream:
         for name, value in given.items():
             if value is not None and not 0 < value < float("inf"):
                 raise InputError(f"{name} is {value:g}; it must be more than 0")
-        self._plan = Plan(model, long_side, budget_ms, fps)
+        self._plan = Plan(model, long_side, Target(budget_ms, fps))
         self._name = str(source) if isinstance(source, str | int | Path) else type(source).__name__
         self._source = find_source(source, timeout)
         self._source.open()

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from edge_sam import Predictor, Stream
     from edge_sam.camera.sinks import Sink
 
-_VIDEO_RATE = 30.0
-"""Frames a second of a video of a source that has no rate."""
-
 
 def camera(
     source: Annotated[
@@ -119,11 +116,12 @@ def camera(
 
 
 def _sinks(stream: Stream, video: Path | None, masks: Path | None, as_json: bool, every_frame: bool) -> list[Sink]:
+    from edge_sam.camera.capture import USUAL_RATE
     from edge_sam.camera.sinks import JsonSink, MaskSink, VideoSink
 
     sinks: list[Sink] = []
     if video is not None:
-        sinks.append(VideoSink(video, stream.rate or _VIDEO_RATE, in_time=not every_frame))
+        sinks.append(VideoSink(video, stream.rate or USUAL_RATE, in_time=not every_frame))
     if masks is not None:
         sinks.append(MaskSink(masks))
     if as_json:
@@ -219,6 +217,8 @@ def _print_summary(stream: Stream, as_json: bool) -> None:
 
 
 def _told(summary: dict[str, Any]) -> list[str]:
+    from edge_sam.camera.deadline import Setting
+
     lost = f", {summary['reconnects']} times picked up again" if summary["reconnects"] else ""
     corrupt = f", {summary['corrupt']} corrupt" if summary["corrupt"] else ""
     drops = "".join(f", {count} by {name}" for name, count in summary["sinks_dropped"].items() if count)
@@ -230,11 +230,10 @@ def _told(summary: dict[str, Any]) -> list[str]:
     lines += [f"objects: {states}"] if states else []
     stages = "  ".join(f"{stage} {ms['p50']:.1f}/{ms['p95']:.1f}" for stage, ms in summary["stages_ms"].items())
     setting = summary["setting"]
-    every = f", every {setting['interval']}. frame encoded" if setting["interval"] > 1 else ""
     unmet = "" if setting["met"] else " (the deadline is not met)"
     return [
         *lines,
         f"milliseconds, median/95 %: {stages}",
-        f"{summary['model']} {summary['precision']} on {summary['provider']}, long side {setting['long_side']}"
-        f"{every}{unmet}; {summary['ended']}",
+        f"{summary['model']} {summary['precision']} on {summary['provider']},"
+        f" {Setting(setting['long_side'], setting['interval'])}{unmet}; {summary['ended']}",
     ]
