@@ -126,6 +126,15 @@ def test_nothing_outside_the_region(predictor: edge_sam.Predictor, astronaut: np
     assert generator(predictor).generate(astronaut, valid_mask=np.zeros((512, 512), bool)) == []
 
 
+def test_the_clean_up_fills_no_hole_of_the_region(predictor: edge_sam.Predictor, astronaut: np.ndarray) -> None:
+    region = np.ones((512, 512), dtype=bool)
+    for row, column in np.ndindex(16, 16):
+        region[row * 32 + 15 : row * 32 + 18, column * 32 + 15 : column * 32 + 18] = False
+    found = generator(predictor, min_mask_region_area=50).generate(astronaut, valid_mask=region)
+    assert len(found) > 5
+    assert not any((mask["segmentation"] & ~region).any() for mask in found)
+
+
 def test_crops_find_what_is_small(predictor: edge_sam.Predictor, astronaut: np.ndarray) -> None:
     found = generator(predictor, crop_n_layers=1, crop_n_points_downscale_factor=2).generate(astronaut)
     boxes = {tuple(mask["crop_box"]) for mask in found}
@@ -186,6 +195,12 @@ def test_crops_cover_the_photograph_and_overlap() -> None:
             covered[y0:y1, x0:x1] += 1
         assert covered.min() == 1
         assert covered.max() == 4
+
+
+def test_no_crop_begins_beyond_a_small_photograph() -> None:
+    crops = cut((100, 30), 4, 0.0)
+    assert all(x0 < x1 <= 30 and y0 < y1 <= 100 for x0, y0, x1, y1 in (crop.box for crop in crops))
+    assert {y for crop in crops if crop.layer == 4 for y in range(crop.box[1], crop.box[3])} == set(range(100))
 
 
 def test_crops_are_those_of_the_reference() -> None:

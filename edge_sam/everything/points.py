@@ -64,6 +64,7 @@ def cut(image_size: tuple[int, int], layers: int, overlap_ratio: float) -> list[
 
 
 def _spans(length: int, count: int, overlap: int) -> list[tuple[int, int]]:
-    """Cut an axis into parts of equal length that overlap; the last may be shorter."""
+    """Cut an axis into parts of equal length that overlap; the last may be shorter, or not be needed."""
     size = math.ceil((length + overlap * (count - 1)) / count)
-    return [(i * (size - overlap), min(i * (size - overlap) + size, length)) for i in range(count)]
+    starts = (i * (size - overlap) for i in range(count))
+    return [(start, min(start + size, length)) for start in starts if start < length]

@@ -86,7 +86,7 @@ class Records:
             mask &= self._region
         changed = False
         if self._settings.min_mask_region_area:
-            mask, changed = remove_small_regions(mask, self._settings.min_mask_region_area)
+            mask, changed = remove_small_regions(mask, self._settings.min_mask_region_area, self._region)
         area = int(np.count_nonzero(mask))
         if area < max(1, self._settings.min_mask_area):
             return None

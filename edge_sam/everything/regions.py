@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def remove_small_regions(mask: NDArray[np.bool_], min_area: int) -> tuple[NDArray[np.bool_], bool]:
+def remove_small_regions(
+    mask: NDArray[np.bool_], min_area: int, region: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.bool_], bool]:
     """Fill holes and drop islands of fewer than `min_area` pixels; the largest island always stays.
 
     Parameters
@@ -16,13 +18,16 @@ def remove_small_regions(mask: NDArray[np.bool_], min_area: int) -> tuple[NDArra
         Left as it is.
     min_area : int
         Pixels; neighbours by a corner count as connected.
+    region : ndarray of bool, (height, width), optional
+        Where the mask may be: nothing else is filled.
 
     Returns
     -------
     cleaned : ndarray of bool, (height, width)
     changed : bool
     """
-    filled = mask | _small(~mask, min_area, keep_largest=False)
+    holes = _small(~mask, min_area, keep_largest=False)
+    filled = mask | (holes if region is None else holes & region)
     cleaned = filled & ~_small(filled, min_area, keep_largest=True)
     return cleaned, not np.array_equal(cleaned, mask)
 
