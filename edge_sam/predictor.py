@@ -18,7 +18,7 @@ from edge_sam.geometry import FRAME, Geometry
 from edge_sam.images import read_image
 from edge_sam.model import LoadedModel, Model
 from edge_sam.preprocess import check_image, encoder_input
-from edge_sam.profiles import MAX_PROMPTS
+from edge_sam.profiles import MAX_PROMPTS, check_points
 from edge_sam.prompts import Prompt, decoder_points
 from edge_sam.region import check_region
 from edge_sam.result import Answer, Result, to_result
@@ -226,6 +226,7 @@ class Predictor:
         }
 
         def run(model: LoadedModel) -> Tensors:
+            check_points(labels.shape[1], model.choice.runtime)
             if masks:
                 encoded = {"image_embedding": embedding.features[None], "mask": np.stack(masks)}
                 image_tokens = model.mask_encoder.run(encoded)["image_tokens"]

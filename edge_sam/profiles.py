@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from edge_sam.bundle import Role
+from edge_sam.errors import InputError
 from edge_sam.geometry import FRAME, GRID, LOGITS, TOKEN
-from edge_sam.runtimes import Shapes
+from edge_sam.runtimes import Shapes, split_runtime
 
 MAX_PROMPTS = 8
 MAX_POINTS = 64
-"""Points of one prompt, box corners included."""
+"""Points of one prompt, box corners and padding included."""
+_COMPILED = {"tensorrt"}
+"""Runtimes that would compile in the middle of a run for anything beyond the ranges, which takes minutes."""
 
 _TOKENS = (GRID, GRID, 256)
 _WIDE = 9 * FRAME // 16
@@ -26,3 +29,12 @@ PROFILES: dict[Role, dict[str, Shapes]] = {
     },
 }
 """Smallest, usual and largest shape of each input that is free, by component: everything the predictor sends."""
+
+
+def check_points(count: int, runtime: str) -> None:
+    """Raise `InputError` where a prompt of so many points, box corners and padding included, is beyond the ranges."""
+    if count > MAX_POINTS and split_runtime(runtime)[0] in _COMPILED:
+        raise InputError(
+            f"a prompt has {count} points, box corners and padding included; {runtime} is compiled for {MAX_POINTS}:"
+            " give fewer, or take another runtime"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from conftest import PHOTOGRAPHS, iou
 
 import edge_sam
 from edge_sam import ImageEmbedding, InputError, Predictor, Prompt, Result
+from edge_sam.profiles import MAX_POINTS
 
 CUP = (76, 18, 478, 390)
 
@@ -202,3 +204,13 @@ def test_the_decoder_makes_the_same_logits_for_a_part_of_the_frame(
     )
     assert part.shape == (1, 4, 144, 200)
     np.testing.assert_allclose(part, whole[:, :, :144, :200], atol=1e-3)
+
+
+def test_more_points_than_an_engine_is_compiled_for(predictor: Predictor, embedding: ImageEmbedding) -> None:
+    points = [(200 + i, 120) for i in range(MAX_POINTS)]  # And the padding that goes with points alone.
+    compiled = Predictor(predictor.model.replaced({}))
+    compiled.model.active.choice = replace(predictor.model.active.choice, runtime="tensorrt:0")
+    with pytest.raises(InputError, match="a prompt has 65 points, box corners and padding included; tensorrt:0 is"):
+        compiled.predict(embedding, Prompt(points=points))
+    assert compiled.predict(embedding, Prompt(points=points[1:])).masks.any()
+    assert predictor.predict(embedding, Prompt(points=points)).masks.any()
