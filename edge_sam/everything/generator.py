@@ -7,7 +7,7 @@ its reference generator. What is new is that points whose answer is known are le
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_sam.everything.candidates import Candidate
 from edge_sam.everything.records import Record, Records
-from edge_sam.everything.search import Found, search
+from edge_sam.everything.search import Found, Search
 from edge_sam.everything.settings import Settings
 from edge_sam.geometry import FRAME
 from edge_sam.images import read_image
@@ -114,26 +114,9 @@ class MaskGenerator:
         square: bool = True,
         long_side: int = FRAME,
     ) -> None:
+        given = locals()
         self.predictor = predictor
-        self.settings = Settings(
-            points_per_side=points_per_side,
-            points_per_batch=points_per_batch,
-            pred_iou_thresh=pred_iou_thresh,
-            stability_score_thresh=stability_score_thresh,
-            stability_score_offset=stability_score_offset,
-            box_nms_thresh=box_nms_thresh,
-            crop_n_layers=crop_n_layers,
-            crop_nms_thresh=crop_nms_thresh,
-            crop_overlap_ratio=crop_overlap_ratio,
-            crop_n_points_downscale_factor=crop_n_points_downscale_factor,
-            min_mask_region_area=min_mask_region_area,
-            output_mode=output_mode,
-            adaptive=adaptive,
-            min_mask_area=min_mask_area,
-            mask_nms_thresh=mask_nms_thresh,
-            square=square,
-            long_side=long_side,
-        )
+        self.settings = Settings(**{field.name: given[field.name] for field in fields(Settings)})
         self._grids = self.settings.grids(point_grids)
 
     def generate(
@@ -167,7 +150,7 @@ class MaskGenerator:
         """
         pixels, region = _inputs(image, valid_mask)
         candidates: list[Candidate] = []
-        for found, kept in search(self.predictor, self.settings, self._grids, pixels, region):
+        for found, kept in Search(self.predictor, self.settings, pixels, region).run(self._grids):
             candidates = kept
             if progress is not None:
                 progress(found)
@@ -200,7 +183,7 @@ class MaskGenerator:
         records = Records(self.settings, pixels.shape[:2], region)
         numbers: dict[Candidate, int] = {}
         shown: set[int] = set()
-        for found, candidates in search(self.predictor, self.settings, self._grids, pixels, region):
+        for found, candidates in Search(self.predictor, self.settings, pixels, region).run(self._grids):
             for candidate in candidates:
                 numbers.setdefault(candidate, len(numbers))
             present = {numbers[candidate]: records.record(candidate) for candidate in candidates}

@@ -41,39 +41,76 @@ class Found:
     rejected: Mapping[str, int] = field(default_factory=dict)
 
 
-def search(
-    predictor: Predictor,
-    settings: Settings,
-    grids: Sequence[NDArray[np.float64]],
-    image: NDArray[np.uint8],
-    region: NDArray[np.bool_] | None,
-) -> Iterator[tuple[Found, list[Candidate]]]:
-    """Ask point after point.
+@dataclass(frozen=True, eq=False)
+class Search:
+    """The search through one photograph.
 
     A mask that a better one suppresses is forgotten at once, so memory does not grow with the number of points.
 
-    Yields
-    ------
-    found : Found
-    candidates : list of Candidate
-        The masks found so far, all crops together.
+    Parameters
+    ----------
+    predictor : Predictor
+    settings : Settings
+    image : ndarray of uint8, (height, width, 3)
+        RGB.
+    region : ndarray of bool, (height, width), or None
+        Where masks may be.
+    rejected : Counter of str
+        See `Found`.
     """
-    height, width = image.shape[:2]
-    crops = cut((height, width), settings.crop_n_layers, settings.crop_overlap_ratio)
-    points = [_points(grids[crop.layer], crop, region) for crop in crops]
-    total, asked = sum(map(len, points)), 0
-    rejected: Counter[str] = Counter()
-    done: list[Candidate] = []
-    for crop, where in zip(crops, points, strict=True):
+
+    predictor: Predictor
+    settings: Settings
+    image: NDArray[np.uint8]
+    region: NDArray[np.bool_] | None
+    rejected: Counter[str] = field(default_factory=Counter)
+
+    def run(self, grids: Sequence[NDArray[np.float64]]) -> Iterator[tuple[Found, list[Candidate]]]:
+        """Ask point after point of each layer's grid.
+
+        Yields
+        ------
+        found : Found
+        candidates : list of Candidate
+            The masks found so far, all crops together.
+        """
+        height, width = self.image.shape[:2]
+        crops = cut((height, width), self.settings.crop_n_layers, self.settings.crop_overlap_ratio)
+        points = [_points(grids[crop.layer], crop, self.region) for crop in crops]
+        total, asked = sum(map(len, points)), 0
+        done: list[Candidate] = []
+        for crop, where in zip(crops, points, strict=True):
+            count, kept = 0, list[Candidate]()
+            for count, kept in self._crop(crop, where):
+                yield Found(asked + count, total, len(done) + len(kept), dict(self.rejected)), done + kept
+            asked += count
+            done += kept
+        if not total:
+            yield Found(0, 0, 0), []
+
+    def _crop(self, crop: Crop, points: NDArray[np.float64]) -> Iterator[tuple[int, list[Candidate]]]:
+        """Yield the points asked so far in this crop, and what they gave; count what they did not."""
+        if not len(points):
+            return
+        settings, (x0, y0, x1, y1) = self.settings, crop.box
+        part = self.image[y0:y1, x0:x1]
+        embedding = self.predictor.encode(part, long_side=settings.long_side, square=settings.square)
+        region = None if self.region is None else self.region[y0:y1, x0:x1]
+        judge = Judge(settings, embedding.geometry, crop, self.image.shape[:2], region, self.rejected)
+        agenda = Agenda(points, embedding, adaptive=settings.adaptive)
         kept: list[Candidate] = []
-        for count, kept in _search_crop(predictor, settings, image, crop, where, region, rejected):
-            yield Found(asked + count, total, len(done) + len(kept), dict(rejected)), done + kept
-            last = count
-        if len(where):
-            asked += last
-        done += kept
-    if not total:
-        yield Found(0, 0, 0), []
+        asked = 0
+        while len(chosen := agenda.next(settings.points_per_batch)):
+            logits, scores = self.predictor.decode(embedding, [Prompt(points=[agenda.points[i]]) for i in chosen])
+            for index, planes, predicted in zip(chosen, logits[:, 1:], scores[:, 1:], strict=True):
+                accepted = list(judge.accept(planes, predicted, agenda.points[index]))
+                agenda.answered(index, [plane for _, plane in accepted])
+                kept += [candidate for candidate, _ in accepted if candidate is not None]
+            count = len(kept)
+            kept = without_duplicates(kept, settings.box_nms_thresh)
+            self.rejected["duplicate"] += count - len(kept)
+            asked += len(chosen)
+            yield asked, kept
 
 
 def _points(grid: NDArray[np.float64], crop: Crop, region: NDArray[np.bool_] | None) -> NDArray[np.float64]:
@@ -84,39 +121,6 @@ def _points(grid: NDArray[np.float64], crop: Crop, region: NDArray[np.bool_] | N
         return points
     x, y = points.astype(np.intp).T
     return np.asarray(points[region[y + y0, x + x0]])
-
-
-def _search_crop(
-    predictor: Predictor,
-    settings: Settings,
-    image: NDArray[np.uint8],
-    crop: Crop,
-    points: NDArray[np.float64],
-    region: NDArray[np.bool_] | None,
-    rejected: Counter[str],
-) -> Iterator[tuple[int, list[Candidate]]]:
-    """Yield the points asked so far in this crop, and what they gave; count in `rejected` what they did not."""
-    if not len(points):
-        return
-    x0, y0, x1, y1 = crop.box
-    part = image[y0:y1, x0:x1]
-    embedding = predictor.encode(part, long_side=settings.long_side, square=settings.square)
-    part_of_region = None if region is None else region[y0:y1, x0:x1]
-    judge = Judge(settings, embedding.geometry, crop, image.shape[:2], part_of_region, rejected)
-    agenda = Agenda(points, embedding, adaptive=settings.adaptive)
-    kept: list[Candidate] = []
-    asked = 0
-    while len(chosen := agenda.next(settings.points_per_batch)):
-        logits, scores = predictor.decode(embedding, [Prompt(points=[agenda.points[i]]) for i in chosen])
-        for index, planes, predicted in zip(chosen, logits[:, 1:], scores[:, 1:], strict=True):
-            accepted = list(judge.accept(planes, predicted, agenda.points[index]))
-            agenda.answered(index, [plane for _, plane in accepted])
-            kept += [candidate for candidate, _ in accepted if candidate is not None]
-        count = len(kept)
-        kept = without_duplicates(kept, settings.box_nms_thresh)
-        rejected["duplicate"] += count - len(kept)
-        asked += len(chosen)
-        yield asked, kept
 
 
 def without_duplicates(candidates: list[Candidate], threshold: float) -> list[Candidate]:
