@@ -50,8 +50,7 @@ def worker_share(job: Job, tasks: Sequence[Task]) -> tuple[float, float]:
             generator.generate(image)
         else:
             embedding = predictor.encode(image, long_side=job.long_side, square=job.square)
-            for first in range(0, len(prompts), 2):
-                predictor.decode(embedding, prompts[first : first + 2])
+            list(predictor.answers(embedding, prompts))
         return time.perf_counter() - start
 
     alone(tasks[0]), annotator(tasks[0])

@@ -18,14 +18,14 @@ from edge_sam.geometry import FRAME, Geometry
 from edge_sam.images import read_image
 from edge_sam.model import LoadedModel, Model
 from edge_sam.preprocess import check_image, encoder_input
-from edge_sam.profiles import MAX_PROMPTS, check_points
+from edge_sam.profiles import check_points
 from edge_sam.prompts import Prompt, decoder_points
 from edge_sam.region import check_region
 from edge_sam.result import Answer, Result, to_result
 from edge_sam.runtimes import Tensors
 from edge_sam.timing import elapsed_ms, stage
 
-BATCH = 2
+_BATCH = 2
 """Prompts in one call of the decoder: more gains next to nothing on a CPU and costs about 60 MB each."""
 
 
@@ -166,34 +166,12 @@ class Predictor:
                 raise InputError(f"expected an edge_sam.Prompt, got {type(prompt).__name__}")
         pixels = check_region(valid_mask, embedding.geometry.image_size)
         region = None if pixels is None else (pixels, embedding.geometry.cells_touching(pixels))
-        results = [
-            to_result(answer, embedding.geometry, region, multimask=multimask)
-            for answer in self.answers(embedding, several, BATCH)
-        ]
+        answers = self.answers(embedding, several)
+        results = [to_result(answer, embedding.geometry, region, multimask=multimask) for answer in answers]
         return results[0] if isinstance(prompts, Prompt) else results
 
-    def decode(
-        self, embedding: ImageEmbedding, prompts: Sequence[Prompt]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def answers(self, embedding: ImageEmbedding, prompts: Sequence[Prompt], batch: int = _BATCH) -> Iterator[Answer]:
         """Run the prompt encoder and the mask decoder, and nothing after them: `predict` without its masks.
-
-        Parameters
-        ----------
-        embedding, prompts
-            See `answers`; one prompt or more.
-
-        Returns
-        -------
-        logits : ndarray of float32, (N, 4, 256, 256)
-            Low-res logits: the single mask, then the three of an ambiguous prompt.
-        scores : ndarray of float32, (N, 4)
-            Predicted IoU of each.
-        """
-        logits, scores, _, _ = zip(*self.answers(embedding, prompts, MAX_PROMPTS), strict=True)
-        return np.stack(logits), np.stack(scores)
-
-    def answers(self, embedding: ImageEmbedding, prompts: Sequence[Prompt], batch: int = BATCH) -> Iterator[Answer]:
-        """Run the prompt encoder and the mask decoder, some prompts at a time, and give each prompt's answer in order.
 
         Parameters
         ----------
@@ -202,11 +180,12 @@ class Predictor:
         prompts : sequence of Prompt
             What to segment.
         batch : int
-            Prompts in one call of the decoder at most; all of them have a mask or none has.
+            Prompts in one call of the decoder, up to `profiles.MAX_PROMPTS`.
 
         Yields
         ------
         Answer
+            In the order of the prompts.
         """
         for _, alike in groupby(prompts, key=lambda prompt: prompt.mask is None):
             rest = list(alike)

@@ -69,11 +69,8 @@ class Result:
             XYXY in pixels; x1 and y1 are one past the last pixel, so ``x1 - x0`` is the width. Zeros where a
             mask is empty.
         """
-        boxes = np.zeros((len(self.masks), 4), dtype=np.float32)
-        for box, mask in zip(boxes, self.masks, strict=True):
-            found = box_of(mask)
-            box[:] = 0 if found is None else found
-        return boxes
+        boxes = [box_of(mask) for mask in self.masks]
+        return np.array([np.zeros(4) if box is None else box for box in boxes], np.float32).reshape(-1, 4)
 
     def to_rle(self) -> list[Rle]:
         """Encode the masks as compressed COCO RLE.

@@ -187,7 +187,8 @@ class Stream:
         if predictor is not None:
             report |= {"model": predictor.bundle.manifest.name, "precision": predictor.precision}
             report |= {"runtime": predictor.runtime, "provider": predictor.provider}
-        report["ended"] = next((one_line(error) for error in self._errors()), self._end())
+        ended = "stopped" if self._capture.stopped else "end of source"
+        report["ended"] = next((one_line(error) for error in self._errors()), ended)
         return report
 
     def __str__(self) -> str:
@@ -195,9 +196,6 @@ class Stream:
 
     def _sinks_dropped(self) -> dict[str, int]:
         return {outlet.sink.name: outlet.slot.dropped for outlet in self._outlets}
-
-    def _end(self) -> str:
-        return "stopped" if self._capture.stopped else "end of source"
 
     def _errors(self) -> list[Exception]:
         """List what went wrong, the cause before what it caused."""

@@ -15,6 +15,7 @@ from edge_sam.everything.points import Crop, cut
 from edge_sam.everything.settings import Settings
 from edge_sam.everything.suppression import suppress
 from edge_sam.predictor import Predictor
+from edge_sam.profiles import MAX_PROMPTS
 from edge_sam.prompts import Prompt
 
 
@@ -101,9 +102,9 @@ class Search:
         kept: list[Candidate] = []
         asked = 0
         while len(chosen := agenda.next(settings.points_per_batch)):
-            logits, scores = self.predictor.decode(embedding, [Prompt(points=[agenda.points[i]]) for i in chosen])
-            for index, planes, predicted in zip(chosen, logits[:, 1:], scores[:, 1:], strict=True):
-                accepted = list(judge.accept(planes, predicted, agenda.points[index]))
+            prompts = [Prompt(points=[agenda.points[i]]) for i in chosen]
+            for index, answer in zip(chosen, self.predictor.answers(embedding, prompts, MAX_PROMPTS), strict=True):
+                accepted = list(judge.accept(answer.logits[1:], answer.scores[1:], agenda.points[index]))
                 agenda.answered(index, [plane for _, plane in accepted])
                 kept += [candidate for candidate, _ in accepted if candidate is not None]
             count = len(kept)

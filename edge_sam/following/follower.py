@@ -19,6 +19,7 @@ from edge_sam.following.tracked import Tracked
 from edge_sam.geometry import FRAME
 from edge_sam.predictor import Predictor
 from edge_sam.preprocess import check_image
+from edge_sam.profiles import MAX_PROMPTS
 from edge_sam.prompts import Prompt
 from edge_sam.timing import elapsed_ms, stage
 
@@ -160,12 +161,12 @@ class Follower:
         if not asked:
             return list(objects)
         with stage(self.timings, "decode"):
-            answers = zip(*self._predictor.decode(scene.embedding, asked), strict=True)
+            answers = iter(list(self._predictor.answers(scene.embedding, asked, MAX_PROMPTS)))
         with stage(self.timings, "judge"):
             return [
                 item
                 for item, question in zip(objects, questions, strict=True)
-                if question is None or not item.judge(scene, question, *next(answers))
+                if question is None or not item.judge(scene, question, next(answers))
             ]
 
     def _resize(self, size: tuple[int, int]) -> None:

@@ -22,6 +22,7 @@ from edge_sam.following.tracked import Tracked
 from edge_sam.geometry import Geometry
 from edge_sam.masks import box_of, stability
 from edge_sam.prompts import Prompt
+from edge_sam.result import Answer
 
 OBJECT = 0.3
 """Label above which a token belongs to the object: low, because a box that cuts a limb off loses it for good."""
@@ -131,7 +132,7 @@ class Followed:
         )
         return Question(prompt, everywhere, anywhere)
 
-    def judge(self, scene: Scene, question: Question, logits: NDArray[np.float32], scores: NDArray[np.float32]) -> bool:
+    def judge(self, scene: Scene, question: Question, answer: Answer) -> bool:
         """Take the best of the decoder's four answers as the object's place, or find none of them credible.
 
         Returns
@@ -139,6 +140,7 @@ class Followed:
         bool
             Whether the object is where an answer says it is.
         """
+        logits, scores, _, _ = answer
         covers = [scene.geometry.cover(plane) for plane in logits]
         overlaps = [_soft_iou(cover, question.labels) for cover in covers]
         best = int(np.argmax(scores + np.array(overlaps)))
