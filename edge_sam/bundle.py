@@ -24,6 +24,7 @@ BUNDLED = Path(__file__).parent / "bundles"
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 FileName = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+FamilyName = Annotated[str, msgspec.Meta(pattern="^[a-z0-9]+(-[a-z0-9]+)*$")]
 Role = Literal["encoder", "mask_encoder", "decoder", "constants", "probe"]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Pixel = Annotated[float, msgspec.Meta(ge=0, le=255)]
@@ -106,7 +107,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     schema: Count
     name: str
-    family: Literal["mobile-sam"]
+    family: FamilyName
     source: Source
     made_by: MadeBy
     frame: Annotated[int, msgspec.Meta(ge=FRAME, le=FRAME)]

@@ -12,13 +12,6 @@ from torch import Tensor
 
 from edge_sam.errors import InputError
 
-_FAMILY_MARKS = {
-    "MobileSAM (TinyViT)": "image_encoder.patch_embed.seq.0.c.weight",
-    "SAM (ViT)": "image_encoder.blocks.0.attn.rel_pos_h",
-    "SAM 2": "sam_mask_decoder.iou_token.weight",
-    "EdgeSAM (RepViT)": "image_encoder.features.0.0.c.weight",
-}
-
 
 class Weights:
     """A state dict that is read by name, every tensor exactly once.
@@ -97,15 +90,6 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], str]:
     if not isinstance(tensors, Mapping) or not all(_is_entry(name, value) for name, value in tensors.items()):
         raise InputError(f"{path} holds no state dict (names mapped to dense tensors of real numbers)")
     return dict(tensors), sha256
-
-
-def require_family(tensors: Mapping[str, Tensor], family: str, path: Path) -> None:
-    """Raise `InputError` unless the tensors' names are those of `family`, a key of the known marks."""
-    if _FAMILY_MARKS[family] in tensors:
-        return
-    found = next((name for name, mark in _FAMILY_MARKS.items() if mark in tensors), None)
-    what = f"a checkpoint of {found}" if found else "not a checkpoint of a known SAM family"
-    raise InputError(f"{path} is {what}; this version exports {family}")
 
 
 def _is_entry(name: object, value: object) -> bool:

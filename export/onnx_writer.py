@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from edge_sam.bundle import Role, TensorSpec
 from edge_sam.errors import ExportError
-from edge_sam.export.mobile_sam import LARGE, TorchModel
+from edge_sam.export.torch_model import HALF_FROM, TorchModel
 from edge_sam.export.two_way_attention import CHANNELS
 from edge_sam.geometry import GRID, LOGITS
 
@@ -171,7 +171,7 @@ def _store_half(model: ModelProto) -> None:
     casts = []
     for initializer in model.graph.initializer:
         array = numpy_helper.to_array(initializer)
-        if array.dtype != np.float32 or array.size < LARGE:
+        if array.dtype != np.float32 or array.size < HALF_FROM:
             continue
         half = array.astype(np.float16)
         if not np.array_equal(half.astype(np.float32), array):

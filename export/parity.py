@@ -13,7 +13,7 @@ from torch import Tensor
 
 from edge_sam.bundle import Role
 from edge_sam.errors import ExportError
-from edge_sam.export.mobile_sam import TorchModel
+from edge_sam.export.torch_model import TorchModel
 from edge_sam.geometry import FRAME, GRID
 from edge_sam.runtimes import Session, SessionOptions, backend
 

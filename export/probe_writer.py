@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from edge_sam.export.mobile_sam import TorchModel
+from edge_sam.export.torch_model import TorchModel
 from edge_sam.guard import run_probe
 from edge_sam.runtimes import Session, Tensors
 

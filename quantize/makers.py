@@ -14,10 +14,9 @@ Maker = Callable[[Work], list[Part]]
 
 def make_int8(work: Work) -> list[Part]:
     """Make int8 graphs in ONNX, with the blocks that `recipe` chooses."""
-    return [
-        Part(role, "onnx", work.quantised(role, default_blocks(role, graph)).SerializeToString(deterministic=True))
-        for role, graph in work.graphs.items()
-    ]
+    family = work.exact.bundle.manifest.family
+    graphs = {role: work.quantised(role, default_blocks(family, role, graph)) for role, graph in work.graphs.items()}
+    return [Part(role, "onnx", graph.SerializeToString(deterministic=True)) for role, graph in graphs.items()]
 
 
 def make_fp16(work: Work) -> list[Part]:

@@ -77,7 +77,7 @@ def rank(work: Work, progress: Callable[[], None], *, timed: bool) -> list[Ranke
     saved = _saved_ms(work) if timed else {}
     rows = []
     for role, graph in work.graphs.items():
-        default = default_blocks(role, graph)
+        default = default_blocks(work.exact.bundle.manifest.family, role, graph)
         for block, alone in _attempts(every_block(graph)):
             ious = _agreement(work, role, alone, trials)
             rows.append(
