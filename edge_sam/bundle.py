@@ -16,6 +16,7 @@ from edge_sam.arrays import load_arrays
 from edge_sam.errors import InputError
 from edge_sam.geometry import FRAME, GRID
 from edge_sam.guard import PROBED
+from edge_sam.precisions import find_precision, most_exact_first
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -128,9 +129,12 @@ class Bundle:
     @property
     def precisions(self) -> list[str]:
         """Precisions that the bundle has, the most exact first."""
-        found = {c.precision for c in self.manifest.components if c.role == "encoder"}
-        order = ["fp32", "w16", "fp16", "int8"]
-        return sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
+        return most_exact_first({c.precision for c in self.manifest.components if c.role == "encoder"})
+
+    @property
+    def exact(self) -> list[str]:
+        """Those of `precisions` whose arithmetic is fp32; all of them where none is."""
+        return [name for name in self.precisions if find_precision(name).exact] or self.precisions
 
     @property
     def smallest(self) -> str:
@@ -169,7 +173,7 @@ class Bundle:
             if part is None:
                 continue
             try:
-                digest = hashlib.sha256((self.path / part.file).read_bytes()).hexdigest()
+                digest = file_sha256(self.path / part.file)
             except OSError as error:
                 raise InputError(f"bundle {self.path}: cannot read {part.file}: {error.strerror}") from error
             if digest != part.sha256:
@@ -237,6 +241,15 @@ def open_bundle(name_or_path: str | Path) -> Bundle:
     except OSError as error:
         raise InputError(f"{path} is not a model bundle: cannot read {MANIFEST}: {error.strerror}") from error
     return Bundle(path, parse_manifest(text, str(path)))
+
+
+def file_sha256(path: Path) -> str:
+    """Hex digest of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 18):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def parse_manifest(text: bytes, name: str) -> Manifest:

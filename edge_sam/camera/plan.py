@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from edge_sam.bundle import Bundle, open_bundle
 from edge_sam.cache import Tuned, recall, tuning_key
 from edge_sam.camera.deadline import LONG_SIDES, Deadline, Setting
-from edge_sam.choice import EXACT
 from edge_sam.following import Follower
 from edge_sam.geometry import Geometry
 from edge_sam.loading import load, load_choice
@@ -120,9 +119,8 @@ def _fastest(model: str | Path, image: NDArray[np.uint8], prompts: Sequence[Prom
 
 def _loaded(bundle: Bundle, runtimes: Sequence[str]) -> Iterator[Predictor]:
     """Load each runtime in the first precision whose arithmetic is exact; leave out what fails."""
-    precision = next((p for p in bundle.precisions if p in EXACT), None)
     for choice in candidates(bundle, runtimes, [None]):
-        if choice.precision != precision:
+        if choice.precision != bundle.exact[0]:
             continue
         try:
             yield load_choice(bundle, choice)
