@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import shutil
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
-from edge_sam.bundle import SCHEMA, Bundle, Component, MadeBy, Manifest, Measured, Role, Source, open_bundle
-from edge_sam.bundle_folder import move_into_place, refuse_existing, write_manifest
+from edge_sam.bundle import SCHEMA, Bundle, Component, MadeBy, Manifest, Measured, Source
+from edge_sam.bundle_folder import Draft
 from edge_sam.errors import InputError
 from edge_sam.export.family import Family
-from edge_sam.export.onnx_writer import OPSET, Part, parts, tensor_specs, to_onnx
+from edge_sam.export.onnx_writer import OPSET, parts, tensor_specs, to_onnx
 from edge_sam.export.openvino_writer import require_formats, to_openvino
 from edge_sam.export.parity import check_parity, open_sessions
 from edge_sam.export.probe_writer import probe_values
@@ -92,78 +89,60 @@ def export_bundle(
         if precision not in PRECISIONS:
             raise InputError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
     require_formats(formats)
-    output = output.absolute()
-    refuse_existing(output, overwrite)
+    draft = Draft(output, overwrite=overwrite)
     progress(f"reading {checkpoint.name}")
     family, model = load_model(checkpoint)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.", suffix=".part") as temporary:
-        folder = Path(temporary) / output.name
-        folder.mkdir()
-        components: list[Component] = []
-        measured: list[Measured] = []
+    components: list[Component] = []
+    measured: list[Measured] = []
+    with draft:
         for precision in dict.fromkeys(precisions):
             exact = model.rounded_to_half() if precision == "w16" else model
-            written = _write_components(exact, precision, folder, progress)
+            written = _write_components(exact, precision, draft, progress)
             components += written
             progress(f"checking {precision} against torch")
-            measured.append(_measure(exact, precision, folder, written))
+            measured.append(_measure(exact, precision, draft.folder, written))
         if "openvino" in formats:
-            components += to_openvino(components, folder, progress)
-        source = Source(checkpoint.name, model.sha256, family.url, family.license)
-        made_by = _made_by(checkpoint.name, output.name, precisions, formats)
+            components += to_openvino(components, draft.folder, progress)
         manifest = Manifest(
             schema=SCHEMA,
-            name=output.name,
+            name=draft.output.name,
             family=family.name,
-            source=source,
-            made_by=made_by,
+            source=Source(checkpoint.name, model.sha256, family.url, family.license),
+            made_by=_made_by(checkpoint.name, draft.output.name, precisions, formats),
             frame=FRAME,
             pixel_mean=family.pixel_mean,
             pixel_std=family.pixel_std,
             components=tuple(components),
             measured=tuple(measured),
         )
-        write_manifest(folder, manifest)
-        _write_terms(folder, family, manifest, precisions)
-        move_into_place(folder, output)
-    return open_bundle(output)
+        _write_terms(draft.folder, family, manifest, precisions)
+        return draft.finish(manifest)
 
 
 def _write_components(
-    model: TorchModel, precision: str, folder: Path, progress: Callable[[str], None]
+    model: TorchModel, precision: str, draft: Draft, progress: Callable[[str], None]
 ) -> list[Component]:
     components = []
     for part in parts(model):
         progress(f"writing {part.role} in {precision}")
-        components.append(_write_part(part, precision, model.half, folder))
+        graph = to_onnx(part, store_half=model.half)
+        inputs, outputs = tensor_specs(graph)
+        tensors = {"opset": OPSET, "inputs": inputs, "outputs": outputs}
+        components.append(draft.write(part.role, precision, "onnx", graph.SerializeToString(), **tensors))
     progress(f"encoding the padding in {precision}")
     padding = model.padding().numpy().astype(np.float16 if model.half else np.float32)
-    arrays = {"padding": padding, "no_mask": model.no_mask.numpy()}
-    components.append(_write_arrays("constants", precision, folder, arrays))
+    constants = {"padding": padding, "no_mask": model.no_mask.numpy()}
+    components.append(draft.write("constants", precision, "npz", _npz(constants)))
     progress(f"running the probe in {precision}")
-    components.append(_write_arrays("probe", precision, folder, probe_values(model, padding.astype(np.float32))))
+    probe = probe_values(model, padding.astype(np.float32))
+    components.append(draft.write("probe", precision, "npz", _npz(probe)))
     return components
 
 
-def _write_arrays(role: Role, precision: str, folder: Path, arrays: dict[str, Any]) -> Component:
+def _npz(arrays: Mapping[str, Any]) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
-    return _component(role, precision, "npz", f"{role}.{precision}.npz", folder, buffer.getvalue())
-
-
-def _write_part(part: Part, precision: str, half: bool, folder: Path) -> Component:
-    graph = to_onnx(part, store_half=half)
-    inputs, outputs = tensor_specs(graph)
-    component = _component(
-        part.role, precision, "onnx", f"{part.role}.{precision}.onnx", folder, graph.SerializeToString()
-    )
-    return msgspec.structs.replace(component, opset=OPSET, inputs=inputs, outputs=outputs)
-
-
-def _component(role: Role, precision: str, format: str, file: str, folder: Path, data: bytes) -> Component:
-    (folder / file).write_bytes(data)
-    return Component(role, precision, format, file, hashlib.sha256(data).hexdigest(), len(data))
+    return buffer.getvalue()
 
 
 def _measure(model: TorchModel, precision: str, folder: Path, components: list[Component]) -> Measured:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from edge_sam.bundle import file_sha256
 from edge_sam.errors import InputError
 
 
@@ -78,7 +78,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], str]:
         The file is absent, is not a checkpoint, or holds something other than tensors.
     """
     try:
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        sha256 = file_sha256(path)
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InputError(f"cannot read checkpoint {path}: {error.strerror or error}") from error
