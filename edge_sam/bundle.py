@@ -6,15 +6,16 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.arrays import load_arrays
+from edge_sam.contract import CHANNELS, TOKENS, Role
 from edge_sam.errors import InputError
-from edge_sam.geometry import FRAME, GRID
+from edge_sam.geometry import FRAME
 from edge_sam.guard import PROBED
 from edge_sam.precisions import find_precision, most_exact_first
 
@@ -26,11 +27,10 @@ BUNDLED = Path(__file__).parent / "bundles"
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 FileName = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 FamilyName = Annotated[str, msgspec.Meta(pattern="^[a-z0-9]+(-[a-z0-9]+)*$")]
-Role = Literal["encoder", "mask_encoder", "decoder", "constants", "probe"]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Pixel = Annotated[float, msgspec.Meta(ge=0, le=255)]
 Spread = Annotated[float, msgspec.Meta(gt=0, le=255)]
-_CONSTANTS = {"padding": (GRID, GRID, 256), "no_mask": (256,)}
+_CONSTANTS = {"padding": TOKENS, "no_mask": (CHANNELS,)}
 
 
 class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from edge_sam.bundle import MANIFEST, Bundle, Component, MadeBy, Manifest, Role, file_sha256, open_bundle
+from edge_sam.bundle import MANIFEST, Bundle, Component, MadeBy, Manifest, file_sha256, open_bundle
+from edge_sam.contract import Role
 from edge_sam.errors import InputError
 
 TERMS = ("LICENSE", "NOTICE")

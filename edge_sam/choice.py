@@ -79,14 +79,13 @@ def choices(
         raise InputError(
             f"bundle {bundle.manifest.name} has no precision {precision!r}; it has {', '.join(bundle.precisions)}"
         )
-    found = []
+    wanted = [precision] if precision != "auto" else bundle.exact
     if runtime == "auto":
-        found += _tuned(bundle, precision, count)
+        found = _tuned(bundle, precision, count)
     else:
-        wanted = [precision] if precision != "auto" else bundle.exact
-        found += [Choice(runtime, p, count, "asked for", options or {}) for p in wanted]
+        found = [Choice(runtime, p, count, "asked for", options or {}) for p in wanted]
     # Where a precision was tuned for one runtime, it must have a successor in the others: embeddings are tied to it.
-    wanted = [precision] if precision != "auto" else list(dict.fromkeys([*bundle.exact, *(c.precision for c in found)]))
+    wanted = list(dict.fromkeys([*wanted, *(choice.precision for choice in found)]))
     reasons = {name: probe(name) for name in AUTO if name != runtime}
     for name, reason in reasons.items():
         if reason is None:

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sam.contract import CHANNELS
 from edge_sam.geometry import TOKEN
 from edge_sam.precisions import find_precision
 from edge_sam.runtimes import RuntimeUnavailableError, Session, Tensors
@@ -20,7 +21,7 @@ from edge_sam.runtimes import RuntimeUnavailableError, Session, Tensors
 ROWS, COLUMNS = 10, 16
 """Image tokens of a probe: small enough to cost a blink, with a part of a window in each direction."""
 PROBED = {
-    "image_embedding": (2, ROWS, COLUMNS, 256),
+    "image_embedding": (2, ROWS, COLUMNS, CHANNELS),
     "low_res_logits": (2, 4, 4 * ROWS, 4 * COLUMNS),
     "predicted_iou": (2, 4),
 }

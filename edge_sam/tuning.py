@@ -111,18 +111,9 @@ def measure(
     running: list[tuple[Row, Predictor]] = []
     for row in rows:
         progress(f"{row.choice.runtime} {row.choice.precision}: loading and comparing masks")
-        try:
-            predictor = load_choice(bundle, row.choice)
-            row.provider = predictor.provider
-            row.iou = _mean_iou(_masks(predictor, photographs), reference)
-        except RuntimeUnavailableError as error:
-            row.rejected = one_line(error)
-            continue
-        needed = find_precision(row.choice.precision).min_iou
-        if row.iou < needed:
-            row.rejected = f"its masks agree with the reference's to a mean IoU of {row.iou:.3f} only ({needed} needed)"
-            continue
-        running.append((row, predictor))
+        predictor = _load_and_compare(bundle, row, photographs, reference)
+        if predictor is not None:
+            running.append((row, predictor))
     for number in range(rounds):
         progress(f"round {number + 1} of {rounds}")
         for photograph in photographs:
@@ -165,6 +156,24 @@ def report(row: Row) -> dict[str, str | float | None]:
         "iou": None if np.isnan(row.iou) else round(row.iou, 4),
         "rejected": row.rejected,
     }
+
+
+def _load_and_compare(
+    bundle: Bundle, row: Row, photographs: Sequence[NDArray[np.uint8]], reference: Sequence[Result]
+) -> Predictor | None:
+    """Load a candidate; None, with the reason in its row, where that fails or its masks are not the reference's."""
+    try:
+        predictor = load_choice(bundle, row.choice)
+        row.provider = predictor.provider
+        row.iou = _mean_iou(_masks(predictor, photographs), reference)
+    except RuntimeUnavailableError as error:
+        row.rejected = one_line(error)
+        return None
+    needed = find_precision(row.choice.precision).min_iou
+    if row.iou < needed:
+        row.rejected = f"its masks agree with the reference's to a mean IoU of {row.iou:.3f} only ({needed} needed)"
+        return None
+    return predictor
 
 
 def _time(row: Row, predictor: Predictor, photograph: NDArray[np.uint8]) -> None:

@@ -13,9 +13,10 @@ import numpy as np
 
 from edge_sam.bundle import SCHEMA, Bundle, Component, MadeBy, Manifest, Measured, Source
 from edge_sam.bundle_folder import Draft
+from edge_sam.contract import INPUTS
 from edge_sam.errors import InputError
 from edge_sam.export.family import Family
-from edge_sam.export.onnx_writer import OPSET, parts, tensor_specs, to_onnx
+from edge_sam.export.onnx_writer import OPSET, tensor_specs, to_onnx
 from edge_sam.export.openvino_writer import require_formats, to_openvino
 from edge_sam.export.parity import check_parity, open_sessions
 from edge_sam.export.probe_writer import probe_values
@@ -123,12 +124,12 @@ def _write_components(
     model: TorchModel, precision: str, draft: Draft, progress: Callable[[str], None]
 ) -> list[Component]:
     components = []
-    for part in parts(model):
-        progress(f"writing {part.role} in {precision}")
-        graph = to_onnx(part, store_half=model.half)
+    for role in INPUTS:
+        progress(f"writing {role} in {precision}")
+        graph = to_onnx(role, getattr(model, role), store_half=model.half)
         inputs, outputs = tensor_specs(graph)
         tensors = {"opset": OPSET, "inputs": inputs, "outputs": outputs}
-        components.append(draft.write(part.role, precision, "onnx", graph.SerializeToString(), **tensors))
+        components.append(draft.write(role, precision, "onnx", graph.SerializeToString(), **tensors))
     progress(f"encoding the padding in {precision}")
     padding = model.padding().numpy().astype(np.float16 if model.half else np.float32)
     constants = {"padding": padding, "no_mask": model.no_mask.numpy()}

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edge_sam.contract import CHANNELS
 from edge_sam.export.checkpoint import Weights
 from edge_sam.export.family import Family
 from edge_sam.export.layers import Linear, Norm, parameter
 
-EMBEDDING_CHANNELS = 256
 _WIDTHS = (64, 128, 160, 320)
 _DEPTHS = (2, 2, 6, 2)
 _HEADS = (2, 4, 5, 10)
@@ -160,7 +160,7 @@ class Neck(nn.Module):
 
     def __init__(self, weights: Weights, name: str) -> None:
         super().__init__()
-        width, channels = _WIDTHS[-1], EMBEDDING_CHANNELS
+        width, channels = _WIDTHS[-1], CHANNELS
         self.project = parameter(weights.take(f"{name}.0.weight", channels, width, 1, 1).view(channels, width))
         self.mix = parameter(weights.take(f"{name}.2.weight", channels, channels, 3, 3))
         self.norms = nn.ModuleList([Norm(weights, f"{name}.{part}", channels, eps=1e-6) for part in (1, 3)])

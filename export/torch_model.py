@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from edge_sam.contract import CHANNELS
 from edge_sam.export.checkpoint import Weights, read_checkpoint
 from edge_sam.export.families import find_family
 from edge_sam.export.family import Family
 from edge_sam.export.mask_decoder import MaskDecoder
 from edge_sam.export.prompt_encoder import MaskEncoder
-from edge_sam.export.two_way_attention import CHANNELS
 from edge_sam.geometry import FRAME
 
 HALF_FROM = 4096

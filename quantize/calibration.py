@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 import edge_sam
-from edge_sam.bundle import Role
+from edge_sam.contract import Role
 from edge_sam.images import read_image
 from edge_sam.predictor import Predictor
 from edge_sam.quantize.graph import layers

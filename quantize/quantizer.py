@@ -11,8 +11,9 @@ import msgspec
 import onnx
 from onnx import ModelProto
 
-from edge_sam.bundle import Bundle, Calibration, Role
+from edge_sam.bundle import Bundle, Calibration
 from edge_sam.bundle_folder import Draft, made_further
+from edge_sam.contract import Role
 from edge_sam.errors import AccuracyError, InputError
 from edge_sam.predictor import Predictor
 from edge_sam.quantize.accuracy import OWN, Accuracy, find_truths, judge

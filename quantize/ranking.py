@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from edge_sam.benchmark.operators import profile
-from edge_sam.bundle import Role
 from edge_sam.bundle_folder import Draft
+from edge_sam.contract import Role
 from edge_sam.evaluation.segmenters import Variant
 from edge_sam.quantize.bundle_writer import add_parts
 from edge_sam.quantize.objects import Trial, make_trials

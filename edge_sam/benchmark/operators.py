@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edge_sam.benchmark.report import OperatorProfile, Share
 from edge_sam.blocks import OUTSIDE, block_of
-from edge_sam.bundle import Role
+from edge_sam.contract import Role
 from edge_sam.evaluation.segmenters import Variant
 from edge_sam.images import read_image
 from edge_sam.predictor import Predictor
