@@ -265,9 +265,9 @@ def main() -> None:
             if probe(runtime) is None:
                 contenders[f"edge_sam {runtime}"] = Ours(arguments.bundle, runtime, arguments.threads)
         times, peaks = run_rounds(contenders, arguments.rounds, matrix_session(arguments.threads))
-    from edge_sam.export.mobile_sam import load_mobile_sam
+    from edge_sam.export.torch_model import load_model
 
-    encoder = load_mobile_sam(arguments.checkpoint).encoder
+    encoder = load_model(arguments.checkpoint)[1].encoder
     gflop = {
         shape: encoder_gflop(encoder, Geometry((image.shape[0], image.shape[1])))
         for shape, image in photographs().items()

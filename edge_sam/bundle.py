@@ -6,16 +6,18 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.arrays import load_arrays
+from edge_sam.contract import CHANNELS, TOKENS, Role
 from edge_sam.errors import InputError
-from edge_sam.geometry import FRAME, GRID
+from edge_sam.geometry import FRAME
 from edge_sam.guard import PROBED
+from edge_sam.precisions import find_precision, most_exact_first
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -24,11 +26,11 @@ BUNDLED = Path(__file__).parent / "bundles"
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 FileName = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-Role = Literal["encoder", "mask_encoder", "decoder", "constants", "probe"]
+FamilyName = Annotated[str, msgspec.Meta(pattern="^[a-z0-9]+(-[a-z0-9]+)*$")]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Pixel = Annotated[float, msgspec.Meta(ge=0, le=255)]
 Spread = Annotated[float, msgspec.Meta(gt=0, le=255)]
-_CONSTANTS = {"padding": (GRID, GRID, 256), "no_mask": (256,)}
+_CONSTANTS = {"padding": TOKENS, "no_mask": (CHANNELS,)}
 
 
 class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -106,7 +108,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     schema: Count
     name: str
-    family: Literal["mobile-sam"]
+    family: FamilyName
     source: Source
     made_by: MadeBy
     frame: Annotated[int, msgspec.Meta(ge=FRAME, le=FRAME)]
@@ -127,9 +129,12 @@ class Bundle:
     @property
     def precisions(self) -> list[str]:
         """Precisions that the bundle has, the most exact first."""
-        found = {c.precision for c in self.manifest.components if c.role == "encoder"}
-        order = ["fp32", "w16", "fp16", "int8"]
-        return sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
+        return most_exact_first({c.precision for c in self.manifest.components if c.role == "encoder"})
+
+    @property
+    def exact(self) -> list[str]:
+        """Those of `precisions` whose arithmetic is fp32; all of them where none is."""
+        return [name for name in self.precisions if find_precision(name).exact] or self.precisions
 
     @property
     def smallest(self) -> str:
@@ -168,7 +173,7 @@ class Bundle:
             if part is None:
                 continue
             try:
-                digest = hashlib.sha256((self.path / part.file).read_bytes()).hexdigest()
+                digest = file_sha256(self.path / part.file)
             except OSError as error:
                 raise InputError(f"bundle {self.path}: cannot read {part.file}: {error.strerror}") from error
             if digest != part.sha256:
@@ -236,6 +241,15 @@ def open_bundle(name_or_path: str | Path) -> Bundle:
     except OSError as error:
         raise InputError(f"{path} is not a model bundle: cannot read {MANIFEST}: {error.strerror}") from error
     return Bundle(path, parse_manifest(text, str(path)))
+
+
+def file_sha256(path: Path) -> str:
+    """Hex digest of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 18):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def parse_manifest(text: bytes, name: str) -> Manifest:

@@ -12,8 +12,6 @@ from edge_sam.cache import Tuned, recall, tuning_key
 from edge_sam.errors import InputError
 from edge_sam.runtimes import AUTO, BACKENDS, RuntimeUnavailableError, probe, split_runtime
 
-EXACT = ("fp32", "w16")
-"""Precisions whose arithmetic is fp32: ``auto`` takes no other unless it was measured here (`edge-sam tune`)."""
 _log = logging.getLogger("edge_sam")
 _MAX_THREADS = 256
 """A runtime starts as many as it is told to, and a slip of the keyboard would take the machine down."""
@@ -81,15 +79,13 @@ def choices(
         raise InputError(
             f"bundle {bundle.manifest.name} has no precision {precision!r}; it has {', '.join(bundle.precisions)}"
         )
-    precisions = [p for p in bundle.precisions if p in EXACT] or bundle.precisions
-    found = []
+    wanted = [precision] if precision != "auto" else bundle.exact
     if runtime == "auto":
-        found += _tuned(bundle, precision, count)
+        found = _tuned(bundle, precision, count)
     else:
-        wanted = [precision] if precision != "auto" else precisions
-        found += [Choice(runtime, p, count, "asked for", options or {}) for p in wanted]
+        found = [Choice(runtime, p, count, "asked for", options or {}) for p in wanted]
     # Where a precision was tuned for one runtime, it must have a successor in the others: embeddings are tied to it.
-    wanted = [precision] if precision != "auto" else list(dict.fromkeys([*precisions, *(c.precision for c in found)]))
+    wanted = list(dict.fromkeys([*wanted, *(choice.precision for choice in found)]))
     reasons = {name: probe(name) for name in AUTO if name != runtime}
     for name, reason in reasons.items():
         if reason is None:

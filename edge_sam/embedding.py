@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from edge_sam.arrays import load_arrays
 from edge_sam.atomic import write_files
+from edge_sam.contract import TOKENS
 from edge_sam.errors import InputError
-from edge_sam.geometry import FRAME, GRID, TOKEN, Geometry
+from edge_sam.geometry import FRAME, TOKEN, Geometry
 from edge_sam.images import MAX_PIXELS
 from edge_sam.runtimes import Session
 
@@ -120,7 +121,7 @@ class ImageEmbedding:
                 f"embedding {path} has another geometry (frame {header.frame}, token {header.token});"
                 f" this model has frame {FRAME}, token {TOKEN}: encode the image again"
             )
-        if features.shape != (GRID, GRID, 256) or features.dtype != np.float32 or not np.isfinite(features).all():
+        if features.shape != TOKENS or features.dtype != np.float32 or not np.isfinite(features).all():
             raise InputError(
                 f"embedding {path} is damaged: features are {features.dtype} {features.shape}, or not finite"
             )

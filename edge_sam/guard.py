@@ -13,15 +13,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sam.contract import CHANNELS
 from edge_sam.geometry import TOKEN
+from edge_sam.precisions import find_precision
 from edge_sam.runtimes import RuntimeUnavailableError, Session, Tensors
 
 ROWS, COLUMNS = 10, 16
 """Image tokens of a probe: small enough to cost a blink, with a part of a window in each direction."""
-BOUNDS = {"fp32": 1e-3, "w16": 1e-3, "fp16": 5e-2, "int8": 3e-1}
-"""Largest relative difference (of Euclidean norms) from the stored values, by precision."""
 PROBED = {
-    "image_embedding": (2, ROWS, COLUMNS, 256),
+    "image_embedding": (2, ROWS, COLUMNS, CHANNELS),
     "low_res_logits": (2, 4, 4 * ROWS, 4 * COLUMNS),
     "predicted_iou": (2, 4),
 }
@@ -87,7 +87,7 @@ def check_probe(computed: Tensors, stored: Tensors, precision: str) -> dict[str,
     RuntimeUnavailableError
         Not finite, the same for both images, or beyond the bound; with the figures.
     """
-    bound = BOUNDS.get(precision, min(BOUNDS.values()))
+    bound = find_precision(precision).probe_bound
     differences = {}
     for name, reference in stored.items():
         ours = computed[name]

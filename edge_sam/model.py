@@ -13,20 +13,16 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.bundle import Bundle, Component, Role
+from edge_sam.bundle import Bundle, Component
 from edge_sam.cache import Verdict, cache_home, recall, remember, runtime_key
 from edge_sam.choice import Choice
+from edge_sam.contract import INPUTS, Role
 from edge_sam.errors import EdgeSamError, InputError, RuntimeFallbackWarning, one_line
 from edge_sam.guard import check_probe, run_probe
 from edge_sam.profiles import PROFILES
 from edge_sam.runtimes import RuntimeUnavailableError, Session, SessionOptions, backend, probe, split_runtime
 from edge_sam.timing import stage
 
-_INPUTS: dict[Role, set[str]] = {
-    "encoder": {"image"},
-    "mask_encoder": {"image_embedding", "mask"},
-    "decoder": {"image_tokens", "point_coords", "point_labels", "token_size"},
-}
 _log = logging.getLogger("edge_sam")
 _T = TypeVar("_T")
 
@@ -73,12 +69,12 @@ class LoadedModel:
         verdict = recall(key, Verdict)
         _require_trust(verdict)  # What is known to be wrong need not be compiled first.
         formats = backend(choice.runtime).MODEL_FORMATS
-        components = {role: bundle.component(role, choice.precision, *formats) for role in _INPUTS}
+        components = {role: bundle.component(role, choice.precision, *formats) for role in INPUTS}
         files = {role: bundle.verified_file(component) for role, component in components.items()}
         self.timings = {"compile": 0.0, "guard": 0.0}
         with stage(self.timings, "compile"):
             self.encoder, self.mask_encoder, self.decoder = (
-                _open(bundle, components[role], files[role], choice, key, build) for role in _INPUTS
+                _open(bundle, components[role], files[role], choice, key, build) for role in INPUTS
             )
         constants = bundle.constants(choice.precision)
         self.padding: NDArray[np.float32] = constants["padding"]
@@ -228,6 +224,6 @@ def _open(bundle: Bundle, component: Component, file: Path, choice: Choice, key:
     )
     session = backend(choice.runtime).open_session(file, options)
     names = set(session.input_names)
-    if names != _INPUTS[role] or names != {tensor.name for tensor in component.inputs}:
+    if names != INPUTS[role].keys() or names != {tensor.name for tensor in component.inputs}:
         raise InputError(f"bundle {bundle.path}: {component.file} is not the {role}; its inputs are {sorted(names)}")
     return session

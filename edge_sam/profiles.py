@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_sam.bundle import Role
+from edge_sam.contract import TOKENS, Role
 from edge_sam.errors import InputError
 from edge_sam.geometry import FRAME, GRID, LOGITS, TOKEN
 from edge_sam.runtimes import Shapes, split_runtime
@@ -13,7 +13,6 @@ MAX_POINTS = 64
 _COMPILED = {"tensorrt"}
 """Runtimes that would compile in the middle of a run for anything beyond the ranges, which takes minutes."""
 
-_TOKENS = (GRID, GRID, 256)
 _WIDE = 9 * FRAME // 16
 """Height of a 16:9 photograph in the frame: the shape that cameras give."""
 
@@ -21,7 +20,7 @@ PROFILES: dict[Role, dict[str, Shapes]] = {
     "encoder": {"image": ((1, 3, TOKEN, TOKEN), (1, 3, _WIDE, FRAME), (1, 3, FRAME, FRAME))},
     "mask_encoder": {"mask": ((1, LOGITS, LOGITS), (1, LOGITS, LOGITS), (MAX_PROMPTS, LOGITS, LOGITS))},
     "decoder": {
-        "image_tokens": ((1, *_TOKENS), (1, *_TOKENS), (MAX_PROMPTS, *_TOKENS)),
+        "image_tokens": ((1, *TOKENS), (1, *TOKENS), (MAX_PROMPTS, *TOKENS)),
         "point_coords": ((1, 1, 2), (1, 2, 2), (MAX_PROMPTS, MAX_POINTS, 2)),
         "point_labels": ((1, 1), (1, 2), (MAX_PROMPTS, MAX_POINTS)),
         # Read as numbers, not as a shape: rows and columns.

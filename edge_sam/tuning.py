@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from edge_sam.bundle import Bundle
 from edge_sam.cache import Best, Tuned, remember, tuning_key
-from edge_sam.choice import EXACT, Choice
+from edge_sam.choice import Choice
 from edge_sam.errors import InputError, one_line
 from edge_sam.loading import load_choice
 from edge_sam.masks import iou
+from edge_sam.precisions import find_precision
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
 from edge_sam.result import Result
@@ -26,15 +27,6 @@ REFERENCE = "onnxruntime"
 """The runtime whose masks in the most exact precision the others are held to."""
 CLICKS = 3
 """Clicks that one photograph is worth, in the time that candidates are ranked by: people click more than once."""
-MIN_IOU = 0.98
-"""Mean IoU with the reference's masks that a candidate must reach."""
-MIN_IOU_INT8 = 0.90
-"""The same for int8.
-
-On a grid of points, most of which could mean several things, int8 that loses no accuracy still chooses another object
-here and there (docs/quantization.md). What its masks are worth was measured when it was made; this bound is there to
-find a runtime that computes something else.
-"""
 _GRID = (0.2, 0.4, 0.6, 0.8)
 
 
@@ -116,24 +108,14 @@ def measure(
     list of Row
         The fastest first; rejected candidates last.
     """
-    exact = [p for p in bundle.precisions if p in EXACT] or bundle.precisions
-    reference = _masks(load_choice(bundle, Choice(REFERENCE, exact[0], None, "reference")), photographs)
+    reference = _masks(load_choice(bundle, Choice(REFERENCE, bundle.exact[0], None, "reference")), photographs)
     rows = [Row(choice) for choice in choices]
     running: list[tuple[Row, Predictor]] = []
     for row in rows:
         progress(f"{row.choice.runtime} {row.choice.precision}: loading and comparing masks")
-        try:
-            predictor = load_choice(bundle, row.choice)
-            row.provider = predictor.provider
-            row.iou = _mean_iou(_masks(predictor, photographs), reference)
-        except RuntimeUnavailableError as error:
-            row.rejected = one_line(error)
-            continue
-        needed = MIN_IOU_INT8 if row.choice.precision == "int8" else MIN_IOU
-        if row.iou < needed:
-            row.rejected = f"its masks agree with the reference's to a mean IoU of {row.iou:.3f} only ({needed} needed)"
-            continue
-        running.append((row, predictor))
+        predictor = _load_and_compare(bundle, row, photographs, reference)
+        if predictor is not None:
+            running.append((row, predictor))
     for number in range(rounds):
         progress(f"round {number + 1} of {rounds}")
         for photograph in photographs:
@@ -176,6 +158,24 @@ def report(row: Row) -> dict[str, str | float | None]:
         "iou": None if np.isnan(row.iou) else round(row.iou, 4),
         "rejected": row.rejected,
     }
+
+
+def _load_and_compare(
+    bundle: Bundle, row: Row, photographs: Sequence[NDArray[np.uint8]], reference: Sequence[Result]
+) -> Predictor | None:
+    """Load a candidate; None, with the reason in its row, where that fails or its masks are not the reference's."""
+    try:
+        predictor = load_choice(bundle, row.choice)
+        row.provider = predictor.provider
+        row.iou = _mean_iou(_masks(predictor, photographs), reference)
+    except RuntimeUnavailableError as error:
+        row.rejected = one_line(error)
+        return None
+    needed = find_precision(row.choice.precision).min_iou
+    if row.iou < needed:
+        row.rejected = f"its masks agree with the reference's to a mean IoU of {row.iou:.3f} only ({needed} needed)"
+        return None
+    return predictor
 
 
 def _time(row: Row, predictor: Predictor, photograph: NDArray[np.uint8]) -> None:

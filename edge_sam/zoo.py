@@ -57,9 +57,9 @@ class _Index(msgspec.Struct, forbid_unknown_fields=True):
     models: tuple[ZooModel, ...]
 
 
-def read_index(path: Path = INDEX) -> dict[str, ZooModel]:
+def read_index() -> dict[str, ZooModel]:
     """Read the index of models, by name."""
-    return {model.name: model for model in msgspec.json.decode(path.read_bytes(), type=_Index).models}
+    return {model.name: model for model in msgspec.json.decode(INDEX.read_bytes(), type=_Index).models}
 
 
 def find_model(name: str, index: dict[str, ZooModel]) -> ZooModel:

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import shutil
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
-from edge_sam.bundle import SCHEMA, Bundle, Component, MadeBy, Manifest, Measured, Role, Source, open_bundle
-from edge_sam.bundle_folder import move_into_place, refuse_existing, write_manifest
+from edge_sam.bundle import SCHEMA, Bundle, Component, MadeBy, Manifest, Measured, Source
+from edge_sam.bundle_folder import Draft
+from edge_sam.contract import INPUTS
 from edge_sam.errors import InputError
-from edge_sam.export import mobile_sam
-from edge_sam.export.mobile_sam import TorchModel, load_mobile_sam
-from edge_sam.export.onnx_writer import OPSET, Part, parts, tensor_specs, to_onnx
+from edge_sam.export.family import Family
+from edge_sam.export.onnx_writer import OPSET, tensor_specs, to_onnx
 from edge_sam.export.openvino_writer import require_formats, to_openvino
 from edge_sam.export.parity import check_parity, open_sessions
 from edge_sam.export.probe_writer import probe_values
+from edge_sam.export.torch_model import TorchModel, load_model
 from edge_sam.geometry import FRAME
 
 PRECISIONS = ("fp32", "w16")
@@ -30,18 +28,16 @@ PRECISIONS = ("fp32", "w16")
 
 _LICENSES = Path(__file__).parent / "licenses"
 _NOTICE = """\
-{name}: image encoder, prompt encoder and mask decoder of MobileSAM
+{name}: image encoder, prompt encoder and mask decoder of {title}
 Source: {url}, {file}, sha256 {sha256}
 
-MobileSAM, copyright its authors (Chaoning Zhang and others), Apache License 2.0.
-It contains work of Segment Anything, copyright Meta Platforms, Inc. and affiliates, Apache License 2.0, and of
-TinyViT, copyright (c) Microsoft Corporation, MIT License (below).
+{notice}
 
 Changed by edge_sam: the weights were rearranged for inference (batch norms folded, projections merged, precision
 {precisions}), traced to ONNX and split into encoder, mask encoder and decoder. Nothing was trained.
 Made by: {command}
 
-{mit}"""
+{licenses}"""
 
 
 def _silent(step: str) -> None:
@@ -57,7 +53,7 @@ def export_bundle(
     overwrite: bool = False,
     progress: Callable[[str], None] = _silent,
 ) -> Bundle:
-    """Convert a MobileSAM checkpoint to a bundle.
+    """Convert a checkpoint to a bundle.
 
     The artefact is run against the torch modules before the bundle appears under its name; whatever fails, and
     however, no bundle is left.
@@ -65,7 +61,7 @@ def export_bundle(
     Parameters
     ----------
     checkpoint : Path
-        ``mobile_sam.pt`` or a file with the same tensors.
+        Of one of `edge_sam.export.families.FAMILIES`.
     output : Path
         Folder to make. Its name becomes the bundle's name.
     precisions : sequence of str
@@ -94,65 +90,60 @@ def export_bundle(
         if precision not in PRECISIONS:
             raise InputError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
     require_formats(formats)
-    output = output.absolute()
-    refuse_existing(output, overwrite)
+    draft = Draft(output, overwrite=overwrite)
     progress(f"reading {checkpoint.name}")
-    model = load_mobile_sam(checkpoint)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.", suffix=".part") as temporary:
-        folder = Path(temporary) / output.name
-        folder.mkdir()
-        components: list[Component] = []
-        measured: list[Measured] = []
+    family, model = load_model(checkpoint)
+    components: list[Component] = []
+    measured: list[Measured] = []
+    with draft:
         for precision in dict.fromkeys(precisions):
             exact = model.rounded_to_half() if precision == "w16" else model
-            written = _write_components(exact, precision, folder, progress)
+            written = _write_components(exact, precision, draft, progress)
             components += written
             progress(f"checking {precision} against torch")
-            measured.append(_measure(exact, precision, folder, written))
+            measured.append(_measure(exact, precision, draft.folder, written))
         if "openvino" in formats:
-            components += to_openvino(components, folder, progress)
-        manifest = _manifest(output.name, checkpoint.name, model.sha256, precisions, formats, components, measured)
-        write_manifest(folder, manifest)
-        _write_terms(folder, manifest, precisions)
-        move_into_place(folder, output)
-    return open_bundle(output)
+            components += to_openvino(components, draft.folder, progress)
+        manifest = Manifest(
+            schema=SCHEMA,
+            name=draft.output.name,
+            family=family.name,
+            source=Source(checkpoint.name, model.sha256, family.url, family.license),
+            made_by=_made_by(checkpoint.name, draft.output.name, precisions, formats),
+            frame=FRAME,
+            pixel_mean=family.pixel_mean,
+            pixel_std=family.pixel_std,
+            components=tuple(components),
+            measured=tuple(measured),
+        )
+        _write_terms(draft.folder, family, manifest, precisions)
+        return draft.finish(manifest)
 
 
 def _write_components(
-    model: TorchModel, precision: str, folder: Path, progress: Callable[[str], None]
+    model: TorchModel, precision: str, draft: Draft, progress: Callable[[str], None]
 ) -> list[Component]:
     components = []
-    for part in parts(model):
-        progress(f"writing {part.role} in {precision}")
-        components.append(_write_part(part, precision, folder))
+    for role in INPUTS:
+        progress(f"writing {role} in {precision}")
+        graph = to_onnx(role, getattr(model, role), store_half=model.half)
+        inputs, outputs = tensor_specs(graph)
+        tensors = {"opset": OPSET, "inputs": inputs, "outputs": outputs}
+        components.append(draft.write(role, precision, "onnx", graph.SerializeToString(), **tensors))
     progress(f"encoding the padding in {precision}")
-    padding = model.padding().numpy().astype(np.float16 if precision == "w16" else np.float32)
-    arrays = {"padding": padding, "no_mask": model.no_mask.numpy()}
-    components.append(_write_arrays("constants", precision, folder, arrays))
+    padding = model.padding().numpy().astype(np.float16 if model.half else np.float32)
+    constants = {"padding": padding, "no_mask": model.no_mask.numpy()}
+    components.append(draft.write("constants", precision, "npz", _npz(constants)))
     progress(f"running the probe in {precision}")
-    components.append(_write_arrays("probe", precision, folder, probe_values(model, padding.astype(np.float32))))
+    probe = probe_values(model, padding.astype(np.float32))
+    components.append(draft.write("probe", precision, "npz", _npz(probe)))
     return components
 
 
-def _write_arrays(role: Role, precision: str, folder: Path, arrays: dict[str, Any]) -> Component:
+def _npz(arrays: Mapping[str, Any]) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
-    return _component(role, precision, "npz", f"{role}.{precision}.npz", folder, buffer.getvalue())
-
-
-def _write_part(part: Part, precision: str, folder: Path) -> Component:
-    graph = to_onnx(part, store_half=precision == "w16")
-    inputs, outputs = tensor_specs(graph)
-    component = _component(
-        part.role, precision, "onnx", f"{part.role}.{precision}.onnx", folder, graph.SerializeToString()
-    )
-    return msgspec.structs.replace(component, opset=OPSET, inputs=inputs, outputs=outputs)
-
-
-def _component(role: Role, precision: str, format: str, file: str, folder: Path, data: bytes) -> Component:
-    (folder / file).write_bytes(data)
-    return Component(role, precision, format, file, hashlib.sha256(data).hexdigest(), len(data))
+    return buffer.getvalue()
 
 
 def _measure(model: TorchModel, precision: str, folder: Path, components: list[Component]) -> Measured:
@@ -161,51 +152,32 @@ def _measure(model: TorchModel, precision: str, folder: Path, components: list[C
         what="largest absolute difference from the torch modules",
         precision=precision,
         protocol="ONNX Runtime on the CPU; 7 input sizes; 1 and 3 prompts of every mix of points, box and mask"
-        + ("; torch with the same 16-bit weights" if precision == "w16" else ""),
+        + ("; torch with the same 16-bit weights" if model.half else ""),
         values=check_parity(model, sessions),
     )
 
 
-def _manifest(
-    name: str,
-    file: str,
-    sha256: str,
-    precisions: Sequence[str],
-    formats: Sequence[str],
-    components: list[Component],
-    measured: list[Measured],
-) -> Manifest:
+def _made_by(file: str, name: str, precisions: Sequence[str], formats: Sequence[str]) -> MadeBy:
     packages = ["edge-sam", "torch", "onnx"] + (["openvino"] if "openvino" in formats else [])
     options = "".join(f" --precision {precision}" for precision in precisions)
     if "openvino" in formats:
         options += " --format onnx,openvino"
-    return Manifest(
-        schema=SCHEMA,
-        name=name,
-        family="mobile-sam",
-        source=Source(file, sha256, mobile_sam.URL, mobile_sam.LICENSE),
-        made_by=MadeBy(
-            command=f"edge-sam export {file} --output {name}{options}",
-            versions={package: version(package) for package in packages},
-        ),
-        frame=FRAME,
-        pixel_mean=mobile_sam.PIXEL_MEAN,
-        pixel_std=mobile_sam.PIXEL_STD,
-        components=tuple(components),
-        measured=tuple(measured),
-    )
+    command = f"edge-sam export {file} --output {name}{options}"
+    return MadeBy(command, {package: version(package) for package in packages})
 
 
-def _write_terms(folder: Path, manifest: Manifest, precisions: Sequence[str]) -> None:
-    shutil.copyfile(_LICENSES / "Apache-2.0.txt", folder / "LICENSE")
-    source = manifest.source
+def _write_terms(folder: Path, family: Family, manifest: Manifest, precisions: Sequence[str]) -> None:
+    first, *others = family.licenses
+    shutil.copyfile(_LICENSES / first, folder / "LICENSE")
     notice = _NOTICE.format(
         name=manifest.name,
-        url=source.url,
-        file=source.file,
-        sha256=source.sha256,
+        title=family.title,
+        url=family.url,
+        file=manifest.source.file,
+        sha256=manifest.source.sha256,
+        notice=family.notice,
         precisions=", ".join(precisions),
         command=manifest.made_by.command,
-        mit=(_LICENSES / "MIT-TinyViT.txt").read_text(encoding="utf-8"),
+        licenses="\n".join((_LICENSES / name).read_text(encoding="utf-8") for name in others),
     )
     (folder / "NOTICE").write_text(notice, encoding="utf-8")

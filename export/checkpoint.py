@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,14 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from edge_sam.bundle import file_sha256
 from edge_sam.errors import InputError
-
-_FAMILY_MARKS = {
-    "MobileSAM (TinyViT)": "image_encoder.patch_embed.seq.0.c.weight",
-    "SAM (ViT)": "image_encoder.blocks.0.attn.rel_pos_h",
-    "SAM 2": "sam_mask_decoder.iou_token.weight",
-    "EdgeSAM (RepViT)": "image_encoder.features.0.0.c.weight",
-}
 
 
 class Weights:
@@ -85,7 +78,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], str]:
         The file is absent, is not a checkpoint, or holds something other than tensors.
     """
     try:
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        sha256 = file_sha256(path)
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InputError(f"cannot read checkpoint {path}: {error.strerror or error}") from error
@@ -97,15 +90,6 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], str]:
     if not isinstance(tensors, Mapping) or not all(_is_entry(name, value) for name, value in tensors.items()):
         raise InputError(f"{path} holds no state dict (names mapped to dense tensors of real numbers)")
     return dict(tensors), sha256
-
-
-def require_family(tensors: Mapping[str, Tensor], family: str, path: Path) -> None:
-    """Raise `InputError` unless the tensors' names are those of `family`, a key of the known marks."""
-    if _FAMILY_MARKS[family] in tensors:
-        return
-    found = next((name for name, mark in _FAMILY_MARKS.items() if mark in tensors), None)
-    what = f"a checkpoint of {found}" if found else "not a checkpoint of a known SAM family"
-    raise InputError(f"{path} is {what}; this version exports {family}")
 
 
 def _is_entry(name: object, value: object) -> bool:

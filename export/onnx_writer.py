@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +13,10 @@ import torch
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from edge_sam.bundle import Role, TensorSpec
+from edge_sam.bundle import TensorSpec
+from edge_sam.contract import INPUTS, INTEGERS, OUTPUTS, Role, Shape
 from edge_sam.errors import ExportError
-from edge_sam.export.mobile_sam import LARGE, TorchModel
-from edge_sam.export.two_way_attention import CHANNELS
-from edge_sam.geometry import GRID, LOGITS
+from edge_sam.export.torch_model import HALF_FROM
 
 OPSET = 17
 """The first with LayerNormalization, and old enough for every runtime that is still in use."""
@@ -26,82 +24,22 @@ OPSET = 17
 UNFIT_OPERATORS = {"OneHot", "NonZero", "Resize", "Loop", "If", "Scan", "ScatterND", "GridSample", "Einsum"}
 """Operators that TensorRT rejects on dynamic shapes, or that belong outside the graph."""
 
-
-Shape = tuple[int | str, ...]
-
-
-@dataclass(frozen=True)
-class Part:
-    """One component to write.
-
-    Attributes
-    ----------
-    role : Role
-        What it is in the bundle.
-    module : nn.Module
-        The torch module.
-    inputs, outputs : dict of str to tuple
-        Public names of the tensors and their shapes; a string is a dimension left free.
-    example : dict of str to int
-        A size for each free dimension, to trace with.
-    """
-
-    role: Role
-    module: nn.Module
-    inputs: dict[str, Shape]
-    outputs: dict[str, Shape]
-    example: dict[str, int]
-
-    def example_inputs(self) -> tuple[Tensor, ...]:
-        """Ones of the example sizes; labels and sizes are integers."""
-        return tuple(
-            torch.ones(
-                [self.example[d] if isinstance(d, str) else d for d in shape],
-                dtype=torch.int64 if name in ("point_labels", "token_size") else torch.float32,
-            )
-            for name, shape in self.inputs.items()
-        )
+_EXAMPLES = {
+    "encoder": {"height": 576, "width": 1024},
+    "mask_encoder": {"prompts": 2},
+    "decoder": {"one_or_prompts": 1, "prompts": 2, "points": 3},
+}
+"""A size for each free dimension of the inputs, to trace with."""
 
 
-def parts(model: TorchModel) -> list[Part]:
-    """List the components of a SAM-family model with their public tensor names."""
-    tokens = (GRID, GRID, CHANNELS)
-    return [
-        Part(
-            "encoder",
-            model.encoder,
-            {"image": (1, 3, "height", "width")},
-            {"image_embedding": (1, "rows", "columns", CHANNELS)},
-            {"height": 576, "width": 1024},
-        ),
-        Part(
-            "mask_encoder",
-            model.mask_encoder,
-            {"image_embedding": (1, *tokens), "mask": ("prompts", LOGITS, LOGITS)},
-            {"image_tokens": ("prompts", *tokens)},
-            {"prompts": 2},
-        ),
-        Part(
-            "decoder",
-            model.decoder,
-            {
-                "image_tokens": ("one_or_prompts", *tokens),
-                "point_coords": ("prompts", "points", 2),
-                "point_labels": ("prompts", "points"),
-                "token_size": (2,),
-            },
-            {"low_res_logits": ("prompts", 4, "height", "width"), "predicted_iou": ("prompts", 4)},
-            {"one_or_prompts": 1, "prompts": 2, "points": 3},
-        ),
-    ]
-
-
-def to_onnx(part: Part, store_half: bool) -> ModelProto:
+def to_onnx(role: Role, module: nn.Module, store_half: bool) -> ModelProto:
     """Trace a component.
 
     Parameters
     ----------
-    part : Part
+    role : Role
+        What it is in the bundle; see `edge_sam.contract`.
+    module : nn.Module
         What to trace.
     store_half : bool
         Keep large weights as fp16 in the file, with a cast to fp32 that runtimes fold when they load it. Their
@@ -112,21 +50,21 @@ def to_onnx(part: Part, store_half: bool) -> ModelProto:
     ExportError
         The graph has an operator that a runtime would reject.
     """
-    model = _trace(part)
+    model = _trace(role, module)
     for value in model.graph.output:  # The tracer makes up names for dimensions that it lost sight of.
-        for dimension, size in zip(value.type.tensor_type.shape.dim, part.outputs[value.name], strict=True):
+        for dimension, size in zip(value.type.tensor_type.shape.dim, OUTPUTS[role][value.name], strict=True):
             dimension.Clear()
             setattr(dimension, "dim_param" if isinstance(size, str) else "dim_value", size)
     unfit = sorted({node.op_type for node in model.graph.node} & UNFIT_OPERATORS)
     if unfit:
-        raise ExportError(f"{part.role} has operators that a runtime would reject: {', '.join(unfit)}")
+        raise ExportError(f"{role} has operators that a runtime would reject: {', '.join(unfit)}")
     if store_half:
         _store_half(model)
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
-def _trace(part: Part) -> ModelProto:
+def _trace(role: Role, module: nn.Module) -> ModelProto:
     exporter_log = logging.getLogger("torch.onnx")
     level = exporter_log.level
     exporter_log.setLevel(logging.ERROR)
@@ -136,19 +74,29 @@ def _trace(part: Part) -> ModelProto:
             warnings.simplefilter("ignore")
             file = Path(folder) / "part.onnx"
             torch.onnx.export(
-                part.module,
-                part.example_inputs(),
+                module,
+                _example_inputs(role),
                 file,
                 dynamo=False,
                 opset_version=OPSET,
-                input_names=list(part.inputs),
-                output_names=list(part.outputs),
-                dynamic_axes={name: _free_axes(shape) for name, shape in (part.inputs | part.outputs).items()},
+                input_names=list(INPUTS[role]),
+                output_names=list(OUTPUTS[role]),
+                dynamic_axes={name: _free_axes(shape) for name, shape in (INPUTS[role] | OUTPUTS[role]).items()},
                 do_constant_folding=False,
             )
             return onnx.load(file)
     finally:
         exporter_log.setLevel(level)
+
+
+def _example_inputs(role: Role) -> tuple[Tensor, ...]:
+    return tuple(
+        torch.ones(
+            [_EXAMPLES[role][d] if isinstance(d, str) else d for d in shape],
+            dtype=torch.int64 if name in INTEGERS else torch.float32,
+        )
+        for name, shape in INPUTS[role].items()
+    )
 
 
 def tensor_specs(model: ModelProto) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
@@ -171,7 +119,7 @@ def _store_half(model: ModelProto) -> None:
     casts = []
     for initializer in model.graph.initializer:
         array = numpy_helper.to_array(initializer)
-        if array.dtype != np.float32 or array.size < LARGE:
+        if array.dtype != np.float32 or array.size < HALF_FROM:
             continue
         half = array.astype(np.float16)
         if not np.array_equal(half.astype(np.float32), array):

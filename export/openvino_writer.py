@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
 
-from edge_sam.bundle import Bundle, Companion, Component, open_bundle
-from edge_sam.bundle_folder import move_into_place, refuse_existing, write_manifest
+from edge_sam.bundle import Bundle, Companion, Component
+from edge_sam.bundle_folder import Draft, entry, made_further
 from edge_sam.errors import InputError, MissingExtraError
 
 FORMATS = ("onnx", "openvino")
@@ -69,16 +65,8 @@ def to_openvino(components: Sequence[Component], folder: Path, progress: Callabl
         graph = folder / f"{component.role}.{component.precision}.xml"
         openvino.save_model(openvino.convert_model(folder / component.file), graph, compress_to_fp16=False)
         weights = graph.with_suffix(".bin")
-        written.append(
-            msgspec.structs.replace(
-                component,
-                format="openvino",
-                file=graph.name,
-                sha256=_sha256(graph),
-                bytes=graph.stat().st_size,
-                companion=Companion(weights.name, _sha256(weights), weights.stat().st_size),
-            )
-        )
+        companion = Companion(**entry(weights))
+        written.append(msgspec.structs.replace(component, format="openvino", **entry(graph), companion=companion))
     return written
 
 
@@ -97,27 +85,16 @@ def convert_bundle(
         The disk is full or the folder cannot be written.
     """
     require_formats(FORMATS)
-    output = output.absolute()
-    refuse_existing(output, overwrite)
     manifest = source.manifest
     if any(component.format == "openvino" for component in manifest.components):
         raise InputError(f"bundle {manifest.name} has the format openvino already")
-    for component in manifest.components:
-        source.verified_file(component)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.", suffix=".part") as temporary:
-        folder = Path(shutil.copytree(source.path, Path(temporary) / output.name))
-        added = to_openvino(manifest.components, folder, progress)
-        made_by = msgspec.structs.replace(
-            manifest.made_by,
-            command=f"{manifest.made_by.command} && edge-sam convert {manifest.name} --output {output.name}",
-            versions={**manifest.made_by.versions, "openvino": version("openvino")},
+    with Draft(output, overwrite=overwrite, source=source) as draft:
+        added = to_openvino(manifest.components, draft.folder, progress)
+        command = f"edge-sam convert {manifest.name} --output {draft.output.name}"
+        changed = msgspec.structs.replace(
+            manifest,
+            name=draft.output.name,
+            components=(*manifest.components, *added),
+            made_by=made_further(manifest.made_by, command, "openvino"),
         )
-        components = (*manifest.components, *added)
-        write_manifest(folder, msgspec.structs.replace(manifest, components=components, made_by=made_by))
-        move_into_place(folder, output)
-    return open_bundle(output)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+        return draft.finish(changed)

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge_sam.bundle import Role
+from edge_sam.contract import INPUTS, OUTPUTS, Role
 from edge_sam.errors import ExportError
-from edge_sam.export.mobile_sam import TorchModel
-from edge_sam.geometry import FRAME, GRID
+from edge_sam.export.torch_model import TorchModel
+from edge_sam.geometry import FRAME, GRID, LOGITS
 from edge_sam.runtimes import Session, SessionOptions, backend
 
 EMBEDDING_BOUND = 1e-4
@@ -27,7 +27,6 @@ SCORE_BOUND = 1e-4
 _SIZES = ((1024, 1024), (576, 1024), (1024, 576), (688, 1024), (384, 512), (16, 1024), (1024, 16))
 
 
-@torch.no_grad()
 def check_parity(model: TorchModel, sessions: dict[Role, Session]) -> dict[str, float]:
     """Compare every component over input sizes and every combination of prompts.
 
@@ -48,42 +47,43 @@ def check_parity(model: TorchModel, sessions: dict[Role, Session]) -> dict[str, 
     ExportError
         A difference beyond its bound; the message names the output and the input that showed it.
     """
-    worst = {"image_embedding": 0.0, "image_tokens": 0.0, "low_res_logits": 0.0, "predicted_iou": 0.0}
-    bounds = dict(zip(worst, (EMBEDDING_BOUND, EMBEDDING_BOUND, LOGIT_BOUND, SCORE_BOUND), strict=True))
-
-    def compare(output: str, ours: NDArray[np.float32], reference: Tensor, case: str) -> None:
+    bounds = {"low_res_logits": LOGIT_BOUND, "predicted_iou": SCORE_BOUND}
+    worst = {output: 0.0 for outputs in OUTPUTS.values() for output in outputs}
+    for output, ours, reference, case in _comparisons(model, sessions):
         difference = float(np.abs(ours - reference.numpy()).max())
-        if not difference <= bounds[output]:  # NaN must fail.
+        bound = bounds.get(output, EMBEDDING_BOUND)
+        if not difference <= bound:  # NaN must fail.
             raise ExportError(
                 f"the exported model disagrees with torch: {output} differs by {difference:.2e}"
-                f" (allowed {bounds[output]:.0e}) for {case}; nothing was written"
+                f" (allowed {bound:.0e}) for {case}; nothing was written"
             )
         worst[output] = max(worst[output], difference)
+    return worst
 
+
+@torch.no_grad()
+def _comparisons(
+    model: TorchModel, sessions: dict[Role, Session]
+) -> Iterator[tuple[str, NDArray[np.float32], Tensor, str]]:
+    """Name an output, what the artefact and what torch makes of an input, and that input in words."""
     for size in _SIZES:
         image = _test_image(size)
         ours = sessions["encoder"].run({"image": image.numpy()})["image_embedding"]
-        compare("image_embedding", ours, model.encoder(image), f"an input of {size[0]}×{size[1]}")
-
+        yield "image_embedding", ours, model.encoder(image), f"an input of {size[0]}×{size[1]}"
     embedding = model.encoder(_test_image((FRAME, FRAME)))
     for case, points, labels, mask in _prompt_cases():
         tokens = embedding + model.no_mask
         if mask is not None:
             tokens = model.mask_encoder(embedding, mask)
             inputs = {"image_embedding": embedding.numpy(), "mask": mask.numpy()}
-            compare("image_tokens", sessions["mask_encoder"].run(inputs)["image_tokens"], tokens, case)
+            yield "image_tokens", sessions["mask_encoder"].run(inputs)["image_tokens"], tokens, case
         rectangle = torch.tensor([36, GRID] if len(labels) > 1 else [GRID, GRID])
-        inputs = {
-            "image_tokens": tokens.numpy(),
-            "point_coords": points.numpy(),
-            "point_labels": labels.numpy(),
-            "token_size": rectangle.numpy(),
-        }
-        outputs = sessions["decoder"].run(inputs)
-        logits, scores = model.decoder(tokens, points, labels, rectangle)
-        compare("low_res_logits", outputs["low_res_logits"], logits, case)
-        compare("predicted_iou", outputs["predicted_iou"], scores, case)
-    return worst
+        arguments = tokens, points, labels, rectangle
+        outputs = sessions["decoder"].run(
+            {name: tensor.numpy() for name, tensor in zip(INPUTS["decoder"], arguments, strict=True)}
+        )
+        for output, reference in zip(OUTPUTS["decoder"], model.decoder(*arguments), strict=True):
+            yield output, outputs[output], reference, case
 
 
 def open_sessions(folder: Path, files: dict[Role, str]) -> dict[Role, Session]:
@@ -112,6 +112,6 @@ def _prompt_cases() -> Iterator[tuple[str, Tensor, Tensor, Tensor | None]]:
         if prompts > 1 and points > 1:
             labels[1, 1] = -2
         coords = torch.rand(prompts, len(kinds), 2, generator=generator) * FRAME
-        mask = 8 * torch.randn(prompts, 256, 256, generator=generator) if masked else None
+        mask = 8 * torch.randn(prompts, LOGITS, LOGITS, generator=generator) if masked else None
         name = f"{prompts} × ({points} points{', box' if box else ''}{', mask' if masked else ''})"
         yield name, coords, labels, mask

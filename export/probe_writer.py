@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from edge_sam.export.mobile_sam import TorchModel
+from edge_sam.contract import INPUTS, OUTPUTS, Role
+from edge_sam.export.torch_model import TorchModel
 from edge_sam.guard import run_probe
 from edge_sam.runtimes import Session, Tensors
 
@@ -21,8 +22,8 @@ class _TorchSession:
 
     provider = "PyTorch"
 
-    def __init__(self, module: nn.Module, inputs: list[str], outputs: list[str]) -> None:
-        self._module, self.input_names, self._outputs = module, inputs, outputs
+    def __init__(self, role: Role, module: nn.Module) -> None:
+        self._role, self._module, self.input_names = role, module, list(INPUTS[role])
 
     def upload(self, array: NDArray[Any]) -> NDArray[Any]:
         return array
@@ -31,7 +32,7 @@ class _TorchSession:
     def run(self, inputs: Mapping[str, Any]) -> Tensors:
         results = self._module(*(torch.from_numpy(np.ascontiguousarray(inputs[name])) for name in self.input_names))
         results = results if isinstance(results, tuple) else (results,)
-        return {name: result.numpy() for name, result in zip(self._outputs, results, strict=True)}
+        return {name: result.numpy() for name, result in zip(OUTPUTS[self._role], results, strict=True)}
 
 
 @dataclass
@@ -57,11 +58,10 @@ def probe_values(model: TorchModel, padding: NDArray[np.float32]) -> Tensors:
     dict of str to ndarray of float32
         See `edge_sam.guard.PROBED`.
     """
-    inputs = ["image_tokens", "point_coords", "point_labels", "token_size"]
     return run_probe(
         _TorchParts(
-            _TorchSession(model.encoder, ["image"], ["image_embedding"]),
-            _TorchSession(model.decoder, inputs, ["low_res_logits", "predicted_iou"]),
+            _TorchSession("encoder", model.encoder),
+            _TorchSession("decoder", model.decoder),
             padding,
             model.no_mask.numpy(),
         )

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edge_sam.contract import CHANNELS
 from edge_sam.export.checkpoint import Weights
 from edge_sam.export.layers import Norm, parameter
-from edge_sam.export.two_way_attention import CHANNELS
 from edge_sam.geometry import FRAME, GRID
 
 

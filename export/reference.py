@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edge_sam import Prompt, Result
-from edge_sam.download import file_sha256
+from edge_sam.bundle import file_sha256
 from edge_sam.evaluation.segmenters import Facts
 from edge_sam.geometry import FRAME
 

@@ -18,10 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edge_sam.contract import CHANNELS
 from edge_sam.export.checkpoint import Weights
+from edge_sam.export.family import Family
 from edge_sam.export.layers import Linear, Norm, parameter
 
-EMBEDDING_CHANNELS = 256
 _WIDTHS = (64, 128, 160, 320)
 _DEPTHS = (2, 2, 6, 2)
 _HEADS = (2, 4, 5, 10)
@@ -159,7 +160,7 @@ class Neck(nn.Module):
 
     def __init__(self, weights: Weights, name: str) -> None:
         super().__init__()
-        width, channels = _WIDTHS[-1], EMBEDDING_CHANNELS
+        width, channels = _WIDTHS[-1], CHANNELS
         self.project = parameter(weights.take(f"{name}.0.weight", channels, width, 1, 1).view(channels, width))
         self.mix = parameter(weights.take(f"{name}.2.weight", channels, channels, 3, 3))
         self.norms = nn.ModuleList([Norm(weights, f"{name}.{part}", channels, eps=1e-6) for part in (1, 3)])
@@ -228,3 +229,20 @@ def _offset_index(window: int) -> Tensor:
     order: dict[tuple[int, int], int] = {}
     index = [order.setdefault((abs(a[0] - b[0]), abs(a[1] - b[1])), len(order)) for a in points for b in points]
     return torch.tensor(index, dtype=torch.int64).view(window * window, window * window)
+
+
+MOBILE_SAM = Family(
+    name="mobile-sam",
+    title="MobileSAM",
+    mark="image_encoder.patch_embed.seq.0.c.weight",
+    url="https://github.com/ChaoningZhang/MobileSAM",
+    license="Apache-2.0",
+    notice="""\
+MobileSAM, copyright its authors (Chaoning Zhang and others), Apache License 2.0.
+It contains work of Segment Anything, copyright Meta Platforms, Inc. and affiliates, Apache License 2.0, and of
+TinyViT, copyright (c) Microsoft Corporation, MIT License (below).""",
+    licenses=("Apache-2.0.txt", "MIT-TinyViT.txt"),
+    pixel_mean=(123.675, 116.28, 103.53),
+    pixel_std=(58.395, 57.12, 57.375),
+    encoder=TinyViTEncoder,
+)

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edge_sam.contract import CHANNELS
 from edge_sam.export.checkpoint import Weights
 from edge_sam.export.layers import Linear, Norm, parameter, reshape
 from edge_sam.geometry import GRID
 
-CHANNELS = 256
 _HEADS = 8
 
 

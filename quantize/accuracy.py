@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edge_sam.errors import InputError
 from edge_sam.evaluation.report import ProtocolReport
 from edge_sam.evaluation.run import Evaluation
 from edge_sam.evaluation.samples import Dataset
@@ -31,6 +32,8 @@ class Accuracy:
     ----------
     truth : str
         What they were compared with: `KNOWN` or `OWN` masks.
+    unseen : bool
+        Whether that was on photographs that were not calibrated with.
     photographs : int
         How many were looked at.
     miou, float_miou : dict of str to float
@@ -40,6 +43,7 @@ class Accuracy:
     """
 
     truth: str
+    unseen: bool
     photographs: int
     miou: dict[str, float]
     float_miou: dict[str, float]
@@ -55,44 +59,79 @@ class Accuracy:
         return max(self.float_miou[prompt] - self.miou[prompt] for prompt in self.miou)
 
 
-def judge(
-    exact: Predictor, quantised: Predictor, photographs: Photographs, seed: int, progress: Callable[[], None]
-) -> list[Accuracy]:
+@dataclass(frozen=True)
+class Truth:
+    """Masks to compare with.
+
+    Attributes
+    ----------
+    name : str
+        `KNOWN` or `OWN`.
+    data : Dataset
+        Photographs, with an object on one of them at least.
+    unseen : bool
+        Whether none of them was calibrated with.
+    """
+
+    name: str
+    data: Dataset
+    unseen: bool
+
+
+def find_truths(exact: Predictor, photographs: Photographs) -> list[Truth]:
+    """Find out what there is to judge by, before anything else takes time.
+
+    Parameters
+    ----------
+    exact : Predictor
+        The float model.
+    photographs : Photographs
+        Those to judge by.
+
+    Returns
+    -------
+    list of Truth
+        Objects that the float model itself finds; before them known masks, where the folder has any.
+
+    Raises
+    ------
+    InputError
+        Neither shows an object.
+    """
+    calibrated = set(photographs.calibration)
+    truths = []
+    for name, samples in ((KNOWN, photographs.masked), (OWN, as_samples(exact, photographs.judged))):
+        if any(target.truth.any() for sample in samples for target in sample.read_targets()):
+            data = Dataset(samples[0].image.parent, "", samples)
+            truths.append(Truth(name, data, calibrated.isdisjoint(sample.image for sample in samples)))
+    if not truths:
+        raise InputError(
+            f"the float model is sure of no object in any of the {len(photographs.judged)} photographs to judge by, so"
+            " there is nothing to compare masks on; take photographs of what will be segmented"
+        )
+    return truths
+
+
+def judge(truth: Truth, exact: Predictor, quantised: Predictor, seed: int, progress: Callable[[], None]) -> Accuracy:
     """Compare both models' masks, by point and by box.
 
     Parameters
     ----------
+    truth : Truth
+        What to compare them with.
     exact, quantised : Predictor
         The float model, and what became of it.
-    photographs : Photographs
-        Those to judge by.
     seed : int
         Of the evaluation.
     progress : callable
         Called once for each photograph.
-
-    Returns
-    -------
-    list of Accuracy
-        With objects that the float model itself finds; before that with known masks, where the folder has any.
     """
-    found = as_samples(exact, photographs.judged)
-    sets = [(KNOWN, photographs.masked), (OWN, found)]
-    return [
-        _judge(truth, Dataset(samples[0].image.parent, "", samples), exact, quantised, seed, progress)
-        for truth, samples in sets
-        if samples
-    ]
-
-
-def _judge(
-    truth: str, data: Dataset, exact: Predictor, quantised: Predictor, seed: int, progress: Callable[[], None]
-) -> Accuracy:
     segmenters = [BundleSegmenter(quantised), BundleSegmenter(exact)]
-    reports, _ = Evaluation(data, PROMPTS).run(segmenters, seed=seed, worst=0, progress=progress)
+    reports, _ = Evaluation(truth.data, PROMPTS).run(segmenters, seed=seed, worst=0, progress=progress)
     return Accuracy(
-        truth,
-        len(data.samples),
+        truth.name,
+        truth.unseen,
+        len(truth.data.samples),
         {report.name: _points(report.scores["iou"].mean) for report in reports},
         {report.name: _points((report.against or {})["iou"].mean) for report in reports},
         {report.name: _agreement(report) for report in reports},

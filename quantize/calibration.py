@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 import edge_sam
-from edge_sam.bundle import Role
+from edge_sam.contract import Role
 from edge_sam.images import read_image
 from edge_sam.predictor import Predictor
 from edge_sam.quantize.graph import layers
 from edge_sam.quantize.observers import Seen
-from edge_sam.quantize.trial import ROLES, ObservingSession
+from edge_sam.quantize.sessions import ROLES, ObservingSession
 
 _POINTS, _BOXES = 4, 4
 """Prompts of each kind on one photograph."""

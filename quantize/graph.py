@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from edge_sam.benchmark.operators import OUTSIDE, block_of
+from edge_sam.blocks import OUTSIDE, block_of
 
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
 LARGE = 1024
@@ -51,7 +51,7 @@ class Constants:
 
     def __init__(self, model: ModelProto) -> None:
         self._arrays = {initializer.name: initializer for initializer in model.graph.initializer}
-        self._makers = {output: node for node in model.graph.node for output in node.output}
+        self._makers = producers(model)
 
     def value(self, name: str) -> NDArray[Any] | None:
         """Compute a constant: an initializer, or one through casts and transpositions. None where it is none."""
@@ -79,6 +79,11 @@ class Constants:
             turned ^= self._makers[name].op_type == "Transpose"
             name = self._makers[name].input[0]
         return name, turned
+
+
+def producers(model: ModelProto) -> dict[str, NodeProto]:
+    """Nodes by the tensors that they make."""
+    return {output: node for node in model.graph.node for output in node.output}
 
 
 def attributes(node: NodeProto) -> dict[str, Any]:

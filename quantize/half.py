@@ -6,19 +6,20 @@ runtime's code is the same.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, shape_inference
 
+from edge_sam.quantize.graph import FLOATS, producers
+
 EXACT_OPERATORS = ("LayerNormalization", "Softmax")
 """Sums of many squares or exponentials; the squares of TinyViT's activations overflow fp16."""
 PERIODIC = ("Sin", "Cos")
 """What leads to them are positions and phases, of which fp16 would lose whole pixels."""
 LARGEST = float(np.finfo(np.float16).max)
-_FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
 
 
 class Typist:
@@ -65,22 +66,20 @@ class Typist:
         return typed
 
 
-def to_half(model: ModelProto, exact: Collection[str] | None = None) -> ModelProto:
+def to_half(model: ModelProto) -> ModelProto:
     """Write a float graph in fp16.
 
     Parameters
     ----------
     model : ModelProto
         In float32, its weights stored as float32 or fp16; it is not changed.
-    exact : collection of str, optional
-        Names of the nodes that compute in float32; those of `exact_nodes` unless given.
 
     Returns
     -------
     ModelProto
         The same inputs and outputs in float32, standard operators only.
     """
-    exact = exact_nodes(model) if exact is None else exact
+    exact = exact_nodes(model)
     typist = Typist(model)
     folded = _stored_weights(model)
     for node in model.graph.node:
@@ -102,15 +101,15 @@ def to_half(model: ModelProto, exact: Collection[str] | None = None) -> ModelPro
 
 def exact_nodes(model: ModelProto) -> set[str]:
     """Name the nodes that must compute in float32: statistics, attention scores and softmax, positions."""
-    makers = _makers(model)
+    made_by = producers(model)
     exact = set()
     for node in model.graph.node:
         if node.op_type in EXACT_OPERATORS:
             exact.add(node.name)
         if node.op_type == "Softmax":
-            exact.update(_scores(node, makers))
+            exact.update(_scores(node, made_by))
         if node.op_type in PERIODIC:
-            exact.update(_ancestors(node, makers))
+            exact.update(_ancestors(node, made_by))
     return exact
 
 
@@ -202,22 +201,18 @@ def _float_tensors(model: ModelProto) -> dict[str, int]:
     values = (*graph.input, *graph.output, *graph.value_info)
     types = {value.name: value.type.tensor_type.elem_type for value in values}
     types |= {each.name: each.data_type for each in graph.initializer}
-    return {name: kind for name, kind in types.items() if kind in _FLOATS}
+    return {name: kind for name, kind in types.items() if kind in FLOATS}
 
 
-def _makers(model: ModelProto) -> dict[str, NodeProto]:
-    return {output: node for node in model.graph.node for output in node.output}
-
-
-def _scores(softmax: NodeProto, makers: dict[str, NodeProto]) -> Iterable[str]:
+def _scores(softmax: NodeProto, made_by: dict[str, NodeProto]) -> Iterable[str]:
     """Walk from a softmax back to the product of queries and keys, which it is the last of."""
     node: NodeProto | None = softmax
     while node is not None:
         yield node.name
-        node = None if node.op_type == "MatMul" else makers.get(node.input[0])
+        node = None if node.op_type == "MatMul" else made_by.get(node.input[0])
 
 
-def _ancestors(node: NodeProto, makers: dict[str, NodeProto]) -> set[str]:
+def _ancestors(node: NodeProto, made_by: dict[str, NodeProto]) -> set[str]:
     """Name a node and all that it depends on."""
     found: set[str] = set()
     todo = [node]
@@ -225,5 +220,5 @@ def _ancestors(node: NodeProto, makers: dict[str, NodeProto]) -> set[str]:
         each = todo.pop()
         if each.name not in found:
             found.add(each.name)
-            todo.extend(makers[name] for name in each.input if name in makers)
+            todo.extend(made_by[name] for name in each.input if name in made_by)
     return found

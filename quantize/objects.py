@@ -59,10 +59,12 @@ class Trial:
         return [iou(*pair) for pair in zip(_masks(predictor, embedding, self.prompts), self.masks, strict=True)]
 
 
-def make_trials(predictor: edge_sam.Predictor, paths: Sequence[Path]) -> list[Trial]:
-    """Ask the exact model for every object that it finds, by a point and by a box."""
-    trials = []
+def make_trials(predictor: edge_sam.Predictor, paths: Sequence[Path], count: int) -> list[Trial]:
+    """Ask the exact model for every object of the first `count` photographs on which it finds any, by point and box."""
+    trials: list[Trial] = []
     for path in paths:
+        if len(trials) == count:
+            break
         prompts = []
         for found in find_objects(predictor, path):
             x0, y0, x1, y1 = tight_box(found.truth)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.errors import InputError
-from edge_sam.evaluation.datasets import open_dataset
+from edge_sam.evaluation.datasets import open_dataset, spread
 from edge_sam.evaluation.samples import Sample
 from edge_sam.images import read_image
 
@@ -30,7 +31,8 @@ class Photographs:
     calibration, judged : list of Path
         To observe activations on, and to measure masks on. The same ones where the folder has too few.
     masked : sequence of Sample
-        Photographs with known masks, at most `ENOUGH`; empty where the folder has none.
+        Photographs with known masks, at most `ENOUGH`, evenly spread over those that are not calibrated with, or over
+        all where there are no others; empty where the folder has none.
     skipped : int
         Files that could not be read, or showed nothing.
     fingerprint : str
@@ -69,29 +71,35 @@ def find_photographs(folder: Path, count: int, seed: int) -> Photographs:
     files = files or sorted(sample.image for sample in masked)
     if not files:
         raise InputError(f"no photograph in {folder}; it should hold 64 or more like those that will be segmented")
-    order = np.random.default_rng(seed).permutation(len(files))
-    chosen: list[Path] = []
-    readable = 0
-    looked_at = 0
-    for i in order:
-        if len(chosen) == count + ENOUGH:
-            break
-        looked_at += 1
-        pixels = _read(files[i])
-        if pixels is not None:
-            readable += 1
-            if int(pixels.max()) - int(pixels.min()) >= _FLAT:
-                chosen.append(files[i])
-    if not readable:
-        raise InputError(f"none of the {len(files)} photographs in {folder} can be read")
-    if not chosen:
-        raise InputError(f"every photograph in {folder} is of one colour; activations cannot be learnt from that")
+    chosen, skipped = _choose(files, count + ENOUGH, seed, folder)
     calibration = sorted(chosen[:count])
     judged = sorted(chosen[count:] or chosen[:ENOUGH])
     digest = hashlib.sha256()
     for path in calibration:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return Photographs(calibration, judged, masked, looked_at - len(chosen), digest.hexdigest())
+    known = set(calibration)
+    fresh = [sample for sample in masked if sample.image not in known] or masked
+    return Photographs(calibration, judged, spread(fresh, ENOUGH), skipped, digest.hexdigest())
+
+
+def _choose(files: list[Path], most: int, seed: int, folder: Path) -> tuple[list[Path], int]:
+    """Draw photographs that can be read and show something; the second number tells how many were passed over."""
+    chosen: list[Path] = []
+    readable = skipped = 0
+    for i in np.random.default_rng(seed).permutation(len(files)):
+        if len(chosen) == most:
+            break
+        pixels = _read(files[i])
+        readable += pixels is not None
+        if pixels is not None and int(pixels.max()) - int(pixels.min()) >= _FLAT:
+            chosen.append(files[i])
+        else:
+            skipped += 1
+    if not readable:
+        raise InputError(f"none of the {len(files)} photographs in {folder} can be read")
+    if not chosen:
+        raise InputError(f"every photograph in {folder} is of one colour; activations cannot be learnt from that")
+    return chosen, skipped
 
 
 def _read(path: Path) -> NDArray[np.uint8] | None:
@@ -101,9 +109,9 @@ def _read(path: Path) -> NDArray[np.uint8] | None:
         return None
 
 
-def _masked(folder: Path) -> list[Sample]:
-    """Photographs with known masks, evenly spread, if the folder has a layout for that."""
+def _masked(folder: Path) -> Sequence[Sample]:
+    """Photographs with known masks, if the folder has a layout for that."""
     try:
-        return list(open_dataset(folder, limit=ENOUGH).samples)
+        return open_dataset(folder).samples
     except InputError:  # No masks there, which is what most folders are like.
         return []

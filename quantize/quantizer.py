@@ -7,20 +7,23 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import onnx
+from onnx import ModelProto
 
 from edge_sam.bundle import Bundle, Calibration
-from edge_sam.bundle_folder import refuse_existing
+from edge_sam.bundle_folder import Draft, made_further
+from edge_sam.contract import Role
 from edge_sam.errors import AccuracyError, InputError
 from edge_sam.predictor import Predictor
-from edge_sam.quantize.accuracy import Accuracy, judge
-from edge_sam.quantize.bundle_writer import BundleDraft
-from edge_sam.quantize.makers import MAKERS
+from edge_sam.quantize.accuracy import OWN, Accuracy, find_truths, judge
+from edge_sam.quantize.bundle_writer import add_parts, measured
+from edge_sam.quantize.makers import MAKERS, Maker
 from edge_sam.quantize.observers import OBSERVERS
 from edge_sam.quantize.photographs import Photographs, find_photographs
 from edge_sam.quantize.ranking import Ranked, count_blocks, rank
+from edge_sam.quantize.sessions import ROLES, open_predictor, with_graphs
 from edge_sam.quantize.targets import TARGETS, Target
-from edge_sam.quantize.trial import ROLES, open_predictor, with_graphs
 from edge_sam.quantize.work import Work
 from edge_sam.runtimes import RuntimeUnavailableError
 
@@ -97,43 +100,47 @@ def quantize_bundle(
     Raises
     ------
     InputError
-        A setting is unknown, the photographs cannot be used, or the bundle has that precision already.
+        A setting is unknown, the photographs cannot be used or show no object, or the bundle has that precision
+        already.
     AccuracyError
         The masks are worse than `Settings.max_drop` allows. Nothing is written then.
     """
-    target = _check(source, settings)
-    if explain and settings.precision != "int8":
-        raise InputError(f"--explain ranks blocks of int8; there is nothing to choose in {settings.precision}")
-    output = output.absolute()
-    refuse_existing(output, overwrite)
-    for component in source.manifest.components:
-        source.verified_file(component)
-    photographs = find_photographs(settings.calibration, settings.samples, settings.seed)
-    exact = open_predictor(source, source.precisions[0])
-    precision = exact.precision
-    graphs = {role: onnx.load(source.verified_file(source.component(role, precision, "onnx"))) for role in ROLES}
+    target, maker = _check(source, settings, explain)
+    draft = Draft(output, overwrite=overwrite, source=source)
+    photographs = find_photographs(settings.calibration, settings.samples if maker.calibrated else 0, settings.seed)
+    exact = open_predictor(source, source.exact[0])
+    truths = find_truths(exact, photographs)
+    if explain and truths[-1].name != OWN:
+        raise InputError("--explain ranks blocks by objects that the float model finds, and here it is sure of none")
     with steps("calibrating", len(photographs.calibration)) as progress:
-        work = Work(exact, graphs, photographs, target, settings.observer, settings.seed, progress)
-        parts = MAKERS[settings.precision][target.name](work)
-    calibration = None
-    if settings.precision == "int8":
-        calibration = _calibration(settings, target, photographs, parts[0].format)
-    with BundleDraft(source, output) as draft:
-        added = draft.add(parts, settings.precision, precision)
-        quantised = _open_quantised(added, settings.precision, target.runtime)
+        work = Work(exact, _graphs(exact), photographs, target, settings.observer, settings.seed, progress)
+        parts = maker.make(work)
+    with draft:
+        manifest = add_parts(draft, source, parts, settings.precision, exact.precision)
+        quantised = _open_quantised(draft.save(manifest), settings.precision, target.runtime)
         judged = {part.role: part.judged for part in parts if part.judged is not None}
         if judged:
             quantised = with_graphs(exact, judged)
-        with steps("comparing masks", len(photographs.judged) + len(photographs.masked)) as progress:
-            accuracies = judge(exact, quantised, photographs, settings.seed, progress)
+        with steps("comparing masks", sum(len(truth.data.samples) for truth in truths)) as progress:
+            accuracies = [judge(truth, exact, quantised, settings.seed, progress) for truth in truths]
         _require(accuracies, settings, work, steps)
-        ranking = _ranking(work, steps, timed=True) if explain else []
-        command, protocol = _command(source, output, settings, target), _protocol(target, precision)
-        draft.describe(added, command, settings.precision, calibration, accuracies, protocol)
-        return Outcome(draft.finish(), settings.precision, calibration, accuracies, photographs.skipped, ranking)
+        calibration = _calibration(settings, target, photographs) if maker.calibrated else None
+        protocol = _protocol(target, exact.precision)
+        command = _command(manifest.name, draft.output.name, settings, target)
+        manifest = msgspec.structs.replace(
+            manifest,
+            name=draft.output.name,
+            made_by=made_further(manifest.made_by, command, "onnx", "onnxruntime"),
+            measured=(*manifest.measured, *(measured(each, settings.precision, protocol) for each in accuracies)),
+            calibrations=(*manifest.calibrations, *([calibration] if calibration else [])),
+        )
+        bundle = draft.finish(manifest)
+    # Last, because it takes the longest and the bundle is good without it.
+    ranking = _ranking(work, steps, timed=True) if explain else []
+    return Outcome(bundle, settings.precision, calibration, accuracies, photographs.skipped, ranking)
 
 
-def _check(source: Bundle, settings: Settings) -> Target:
+def _check(source: Bundle, settings: Settings, explain: bool) -> tuple[Target, Maker]:
     known = {
         "precision": (settings.precision, list(MAKERS)),
         "target": (settings.target or "cpu", list(TARGETS)),
@@ -152,7 +159,14 @@ def _check(source: Bundle, settings: Settings) -> Target:
         raise InputError(f"{settings.precision} is not made for {target}, but for {', '.join(targets)}")
     if settings.precision in source.precisions:
         raise InputError(f"bundle {source.manifest.name} has {settings.precision} already; quantise the one without it")
-    return TARGETS[target]
+    if explain and not targets[target].calibrated:
+        raise InputError(f"--explain ranks blocks of int8; there is nothing to choose in {settings.precision}")
+    return TARGETS[target], targets[target]
+
+
+def _graphs(exact: Predictor) -> dict[Role, ModelProto]:
+    bundle = exact.bundle
+    return {role: onnx.load(bundle.verified_file(bundle.component(role, exact.precision, "onnx"))) for role in ROLES}
 
 
 def _open_quantised(bundle: Bundle, precision: str, runtime: str) -> Predictor:
@@ -170,7 +184,7 @@ def _require(accuracies: list[Accuracy], settings: Settings, work: Work, steps: 
     if accuracy.drop <= allowed:
         return
     blame = ""
-    if settings.precision == "int8":
+    if MAKERS[settings.precision][work.target.name].calibrated and accuracies[-1].truth == OWN:
         to_blame = [row for row in _ranking(work, steps, timed=False) if row.chosen][:_BLAMED]
         blame = "; most is lost in " + ", ".join(f"{row.role} {row.block} ({row.cost:.2f})" for row in to_blame)
     raise AccuracyError(
@@ -184,10 +198,10 @@ def _ranking(work: Work, steps: Steps, *, timed: bool) -> list[Ranked]:
         return rank(work, progress, timed=timed)
 
 
-def _calibration(settings: Settings, target: Target, photographs: Photographs, format: str) -> Calibration:
+def _calibration(settings: Settings, target: Target, photographs: Photographs) -> Calibration:
     return Calibration(
         precision=settings.precision,
-        format=format,
+        format="onnx",
         target=target.name,
         observer=settings.observer,
         seed=settings.seed,
@@ -196,9 +210,9 @@ def _calibration(settings: Settings, target: Target, photographs: Photographs, f
     )
 
 
-def _command(source: Bundle, output: Path, settings: Settings, target: Target) -> str:
+def _command(source: str, output: str, settings: Settings, target: Target) -> str:
     return (
-        f"edge-sam quantize {source.manifest.name} --calibration {settings.calibration.name} --output {output.name}"
+        f"edge-sam quantize {source} --calibration {settings.calibration.name} --output {output}"
         f" --precision {settings.precision} --target {target.name} --observer {settings.observer}"
         f" --samples {settings.samples} --seed {settings.seed} --max-drop {settings.max_drop:g}"
     )

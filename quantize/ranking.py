@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,14 +11,17 @@ from pathlib import Path
 import numpy as np
 
 from edge_sam.benchmark.operators import profile
-from edge_sam.bundle import Role
+from edge_sam.bundle_folder import Draft
+from edge_sam.contract import Role
 from edge_sam.evaluation.segmenters import Variant
-from edge_sam.quantize.bundle_writer import BundleDraft
+from edge_sam.quantize.bundle_writer import add_parts
 from edge_sam.quantize.objects import Trial, make_trials
 from edge_sam.quantize.recipe import Blocks, default_blocks, every_block
-from edge_sam.quantize.trial import THREADS, with_graphs
+from edge_sam.quantize.sessions import THREADS, with_graphs
 from edge_sam.quantize.work import Part, Work
+from edge_sam.runtimes import RuntimeUnavailableError
 
+_log = logging.getLogger("edge_sam")
 LOOKED_AT = 6
 """Photographs that blocks are ranked by."""
 
@@ -73,11 +77,11 @@ def rank(work: Work, progress: Callable[[], None], *, timed: bool) -> list[Ranke
     list of Ranked
         The one that costs most first.
     """
-    trials = make_trials(work.exact, work.photographs.judged[:LOOKED_AT])
+    trials = make_trials(work.exact, work.photographs.judged, LOOKED_AT)
     saved = _saved_ms(work) if timed else {}
     rows = []
     for role, graph in work.graphs.items():
-        default = default_blocks(role, graph)
+        default = default_blocks(work.exact.bundle.manifest.family, role, graph)
         for block, alone in _attempts(every_block(graph)):
             ious = _agreement(work, role, alone, trials)
             rows.append(
@@ -111,24 +115,20 @@ def _agreement(work: Work, role: Role, blocks: Blocks, trials: Sequence[Trial]) 
 def _saved_ms(work: Work) -> dict[tuple[str, str], float]:
     """Profile the float model and one with every block in int8 on the first photograph to judge by."""
     parts = [
-        Part(role, "onnx", work.quantised(role, every_block(graph)).SerializeToString())
-        for role, graph in work.graphs.items()
+        Part(role, work.quantised(role, every_block(graph)).SerializeToString()) for role, graph in work.graphs.items()
     ]
-    exact = work.exact.precision
-    with tempfile.TemporaryDirectory() as folder, BundleDraft(work.exact.bundle, Path(folder) / "all-int8") as draft:
-        bundle = draft.add(parts, "int8", exact)
-        times = {
-            precision: {
-                (table.component, share.name): share.ms
-                for table in profile(
-                    Variant(str(bundle.path), "onnxruntime", precision, THREADS),
-                    work.photographs.judged[0],
-                    _drop_trace,
-                )
-                for share in table.by_block
-            }
-            for precision in (exact, "int8")
-        }
+    source, exact = work.exact.bundle, work.exact.precision
+    times = {}
+    with tempfile.TemporaryDirectory() as folder, Draft(Path(folder) / "all-int8", source=source) as draft:
+        bundle = draft.save(add_parts(draft, source, parts, "int8", exact))  # Never finished: it is only timed.
+        for precision in (exact, "int8"):
+            variant = Variant(str(bundle.path), "onnxruntime", precision, THREADS)
+            try:
+                tables = profile(variant, work.photographs.judged[0], _drop_trace)
+            except RuntimeUnavailableError as error:
+                _log.warning("no times: with every block in int8 the model is not usable: %s", error)
+                return {}
+            times[precision] = {(table.component, share.name): share.ms for table in tables for share in table.by_block}
     return {key: round(ms - times["int8"].get(key, 0.0), 2) for key, ms in times[exact].items()}
 
 

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from onnx import ModelProto
 
-from edge_sam.bundle import Role
+from edge_sam.contract import Role
 from edge_sam.quantize.graph import layers, weight_blocks
 
 HALF: dict[Role, tuple[str, ...]] = {
@@ -20,6 +20,8 @@ FLOAT: dict[Role, tuple[str, ...]] = {
     "decoder": ("blocks*", "final"),
 }
 """Blocks that compute in float although they could in int8; their weights are stored as int8."""
+RANKED = ("mobile-sam",)
+"""Families whose encoder has the blocks above. Decoders are alike in all."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,11 @@ def every_block(graph: ModelProto) -> Blocks:
     return Blocks(tuple(integer), tuple(dict.fromkeys(weight_blocks(graph).values())))
 
 
-def default_blocks(role: Role, graph: ModelProto) -> Blocks:
-    """Choose as the ranking of docs/quantization.md says."""
+def default_blocks(family: str, role: Role, graph: ModelProto) -> Blocks:
+    """Choose as the ranking of docs/quantization.md says; an encoder that was not ranked only stores int8."""
     every = every_block(graph)
+    if role == "encoder" and family not in RANKED:
+        return Blocks((), every.stored)
     half = _matching(every.integer + every.stored, HALF[role])
     kept = half | _matching(every.integer, FLOAT[role])
     return Blocks(

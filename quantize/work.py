@@ -8,7 +8,7 @@ from functools import cached_property
 
 from onnx import ModelProto
 
-from edge_sam.bundle import Role
+from edge_sam.contract import Role
 from edge_sam.predictor import Predictor
 from edge_sam.quantize.calibration import watch
 from edge_sam.quantize.observers import OBSERVERS, Observed
@@ -20,26 +20,20 @@ from edge_sam.quantize.targets import Target
 
 @dataclass(frozen=True)
 class Part:
-    """One component in one format, ready to be written.
+    """One component, ready to be written.
 
     Attributes
     ----------
     role : str
         Encoder or decoder.
-    format : str
-        As the manifest has it: ``onnx`` or ``openvino``.
     data : bytes
-        The file.
-    companion : bytes, optional
-        The file of weights beside it, for ``openvino``.
+        The file, ONNX.
     judged : ModelProto, optional
         What to judge masks by in its place, where the runtime at hand hides how its target rounds.
     """
 
     role: Role
-    format: str
     data: bytes
-    companion: bytes | None = None
     judged: ModelProto | None = None
 
 

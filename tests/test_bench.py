@@ -16,11 +16,11 @@ from test_cli import edge_sam, refused
 
 from edge_sam.benchmark.combinations import expand
 from edge_sam.benchmark.measure import measure, reference_masks
-from edge_sam.benchmark.operators import block_of
 from edge_sam.benchmark.plots import pareto_front
 from edge_sam.benchmark.process import WorkerError, WorkerProcess
 from edge_sam.benchmark.report import STAGES, BenchReport
 from edge_sam.benchmark.summary import summarise
+from edge_sam.blocks import block_of
 from edge_sam.bundle import BUNDLED
 from edge_sam.evaluation.report import EvalReport
 from edge_sam.evaluation.segmenters import Variant

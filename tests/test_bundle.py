@@ -87,6 +87,11 @@ def test_a_copy_loads_by_path(copy: Path) -> None:
     assert edge_sam.load(copy).bundle.path == copy
 
 
+def test_a_family_is_a_name_and_needs_no_code_here(copy: Path) -> None:
+    edit(copy, lambda m: m.update(family="another-sam"))
+    assert edge_sam.load(copy).bundle.manifest.family == "another-sam"
+
+
 @pytest.mark.parametrize("file", ["encoder.w16.onnx", "decoder.w16.onnx", "mask_encoder.w16.onnx", "constants.w16.npz"])
 def test_refuses_an_edited_file(copy: Path, file: str) -> None:
     data = bytearray((copy / file).read_bytes())
@@ -115,7 +120,7 @@ def test_refuses_a_missing_file(copy: Path) -> None:
         (lambda m: m["components"].append(m["components"][0]), "names a component twice"),
         (lambda m: m.update(schema=0), "damaged"),
         (lambda m: m.update(frame=512), "damaged"),
-        (lambda m: m.update(family="sam-vit-h"), "damaged"),
+        (lambda m: m.update(family="../SAM"), "damaged"),
         (lambda m: m.update(pixel_std=[0, 0, 0]), "damaged"),
         (lambda m: m["components"][0]["inputs"][0].update(name="picture"), "is not the encoder"),
         (lambda m: _swap(m, "encoder", "decoder"), "is not the encoder"),

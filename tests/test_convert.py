@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 
 import edge_sam
 from edge_sam import InputError, Predictor, Prompt
-from edge_sam.bundle import Bundle, open_bundle
+from edge_sam.bundle import BUNDLED, MANIFEST, Bundle, open_bundle
 from edge_sam.cli import app
 from edge_sam.export.openvino_writer import convert_bundle, require_formats
 
@@ -36,6 +37,22 @@ def test_openvino_reads_its_own_format(converted: Bundle, predictor: Predictor, 
     ours = loaded.predict(loaded.encode(coffee), prompt, multimask=False)
     reference = predictor.predict(predictor.encode(coffee), prompt, multimask=False)
     assert iou(ours.masks[0], reference.masks[0]) >= 0.99
+
+
+def test_it_has_the_name_of_its_folder(converted: Bundle) -> None:
+    assert converted.manifest.name == "both"
+    assert converted.manifest.made_by.command.endswith("&& edge-sam convert mobile-sam --output both")
+
+
+def test_figures_are_printed_as_people_write_them(tmp_path: Path) -> None:
+    source = Path(shutil.copytree(BUNDLED / "mobile-sam", tmp_path / "source"))
+    manifest = json.loads((source / MANIFEST).read_text())
+    manifest["measured"].append({"what": "mIoU", "precision": "int8", "protocol": "p", "values": {"box mIoU": 76.1234}})
+    (source / MANIFEST).write_text(json.dumps(manifest))
+    done = CliRunner().invoke(app, ["convert", str(source), "--output", str(source / "both")])
+    assert done.exit_code == 0, done.output
+    assert "int8: mIoU: box mIoU 76.1\n" in done.stdout
+    assert "image_embedding 4." in done.stdout
 
 
 def test_damaged_weights_beside_the_graph_are_refused(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import torch
 from torch.nn import functional as F
 
 from edge_sam.bundle import open_bundle
-from edge_sam.export.mobile_sam import TorchModel, load_mobile_sam
 from edge_sam.export.probe_writer import probe_values
+from edge_sam.export.torch_model import TorchModel, load_model
 from edge_sam.guard import check_probe
 from edge_sam.runtimes import RuntimeUnavailableError, Tensors
 
@@ -42,7 +42,7 @@ def plain_layer_norm(x: torch.Tensor, shape: Any, weight: Any = None, bias: Any 
 
 @pytest.fixture(scope="module")
 def halved(checkpoint: Path) -> TorchModel:
-    model = load_mobile_sam(checkpoint)
+    _, model = load_model(checkpoint)
     return TorchModel(Half(model.encoder), model.mask_encoder, model.decoder, model.no_mask, model.sha256)
 
 

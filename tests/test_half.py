@@ -11,7 +11,8 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 import edge_sam
-from edge_sam.bundle import Role, open_bundle
+from edge_sam.bundle import open_bundle
+from edge_sam.contract import Role
 from edge_sam.guard import check_probe, run_probe
 from edge_sam.model import LoadedModel
 from edge_sam.quantize.half import exact_nodes, to_half, written_out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from pathlib import Path
@@ -20,7 +21,10 @@ from edge_sam.choice import choices
 from edge_sam.cli.progress import progress_bar
 from edge_sam.errors import AccuracyError
 from edge_sam.quantize import ranking
+from edge_sam.quantize.accuracy import find_truths
+from edge_sam.quantize.photographs import find_photographs
 from edge_sam.quantize.quantizer import Settings, quantize_bundle
+from edge_sam.runtimes import RuntimeUnavailableError
 
 QUICK = ("quantize", "mobile-sam", "--calibration", PHOTOGRAPHS, "--samples", "4", "--max-drop", "20")
 
@@ -165,3 +169,62 @@ def test_fp16_is_for_gpus_and_judged_as_they_round(tmp_path: Path) -> None:
     assert "fp16 is not made for arm, but for tensorrt" in refused(refusal)
     refusal = run_command(*QUICK[:4], "--precision", "fp16", "--explain", "--output", "other", cwd=tmp_path)
     assert "nothing to choose in fp16" in refused(refusal)
+
+
+def with_masks(folder: Path, count: int) -> Path:
+    """Copies of a photograph, each with the mask of a disc."""
+    (folder / "images").mkdir(parents=True)
+    (folder / "masks").mkdir()
+    photograph = cv2.imread(str(PHOTOGRAPHS / "chelsea.png"))
+    assert photograph is not None
+    disc = cv2.circle(np.zeros(photograph.shape[:2], np.uint8), (220, 130), 90, 255, -1)
+    for i in range(count):
+        cv2.imwrite(str(folder / "images" / f"{i}.png"), photograph)
+        cv2.imwrite(str(folder / "masks" / f"{i}.png"), disc)
+    return folder
+
+
+@pytest.mark.parametrize(("samples", "unseen"), [(4, True), (6, False)])
+def test_known_masks_are_of_photographs_that_were_not_calibrated_with(
+    samples: int, unseen: bool, tmp_path: Path, predictor: edge_sam.Predictor
+) -> None:
+    photographs = find_photographs(with_masks(tmp_path / "six", 6), samples, seed=0)
+    judged = {sample.image for sample in photographs.masked}
+    assert judged.isdisjoint(photographs.calibration) == unseen
+    assert len(judged) == (2 if unseen else 6)
+    assert [(truth.name, truth.unseen) for truth in find_truths(predictor, photographs)] == [
+        ("known masks", unseen),
+        ("the float model's masks", unseen),
+    ]
+
+
+def test_where_the_float_model_sees_nothing_it_says_so_before_calibrating(tmp_path: Path) -> None:
+    folder = tmp_path / "grain"
+    folder.mkdir()
+    grain = np.random.default_rng(0).integers(100, 156, (64, 96, 3), np.uint8)
+    cv2.imwrite(str(folder / "a.png"), grain)
+
+    def steps(what: str, _: int) -> Any:
+        raise AssertionError(what)
+
+    with pytest.raises(edge_sam.InputError, match="sure of no object in any of the 1 photographs"):
+        quantize_bundle(open_bundle("mobile-sam"), tmp_path / "small", Settings(folder), steps)
+    assert [path.name for path in tmp_path.iterdir()] == ["grain"]
+
+
+@pytest.mark.parametrize("error", [RuntimeUnavailableError("too far"), OSError("disk full")])
+def test_explaining_spares_the_bundle(error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts = ranking._attempts
+    monkeypatch.setattr(ranking, "_attempts", lambda every: attempts(every)[:1])
+
+    def profile(*_: object) -> list[Any]:
+        raise error
+
+    monkeypatch.setattr(ranking, "profile", profile)
+    settings = Settings(PHOTOGRAPHS, samples=1, max_drop=100)
+    # What the guard says of a model with every block in int8 is no verdict on the one that was made.
+    refusal = contextlib.nullcontext() if isinstance(error, RuntimeUnavailableError) else pytest.raises(OSError, match="disk full")
+    with refusal:
+        outcome = quantize_bundle(open_bundle("mobile-sam"), tmp_path / "b", settings, progress_bar, explain=True)
+        assert [row.saved_ms for row in outcome.ranking] == [None, None]
+    assert open_bundle(tmp_path / "b").precisions == ["w16", "int8"]

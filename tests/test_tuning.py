@@ -16,6 +16,7 @@ from edge_sam.bundle import open_bundle
 from edge_sam.cache import Best, Tuned, remember, tuning_key
 from edge_sam.choice import Choice
 from edge_sam.cli import app
+from edge_sam.precisions import Precision
 from edge_sam.runtimes import AUTO, probe
 from edge_sam.tuning import Row
 
@@ -64,7 +65,7 @@ def test_a_damaged_record_is_no_record(own_cache: Path, record: str) -> None:
 @pytest.mark.usefixtures("own_cache")
 def test_what_gives_other_masks_is_dropped(monkeypatch: pytest.MonkeyPatch, coffee: np.ndarray) -> None:
     bundle = open_bundle("mobile-sam")
-    monkeypatch.setattr(tuning, "MIN_IOU", 1.01)
+    monkeypatch.setattr(tuning, "find_precision", lambda name: Precision(name, True, 1e-3, min_iou=1.01))
     rows = tuning.measure(bundle, [Choice("onnxruntime", "w16", 1, "test")], [coffee], 1, lambda _: None)
     assert rows[0].rejected is not None
     assert "mean IoU of 1.000" in rows[0].rejected

@@ -7,7 +7,6 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.benchmark.report import OperatorProfile, Share
-from edge_sam.bundle import Role
+from edge_sam.blocks import OUTSIDE, block_of
+from edge_sam.contract import Role
 from edge_sam.evaluation.segmenters import Variant
 from edge_sam.images import read_image
 from edge_sam.predictor import Predictor
@@ -23,7 +23,6 @@ from edge_sam.prompts import Prompt
 from edge_sam.runtimes import Session, Tensors, backend
 
 RUNS = 5
-OUTSIDE = "(outside blocks)"
 Inputs = Mapping[str, NDArray[Any]]
 Event = dict[str, Any]
 """One node of one run, as a complete event of the Chrome trace format: name, ts and dur in microseconds."""
@@ -79,20 +78,6 @@ def profile(variant: Variant, image: Path, say: Callable[[str, bytes], str]) -> 
         trace = say(component, json.dumps({"traceEvents": events}).encode())
         profiles.append(_tables(component, events, trace))
     return profiles
-
-
-def block_of(node: str) -> str | None:
-    """Name the block of the model that a node belongs to, from the path that the exporter put in its name.
-
-    ``/stages.0/stages.0.1/attention/MatMul_2`` is of ``stages.0.1/attention``: the outer of two modules of which one
-    holds the other in its name says nothing more. Parts that begin with a capital are operators. None where there is
-    no path: runtimes give names of their own to nodes that they make by fusion.
-    """
-    if not node.startswith("/"):
-        return None
-    path = [part for part in node.split("/") if part and not part[0].isupper()]
-    inner = [part for part, following in pairwise([*path, ""]) if not following.startswith(part)]
-    return "/".join(inner[:2]) or OUTSIDE
 
 
 def _tables(component: str, events: Sequence[Event], trace: str) -> OperatorProfile:

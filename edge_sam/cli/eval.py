@@ -115,9 +115,10 @@ def _torch(weights: str, threads: int | None) -> Segmenter:
     from edge_sam import zoo
     from edge_sam.cache import cache_home
 
-    model = next((model for model in zoo.read_index().values() if model.sha256 == weights), None)
+    known = (model for model in zoo.read_index().values() if model.family == "mobile-sam")
+    model = next((model for model in known if model.sha256 == weights), None)
     if model is None:
-        raise InputError(f"--against torch: the zoo has no checkpoint with the sha256 {weights[:12]}… of this bundle")
+        raise InputError(f"--against torch: the zoo has no MobileSAM with the sha256 {weights[:12]}… of this bundle")
     checkpoint = zoo.checkpoint_path(model, cache_home())
     if not checkpoint.is_file():
         raise InputError(f"--against torch needs the checkpoint; pull it first: edge-sam pull {model.name}")

@@ -81,6 +81,6 @@ def _print(facts: dict[str, Any], as_json: bool) -> None:
     for file, size in facts["files"].items():
         typer.echo(f"{file:28s} {size / 1e6:6.1f} MB")
     for row in facts["measured"]:
-        values = ", ".join(f"{key} {row[key]:.1e}" for key in row if key not in ("precision", "what"))
+        values = ", ".join(f"{key} {row[key]:.3g}" for key in row if key not in ("precision", "what"))
         typer.echo(f"{row['precision']}: {row['what']}: {values}")
     typer.echo(f"bundle: {facts['bundle']}")

@@ -17,8 +17,8 @@ def models(
     """List the models of the zoo: family, size, licence, and where each comes from."""
     import msgspec
 
+    from edge_sam.bundle import file_sha256
     from edge_sam.cache import cache_home
-    from edge_sam.download import file_sha256
     from edge_sam.zoo import checkpoint_path, read_index
 
     home = cache_home()

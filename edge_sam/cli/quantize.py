@@ -68,7 +68,7 @@ def quantize(
         from edge_sam.atomic import write_files
         from edge_sam.quantize.plot import ranking_plot
 
-        picture = output.with_name(f"{output.name}-ranking.png")
+        picture = outcome.bundle.path.with_name(f"{outcome.bundle.path.name}-ranking.png")
         write_files({picture: ranking_plot(outcome.ranking)})
         facts["plot"] = str(picture)
     if json:
@@ -117,6 +117,8 @@ def _print(facts: dict[str, Any]) -> None:
             cells = (miou, each["float_miou"][prompt], each["agreement"][prompt])
             table.add_row(each["truth"], str(each["photographs"]), prompt, *(f"{cell:.2f}" for cell in cells))
     console.print(table)
+    if not all(each["unseen"] for each in facts["accuracy"]):
+        console.print("judged on photographs that it was calibrated with; a folder of more than --samples has others")
     if facts["ranking"]:
         _print_ranking(console, facts["ranking"])
         console.print(f"plot: {facts['plot']}", soft_wrap=True)

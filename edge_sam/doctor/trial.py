@@ -12,6 +12,8 @@ import msgspec
 import numpy as np
 
 from edge_sam.bundle import open_bundle
+from edge_sam.contract import TOKENS
+from edge_sam.geometry import LOGITS
 from edge_sam.runtimes import RuntimeUnavailableError, Session, SessionOptions, Tensors, backend, probe, split_runtime
 
 _NOT_RUN = {"tensorrt": "not run: building an engine takes minutes; edge-sam build does it and proves that it works"}
@@ -102,8 +104,8 @@ def _infer(runtime: str, device: str) -> str:
 
 def _masks() -> Tensors:
     """Make the mask encoder's inputs: waves for an embedding, a disc and its opposite as logits."""
-    embedding = np.sin(np.arange(64 * 64 * 256, dtype=np.float32)).reshape(1, 64, 64, 256)
-    y, x = np.mgrid[:256, :256]
+    embedding = np.sin(np.arange(np.prod(TOKENS), dtype=np.float32)).reshape(1, *TOKENS)
+    y, x = np.mgrid[:LOGITS, :LOGITS]
     disc = np.where((x - 100) ** 2 + (y - 150) ** 2 < 60**2, np.float32(8), np.float32(-8))
     return {"image_embedding": embedding, "mask": np.stack([disc, -disc])}
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sam.contract import CHANNELS
 from edge_sam.embedding import ImageEmbedding
 from edge_sam.following.appearance import (
     View,
@@ -98,7 +99,7 @@ class Followed:
 
     tracked: Tracked
     views: list[View] = field(default_factory=list)
-    ground: NDArray[np.float32] = field(default_factory=lambda: np.zeros(256, dtype=np.float32))
+    ground: NDArray[np.float32] = field(default_factory=lambda: np.zeros(CHANNELS, dtype=np.float32))
     decoded: Tracked = field(init=False)
 
     def remember(self, scene: Scene, cover: NDArray[np.float32], box: NDArray[np.float64]) -> None:

@@ -73,10 +73,10 @@ def open_dataset(path: Path, *, layout: str = "auto", split: str | None = None, 
         return dataset
     if limit < 1:
         raise InputError(f"the limit must be at least 1, not {limit}")
-    return replace(dataset, samples=_spread(dataset.samples, limit), clips=_spread(dataset.clips, limit))
+    return replace(dataset, samples=spread(dataset.samples, limit), clips=spread(dataset.clips, limit))
 
 
-def _spread(items: Sequence[_T], count: int) -> list[_T]:
+def spread(items: Sequence[_T], count: int) -> list[_T]:
     """At most `count` of the items, evenly spread, the first and the last among them."""
     chosen = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
     return [items[i] for i in chosen]

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, helper
 
-from edge_sam.bundle import Bundle, Role
+from edge_sam.bundle import Bundle
 from edge_sam.choice import Choice
+from edge_sam.contract import Role
 from edge_sam.loading import load_choice
 from edge_sam.predictor import Predictor
 from edge_sam.quantize.observers import Seen
