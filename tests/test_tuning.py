@@ -49,7 +49,7 @@ def test_auto_follows_only_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     remember(key, Tuned(Best("openvino", "int8", None)))
     assert edge_sam.load().runtime != "openvino"
     remember(key, Tuned(best))
-    monkeypatch.setattr("edge_sam.cache.metadata.version", lambda _: "99.0")
+    monkeypatch.setattr("edge_sam.machine.metadata.version", lambda _: "99.0")
     assert edge_sam.load().runtime != "openvino"
 
 

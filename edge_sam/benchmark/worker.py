@@ -18,6 +18,7 @@ import msgspec
 from edge_sam.errors import one_line
 from edge_sam.evaluation.segmenters import Facts, Variant
 from edge_sam.images import read_image
+from edge_sam.machine import read_text
 from edge_sam.prompts import Prompt
 from edge_sam.runtimes import split_runtime
 from edge_sam.runtimes.onnxruntime_session import import_onnxruntime
@@ -72,12 +73,10 @@ Message = Ready | Failure | Answer | Farewell
 
 def peak_rss_mb() -> float:
     """Return the most memory that this process ever had resident, in MiB."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        # Not getrusage: its maximum counts the parent's memory too, from the moment between fork and exec.
-        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
-        if found:
-            return int(found[1]) / 1024
+    # Not getrusage: its maximum counts the parent's memory too, from the moment between fork and exec.
+    found = re.search(r"VmHWM:\s+(\d+) kB", read_text(Path("/proc/self/status")))
+    if found:
+        return int(found[1]) / 1024
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
