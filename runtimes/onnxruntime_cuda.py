@@ -14,7 +14,7 @@ from edge_sam.runtimes.gpu_package import install_gpu
 from edge_sam.runtimes.onnxruntime_session import (
     CPU,
     PACKAGES,
-    import_onnxruntime,
+    load_package,
     missing_provider,
     open_inference_session,
     preload_cuda,
@@ -22,17 +22,20 @@ from edge_sam.runtimes.onnxruntime_session import (
 from edge_sam.runtimes.session import SessionOptions, Tensors
 
 __all__ = [
+    "COMPILES_FOR_MINUTES",
     "MODEL_FORMATS",
     "PACKAGES",
     "DeviceSession",
     "cuda_options",
     "hardware",
     "install_command",
+    "load_package",
     "open_session",
     "probe",
 ]
 
 MODEL_FORMATS = ("onnx",)
+COMPILES_FOR_MINUTES = False
 PROVIDER = "CUDAExecutionProvider"
 
 
@@ -77,7 +80,7 @@ class DeviceSession:
 
     def upload(self, array: NDArray[Any]) -> Any:
         """See `Session.upload`: an ``OrtValue`` in the device's memory."""
-        value = import_onnxruntime().OrtValue
+        value = load_package().OrtValue
         return value.ortvalue_from_numpy(np.ascontiguousarray(array), "cuda", self._device)
 
     def run(self, inputs: Mapping[str, Any]) -> Tensors:

@@ -14,9 +14,9 @@ import pytest
 from conftest import PHOTOGRAPHS, ROOT
 from test_cli import edge_sam, refused
 
+from edge_sam.benchmark import operators
 from edge_sam.benchmark.combinations import expand
 from edge_sam.benchmark.measure import measure, reference_masks
-from edge_sam.benchmark.operators import block_of
 from edge_sam.benchmark.plots import pareto_front
 from edge_sam.benchmark.process import WorkerError, WorkerProcess
 from edge_sam.benchmark.report import STAGES, BenchReport
@@ -24,6 +24,7 @@ from edge_sam.benchmark.summary import summarise
 from edge_sam.bundle import BUNDLED
 from edge_sam.evaluation.report import EvalReport
 from edge_sam.evaluation.segmenters import Variant
+from edge_sam.runtimes import SessionOptions, onnxruntime_cpu, openvino_device, probe, profiler
 
 ROCKET = PHOTOGRAPHS / "rocket.jpg"
 
@@ -209,7 +210,7 @@ def test_combinations_come_in_the_order_given() -> None:
     ],
 )
 def test_blocks_are_named_after_the_modules(node: str, block: str | None) -> None:
-    assert block_of(node) == block
+    assert operators.block_of(node) == block
 
 
 def test_the_pareto_front_leaves_out_what_is_beaten() -> None:
@@ -234,3 +235,42 @@ def test_the_pareto_front_leaves_out_what_is_beaten() -> None:
 def test_bad_input_gets_one_line_and_leaves_nothing(tmp_path: Path, arguments: list[object], message: str) -> None:
     assert message in refused(edge_sam("bench", *arguments, cwd=tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino:CPU"])
+def test_what_is_profiled_is_what_was_timed(monkeypatch: pytest.MonkeyPatch, runtime: str) -> None:
+    """Threads from the environment, and everything else that a session is opened with."""
+    if probe(runtime):
+        pytest.skip("not usable here")
+    monkeypatch.setenv("EDGE_SAM_THREADS", "1")
+    opened: list[dict[str, object]] = []
+
+    def remember(model: Path, options: SessionOptions, *rest: Any) -> Any:
+        session = real(model, options, *rest)
+        if runtime == "onnxruntime":
+            given = session.get_session_options()
+            spinning = given.get_session_config_entry("session.force_spinning_stop")
+            opened.append({"threads": given.intra_op_num_threads, "spinning": spinning})
+        else:
+            names = ("INFERENCE_NUM_THREADS", "PERFORMANCE_HINT", "INFERENCE_PRECISION_HINT", "NUM_STREAMS")
+            opened.append({name: str(session._compiled.get_property(name)) for name in names})
+        return session
+
+    module, name = (
+        (onnxruntime_cpu, "open_inference_session")
+        if runtime == "onnxruntime"
+        else (openvino_device, "OpenVinoSession")
+    )
+    real = getattr(module, name)
+    monkeypatch.setattr(module, name, remember)
+    tables = operators.profile(Variant("mobile-sam", runtime, long_side=256), ROCKET, lambda _name, _trace: "")
+    assert [table.component for table in tables] == ["encoder", "decoder"]
+    assert all(table.ms > 0 and table.by_block for table in tables)
+    assert len(opened) == 3 + 2
+    assert all(settings == opened[0] for settings in opened)
+    assert str(next(iter(opened[0].values()))) == "1"
+
+
+def test_a_runtime_without_a_profiler_says_so() -> None:
+    assert profiler("cuda") is None
+    assert profiler("tensorrt") is None

@@ -20,8 +20,7 @@ from edge_sam.evaluation.segmenters import Facts, Variant
 from edge_sam.images import read_image
 from edge_sam.machine import read_text
 from edge_sam.prompts import Prompt
-from edge_sam.runtimes import split_runtime
-from edge_sam.runtimes.onnxruntime_session import import_onnxruntime
+from edge_sam.runtimes import backend
 
 
 class Job(msgspec.Struct):
@@ -83,14 +82,6 @@ def peak_rss_mb() -> float:
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
-def _import_runtime(runtime: str) -> None:
-    """Import the runtime's package, so that this counts as starting and not as compiling."""
-    if split_runtime(runtime)[0] == "openvino":
-        import openvino  # noqa: F401
-    else:
-        import_onnxruntime()
-
-
 def main() -> None:
     """Serve until standard input ends."""
     channel = os.fdopen(os.dup(1), "wb", buffering=0)
@@ -101,7 +92,8 @@ def main() -> None:
 
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
     try:
-        _import_runtime(job.variant.runtime)
+        if job.variant.runtime != "auto":
+            backend(job.variant.runtime).load_package()  # Which counts as starting and not as compiling.
         start = time.perf_counter()
         segmenter = job.variant.open()
         load_ms = (time.perf_counter() - start) * 1000
