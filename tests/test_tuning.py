@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,10 @@ from edge_sam.runtimes import AUTO, probe
 from edge_sam.tuning import Row
 
 
-def test_tunes_and_auto_follows(own_cache: Path) -> None:
-    options = ["--image", str(PHOTOGRAPHS / "coffee.png"), "--threads", "1,2", "--rounds", "1", "--json"]
+def test_tunes_and_auto_follows(own_cache: Path, tmp_path: Path) -> None:
+    shutil.copy(PHOTOGRAPHS / "coffee.png", tmp_path)
+    (tmp_path / "._coffee.png").write_bytes(b"as macOS leaves it")
+    options = ["--image", str(tmp_path), "--threads", "1,2", "--rounds", "1", "--json"]
     done = CliRunner().invoke(app, ["tune", "mobile-sam", "--runtime", "onnxruntime", *options])
     assert done.exit_code == 0, done.output
     report = json.loads(done.stdout)

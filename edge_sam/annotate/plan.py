@@ -17,7 +17,7 @@ from edge_sam.annotate.sources import Item
 from edge_sam.annotate.worker import Job
 from edge_sam.bundle import Bundle
 from edge_sam.errors import InputError
-from edge_sam.evaluation.datasets.files import SUFFIXES
+from edge_sam.images import SUFFIXES
 from edge_sam.machine import installed_versions
 from edge_sam.runtimes import backend
 

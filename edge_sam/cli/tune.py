@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from edge_sam.tuning import Row
 
 _MAX_PHOTOGRAPHS = 4
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
 def tune(
@@ -106,19 +105,18 @@ def _thread_counts(given: str) -> list[int | None]:
 
 
 def _photographs(given: list[Path]) -> list[NDArray[np.uint8]]:
-    """Read what was given, a few at most; without any, a picture made by arithmetic of a camera's usual shape."""
-    from edge_sam.images import read_image
+    """Read a few of what was given, evenly spread; without any, a picture of a camera's usual shape."""
+    from edge_sam.images import pictures, read_image, spread
 
     if not given:
         return [_test_picture()]
     paths: list[Path] = []
     for path in given:
-        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in _SUFFIXES) if path.is_dir() else [path]
+        inside = pictures(path) if path.is_dir() else [path]
         if not inside:
             raise InputError(f"no photograph in {path}")
         paths += inside
-    step = max(1, len(paths) // _MAX_PHOTOGRAPHS)
-    return [read_image(path) for path in paths[::step][:_MAX_PHOTOGRAPHS]]
+    return [read_image(path) for path in spread(paths, _MAX_PHOTOGRAPHS)]
 
 
 def _test_picture() -> NDArray[np.uint8]:
