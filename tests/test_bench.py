@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ from conftest import PHOTOGRAPHS, ROOT
 from test_cli import edge_sam, refused
 
 from edge_sam.benchmark import operators
-from edge_sam.benchmark.combinations import expand
 from edge_sam.benchmark.measure import measure, reference_masks
+from edge_sam.benchmark.plan import Plan, expand
 from edge_sam.benchmark.plots import pareto_front
 from edge_sam.benchmark.process import WorkerError, WorkerProcess
-from edge_sam.benchmark.report import STAGES, BenchReport
+from edge_sam.benchmark.report import STAGES, BenchReport, Skipped
 from edge_sam.benchmark.summary import summarise
 from edge_sam.bundle import BUNDLED
 from edge_sam.evaluation.report import EvalReport
@@ -117,7 +118,7 @@ def test_accuracy_beside_speed(tmp_path: Path) -> None:
 def test_masks_that_disagree_are_marked_and_not_ranked() -> None:
     """Masks at a long side of 256 against those at 512."""
     small, large = Variant("mobile-sam", long_side=256), Variant("mobile-sam", long_side=512)
-    measurements, skipped = measure([small], [ROCKET], rounds=1, warm_up=0, progress=lambda: None)
+    measurements, skipped = measure(Plan([small], [], [ROCKET], 1, 0, 0.95), lambda: None)
     assert skipped == []
     references = {256: reference_masks(large, [ROCKET])}
     (row,) = summarise(measurements, references, min_agreement=0.999)
@@ -186,6 +187,30 @@ def test_a_combination_that_fails_is_a_worker_s_last_word() -> None:
         WorkerProcess(Variant("mobile-sam", precision="int3"), [ROCKET])
 
 
+def test_one_that_dies_at_the_end_takes_no_other_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: dict[int | None, WorkerProcess] = {}
+
+    class Watched(WorkerProcess):
+        def __init__(self, variant: Variant, images: Sequence[Path]) -> None:
+            super().__init__(variant, images)
+            started[variant.threads] = self
+
+    def progress() -> None:
+        left[0] -= 1
+        if not left[0]:
+            started[1]._process.kill()
+            started[1]._process.wait()
+
+    monkeypatch.setattr("edge_sam.benchmark.measure.WorkerProcess", Watched)
+    variants = [Variant("mobile-sam", "onnxruntime", "w16", threads, 256) for threads in (1, 2)]
+    plan = Plan(variants, [], [ROCKET], rounds=1, warm_up=0, min_agreement=0.95)
+    left = [plan.steps]
+    measurements, skipped = measure(plan, progress)
+    assert [measurement.variant for measurement in measurements] == variants[1:]
+    assert measurements[0].peak_rss_mb > 0
+    assert skipped == [Skipped("onnxruntime w16 256 1t", "the process ended with code -9")]
+
+
 def test_combinations_come_in_the_order_given() -> None:
     variants, skipped = expand("mobile-sam", ["openvino", "onnxruntime"], ["all"], [1024, 512], [1, None])
     assert [(v.runtime, v.long_side, v.threads) for v in variants[:3]] == [
@@ -223,6 +248,7 @@ def test_the_pareto_front_leaves_out_what_is_beaten() -> None:
         (["sam-9"], "no model called 'sam-9'"),
         (["--runtime", "abacus"], "unknown runtime 'abacus'; known: all, onnxruntime, openvino"),
         (["--precision", "int3"], "unknown precision 'int3'; known: all, w16"),
+        (["--precision", "w16:x"], "unknown precision 'w16:x'; known: all, w16"),
         (["--long-side", "1000"], "multiple of 16"),
         (["--long-side", "big"], "--long-side 'big' is not a list of whole numbers"),
         (["--threads", "-1"], "--threads '-1' is not a list"),

@@ -60,6 +60,12 @@ class Variant:
     long_side: int = FRAME
     square: bool = False
 
+    @property
+    def label(self) -> str:
+        """Its name in tables, plots and messages, where all have one bundle."""
+        count = f" {self.threads}t" if self.threads else ""
+        return f"{self.runtime} {self.precision} {self.long_side}{count}"
+
     def changed(self, text: str) -> Variant:
         """Return the variant that a text like ``BUNDLE,precision=fp32,long-side=768,square`` describes.
 
