@@ -11,12 +11,12 @@ import numpy as np
 
 from edge_sam.benchmark.operators import profile
 from edge_sam.bundle import Role
-from edge_sam.evaluation.segmenters import Variant
 from edge_sam.quantize.bundle_writer import BundleDraft
 from edge_sam.quantize.objects import Trial, make_trials
 from edge_sam.quantize.recipe import Blocks, default_blocks, every_block
 from edge_sam.quantize.trial import THREADS, with_graphs
 from edge_sam.quantize.work import Part, Work
+from edge_sam.variant import Variant
 
 LOOKED_AT = 6
 """Photographs that blocks are ranked by."""

@@ -24,8 +24,8 @@ from edge_sam.benchmark.report import STAGES, BenchReport, Skipped
 from edge_sam.benchmark.summary import summarise
 from edge_sam.bundle import BUNDLED
 from edge_sam.evaluation.report import EvalReport
-from edge_sam.evaluation.segmenters import Variant
 from edge_sam.runtimes import SessionOptions, onnxruntime_cpu, openvino_device, probe, profiler
+from edge_sam.variant import Variant
 
 ROCKET = PHOTOGRAPHS / "rocket.jpg"
 

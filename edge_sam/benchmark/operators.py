@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from edge_sam.benchmark.report import OperatorProfile, Share
 from edge_sam.bundle import Role
-from edge_sam.evaluation.segmenters import Variant
 from edge_sam.images import read_image
 from edge_sam.model import session_options
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
 from edge_sam.runtimes import Event, Session, Tensors, backend, profiler
+from edge_sam.variant import Variant
 
 RUNS = 5
 OUTSIDE = "(outside blocks)"

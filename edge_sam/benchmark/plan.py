@@ -10,9 +10,9 @@ from pathlib import Path
 from edge_sam.benchmark.report import Skipped
 from edge_sam.bundle import open_bundle
 from edge_sam.errors import InputError
-from edge_sam.evaluation.segmenters import Variant
 from edge_sam.geometry import Geometry
 from edge_sam.runtimes import BACKENDS, probe, split_runtime
+from edge_sam.variant import Variant
 
 ALL = "all"
 

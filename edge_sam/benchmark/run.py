@@ -15,8 +15,8 @@ from edge_sam.benchmark.report import SCHEMA, BenchReport
 from edge_sam.benchmark.summary import drift, summarise
 from edge_sam.bundle import open_bundle
 from edge_sam.errors import EdgeSamError
-from edge_sam.evaluation.segmenters import Variant
 from edge_sam.runtimes import probe
+from edge_sam.variant import Variant
 
 
 def run_benchmark(plan: Plan, progress: Callable[[], None]) -> tuple[BenchReport, list[Variant]]:

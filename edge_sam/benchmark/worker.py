@@ -16,11 +16,11 @@ from pathlib import Path
 import msgspec
 
 from edge_sam.errors import one_line
-from edge_sam.evaluation.segmenters import Facts, Variant
 from edge_sam.images import read_image
 from edge_sam.machine import read_text
 from edge_sam.prompts import Prompt
 from edge_sam.runtimes import backend
+from edge_sam.variant import Facts, Variant
 
 
 class Job(msgspec.Struct):

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from edge_sam.evaluation.bootstrap import Estimate
+    from edge_sam.evaluation.protocols import Segmenter
     from edge_sam.evaluation.report import EvalReport, ProtocolReport
-    from edge_sam.evaluation.segmenters import Facts, Segmenter, Variant
+    from edge_sam.variant import Facts, Variant
 
 
 def evaluate(
@@ -70,8 +71,8 @@ def evaluate(
     from edge_sam.evaluation.datasets import open_dataset
     from edge_sam.evaluation.report import SCHEMA, DatasetFacts, EvalReport
     from edge_sam.evaluation.run import Evaluation
-    from edge_sam.evaluation.segmenters import Variant
     from edge_sam.images import encode_png
+    from edge_sam.variant import Variant
 
     data = open_dataset(dataset, layout=layout, split=split, limit=limit)
     evaluation = Evaluation(data, [name.strip() for name in prompts.split(",") if name.strip()])

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.errors import InputError
-from edge_sam.evaluation.protocols import Protocol, find_protocol
+from edge_sam.evaluation.protocols import Protocol, Segmenter, find_protocol
 from edge_sam.evaluation.report import ProtocolReport, summarise
 from edge_sam.evaluation.samples import Dataset
-from edge_sam.evaluation.segmenters import Segmenter
 from edge_sam.evaluation.stills import Row, evaluate_sample
 from edge_sam.evaluation.video import VIDEO_PROTOCOLS, VideoProtocol, measure_clip
 from edge_sam.evaluation.worst_cases import WorstCases

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.evaluation.metrics import iou
-from edge_sam.evaluation.protocols import Protocol, Trial
+from edge_sam.evaluation.protocols import Protocol, Segmenter, Trial
 from edge_sam.evaluation.samples import Sample, Target
-from edge_sam.evaluation.segmenters import Segmenter
 
 
 @dataclass(frozen=True)
