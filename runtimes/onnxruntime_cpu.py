@@ -12,20 +12,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from edge_sam.runtimes.onnxruntime_session import CPU, PACKAGES, load_package, open_inference_session
+from edge_sam.runtimes.onnxruntime_session import CPU, open_inference_session
+from edge_sam.runtimes.onnxruntime_session import PACKAGES as PACKAGES
+from edge_sam.runtimes.onnxruntime_session import load_package as load_package
 from edge_sam.runtimes.session import Event, SessionOptions, Tensors
-
-__all__ = [
-    "COMPILES_FOR_MINUTES",
-    "MODEL_FORMATS",
-    "PACKAGES",
-    "hardware",
-    "install_command",
-    "load_package",
-    "open_session",
-    "probe",
-    "profile",
-]
 
 MODEL_FORMATS = ("onnx",)
 COMPILES_FOR_MINUTES = False

@@ -11,28 +11,10 @@ from numpy.typing import NDArray
 
 from edge_sam.runtimes.cuda_driver import cuda_devices, missing_cuda_device
 from edge_sam.runtimes.gpu_package import install_gpu
-from edge_sam.runtimes.onnxruntime_session import (
-    CPU,
-    PACKAGES,
-    load_package,
-    missing_provider,
-    open_inference_session,
-    preload_cuda,
-)
+from edge_sam.runtimes.onnxruntime_session import CPU, missing_provider, open_inference_session, preload_cuda
+from edge_sam.runtimes.onnxruntime_session import PACKAGES as PACKAGES
+from edge_sam.runtimes.onnxruntime_session import load_package as load_package
 from edge_sam.runtimes.session import SessionOptions, Tensors
-
-__all__ = [
-    "COMPILES_FOR_MINUTES",
-    "MODEL_FORMATS",
-    "PACKAGES",
-    "DeviceSession",
-    "cuda_options",
-    "hardware",
-    "install_command",
-    "load_package",
-    "open_session",
-    "probe",
-]
 
 MODEL_FORMATS = ("onnx",)
 COMPILES_FOR_MINUTES = False

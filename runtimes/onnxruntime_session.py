@@ -56,16 +56,7 @@ def open_inference_session(
 ) -> Any:
     """Open a file, and make sure that the first of the providers is the one that runs.
 
-    Parameters
-    ----------
-    model : Path
-        An ONNX file.
-    options : SessionOptions
-        How to open it.
-    providers : sequence of (name, options)
-        ONNX Runtime's providers, the one that must run first.
-    profile : Path, optional
-        What the name of a profile begins with. Default: nothing is profiled.
+    `profile` is what the name of a profile of the operators begins with; without it nothing is profiled.
 
     Raises
     ------

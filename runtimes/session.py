@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -111,17 +111,9 @@ class Backend(Protocol):
         ...
 
 
-class Profile(Protocol):
-    """The function `profile` of a backend that can tell where a run's time goes."""
+Profile = Callable[[Path, SessionOptions, Mapping[str, NDArray[Any]], int], list[Event]]
+"""The function `profile` of a backend that can tell where a run's time goes: ``profile(model, options, inputs, runs)``.
 
-    def __call__(
-        self, model: Path, options: SessionOptions, inputs: Mapping[str, NDArray[Any]], runs: int
-    ) -> list[Event]:
-        """Open `model` as `open_session` does, but with the profiler on; run once to warm up and `runs` times more.
-
-        Returns
-        -------
-        list of Event
-            Of all nodes of the runs that count, in the order in which they ran.
-        """
-        ...
+It opens the model as `open_session` does, but with the profiler on, runs once to warm up and `runs` times more, and
+returns the nodes of the runs that count in the order in which they ran.
+"""

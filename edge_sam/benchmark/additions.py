@@ -16,19 +16,7 @@ from edge_sam.variant import Variant
 def add_accuracy(
     report: BenchReport, measured: Sequence[Variant], evaluation: Evaluation, progress: Callable[[], None]
 ) -> BenchReport:
-    """Add the mIoU of each protocol to each row.
-
-    Parameters
-    ----------
-    report : BenchReport
-        What was measured.
-    measured : sequence of Variant
-        The combination of each row.
-    evaluation : Evaluation
-        Dataset and protocols.
-    progress : callable
-        Called `Evaluation.steps` times for each row.
-    """
+    """Add the mIoU of each protocol to each row, whose combination `measured` has."""
     rows = []
     for row, variant in zip(report.rows, measured, strict=True):
         protocols, _ = evaluation.run([variant.open()], seed=0, worst=0, progress=progress)
@@ -39,25 +27,7 @@ def add_accuracy(
 def add_operators(
     report: BenchReport, measured: Sequence[Variant], image: Path, folder: Path, progress: Callable[[], None]
 ) -> tuple[BenchReport, dict[Path, bytes]]:
-    """Add the profile of its operators to each row; see `edge_sam.benchmark.operators.profile`.
-
-    Parameters
-    ----------
-    report, measured
-        See `add_accuracy`.
-    image : Path
-        The photograph to profile on.
-    folder : Path
-        Where traces are to be.
-    progress : callable
-        Called once for each row.
-
-    Returns
-    -------
-    report : BenchReport
-    traces : dict of Path to bytes
-        Files to be written.
-    """
+    """Add the profile of its operators to each row; also returned are the traces, files to be written in `folder`."""
     rows = []
     traces: dict[Path, bytes] = {}
     for number, (row, variant) in enumerate(zip(report.rows, measured, strict=True)):
