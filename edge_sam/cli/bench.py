@@ -111,7 +111,7 @@ def _images(given: list[Path] | None) -> Iterator[list[Path]]:
         return
     import tempfile
 
-    from edge_sam.benchmark.scene import scene_jpeg
+    from edge_sam.scene import scene_jpeg
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scene.jpg"
