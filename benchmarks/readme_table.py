@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge_sam import InputError
+from edge_sam.benchmark.cells import COLUMNS
 from edge_sam.benchmark.compare import read_report
 from edge_sam.benchmark.report import BenchReport, Row
 
@@ -46,12 +47,12 @@ def markdown(report: BenchReport) -> Iterator[str]:
 def cells(row: Row, *, first: bool, several: bool) -> Iterator[str]:
     """Yield the cells of one row; the first row is what the others are compared with."""
     assert row.miou is not None
-    facts, speedup, miou = row.combination, row.speedup, row.miou["box"]
+    facts, miou = row.combination, row.miou["box"]
     name = _NAMES.get(facts.runtime, facts.runtime)
     yield str(facts.long_side)
     yield ", ".join([name] + [facts.precision] * several + [f"{row.threads} threads"] * bool(row.threads))
     yield f"{row.total.p50:.0f}"
-    yield "1.00" if first else f"{speedup.median:.2f} ({speedup.low:.2f}–{speedup.high:.2f})"
+    yield "1.00" if first else COLUMNS["× first (quartiles)"](row)
     yield f"{row.clicks_per_second:.0f}"
     yield f"{100 * miou.mean:.1f} ({100 * miou.low:.0f}–{100 * miou.high:.0f})"
 

@@ -33,7 +33,7 @@ import edge_sam
 from edge_sam.export.reference import load_predictor
 from edge_sam.geometry import Geometry
 from edge_sam.images import read_image
-from edge_sam.processor import find_processor
+from edge_sam.machine import find_processor
 from edge_sam.runtimes import BACKENDS, probe
 
 Image = NDArray[np.uint8]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import os
-import platform
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -16,7 +13,7 @@ import msgspec
 
 from edge_sam.atomic import write_files
 from edge_sam.bundle import Bundle
-from edge_sam.processor import find_processor
+from edge_sam.machine import installed_versions, machine
 from edge_sam.runtimes import BACKENDS, backend, split_runtime
 
 _REVISION = 1
@@ -31,36 +28,6 @@ def cache_home() -> Path:
     return Path(given).expanduser() if given else platformdirs.user_cache_path("edge-sam")
 
 
-@functools.cache
-def machine() -> dict[str, str]:
-    """Name this machine as far as it decides what runs how: system, processor, cores, NVIDIA's driver."""
-    return {
-        "system": platform.system(),
-        "architecture": platform.machine(),
-        "processor": find_processor().name,
-        "cores": str(os.cpu_count()),
-        "nvidia_driver": _first_line(Path("/proc/driver/nvidia/version")),
-    }
-
-
-def _first_line(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
-    except OSError:
-        return ""
-
-
-def package_versions(runtime: str) -> dict[str, str]:
-    """Versions of the installed distributions that a runtime may come in."""
-    versions = {}
-    for package in backend(runtime).PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
-
-
 def runtime_key(bundle: Bundle, runtime: str, precision: str, options: Mapping[str, str] | None = None) -> str:
     """Key of everything that decides what a runtime computes with a model here, as a name for a file.
 
@@ -72,7 +39,7 @@ def runtime_key(bundle: Bundle, runtime: str, precision: str, options: Mapping[s
         "runtime": name,
         "device": device,
         "hardware": backend(runtime).hardware(device),
-        "packages": package_versions(runtime),
+        "packages": installed_versions(backend(runtime).PACKAGES),
         "precision": precision,
         "options": dict(options or {}),
         "files": _hashes(bundle, precision),
@@ -142,7 +109,7 @@ def tuning_key(bundle: Bundle) -> str:
     """
     facts = {
         "machine": machine(),
-        "packages": {name: package_versions(name) for name in BACKENDS},
+        "packages": {name: installed_versions(backend(name).PACKAGES) for name in BACKENDS},
         "files": {precision: _hashes(bundle, precision) for precision in bundle.precisions},
         "revision": _REVISION,
     }

@@ -1,11 +1,12 @@
-"""Reading photographs from files, bytes and standard input."""
+"""Finding photographs in folders, and reading them from files, bytes and standard input."""
 
 from __future__ import annotations
 
 import io
 import sys
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+from typing import Any, TypeVar
 
 import cv2
 import imagesize
@@ -16,6 +17,34 @@ from edge_sam.errors import InputError
 
 MAX_PIXELS = 200_000_000
 """Larger images are refused from their header, before anything is allocated."""
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+"""Of files in a folder, in small letters, that are taken for pictures."""
+_T = TypeVar("_T")
+
+
+def is_picture(name: str) -> bool:
+    """Tell whether a file of a folder is meant as a picture; a hidden one is not (macOS leaves ``._photo.jpg``)."""
+    return PurePath(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+
+
+def pictures(folder: Path) -> list[Path]:
+    """List the pictures that lie in a folder, sorted by name.
+
+    Raises
+    ------
+    InputError
+        The folder cannot be read.
+    """
+    try:
+        return sorted(path for path in folder.iterdir() if is_picture(path.name) and not path.is_dir())
+    except OSError as error:
+        raise InputError(f"cannot read {folder}: {error.strerror or error}") from error
+
+
+def spread(items: Sequence[_T], count: int) -> list[_T]:
+    """Choose at most `count` of the items, evenly spread, the first and the last among them."""
+    chosen = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[i] for i in chosen]
 
 
 def read_image(source: str | Path) -> NDArray[np.uint8]:

@@ -7,6 +7,7 @@ import logging
 import threading
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -205,6 +206,17 @@ class Model:
         raise RuntimeUnavailableError("no usable runtime; " + "; ".join(causes))
 
 
+def session_options(choice: Choice, role: Role) -> SessionOptions:
+    """Say how a component is opened; without a folder to keep anything in."""
+    return SessionOptions(
+        threads=choice.threads,
+        device=split_runtime(choice.runtime)[1],
+        shapes=PROFILES.get(role, {}),
+        precision=choice.precision,
+        extra=choice.options,
+    )
+
+
 def _open(bundle: Bundle, component: Component, file: Path, choice: Choice, key: str, build: bool) -> Session:
     role = component.role
     cache: Path | None = None
@@ -213,15 +225,7 @@ def _open(bundle: Bundle, component: Component, file: Path, choice: Choice, key:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError:
         cache = None  # What cannot be kept is compiled again.
-    options = SessionOptions(
-        threads=choice.threads,
-        device=split_runtime(choice.runtime)[1],
-        cache=cache,
-        shapes=PROFILES.get(role, {}),
-        precision=choice.precision,
-        extra=choice.options,
-        build=build,
-    )
+    options = replace(session_options(choice, role), cache=cache, build=build)
     session = backend(choice.runtime).open_session(file, options)
     names = set(session.input_names)
     if names != INPUTS[role].keys() or names != {tensor.name for tensor in component.inputs}:

@@ -19,8 +19,8 @@ from PIL import Image
 
 from edge_sam import Prompt, Result
 from edge_sam.bundle import file_sha256
-from edge_sam.evaluation.segmenters import Facts
 from edge_sam.geometry import FRAME
+from edge_sam.variant import Facts
 
 
 class _DropPath(torch.nn.Identity):

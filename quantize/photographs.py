@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from edge_sam.errors import InputError
 from edge_sam.evaluation.datasets import open_dataset, spread
 from edge_sam.evaluation.samples import Sample
-from edge_sam.images import read_image
+from edge_sam.images import pictures, read_image
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 ENOUGH = 16
 """Photographs to judge by, where there are as many beside those to calibrate with."""
 _FLAT = 8
@@ -67,8 +66,7 @@ def find_photographs(folder: Path, count: int, seed: int) -> Photographs:
         raise InputError(f"no such folder of calibration photographs: {folder}")
     masked = _masked(folder)
     inside = folder / "images" if (folder / "images").is_dir() else folder
-    files = sorted(path for path in inside.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
-    files = files or sorted(sample.image for sample in masked)
+    files = pictures(inside) or sorted(sample.image for sample in masked)
     if not files:
         raise InputError(f"no photograph in {folder}; it should hold 64 or more like those that will be segmented")
     chosen, skipped = _choose(files, count + ENOUGH, seed, folder)

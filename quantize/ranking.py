@@ -13,13 +13,13 @@ import numpy as np
 from edge_sam.benchmark.operators import profile
 from edge_sam.bundle_folder import Draft
 from edge_sam.contract import Role
-from edge_sam.evaluation.segmenters import Variant
 from edge_sam.quantize.bundle_writer import add_parts
 from edge_sam.quantize.objects import Trial, make_trials
 from edge_sam.quantize.recipe import Blocks, default_blocks, every_block
 from edge_sam.quantize.sessions import THREADS, with_graphs
 from edge_sam.quantize.work import Part, Work
 from edge_sam.runtimes import RuntimeUnavailableError
+from edge_sam.variant import Variant
 
 _log = logging.getLogger("edge_sam")
 LOOKED_AT = 6

@@ -5,12 +5,23 @@ from __future__ import annotations
 import importlib
 from typing import cast
 
-from edge_sam.runtimes.session import Backend, RuntimeUnavailableError, Session, SessionOptions, Shapes, Tensors
+from edge_sam.runtimes.session import (
+    Backend,
+    Event,
+    Profile,
+    RuntimeUnavailableError,
+    Session,
+    SessionOptions,
+    Shapes,
+    Tensors,
+)
 
 __all__ = [
     "AUTO",
     "BACKENDS",
     "Backend",
+    "Event",
+    "Profile",
     "RuntimeUnavailableError",
     "Session",
     "SessionOptions",
@@ -18,6 +29,7 @@ __all__ = [
     "Tensors",
     "backend",
     "probe",
+    "profiler",
     "split_runtime",
 ]
 
@@ -51,3 +63,8 @@ def probe(runtime: str) -> str | None:
         return backend(runtime).probe(split_runtime(runtime)[1])
     except Exception as error:  # A broken installation fails in as many ways as there are packages.
         return f"asking it failed: {type(error).__name__}: {error}"
+
+
+def profiler(runtime: str) -> Profile | None:
+    """Return the function that profiles this runtime's operators; None where its backend has none."""
+    return getattr(backend(runtime), "profile", None)

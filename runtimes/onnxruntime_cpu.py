@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import platform
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from edge_sam.runtimes.onnxruntime_session import CPU, PACKAGES, open_inference_session
-from edge_sam.runtimes.session import SessionOptions, Tensors
-
-__all__ = ["MODEL_FORMATS", "PACKAGES", "hardware", "install_command", "open_session", "probe"]
+from edge_sam.runtimes.onnxruntime_session import CPU, open_inference_session
+from edge_sam.runtimes.onnxruntime_session import PACKAGES as PACKAGES
+from edge_sam.runtimes.onnxruntime_session import load_package as load_package
+from edge_sam.runtimes.session import Event, SessionOptions, Tensors
 
 MODEL_FORMATS = ("onnx",)
+COMPILES_FOR_MINUTES = False
 
 
 def probe(device: str) -> str | None:
@@ -59,3 +62,17 @@ class OnnxRuntimeSession:
 def open_session(model: Path, options: SessionOptions) -> OnnxRuntimeSession:
     """Load an ONNX file for the CPU; see `Backend.open_session`."""
     return OnnxRuntimeSession(model, options)
+
+
+def profile(model: Path, options: SessionOptions, inputs: Mapping[str, NDArray[Any]], runs: int) -> list[Event]:
+    """See `edge_sam.runtimes.session.Profile`."""
+    with tempfile.TemporaryDirectory() as folder:
+        session = open_inference_session(model, options, [(CPU, options.extra)], Path(folder) / "profile")
+        for _ in range(1 + runs):
+            session.run(None, dict(inputs))
+        events: list[Event] = json.loads(Path(session.end_profiling()).read_text())
+    nodes = [event for event in events if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")]
+    for event in nodes:
+        event["args"]["node"] = event["name"].removesuffix("_kernel_time")
+    # The first run warms up; every run has the same nodes.
+    return nodes[len(nodes) // (1 + runs) :]

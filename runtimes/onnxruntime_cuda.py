@@ -11,28 +11,13 @@ from numpy.typing import NDArray
 
 from edge_sam.runtimes.cuda_driver import cuda_devices, missing_cuda_device
 from edge_sam.runtimes.gpu_package import install_gpu
-from edge_sam.runtimes.onnxruntime_session import (
-    CPU,
-    PACKAGES,
-    import_onnxruntime,
-    missing_provider,
-    open_inference_session,
-    preload_cuda,
-)
+from edge_sam.runtimes.onnxruntime_session import CPU, missing_provider, open_inference_session, preload_cuda
+from edge_sam.runtimes.onnxruntime_session import PACKAGES as PACKAGES
+from edge_sam.runtimes.onnxruntime_session import load_package as load_package
 from edge_sam.runtimes.session import SessionOptions, Tensors
 
-__all__ = [
-    "MODEL_FORMATS",
-    "PACKAGES",
-    "DeviceSession",
-    "cuda_options",
-    "hardware",
-    "install_command",
-    "open_session",
-    "probe",
-]
-
 MODEL_FORMATS = ("onnx",)
+COMPILES_FOR_MINUTES = False
 PROVIDER = "CUDAExecutionProvider"
 
 
@@ -77,7 +62,7 @@ class DeviceSession:
 
     def upload(self, array: NDArray[Any]) -> Any:
         """See `Session.upload`: an ``OrtValue`` in the device's memory."""
-        value = import_onnxruntime().OrtValue
+        value = load_package().OrtValue
         return value.ortvalue_from_numpy(np.ascontiguousarray(array), "cuda", self._device)
 
     def run(self, inputs: Mapping[str, Any]) -> Tensors:

@@ -18,8 +18,8 @@ _PRINTING = threading.Lock()
 PACKAGES = ("onnxruntime", "onnxruntime-gpu")
 
 
-def import_onnxruntime() -> ModuleType:
-    """Import ONNX Runtime with its telemetry off: an edge runtime is silent by default."""
+def load_package() -> ModuleType:
+    """See `Backend.load_package`; import ONNX Runtime with its telemetry off: an edge runtime is silent by default."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # Read when it is first imported.
     import onnxruntime
 
@@ -30,7 +30,7 @@ def import_onnxruntime() -> ModuleType:
 
 def preload_cuda() -> None:
     """Load CUDA's and cuDNN's libraries where they came as Python packages: the system's loader does not look there."""
-    preload = getattr(import_onnxruntime(), "preload_dlls", None)  # Since 1.21.
+    preload = getattr(load_package(), "preload_dlls", None)  # Since 1.21.
     if preload is not None:
         with _PRINTING, contextlib.redirect_stdout(None):
             preload()
@@ -40,7 +40,7 @@ def missing_provider(provider: str, command: str | None) -> str | None:
     """Return None when the installed ONNX Runtime has a provider, else why not and the command that brings it."""
     remedy = f": {command}" if command else "; no wheels with it are known for this machine"
     try:
-        available = import_onnxruntime().get_available_providers()
+        available = load_package().get_available_providers()
     except ImportError as error:
         return f"onnxruntime cannot be imported ({error}){remedy}"
     if provider not in available:
@@ -49,21 +49,28 @@ def missing_provider(provider: str, command: str | None) -> str | None:
 
 
 def open_inference_session(
-    model: Path, options: SessionOptions, providers: Sequence[tuple[str, Mapping[str, str]]]
+    model: Path,
+    options: SessionOptions,
+    providers: Sequence[tuple[str, Mapping[str, str]]],
+    profile: Path | None = None,
 ) -> Any:
     """Open a file, and make sure that the first of the providers is the one that runs.
+
+    `profile` is what the name of a profile of the operators begins with; without it nothing is profiled.
 
     Raises
     ------
     RuntimeUnavailableError
         ONNX Runtime refused the file, or put another provider in the place of the first.
     """
-    onnxruntime = import_onnxruntime()
+    onnxruntime = load_package()
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 4  # Errors come as exceptions; they need no line of their own.
     # Threads that spin on after a run would slow the next component down and burn an idle board's battery
     # (docs/performance.md); within a run they may.
     settings.add_session_config_entry("session.force_spinning_stop", "1")
+    if profile is not None:
+        settings.enable_profiling, settings.profile_file_prefix = True, str(profile)
     if options.threads is not None:
         settings.intra_op_num_threads = options.threads
     try:

@@ -8,13 +8,14 @@ from pathlib import Path
 from edge_sam.runtimes.cuda_driver import missing_cuda_device
 from edge_sam.runtimes.gpu_package import install_gpu
 from edge_sam.runtimes.onnxruntime_cuda import PROVIDER as CUDA
-from edge_sam.runtimes.onnxruntime_cuda import DeviceSession, cuda_options, hardware
+from edge_sam.runtimes.onnxruntime_cuda import DeviceSession, cuda_options
+from edge_sam.runtimes.onnxruntime_cuda import hardware as hardware
 from edge_sam.runtimes.onnxruntime_session import CPU, missing_provider
+from edge_sam.runtimes.onnxruntime_session import load_package as load_package
 from edge_sam.runtimes.session import RuntimeUnavailableError, SessionOptions, Shapes
 
-__all__ = ["MODEL_FORMATS", "PACKAGES", "hardware", "install_command", "open_session", "probe", "tensorrt_options"]
-
 MODEL_FORMATS = ("onnx",)
+COMPILES_FOR_MINUTES = True
 PACKAGES = ("onnxruntime-gpu", "tensorrt", "tensorrt-cu12", "tensorrt-cu13")
 PROVIDER = "TensorrtExecutionProvider"
 

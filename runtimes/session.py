@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 Tensors = dict[str, NDArray[Any]]
 Shapes = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 """Smallest, usual and largest shape of an input."""
+Event = dict[str, Any]
+"""One node of one run, as a complete event of the Chrome trace format: `name`, `ts` and `dur` in microseconds, and in
+`args` the node's name as the model has it (`node`) and its kind (`op_name`)."""
 
 
 class RuntimeUnavailableError(RuntimeError):
@@ -81,6 +84,9 @@ class Backend(Protocol):
     PACKAGES: tuple[str, ...]
     """Names of the distributions that it may come in; their versions are part of what a cache is keyed by."""
 
+    COMPILES_FOR_MINUTES: bool
+    """Whether it compiles each model for so long that nobody should meet it unasked."""
+
     def probe(self, device: str) -> str | None:
         """Return None when usable here, else one line that says why not and what mends it. Loads no model."""
         ...
@@ -92,6 +98,10 @@ class Backend(Protocol):
         """
         ...
 
+    def load_package(self) -> object:
+        """Import its package, as the first session would."""
+        ...
+
     def hardware(self, device: str) -> str:
         """Name what it computes on, driver included, for keys and reports; loads no model."""
         ...
@@ -99,3 +109,11 @@ class Backend(Protocol):
     def open_session(self, model: Path, options: SessionOptions) -> Session:
         """Load `model`. Raises `RuntimeUnavailableError` when that fails or another device would do the work."""
         ...
+
+
+Profile = Callable[[Path, SessionOptions, Mapping[str, NDArray[Any]], int], list[Event]]
+"""The function `profile` of a backend that can tell where a run's time goes: ``profile(model, options, inputs, runs)``.
+
+It opens the model as `open_session` does, but with the profiler on, runs once to warm up and `runs` times more, and
+returns the nodes of the runs that count in the order in which they ran.
+"""

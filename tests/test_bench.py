@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,18 @@ import pytest
 from conftest import PHOTOGRAPHS, ROOT
 from test_cli import edge_sam, refused
 
-from edge_sam.benchmark.combinations import expand
+from edge_sam.benchmark import operators
 from edge_sam.benchmark.measure import measure, reference_masks
+from edge_sam.benchmark.plan import Plan, expand
 from edge_sam.benchmark.plots import pareto_front
 from edge_sam.benchmark.process import WorkerError, WorkerProcess
-from edge_sam.benchmark.report import STAGES, BenchReport
+from edge_sam.benchmark.report import STAGES, BenchReport, Skipped
 from edge_sam.benchmark.summary import summarise
 from edge_sam.blocks import block_of
 from edge_sam.bundle import BUNDLED
 from edge_sam.evaluation.report import EvalReport
-from edge_sam.evaluation.segmenters import Variant
+from edge_sam.runtimes import SessionOptions, onnxruntime_cpu, openvino_device, probe, profiler
+from edge_sam.variant import Variant
 
 ROCKET = PHOTOGRAPHS / "rocket.jpg"
 
@@ -116,7 +119,7 @@ def test_accuracy_beside_speed(tmp_path: Path) -> None:
 def test_masks_that_disagree_are_marked_and_not_ranked() -> None:
     """Masks at a long side of 256 against those at 512."""
     small, large = Variant("mobile-sam", long_side=256), Variant("mobile-sam", long_side=512)
-    measurements, skipped = measure([small], [ROCKET], rounds=1, warm_up=0, progress=lambda: None)
+    measurements, skipped = measure(Plan([small], [], [ROCKET], 1, 0, 0.95), lambda: None)
     assert skipped == []
     references = {256: reference_masks(large, [ROCKET])}
     (row,) = summarise(measurements, references, min_agreement=0.999)
@@ -185,6 +188,30 @@ def test_a_combination_that_fails_is_a_worker_s_last_word() -> None:
         WorkerProcess(Variant("mobile-sam", precision="int3"), [ROCKET])
 
 
+def test_one_that_dies_at_the_end_takes_no_other_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: dict[int | None, WorkerProcess] = {}
+
+    class Watched(WorkerProcess):
+        def __init__(self, variant: Variant, images: Sequence[Path]) -> None:
+            super().__init__(variant, images)
+            started[variant.threads] = self
+
+    def progress() -> None:
+        left[0] -= 1
+        if not left[0]:
+            started[1]._process.kill()
+            started[1]._process.wait()
+
+    monkeypatch.setattr("edge_sam.benchmark.measure.WorkerProcess", Watched)
+    variants = [Variant("mobile-sam", "onnxruntime", "w16", threads, 256) for threads in (1, 2)]
+    plan = Plan(variants, [], [ROCKET], rounds=1, warm_up=0, min_agreement=0.95)
+    left = [plan.steps]
+    measurements, skipped = measure(plan, progress)
+    assert [measurement.variant for measurement in measurements] == variants[1:]
+    assert measurements[0].peak_rss_mb > 0
+    assert skipped == [Skipped("onnxruntime w16 256 1t", "the process ended with code -9")]
+
+
 def test_combinations_come_in_the_order_given() -> None:
     variants, skipped = expand("mobile-sam", ["openvino", "onnxruntime"], ["all"], [1024, 512], [1, None])
     assert [(v.runtime, v.long_side, v.threads) for v in variants[:3]] == [
@@ -209,7 +236,7 @@ def test_combinations_come_in_the_order_given() -> None:
     ],
 )
 def test_blocks_are_named_after_the_modules(node: str, block: str | None) -> None:
-    assert block_of(node) == block
+    assert operators.block_of(node) == block
 
 
 def test_the_pareto_front_leaves_out_what_is_beaten() -> None:
@@ -222,6 +249,7 @@ def test_the_pareto_front_leaves_out_what_is_beaten() -> None:
         (["sam-9"], "no model called 'sam-9'"),
         (["--runtime", "abacus"], "unknown runtime 'abacus'; known: all, onnxruntime, openvino"),
         (["--precision", "int3"], "unknown precision 'int3'; known: all, w16"),
+        (["--precision", "w16:x"], "unknown precision 'w16:x'; known: all, w16"),
         (["--long-side", "1000"], "multiple of 16"),
         (["--long-side", "big"], "--long-side 'big' is not a list of whole numbers"),
         (["--threads", "-1"], "--threads '-1' is not a list"),
@@ -234,3 +262,42 @@ def test_the_pareto_front_leaves_out_what_is_beaten() -> None:
 def test_bad_input_gets_one_line_and_leaves_nothing(tmp_path: Path, arguments: list[object], message: str) -> None:
     assert message in refused(edge_sam("bench", *arguments, cwd=tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino:CPU"])
+def test_what_is_profiled_is_what_was_timed(monkeypatch: pytest.MonkeyPatch, runtime: str) -> None:
+    """Threads from the environment, and everything else that a session is opened with."""
+    if probe(runtime):
+        pytest.skip("not usable here")
+    monkeypatch.setenv("EDGE_SAM_THREADS", "1")
+    opened: list[dict[str, object]] = []
+
+    def remember(model: Path, options: SessionOptions, *rest: Any) -> Any:
+        session = real(model, options, *rest)
+        if runtime == "onnxruntime":
+            given = session.get_session_options()
+            spinning = given.get_session_config_entry("session.force_spinning_stop")
+            opened.append({"threads": given.intra_op_num_threads, "spinning": spinning})
+        else:
+            names = ("INFERENCE_NUM_THREADS", "PERFORMANCE_HINT", "INFERENCE_PRECISION_HINT", "NUM_STREAMS")
+            opened.append({name: str(session._compiled.get_property(name)) for name in names})
+        return session
+
+    module, name = (
+        (onnxruntime_cpu, "open_inference_session")
+        if runtime == "onnxruntime"
+        else (openvino_device, "OpenVinoSession")
+    )
+    real = getattr(module, name)
+    monkeypatch.setattr(module, name, remember)
+    tables = operators.profile(Variant("mobile-sam", runtime, long_side=256), ROCKET, lambda _name, _trace: "")
+    assert [table.component for table in tables] == ["encoder", "decoder"]
+    assert all(table.ms > 0 and table.by_block for table in tables)
+    assert len(opened) == 3 + 2
+    assert all(settings == opened[0] for settings in opened)
+    assert str(next(iter(opened[0].values()))) == "1"
+
+
+def test_a_runtime_without_a_profiler_says_so() -> None:
+    assert profiler("cuda") is None
+    assert profiler("tensorrt") is None

@@ -103,6 +103,7 @@ def test_the_masks_are_the_predictors(stream_of: Make, video: Path, predictor: e
 def test_a_folder_names_its_frames_and_masks(stream_of: Make, frames: list[np.ndarray], tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "frames", frames[:3])
     (folder / "00001.jpg").write_bytes(b"\xff\xd8\xff damaged")
+    (folder / "._00001.jpg").write_bytes(b"as macOS leaves it: no picture at all")
     with stream_of(folder, every_frame=True, sinks=[MaskSink(tmp_path / "masks")]) as stream:
         seen = list(stream)
     assert [frame.name for frame in seen] == ["00000", "00002"]

@@ -20,7 +20,7 @@ from edge_sam.cli import app
 from edge_sam.doctor import Report, diagnose
 from edge_sam.doctor.packages import conflicts, installed
 from edge_sam.doctor.trial import Trial, try_isolated, try_runtime
-from edge_sam.processor import find_processor
+from edge_sam.machine import find_processor
 from edge_sam.runtimes import BACKENDS, RuntimeUnavailableError, SessionOptions, Tensors, onnxruntime_cpu, probe
 from edge_sam.runtimes.cuda_driver import CudaDevice
 from edge_sam.runtimes.gpu_package import gpu_requirements
@@ -325,9 +325,9 @@ def test_a_hang_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_fact_may_break(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = raises(ZeroDivisionError("broken"))
-    for name in ("system", "memory", "nvidia"):
-        monkeypatch.setattr(f"edge_sam.doctor.machine.{name}", broken)
-    for name in ("board_model", "find_jetson", "find_processor", "installed", "conflicts", "cache_home"):
+    for name in ("find_processor", "system", "memory", "nvidia"):
+        monkeypatch.setattr(f"edge_sam.machine.{name}", broken)
+    for name in ("board_model", "find_jetson", "installed", "conflicts", "cache_home"):
         monkeypatch.setattr(f"edge_sam.doctor.{name}", broken)
     report = diagnose(attempt=broken)
     facts = ["packages", "system", "board", "jetson", "processor", "memory", "nvidia", "conflicts", "cache"]

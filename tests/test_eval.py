@@ -20,11 +20,11 @@ from edge_sam.evaluation.metrics import boundary_f
 from edge_sam.evaluation.protocols import find_protocol
 from edge_sam.evaluation.report import EvalReport
 from edge_sam.evaluation.samples import Target
-from edge_sam.evaluation.segmenters import BundleSegmenter, Variant
 from edge_sam.evaluation.stills import evaluate_sample
 from edge_sam.evaluation.video import box_on_every_frame, measure_clip
 from edge_sam.export.reference import TorchReference
 from edge_sam.masks import iou
+from edge_sam.variant import BundleSegmenter, Variant
 
 EVERYWHERE = np.ones(SIZE, bool)
 

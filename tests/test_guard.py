@@ -90,7 +90,7 @@ def test_two_processes_fill_one_cache(own_cache: Path) -> None:
 def test_the_key_changes_with_what_matters(exported: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = {runtime_key(exported, runtime, p) for runtime in ("onnxruntime", "openvino") for p in ("fp32", "w16")}
     assert len(keys) == 4
-    monkeypatch.setattr("edge_sam.cache.metadata.version", lambda _: "99.0")
+    monkeypatch.setattr("edge_sam.machine.metadata.version", lambda _: "99.0")
     assert runtime_key(exported, "onnxruntime", "fp32") not in keys
 
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from edge_sam.errors import InputError
-from edge_sam.images import decode_image, encode_png, read_image
+from edge_sam.images import decode_image, encode_png, pictures, read_image, spread
 
 
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:
@@ -143,3 +143,21 @@ def test_refuses_a_missing_file_and_a_folder(tmp_path: Path) -> None:
 
 def test_png_round_trip(coffee: np.ndarray) -> None:
     assert (decode_image(encode_png(coffee), "photo") == coffee).all()
+
+
+# Folders.
+
+
+def test_a_folder_s_pictures_are_what_is_not_hidden(tmp_path: Path) -> None:
+    for name in ("b.JPG", "a.png", "._a.png", ".thumbnail.jpg", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "folder.jpg").mkdir()
+    assert [path.name for path in pictures(tmp_path)] == ["a.png", "b.JPG"]
+    with pytest.raises(InputError, match=r"cannot read .*nowhere"):
+        pictures(tmp_path / "nowhere")
+
+
+def test_a_few_of_many_are_spread_over_all() -> None:
+    assert spread(range(7), 4) == [0, 2, 4, 6]
+    assert spread("abc", 5) == ["a", "b", "c"]
+    assert spread([], 4) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,10 @@ from edge_sam.runtimes import AUTO, probe
 from edge_sam.tuning import Row
 
 
-def test_tunes_and_auto_follows(own_cache: Path) -> None:
-    options = ["--image", str(PHOTOGRAPHS / "coffee.png"), "--threads", "1,2", "--rounds", "1", "--json"]
+def test_tunes_and_auto_follows(own_cache: Path, tmp_path: Path) -> None:
+    shutil.copy(PHOTOGRAPHS / "coffee.png", tmp_path)
+    (tmp_path / "._coffee.png").write_bytes(b"as macOS leaves it")
+    options = ["--image", str(tmp_path), "--threads", "1,2", "--rounds", "1", "--json"]
     done = CliRunner().invoke(app, ["tune", "mobile-sam", "--runtime", "onnxruntime", *options])
     assert done.exit_code == 0, done.output
     report = json.loads(done.stdout)
@@ -50,7 +53,7 @@ def test_auto_follows_only_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     remember(key, Tuned(Best("openvino", "int8", None)))
     assert edge_sam.load().runtime != "openvino"
     remember(key, Tuned(best))
-    monkeypatch.setattr("edge_sam.cache.metadata.version", lambda _: "99.0")
+    monkeypatch.setattr("edge_sam.machine.metadata.version", lambda _: "99.0")
     assert edge_sam.load().runtime != "openvino"
 
 

@@ -16,9 +16,10 @@ from edge_sam.annotate.records import Task
 from edge_sam.annotate.sources import Item
 from edge_sam.annotate.worker import Job
 from edge_sam.bundle import Bundle
-from edge_sam.cache import package_versions
 from edge_sam.errors import InputError
-from edge_sam.evaluation.datasets.files import SUFFIXES
+from edge_sam.images import SUFFIXES
+from edge_sam.machine import installed_versions
+from edge_sam.runtimes import backend
 
 
 def plan(items: Sequence[Item], table: PromptTable | None, valid_mask: Path | None) -> list[Task]:
@@ -79,7 +80,11 @@ def settings(job: Job, bundle: Bundle) -> dict[str, Any]:
         "model": bundle.manifest.name,
         "model_files": hashlib.sha256("".join(sorted(files)).encode()).hexdigest()[:16],
         "function_source": function,
-        "versions": {"edge-sam": edge_sam.__version__, "opencv": cv2.__version__, **package_versions(job.runtime)},
+        "versions": {
+            "edge-sam": edge_sam.__version__,
+            "opencv": cv2.__version__,
+            **installed_versions(backend(job.runtime).PACKAGES),
+        },
     }
     for name in ("threads", "frames"):
         del facts[name]

@@ -7,7 +7,7 @@ import os
 import posixpath
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.errors import InputError
-from edge_sam.evaluation.datasets.files import SUFFIXES
-from edge_sam.images import decode_image
+from edge_sam.images import SUFFIXES, decode_image, is_picture
 
 LISTS = {".txt", ".lst"}
 VIDEOS = {".mp4", ".m4v", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg"}
@@ -103,7 +102,7 @@ def _below(folder: Path) -> Iterator[Path]:
     for root, folders, files in os.walk(folder, onerror=fail):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
-            if _is_photograph(name):
+            if is_picture(name):
                 yield Path(root, name)
 
 
@@ -115,12 +114,8 @@ def _matching(pattern: Path) -> list[Item]:
     return [
         Item(file.relative_to(root).as_posix(), str(file))
         for file in root.glob(str(Path(*parts[fixed:])))
-        if _is_photograph(file.name) and file.is_file()
+        if is_picture(file.name) and file.is_file()
     ]
-
-
-def _is_photograph(name: str) -> bool:
-    return PurePath(name).suffix.lower() in SUFFIXES and not name.startswith(".")
 
 
 def _listed(path: Path) -> list[Item]:

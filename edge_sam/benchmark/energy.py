@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Protocol
 
 from edge_sam.benchmark.nvml import Nvml
+from edge_sam.machine import read_text
 
 _PERIOD = 0.05
 """Seconds between two looks at a sensor that tells power only. A look costs a few milliseconds on the I²C bus."""
@@ -147,10 +148,10 @@ def find_rails(root: Path) -> list[Rail]:
     """Find what INA3221 sensors watch: a channel counts when it has a name and tells voltage and current."""
     rails = []
     for sensor in sorted((root / "sys/class/hwmon").glob("hwmon*")):
-        if _text(sensor / "name") != "ina3221":
+        if read_text(sensor / "name") != "ina3221":
             continue
         for channel in (1, 2, 3):
-            name = _text(sensor / f"in{channel}_label")
+            name = read_text(sensor / f"in{channel}_label")
             parts = (_number(sensor / f"{kind}{channel}_input") for kind in ("in", "curr"))
             if name and name != "NC" and None not in parts:  # NC: not connected.
                 rails.append(Rail(sensor, channel, name))
@@ -159,13 +160,6 @@ def find_rails(root: Path) -> list[Rail]:
 
 def _number(path: Path) -> int | None:
     try:
-        return int(_text(path) or "")
+        return int(read_text(path))
     except ValueError:
-        return None
-
-
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text().strip()
-    except OSError:
         return None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
+import re
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edge_sam.benchmark.nvml import Nvml
 from edge_sam.benchmark.report import Machine
-from edge_sam.processor import find_processor
+from edge_sam.machine import find_processor, installed_versions, memory, read_text
 
 _PACKAGES = ("edge-sam", "onnxruntime", "onnxruntime-gpu", "openvino", "numpy", "opencv-python-headless")
 _SLOWER = 0.9
@@ -44,11 +44,14 @@ def read_clock(nvml: Nvml | None = None, root: Path = Path("/")) -> Clock:
     """Read clock, throttling and temperature from Linux's files under `root`, and from NVML."""
     cpu, thermal = root / "sys/devices/system/cpu", root / "sys/class/thermal"
     kilohertz = _numbers(cpu.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))
-    mhz = [value / 1000 for value in kilohertz] or [float(value) for value in _fields(root / "proc/cpuinfo", "cpu MHz")]
+    told = re.findall(r"^cpu MHz\s*:\s*([\d.]+)", read_text(root / "proc/cpuinfo"), re.MULTILINE)
+    mhz = [value / 1000 for value in kilohertz] or list(map(float, told))
     throttled = _numbers(cpu.glob("cpu[0-9]*/thermal_throttle/core_throttle_count"))
     celsius = _numbers(thermal.glob("thermal_zone*/temp"))
-    coolers = [cooler for cooler in thermal.glob("cooling_device*") if _slows(_text(cooler / "type") or "")]
-    limits = {f"{_text(cooler / 'type')} against heat" for cooler in coolers if any(_numbers([cooler / "cur_state"]))}
+    coolers = [cooler for cooler in thermal.glob("cooling_device*") if _slows(read_text(cooler / "type"))]
+    limits = {
+        f"{read_text(cooler / 'type')} against heat" for cooler in coolers if any(_numbers([cooler / "cur_state"]))
+    }
     if nvml is not None:
         limits |= {f"the GPU by {what}" for what in nvml.slowed_by()}
     return Clock(
@@ -75,7 +78,7 @@ def describe_machine(clocks: Sequence[Clock], drift: float | None) -> Machine:
         Time of the first row in the second half of the rounds over that in the first half.
     """
     processor = find_processor()
-    governor = _text(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"))
+    governor = read_text(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")) or None
     mhz = [clock.mhz for clock in clocks[1:] if clock.mhz is not None]
     celsius = [clock.celsius for clock in clocks if clock.celsius is not None]
     throttled = None
@@ -86,8 +89,8 @@ def describe_machine(clocks: Sequence[Clock], drift: float | None) -> Machine:
         cores=processor.cores or 1,
         features=[name for name, has in (processor.instruction_sets or {}).items() if has],
         system=f"{platform.system()} {platform.release()} {platform.machine()}, Python {platform.python_version()}",
-        memory_mb=_memory_mb(),
-        versions=_versions(),
+        memory_mb=memory().total / 2**20,
+        versions=installed_versions(_PACKAGES),
         governor=governor,
         mhz_first=mhz[0] if mhz else None,
         mhz_last=mhz[-1] if mhz else None,
@@ -131,35 +134,6 @@ def _notes_on_drift(drift: float | None) -> Iterator[str]:
         yield f"the first row took {drift:.2f} times as long in the second half of the rounds"
 
 
-def _versions() -> dict[str, str]:
-    versions = {}
-    for name in _PACKAGES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
-
-
-def _memory_mb() -> float | None:
-    total = _fields(Path("/proc/meminfo"), "MemTotal")
-    return int(total[0].split()[0]) / 1024 if total else None
-
-
-def _fields(path: Path, name: str) -> list[str]:
-    """Values of the lines `name: value` in a file of Linux."""
-    text = _text(path) or ""
-    pairs = (line.partition(":") for line in text.splitlines())
-    return [value.strip() for key, _, value in pairs if key.strip() == name]
-
-
 def _numbers(paths: Iterable[Path]) -> list[float]:
-    texts = [_text(path) for path in sorted(paths)]
-    return [float(text) for text in texts if text is not None and text.lstrip("-").isdigit()]
-
-
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return None
+    texts = map(read_text, sorted(paths))
+    return [float(text) for text in texts if text.lstrip("-").isdigit()]

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge_sam.benchmark.combinations import label
 from edge_sam.benchmark.energy import EnergyMeter
 from edge_sam.benchmark.nvml import Nvml
+from edge_sam.benchmark.plan import Plan
 from edge_sam.benchmark.process import WorkerError, WorkerProcess
 from edge_sam.benchmark.report import Skipped
 from edge_sam.benchmark.worker import Answer, Ready
-from edge_sam.evaluation.segmenters import Variant
+from edge_sam.variant import Variant
 
 _SETTLE = 0.05
 """Seconds between two combinations, for the threads of the one before to come to rest."""
@@ -61,25 +61,16 @@ class Measurement:
 
 
 def measure(
-    variants: Sequence[Variant],
-    images: Sequence[Path],
-    rounds: int,
-    warm_up: int,
-    progress: Callable[[], None],
-    nvml: Nvml | None = None,
+    plan: Plan, progress: Callable[[], None], nvml: Nvml | None = None
 ) -> tuple[list[Measurement], list[Skipped]]:
     """Measure every combination in a process of its own, all of them once in every round.
 
     Parameters
     ----------
-    variants : sequence of Variant
+    plan : Plan
         What to measure.
-    images : sequence of Path
-        Photographs; each run reads its file, encodes it and answers one click on its centre with three masks.
-    rounds, warm_up : int
-        Runs that count, and runs before them that do not.
     progress : callable
-        Called once for each combination that is loaded or skipped, and after each round.
+        Called `Plan.steps` times.
     nvml : Nvml, optional
         Where to read the GPUs' memory and energy.
 
@@ -90,34 +81,32 @@ def measure(
         Combinations that failed.
     """
     skipped: list[Skipped] = []
+    running: dict[Variant, tuple[WorkerProcess, Measurement]] = {}
+
+    @contextlib.contextmanager
+    def skipping(variant: Variant) -> Iterator[None]:
+        """Leave a combination out that fails, and go on with the others."""
+        try:
+            yield
+        except WorkerError as error:
+            running.pop(variant, None)
+            skipped.append(Skipped(variant.label, str(error)))
+
     with contextlib.ExitStack() as stack:
-        running: dict[str, tuple[WorkerProcess, Measurement]] = {}
-        for variant in variants:
-            try:
-                before = nvml.used_mb() if nvml else None
-                worker = _start(variant, images, stack)
-                measurement = _begin(worker, variant, len(images), warm_up)
-                after = nvml.used_mb() if nvml else None
-                if before is not None and after is not None:
-                    measurement.gpu_memory_mb = after - before
-                running[label(variant)] = worker, measurement
-            except WorkerError as error:
-                skipped.append(Skipped(label(variant), str(error)))
+        for variant in plan.variants:
+            with skipping(variant):
+                running[variant] = _begin(variant, plan, stack, nvml)
             progress()
         meter = stack.enter_context(EnergyMeter(nvml))
-        for _ in range(rounds):
-            for name, (worker, measurement) in list(running.items()):
-                try:
-                    _round(worker, measurement, len(images), meter)
-                except WorkerError as error:
-                    skipped.append(Skipped(name, str(error)))
-                    del running[name]
+        for _ in range(plan.rounds):
+            for variant, (worker, measurement) in list(running.items()):
+                with skipping(variant):
+                    _round(worker, measurement, len(plan.images), meter)
             progress()
-        measurements = []
-        for worker, measurement in running.values():
-            measurement.peak_rss_mb = worker.finish()
-            measurements.append(measurement)
-    return measurements, skipped
+        for variant, (worker, measurement) in list(running.items()):
+            with skipping(variant):
+                measurement.peak_rss_mb = worker.finish()
+    return [measurement for _, measurement in running.values()], skipped
 
 
 def reference_masks(variant: Variant, images: Sequence[Path]) -> list[list[Rle]]:
@@ -141,13 +130,21 @@ def _start(variant: Variant, images: Sequence[Path], stack: contextlib.ExitStack
     return worker
 
 
-def _begin(worker: WorkerProcess, variant: Variant, images: int, warm_up: int) -> Measurement:
-    """First run, masks, warm-up."""
+def _begin(
+    variant: Variant, plan: Plan, stack: contextlib.ExitStack, nvml: Nvml | None
+) -> tuple[WorkerProcess, Measurement]:
+    """Start, first run, masks, warm-up."""
+    images = range(len(plan.images))
+    before = nvml.used_mb() if nvml else None
+    worker = _start(variant, plan.images, stack)
     measurement = Measurement(variant, worker.ready, worker.ready_wall_ms - worker.ready.load_ms)
     measurement.first_run_ms = worker.run(0)[0].total_ms
-    measurement.masks = [worker.run(image, with_masks=True)[0].masks for image in range(images)]
-    measurement.warm_up_ms = [worker.run(i % images)[0].total_ms for i in range(warm_up)]
-    return measurement
+    measurement.masks = [worker.run(image, with_masks=True)[0].masks for image in images]
+    measurement.warm_up_ms = [worker.run(i % len(images))[0].total_ms for i in range(plan.warm_up)]
+    after = nvml.used_mb() if nvml else None
+    if before is not None and after is not None:
+        measurement.gpu_memory_mb = after - before
+    return worker, measurement
 
 
 def _round(worker: WorkerProcess, measurement: Measurement, images: int, meter: EnergyMeter) -> None:

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.benchmark.report import OperatorProfile, Share
 from edge_sam.blocks import OUTSIDE, block_of
 from edge_sam.contract import Role
-from edge_sam.evaluation.segmenters import Variant
 from edge_sam.images import read_image
+from edge_sam.model import session_options
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
-from edge_sam.runtimes import Session, Tensors, backend
+from edge_sam.runtimes import Event, Session, Tensors, backend, profiler
+from edge_sam.variant import Variant
 
 RUNS = 5
 Inputs = Mapping[str, NDArray[Any]]
-Event = dict[str, Any]
-"""One node of one run, as a complete event of the Chrome trace format: name, ts and dur in microseconds."""
 
 
 class _Recorder:
@@ -59,11 +56,12 @@ def profile(variant: Variant, image: Path, say: Callable[[str, bytes], str]) -> 
     Returns
     -------
     list of OperatorProfile
-        Empty where the runtime has no profiler that is known here.
+        Empty where the runtime has no profiler.
     """
     segmenter = variant.open()
     predictor = segmenter.predictor
-    if predictor.runtime not in _PROFILERS:
+    run_profiled = profiler(predictor.runtime)
+    if run_profiled is None:
         return []
     active, pixels = predictor.model.active, read_image(image)
     recorders: dict[Role, _Recorder] = {"encoder": _Recorder(active.encoder), "decoder": _Recorder(active.decoder)}
@@ -74,7 +72,9 @@ def profile(variant: Variant, image: Path, say: Callable[[str, bytes], str]) -> 
     profiles = []
     for component, recorder in recorders.items():
         entry = bundle.component(component, predictor.precision, *formats)
-        events = _PROFILERS[predictor.runtime](bundle.verified_file(entry), recorder.inputs, variant.threads)
+        events = run_profiled(
+            bundle.verified_file(entry), session_options(active.choice, component), recorder.inputs, RUNS
+        )
         trace = say(component, json.dumps({"traceEvents": events}).encode())
         profiles.append(_tables(component, events, trace))
     return profiles
@@ -106,67 +106,3 @@ def _shares(pairs: Iterable[tuple[str, float]]) -> list[Share]:
         Share(name, sum(each) / 1000 / RUNS, sum(each) / total, len(each) // RUNS) for name, each in durations.items()
     ]
     return sorted(shares, key=lambda share: -share.ms)
-
-
-def _profile_onnxruntime(model: Path, inputs: Inputs, threads: int | None) -> list[Event]:
-    import onnxruntime
-
-    with tempfile.TemporaryDirectory() as folder:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        options.enable_profiling = True
-        options.profile_file_prefix = str(Path(folder) / "profile")
-        if threads is not None:
-            options.intra_op_num_threads = threads
-        session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-        for _ in range(RUNS + 1):
-            session.run(None, dict(inputs))
-        events = json.loads(Path(session.end_profiling()).read_text())
-    nodes = [event for event in events if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")]
-    for event in nodes:
-        event["args"]["node"] = event["name"].removesuffix("_kernel_time")
-    # The first run warms up; every run has the same nodes.
-    return nodes[len(nodes) // (RUNS + 1) :]
-
-
-def _profile_openvino(model: Path, inputs: Inputs, threads: int | None) -> list[Event]:
-    import openvino
-
-    options: dict[str, Any] = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32",
-        "PERF_COUNT": True,
-    }
-    if threads is not None:
-        options["INFERENCE_NUM_THREADS"] = threads
-    request = openvino.Core().compile_model(str(model), "CPU", options).create_infer_request()
-    events: list[Event] = []
-    clock = 0.0
-    for number in range(RUNS + 1):
-        request.infer({name: np.ascontiguousarray(array) for name, array in inputs.items()})
-        if not number:
-            continue
-        for node in request.get_profiling_info():
-            microseconds = node.real_time.total_seconds() * 1e6
-            if microseconds > 0:
-                # OpenVINO tells durations but no starts: one node is drawn after the other.
-                events.append(
-                    {
-                        "cat": "Node",
-                        "ph": "X",
-                        "pid": 0,
-                        "tid": 0,
-                        "name": node.node_name,
-                        "ts": clock,
-                        "dur": microseconds,
-                        "args": {"op_name": node.node_type, "node": node.node_name, "kernel": node.exec_type},
-                    }
-                )
-                clock += microseconds
-    return events
-
-
-_PROFILERS: dict[str, Callable[[Path, Inputs, int | None], list[Event]]] = {
-    "onnxruntime": _profile_onnxruntime,
-    "openvino": _profile_openvino,
-}

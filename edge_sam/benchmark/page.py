@@ -6,6 +6,7 @@ import base64
 import html
 from collections.abc import Iterable, Mapping, Sequence
 
+from edge_sam.benchmark.cells import Column, added_columns, columns
 from edge_sam.benchmark.report import STAGES, BenchReport, Machine, OperatorProfile, Row
 
 _STYLE = """
@@ -17,6 +18,9 @@ tr.disagrees { color: #b3261e }
 img { max-width: 100%; height: auto }
 .wide { overflow-x: auto }
 """
+_TIMES = ("rank", "total", "p90", "p95", "p99", "min", *STAGES, "× first (quartiles)")
+_SPEED = ("provider", "start", "load", "compile", "first run", "images/s", "clicks/s")
+_REST = (*_SPEED, "RSS", "GPU", "files", "agreement", "worst")
 _LARGEST = 12
 """Operators and blocks that are listed."""
 
@@ -42,7 +46,9 @@ def html_page(report: BenchReport, plots: Mapping[str, bytes]) -> str:
     for title, png in plots.items():
         source = base64.b64encode(png).decode("ascii")
         parts.append(f"<h2>{_text(title)}</h2><img alt='{_text(title)}' src='data:image/png;base64,{source}'>")
-    parts += ["<h2>Milliseconds</h2>", _times(report.rows), "<h2>Start, memory, agreement</h2>", _rest(report.rows)]
+    rest = columns(*_REST) | added_columns(report.rows)
+    parts += ["<h2>Times</h2>", _figures("ms, p50", report.rows, columns(*_TIMES))]
+    parts += ["<h2>Start, memory, agreement</h2>", _figures("ms, MiB, MB", report.rows, rest)]
     for row in report.rows:
         for profile in row.operators or ():
             parts.append(f"<h2>{_text(row.name)}: {_text(profile.component)} by operator and by block</h2>")
@@ -54,63 +60,9 @@ def html_page(report: BenchReport, plots: Mapping[str, bytes]) -> str:
     return "\n".join(parts) + "</html>\n"
 
 
-def _times(rows: Sequence[Row]) -> str:
-    header = ["combination", "rank", "total p50", "p90", "p95", "p99", "min", *STAGES, "× first row (quartiles)"]
-    body = (
-        [
-            row.name,
-            str(row.rank) if row.rank else "masks disagree",
-            *(f"{value:.1f}" for value in (row.total.p50, row.total.p90, row.total.p95, row.total.p99, row.total.min)),
-            *(f"{row.stages[stage].p50:.1f}" for stage in STAGES),
-            f"{row.speedup.median:.2f} ({row.speedup.low:.2f} to {row.speedup.high:.2f})",
-        ]
-        for row in rows
-    )
-    return _table(header, body, ["" if row.agrees else "disagrees" for row in rows])
-
-
-def _rest(rows: Sequence[Row]) -> str:
-    protocols = sorted({name for row in rows for name in row.miou or ()})
-    sources = list(dict.fromkeys(name for row in rows for name in row.energy or ()))
-    header = [
-        "combination",
-        "provider",
-        "start",
-        "load",
-        "compile",
-        "first run",
-        "images/s",
-        "clicks/s",
-        "peak RSS MiB",
-    ]
-    header += [
-        "GPU MiB",
-        "files MB",
-        "agreement mean",
-        "worst",
-        *(f"{name}, J/image (W)" for name in sources),
-        *(f"mIoU {name}" for name in protocols),
-    ]
-    body = []
-    for row in rows:
-        miou = [(row.miou or {}).get(name) for name in protocols]
-        energy = [(row.energy or {}).get(name) for name in sources]
-        body.append(
-            [
-                row.name,
-                row.combination.provider,
-                *(f"{value:.0f}" for value in (row.start_ms, row.load_ms, row.compile_ms, row.first_run_ms)),
-                *(f"{value:.1f}" for value in (row.images_per_second, row.clicks_per_second)),
-                f"{row.peak_rss_mb:.0f}",
-                "–" if row.gpu_memory_mb is None else f"{row.gpu_memory_mb:.0f}",
-                f"{row.files_mb:.1f}",
-                f"{row.agreement.mean:.4f}",
-                f"{row.agreement.worst:.4f}",
-                *("–" if e is None else f"{e.joules_per_image:.2f} ({e.watts:.1f})" for e in energy),
-                *("–" if e is None else f"{100 * e.mean:.1f} ({100 * e.low:.1f} to {100 * e.high:.1f})" for e in miou),
-            ]
-        )
-    return _table(header, body, ["" if row.agrees else "disagrees" for row in rows])
+def _figures(title: str, rows: Sequence[Row], shown: Mapping[str, Column]) -> str:
+    body = ([row.name, *(cell(row) for cell in shown.values())] for row in rows)
+    return _table([title, *shown], body, ["" if row.agrees else "disagrees" for row in rows])
 
 
 def _operators(profile: OperatorProfile) -> str:

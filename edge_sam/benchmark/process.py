@@ -13,7 +13,7 @@ import msgspec
 
 from edge_sam.benchmark.worker import Answer, Failure, Farewell, Job, Message, Ready, Request
 from edge_sam.errors import EdgeSamError
-from edge_sam.evaluation.segmenters import Variant
+from edge_sam.variant import Variant
 
 _M = TypeVar("_M", bound=Message)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from edge_sam.evaluation.bootstrap import Estimate
-from edge_sam.evaluation.segmenters import Facts
+from edge_sam.variant import Facts, Variant
 
 SCHEMA = 2
 STAGES = ("read", "preprocess", "encode", "decode", "upsample")
@@ -66,12 +66,6 @@ class OperatorProfile(msgspec.Struct, frozen=True):
     """File for chrome://tracing or ui.perfetto.dev."""
 
 
-def combination_name(runtime: str, precision: str, long_side: int, threads: int | None) -> str:
-    """Return the name of a combination in tables, plots and messages."""
-    count = f" {threads}t" if threads else ""
-    return f"{runtime} {precision} {long_side}{count}"
-
-
 class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     """One combination of runtime, precision, long side and threads."""
 
@@ -113,7 +107,7 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     def name(self) -> str:
         """Name of the combination."""
         facts = self.combination
-        return combination_name(facts.runtime, facts.precision, facts.long_side, self.threads)
+        return Variant(facts.model, facts.runtime, facts.precision, self.threads, facts.long_side).label
 
 
 class Skipped(msgspec.Struct, frozen=True):

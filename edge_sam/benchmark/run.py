@@ -4,43 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 
 import edge_sam
 from edge_sam.benchmark.machine import Clock, describe_machine, read_clock
 from edge_sam.benchmark.measure import measure, reference_masks
 from edge_sam.benchmark.nvml import open_nvml
-from edge_sam.benchmark.report import SCHEMA, BenchReport, Skipped
+from edge_sam.benchmark.plan import Plan
+from edge_sam.benchmark.report import SCHEMA, BenchReport
 from edge_sam.benchmark.summary import drift, summarise
 from edge_sam.bundle import open_bundle
 from edge_sam.errors import EdgeSamError
-from edge_sam.evaluation.segmenters import Variant
 from edge_sam.runtimes import probe
+from edge_sam.variant import Variant
 
 
-def run_benchmark(
-    variants: Sequence[Variant],
-    skipped: Sequence[Skipped],
-    images: Sequence[Path],
-    *,
-    rounds: int,
-    warm_up: int,
-    min_agreement: float,
-    progress: Callable[[], None],
-) -> tuple[BenchReport, list[Variant]]:
+def run_benchmark(plan: Plan, progress: Callable[[], None]) -> tuple[BenchReport, list[Variant]]:
     """Measure combinations and compare their masks with the reference's.
 
     Parameters
     ----------
-    variants : sequence of Variant
-        What to measure; ratios refer to the first.
-    skipped : sequence of Skipped
-        What is left out already.
-    images, rounds, warm_up, progress
-        See `edge_sam.benchmark.measure.measure`.
-    min_agreement : float
-        Mean IoU with the reference's masks below which a row is marked and not ranked.
+    plan : Plan
+        What to measure.
+    progress : callable
+        Called `Plan.steps` times.
 
     Returns
     -------
@@ -53,11 +40,10 @@ def run_benchmark(
     EdgeSamError
         No combination works.
     """
-    reference = _reference(variants[0])
-    long_sides = sorted({variant.long_side for variant in variants})
+    reference = _reference(plan.variants[0])
     references = {
-        long_side: reference_masks(dataclasses.replace(reference, long_side=long_side), images)
-        for long_side in long_sides
+        long_side: reference_masks(dataclasses.replace(reference, long_side=long_side), plan.images)
+        for long_side in sorted({variant.long_side for variant in plan.variants})
     }
     nvml, clocks = open_nvml(), list[Clock]()
 
@@ -65,20 +51,20 @@ def run_benchmark(
         clocks.append(read_clock(nvml))
         progress()
 
-    measurements, failed = measure(variants, images, rounds, warm_up, step, nvml)
+    measurements, failed = measure(plan, step, nvml)
     if not measurements:
         raise EdgeSamError("no combination works: " + "; ".join(f"{s.combination}: {s.reason}" for s in failed))
     report = BenchReport(
         schema=SCHEMA,
         version=edge_sam.__version__,
         time=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        images=[str(image) for image in images],
-        rounds=rounds,
+        images=[str(image) for image in plan.images],
+        rounds=plan.rounds,
         reference=f"{reference.runtime} {reference.precision} at the same long side",
-        min_agreement=min_agreement,
-        machine=describe_machine(clocks[len(variants) - 1 :], drift(measurements[0])),
-        rows=summarise(measurements, references, min_agreement),
-        skipped=[*skipped, *failed],
+        min_agreement=plan.min_agreement,
+        machine=describe_machine(clocks[len(plan.variants) - 1 :], drift(measurements[0])),
+        rows=summarise(measurements, references, plan.min_agreement),
+        skipped=[*plan.skipped, *failed],
     )
     return report, [measurement.variant for measurement in measurements]
 

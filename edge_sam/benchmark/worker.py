@@ -16,11 +16,11 @@ from pathlib import Path
 import msgspec
 
 from edge_sam.errors import one_line
-from edge_sam.evaluation.segmenters import Facts, Variant
 from edge_sam.images import read_image
+from edge_sam.machine import read_text
 from edge_sam.prompts import Prompt
-from edge_sam.runtimes import split_runtime
-from edge_sam.runtimes.onnxruntime_session import import_onnxruntime
+from edge_sam.runtimes import backend
+from edge_sam.variant import Facts, Variant
 
 
 class Job(msgspec.Struct):
@@ -72,24 +72,14 @@ Message = Ready | Failure | Answer | Farewell
 
 def peak_rss_mb() -> float:
     """Return the most memory that this process ever had resident, in MiB."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        # Not getrusage: its maximum counts the parent's memory too, from the moment between fork and exec.
-        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
-        if found:
-            return int(found[1]) / 1024
+    # Not getrusage: its maximum counts the parent's memory too, from the moment between fork and exec.
+    found = re.search(r"VmHWM:\s+(\d+) kB", read_text(Path("/proc/self/status")))
+    if found:
+        return int(found[1]) / 1024
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
-
-
-def _import_runtime(runtime: str) -> None:
-    """Import the runtime's package, so that this counts as starting and not as compiling."""
-    if split_runtime(runtime)[0] == "openvino":
-        import openvino  # noqa: F401
-    else:
-        import_onnxruntime()
 
 
 def main() -> None:
@@ -102,7 +92,8 @@ def main() -> None:
 
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
     try:
-        _import_runtime(job.variant.runtime)
+        if job.variant.runtime != "auto":
+            backend(job.variant.runtime).load_package()  # Which counts as starting and not as compiling.
         start = time.perf_counter()
         segmenter = job.variant.open()
         load_ms = (time.perf_counter() - start) * 1000

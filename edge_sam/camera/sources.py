@@ -13,12 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.errors import EdgeSamError, InputError
-from edge_sam.images import read_image
+from edge_sam.images import pictures, read_image
 
 Picture = tuple[NDArray[np.uint8], str | None]
 """RGB of 8 bits (height, width, 3), and the frame's name where it has one."""
 
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 _USUAL_RATES = (1, 240)
 """Frames a second that a camera may claim; other numbers mean that it does not know."""
 
@@ -177,7 +176,7 @@ class FolderSource:
     def __init__(self, folder: Path) -> None:
         self.live = False
         self.rate: float | None = None
-        self._files = sorted(file for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES)
+        self._files = pictures(folder)
         if not self._files:
             raise InputError(f"there is no picture in {folder}")
         for one, other in itertools.pairwise(sorted(self._files, key=lambda file: file.stem)):

@@ -13,8 +13,6 @@ from edge_sam.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from edge_sam.benchmark.report import BenchReport
-    from edge_sam.evaluation.run import Evaluation
-    from edge_sam.evaluation.segmenters import Variant
 
 
 def bench(
@@ -58,7 +56,8 @@ def bench(
 
     import msgspec
 
-    from edge_sam.benchmark.combinations import expand
+    from edge_sam.benchmark.additions import add_accuracy, add_operators
+    from edge_sam.benchmark.plan import Plan, expand
     from edge_sam.benchmark.run import run_benchmark
     from edge_sam.cli.progress import progress_bar
     from edge_sam.evaluation.datasets import open_dataset
@@ -74,20 +73,16 @@ def bench(
     with _images(image) as paths:
         for path in paths:
             read_image(path)
-        with progress_bar("measuring", len(variants) + rounds) as progress:
-            result, measured = run_benchmark(
-                variants,
-                skipped,
-                paths,
-                rounds=rounds,
-                warm_up=warm_up,
-                min_agreement=min_agreement,
-                progress=progress,
-            )
+        plan = Plan(variants, skipped, paths, rounds, warm_up, min_agreement)
+        with progress_bar("measuring", plan.steps) as progress:
+            result, measured = run_benchmark(plan, progress)
         if evaluation is not None:
-            result = _with_accuracy(result, measured, evaluation)
+            with progress_bar("accuracy", evaluation.steps * len(measured)) as progress:
+                result = add_accuracy(result, measured, evaluation, progress)
         if per_op:
-            result = _with_operators(result, measured, paths[0], report or Path("edge-sam-output"), traces)
+            folder = report or Path("edge-sam-output")
+            with progress_bar("profiling", len(measured)) as progress:
+                result, traces = add_operators(result, measured, paths[0], folder, progress)
     if image is None:
         result = msgspec.structs.replace(result, images=["drawn scene, 1280×720 JPEG"])
     _write(result, report, traces)
@@ -95,44 +90,6 @@ def bench(
         typer.echo(msgspec.json.encode(result).decode())
     else:
         _print(result, report, traces)
-
-
-def _with_accuracy(result: BenchReport, measured: list[Variant], evaluation: Evaluation) -> BenchReport:
-    """Add the mIoU of each protocol to each row."""
-    import msgspec
-
-    from edge_sam.cli.progress import progress_bar
-
-    rows = []
-    with progress_bar("accuracy", evaluation.steps * len(measured)) as progress:
-        for row, variant in zip(result.rows, measured, strict=True):
-            protocols, _ = evaluation.run([variant.open()], seed=0, worst=0, progress=progress)
-            miou = {protocol.name: protocol.scores["iou"] for protocol in protocols}
-            rows.append(msgspec.structs.replace(row, miou=miou))
-    return msgspec.structs.replace(result, rows=rows)
-
-
-def _with_operators(
-    result: BenchReport, measured: list[Variant], image: Path, folder: Path, traces: dict[Path, bytes]
-) -> BenchReport:
-    """Add the profile of its operators to each row, and to `traces` the files for `folder`."""
-    import msgspec
-
-    from edge_sam.benchmark.operators import profile
-    from edge_sam.cli.progress import progress_bar
-
-    rows = []
-    with progress_bar("profiling", len(measured)) as progress:
-        for number, (row, variant) in enumerate(zip(result.rows, measured, strict=True)):
-
-            def keep(component: str, trace: bytes, number: int = number) -> str:
-                path = folder / f"trace-{number}-{component}.json"
-                traces[path] = trace
-                return str(path)
-
-            rows.append(msgspec.structs.replace(row, operators=profile(variant, image, keep)))
-            progress()
-    return msgspec.structs.replace(result, rows=rows)
 
 
 def _names(text: str) -> list[str]:
@@ -154,7 +111,7 @@ def _images(given: list[Path] | None) -> Iterator[list[Path]]:
         return
     import tempfile
 
-    from edge_sam.benchmark.scene import scene_jpeg
+    from edge_sam.scene import scene_jpeg
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scene.jpg"

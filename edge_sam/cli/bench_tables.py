@@ -5,9 +5,16 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from edge_sam.benchmark.cells import added_columns, columns
 from edge_sam.benchmark.compare import Comparison
 from edge_sam.benchmark.report import STAGES, BenchReport, OperatorProfile
 
+_VIEWS = {
+    "milliseconds, p50": ("total", "p95", *STAGES),
+    "": ("× first (quartiles)", "images/s", "clicks/s", "agreement", "rank"),
+    "ms, MiB, MB": ("start", "load", "compile", "first run", "RSS", "GPU", "files"),
+}
+"""Columns of each table by its title."""
 _SHORT = {"preprocess": "prep"}
 """The table is to fit 80 columns."""
 _LARGEST = 8
@@ -17,52 +24,29 @@ _LARGEST = 8
 def print_report(report: BenchReport) -> None:
     """Print what was measured on standard output."""
     console = Console(highlight=False)
-    times = _table("milliseconds, p50", "total", "p95", *(_SHORT.get(stage, stage) for stage in STAGES))
-    speed = _table("", "× first (quartiles)", "images/s", "clicks/s", "agreement", "rank")
-    start = _table("ms, MiB, MB", "start", "load", "compile", "first run", "RSS", "GPU", "files")
-    for row in report.rows:
-        times.add_row(
-            row.name,
-            *(f"{value:.1f}" for value in (row.total.p50, row.total.p95)),
-            *(f"{row.stages[stage].p50:.1f}" for stage in STAGES),
-        )
-        speed.add_row(
-            row.name,
-            f"{row.speedup.median:.2f} ({row.speedup.low:.2f}–{row.speedup.high:.2f})",
-            *(f"{value:.1f}" for value in (row.images_per_second, row.clicks_per_second)),
-            f"{row.agreement.mean:.4f}",
-            str(row.rank or "none"),
-        )
-        start.add_row(
-            row.name,
-            *(
-                f"{value:.0f}"
-                for value in (row.start_ms, row.load_ms, row.compile_ms, row.first_run_ms, row.peak_rss_mb)
-            ),
-            "–" if row.gpu_memory_mb is None else f"{row.gpu_memory_mb:.0f}",
-            f"{row.files_mb:.1f}",
-        )
-    for table in (times, speed, start):
+    for title, names in _VIEWS.items():
+        table = _table(title, *(_SHORT.get(name, name) for name in names))
+        for row in report.rows:
+            table.add_row(row.name, *(cell(row) for cell in columns(*names).values()))
         console.print(table)
         console.print()
     for row in report.rows:
         if not row.agrees:
             console.print(f"MASKS DISAGREE, not ranked: {row.name}, mean IoU {row.agreement.mean:.4f}", soft_wrap=True)
     for row in report.rows:
-        for protocol, estimate in (row.miou or {}).items():
-            mean, low, high = (100 * value for value in (estimate.mean, estimate.low, estimate.high))
-            console.print(f"{row.name}: mIoU × 100 by {protocol} {mean:.1f} ({low:.1f} to {high:.1f})", soft_wrap=True)
-        for source, energy in (row.energy or {}).items():
-            joules, watts = energy.joules_per_image, energy.watts
-            console.print(f"{row.name}: {joules:.2f} J a photograph, {watts:.1f} W by {source}", soft_wrap=True)
+        for title, cell in added_columns([row]).items():
+            console.print(f"{row.name}: {title} {cell(row)}", soft_wrap=True)
         if row.operators == []:
             console.print(f"{row.name}: its runtime has no operator profile", soft_wrap=True)
         for profile in row.operators or ():
             _print_operators(console, row.name, profile)
     for skip in report.skipped:
         console.print(f"not measured: {skip.combination}: {skip.reason}", soft_wrap=True)
-    providers = sorted({row.combination.provider for row in report.rows})
-    machine = report.machine
+    _print_machine(console, report)
+
+
+def _print_machine(console: Console, report: BenchReport) -> None:
+    machine, providers = report.machine, sorted({row.combination.provider for row in report.rows})
     console.print(
         f"{machine.processor}, {machine.cores} cores, {', '.join(machine.features)}; ran on {', '.join(providers)};"
         f" {report.rounds} rounds; masks compared with {report.reference}",

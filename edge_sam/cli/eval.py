@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from edge_sam.evaluation.bootstrap import Estimate
+    from edge_sam.evaluation.protocols import Segmenter
     from edge_sam.evaluation.report import EvalReport, ProtocolReport
-    from edge_sam.evaluation.segmenters import Facts, Segmenter, Variant
+    from edge_sam.variant import Facts, Variant
 
 
 def evaluate(
@@ -64,33 +65,19 @@ def evaluate(
     """
     import msgspec
 
-    import edge_sam
     from edge_sam.atomic import write_files
     from edge_sam.cli.progress import progress_bar
     from edge_sam.evaluation.datasets import open_dataset
-    from edge_sam.evaluation.report import SCHEMA, DatasetFacts, EvalReport
     from edge_sam.evaluation.run import Evaluation
-    from edge_sam.evaluation.segmenters import Variant
-    from edge_sam.images import encode_png
+    from edge_sam.variant import Variant
 
     data = open_dataset(dataset, layout=layout, split=split, limit=limit)
     evaluation = Evaluation(data, [name.strip() for name in prompts.split(",") if name.strip()])
     variant = Variant(bundle, runtime, precision, threads, long_side, square)
     segmenters = _open(variant, against)
     with progress_bar(str(dataset), evaluation.steps) as progress:
-        protocols, sheets = evaluation.run(segmenters, seed=seed, worst=worst, progress=progress)
-    files = {output / f"worst-{name}.png": encode_png(sheet) for name, sheet in sheets.items()}
-    write_files(files)
-    report = EvalReport(
-        schema=SCHEMA,
-        version=edge_sam.__version__,
-        segmenter=segmenters[0].facts,
-        against=segmenters[1].facts if against else None,
-        dataset=DatasetFacts(str(dataset), data.layout, len(data.samples), len(data.clips)),
-        protocols=protocols,
-        seed=seed,
-        contact_sheets=dict(zip(sheets, map(str, files), strict=True)) or None,
-    )
+        report, sheets = evaluation.report(segmenters, output, seed=seed, worst=worst, progress=progress)
+    write_files(sheets)
     if json:
         typer.echo(msgspec.json.encode(report).decode())
     else:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from edge_sam.tuning import Row
 
 _MAX_PHOTOGRAPHS = 4
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
 def tune(
@@ -106,29 +105,16 @@ def _thread_counts(given: str) -> list[int | None]:
 
 
 def _photographs(given: list[Path]) -> list[NDArray[np.uint8]]:
-    """Read what was given, a few at most; without any, a picture made by arithmetic of a camera's usual shape."""
-    from edge_sam.images import read_image
+    """Read a few of what was given, evenly spread; without any, a picture of a camera's usual shape."""
+    from edge_sam.images import decode_image, pictures, read_image, spread
+    from edge_sam.scene import scene_jpeg
 
     if not given:
-        return [_test_picture()]
+        return [decode_image(scene_jpeg(), "the drawn scene")]
     paths: list[Path] = []
     for path in given:
-        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in _SUFFIXES) if path.is_dir() else [path]
+        inside = pictures(path) if path.is_dir() else [path]
         if not inside:
             raise InputError(f"no photograph in {path}")
         paths += inside
-    step = max(1, len(paths) // _MAX_PHOTOGRAPHS)
-    return [read_image(path) for path in paths[::step][:_MAX_PHOTOGRAPHS]]
-
-
-def _test_picture() -> NDArray[np.uint8]:
-    """Draw (720, 1280, 3) discs of many sizes and colours on a gradient: enough for masks to be compared."""
-    import cv2
-    import numpy as np
-
-    picture = np.empty((720, 1280, 3), np.uint8)
-    picture[:] = np.linspace(40, 200, 1280, dtype=np.uint8)[None, :, None]
-    for i in range(12):
-        centre, colour = (107 * i + 60, 120 + 53 * (i % 9)), (20 * i, 255 - 20 * i, 90 + 10 * i)
-        cv2.circle(picture, centre, 30 + 9 * i, colour, -1, cv2.LINE_AA)
-    return picture
+    return [read_image(path) for path in spread(paths, _MAX_PHOTOGRAPHS)]

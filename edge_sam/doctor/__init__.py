@@ -11,12 +11,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from edge_sam import machine
 from edge_sam.bundle import BUNDLED, MANIFEST, open_bundle
 from edge_sam.cache import Tuned, cache_home, recall, tuning_key
-from edge_sam.doctor import machine
 from edge_sam.doctor.packages import Conflict, conflicts, installed
 from edge_sam.doctor.trial import Trial, try_isolated
-from edge_sam.processor import Processor, find_processor
 from edge_sam.runtimes import BACKENDS
 from edge_sam.runtimes.jetson import Jetson, board_model, find_jetson
 
@@ -59,7 +58,7 @@ class Report:
     system: machine.System | None
     board: str | None
     jetson: Jetson | None
-    processor: Processor | None
+    processor: machine.Processor | None
     memory: machine.Memory | None
     nvidia: machine.Nvidia | None
     packages: dict[str, str] | None
@@ -105,7 +104,7 @@ def diagnose(root: Path = Path("/"), attempt: Callable[[str], Trial] = try_isola
         system=find("system", lambda: machine.system(root)),
         board=find("board", lambda: board_model(root)),
         jetson=find("jetson", lambda: find_jetson(root)),
-        processor=find("processor", lambda: find_processor(root)),
+        processor=find("processor", lambda: machine.find_processor(root)),
         memory=find("memory", lambda: machine.memory(root)),
         nvidia=find("nvidia", lambda: machine.nvidia(root)),
         packages=packages,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import metadata
 
+from edge_sam.machine import installed_versions
 from edge_sam.runtimes import BACKENDS, backend
 from edge_sam.runtimes.cuda_driver import cuda_devices
 from edge_sam.runtimes.gpu_package import gpu_requirements
@@ -32,13 +32,7 @@ def installed() -> dict[str, str]:
     """Return the version of each installed distribution that decides what runs here, by name."""
     names = ["numpy", *ONNXRUNTIME, *OPENCV]
     names += [package for name in BACKENDS for package in backend(name).PACKAGES]
-    versions = {}
-    for name in dict.fromkeys(names):
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
+    return installed_versions(names)
 
 
 def conflicts(packages: dict[str, str]) -> list[Conflict]:

@@ -16,7 +16,7 @@ from edge_sam.contract import TOKENS
 from edge_sam.geometry import LOGITS
 from edge_sam.runtimes import RuntimeUnavailableError, Session, SessionOptions, Tensors, backend, probe, split_runtime
 
-_NOT_RUN = {"tensorrt": "not run: building an engine takes minutes; edge-sam build does it and proves that it works"}
+_NOT_RUN = "not run: building an engine takes minutes; edge-sam build does it and proves that it works"
 _SECONDS = 120
 """How long a runtime may take for a model of 14 KB. Reading CUDA's libraries from an SD card takes a while."""
 
@@ -58,10 +58,10 @@ def try_runtime(runtime: str) -> Trial:
             helps = command is not None and command in reason
             why = reason.replace(f": {command}", "") if helps else reason
             return Trial(runtime, usable=False, why=_line(why), mend=command if helps else None)
-        name, device = split_runtime(runtime)
+        device = split_runtime(runtime)[1]
         hardware = backend(runtime).hardware(device)
-        if name in _NOT_RUN:
-            return Trial(runtime, usable=None, hardware=hardware, why=_NOT_RUN[name])
+        if backend(runtime).COMPILES_FOR_MINUTES:
+            return Trial(runtime, usable=None, hardware=hardware, why=_NOT_RUN)
     except Exception as error:
         return Trial(runtime, usable=False, why=_line(f"{type(error).__name__}: {error}"))
     try:

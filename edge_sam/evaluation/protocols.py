@@ -17,12 +17,24 @@ from edge_sam.evaluation.samples import Target
 from edge_sam.masks import iou
 from edge_sam.prompts import Prompt
 from edge_sam.result import Result
+from edge_sam.variant import Facts
 
 Ask = Callable[[Prompt, bool], Result]
 """Answers a prompt about one photograph; True asks for the three masks of an ambiguous prompt."""
 NOC_IOUS = (0.85, 0.90)
 """Thresholds of the number of clicks (NoC) that the literature reports."""
 MAX_CLICKS = 20
+
+
+class Segmenter(TypingProtocol):
+    """Anything that answers prompts about photographs."""
+
+    @property
+    def facts(self) -> Facts:
+        """What it is."""
+
+    def encode(self, image: NDArray[np.uint8]) -> Ask:
+        """Look at a photograph, (height, width, 3) RGB. The answer holds until the next call."""
 
 
 @dataclass(frozen=True, eq=False)

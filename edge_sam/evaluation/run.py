@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+import edge_sam
 from edge_sam.errors import InputError
-from edge_sam.evaluation.protocols import Protocol, find_protocol
-from edge_sam.evaluation.report import ProtocolReport, summarise
+from edge_sam.evaluation.protocols import Protocol, Segmenter, find_protocol
+from edge_sam.evaluation.report import SCHEMA, DatasetFacts, EvalReport, ProtocolReport, summarise
 from edge_sam.evaluation.samples import Dataset
-from edge_sam.evaluation.segmenters import Segmenter
 from edge_sam.evaluation.stills import Row, evaluate_sample
 from edge_sam.evaluation.video import VIDEO_PROTOCOLS, VideoProtocol, measure_clip
 from edge_sam.evaluation.worst_cases import WorstCases
+from edge_sam.images import encode_png
 
 
 class Evaluation:
@@ -95,6 +97,25 @@ class Evaluation:
             reports.append(summarise(rows_of_video, video.description, "j&f", seed))
         sheets = {name: sheet for name, worst_cases in cases.items() if (sheet := worst_cases.sheet()) is not None}
         return reports, sheets
+
+    def report(
+        self, segmenters: Sequence[Segmenter], folder: Path, *, seed: int, worst: int, progress: Callable[[], None]
+    ) -> tuple[EvalReport, dict[Path, bytes]]:
+        """Evaluate as `run` does, for a report; contact sheets become files, to be written, of `folder`."""
+        protocols, sheets = self.run(segmenters, seed=seed, worst=worst, progress=progress)
+        files = {name: folder / f"worst-{name}.png" for name in sheets}
+        data, facts = self._dataset, [segmenter.facts for segmenter in segmenters]
+        report = EvalReport(
+            schema=SCHEMA,
+            version=edge_sam.__version__,
+            segmenter=facts[0],
+            against=facts[1] if len(facts) == 2 else None,
+            dataset=DatasetFacts(str(data.path), data.layout, len(data.samples), len(data.clips)),
+            protocols=protocols,
+            seed=seed,
+            contact_sheets={name: str(file) for name, file in files.items()} or None,
+        )
+        return report, {files[name]: encode_png(sheet) for name, sheet in sheets.items()}
 
     def _video_rows(
         self, video: VideoProtocol, segmenters: Sequence[Segmenter], progress: Callable[[], None]

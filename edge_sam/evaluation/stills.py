@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.evaluation.protocols import Protocol, Trial
+from edge_sam.evaluation.protocols import Protocol, Segmenter, Trial
 from edge_sam.evaluation.samples import Sample, Target
-from edge_sam.evaluation.segmenters import Segmenter
 from edge_sam.masks import iou
 
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from edge_sam import following
 from edge_sam.errors import InputError
 from edge_sam.evaluation.metrics import Mask, boundary_f
-from edge_sam.evaluation.protocols import box_prompt, find_protocol
+from edge_sam.evaluation.protocols import Segmenter, box_prompt, find_protocol
 from edge_sam.evaluation.samples import Clip, Target
-from edge_sam.evaluation.segmenters import BundleSegmenter, Segmenter
 from edge_sam.masks import iou
+from edge_sam.variant import BundleSegmenter
 
 Frame = tuple[NDArray[np.uint8], Sequence[Target]]
 Follower = Callable[[Iterator[Frame]], Iterator[Sequence[Mask]]]

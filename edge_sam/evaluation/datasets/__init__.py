@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, TypeVar
-
-import numpy as np
+from typing import Protocol
 
 from edge_sam.errors import InputError
 from edge_sam.evaluation.datasets import coco, davis, folder, voc
 from edge_sam.evaluation.samples import Dataset
+from edge_sam.images import spread
 
 
 class Layout(Protocol):
@@ -32,8 +30,6 @@ _EXPECTED = (
     "expected images/ and masks/; or annotations/instances_*.json (COCO); or JPEGImages/ with SegmentationObject/ (VOC)"
     " or with Annotations/ (DAVIS); or a folder for each video with frames/ and masks/"
 )
-
-_T = TypeVar("_T")
 
 
 def open_dataset(path: Path, *, layout: str = "auto", split: str | None = None, limit: int | None = None) -> Dataset:
@@ -74,9 +70,3 @@ def open_dataset(path: Path, *, layout: str = "auto", split: str | None = None, 
     if limit < 1:
         raise InputError(f"the limit must be at least 1, not {limit}")
     return replace(dataset, samples=spread(dataset.samples, limit), clips=spread(dataset.clips, limit))
-
-
-def spread(items: Sequence[_T], count: int) -> list[_T]:
-    """At most `count` of the items, evenly spread, the first and the last among them."""
-    chosen = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
-    return [items[i] for i in chosen]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_sam.errors import InputError
-from edge_sam.evaluation.datasets.files import listed, mask_of, pictures
+from edge_sam.evaluation.datasets.files import listed, mask_of, pictures_by_stem
 from edge_sam.evaluation.datasets.labels import read_labels
 from edge_sam.evaluation.samples import Clip, Dataset, Sample, Target
 
@@ -78,7 +78,7 @@ def _resolution(folder: Path) -> Path:
 
 
 def _clip(name: str, frames: Path, masks: Path) -> Clip:
-    files = [(image, mask_of(image, masks)) for image in pictures(frames).values()]
+    files = [(image, mask_of(image, masks)) for image in pictures_by_stem(frames).values()]
     shown = set(np.unique(read_labels(files[0][1])).tolist()) - {0}
     indices = sorted(shown - {WHITE}) or sorted(shown)
     if not indices:

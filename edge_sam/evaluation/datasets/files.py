@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge_sam.errors import InputError
+from edge_sam.images import pictures
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 
-
-def pictures(folder: Path) -> dict[str, Path]:
-    """Find the pictures of a folder by stem, sorted; hidden files are none.
+def pictures_by_stem(folder: Path) -> dict[str, Path]:
+    """Find the pictures of a folder by stem, sorted.
 
     Raises
     ------
@@ -18,15 +17,10 @@ def pictures(folder: Path) -> dict[str, Path]:
         There is none, the folder cannot be read, or two differ only in their suffix.
     """
     found: dict[str, Path] = {}
-    try:
-        paths = sorted(folder.iterdir())
-    except OSError as error:
-        raise InputError(f"cannot read {folder}: {error.strerror or error}") from error
-    for path in paths:
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-            if path.stem in found:
-                raise InputError(f"{folder} has two pictures called {path.stem}: {found[path.stem].name}, {path.name}")
-            found[path.stem] = path
+    for path in pictures(folder):
+        if path.stem in found:
+            raise InputError(f"{folder} has two pictures called {path.stem}: {found[path.stem].name}, {path.name}")
+        found[path.stem] = path
     if not found:
         raise InputError(f"{folder} holds no images")
     return found

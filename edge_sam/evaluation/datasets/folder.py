@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_sam.errors import InputError
-from edge_sam.evaluation.datasets.files import mask_of, pictures
+from edge_sam.evaluation.datasets.files import mask_of, pictures_by_stem
 from edge_sam.evaluation.datasets.labels import read_labels
 from edge_sam.evaluation.samples import Dataset, Sample, Target
 
@@ -25,7 +25,7 @@ def read(path: Path, split: str | None) -> Dataset:
     if split is not None:
         raise InputError(f"{path} is a folder of images and masks; it has no splits")
     samples = []
-    for stem, image in pictures(path / "images").items():
+    for stem, image in pictures_by_stem(path / "images").items():
         mask = mask_of(image, path / "masks")
         samples.append(Sample(stem, stem, image, partial(_targets, mask)))
     return Dataset(path, "folder", samples)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_sam.errors import InputError
-from edge_sam.evaluation.datasets.files import listed, pictures
+from edge_sam.evaluation.datasets.files import listed, pictures_by_stem
 from edge_sam.evaluation.datasets.labels import read_labels
 from edge_sam.evaluation.samples import Dataset, Sample, Target
 
@@ -31,8 +31,8 @@ def read(path: Path, split: str | None) -> Dataset:
     if split is not None or (lists / "val.txt").is_file():
         names = listed(lists / f"{split or 'val'}.txt")
     else:
-        names = list(pictures(masks))
-    images = pictures(path / "JPEGImages")
+        names = list(pictures_by_stem(masks))
+    images = pictures_by_stem(path / "JPEGImages")
     samples = []
     for name in names:
         mask = masks / f"{name}.png"

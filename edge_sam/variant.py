@@ -1,18 +1,20 @@
-"""What is evaluated: a model with all that decides about its masks."""
+"""What is measured: a model with all that decides about its masks."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-import edge_sam
 from edge_sam.errors import InputError
-from edge_sam.evaluation.protocols import Ask
 from edge_sam.geometry import FRAME
+from edge_sam.loading import load
+from edge_sam.predictor import Predictor
+from edge_sam.prompts import Prompt
+from edge_sam.result import Result
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -26,17 +28,6 @@ class Facts(msgspec.Struct, frozen=True):
     provider: str
     long_side: int
     square: bool
-
-
-class Segmenter(Protocol):
-    """Anything that answers prompts about photographs."""
-
-    @property
-    def facts(self) -> Facts:
-        """What it is."""
-
-    def encode(self, image: NDArray[np.uint8]) -> Ask:
-        """Look at a photograph, (height, width, 3) RGB. The answer holds until the next call."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +50,12 @@ class Variant:
     threads: int | None = None
     long_side: int = FRAME
     square: bool = False
+
+    @property
+    def label(self) -> str:
+        """Its name in tables, plots and messages, where all have one bundle."""
+        count = f" {self.threads}t" if self.threads else ""
+        return f"{self.runtime} {self.precision} {self.long_side}{count}"
 
     def changed(self, text: str) -> Variant:
         """Return the variant that a text like ``BUNDLE,precision=fp32,long-side=768,square`` describes.
@@ -92,9 +89,7 @@ class Variant:
     def open(self) -> BundleSegmenter:
         """Load the bundle; see `edge_sam.load` for what is raised."""
         # Strict: a figure of another runtime than the one named would be worse than none.
-        predictor = edge_sam.load(
-            self.bundle, runtime=self.runtime, precision=self.precision, threads=self.threads, strict=True
-        )
+        predictor = load(self.bundle, runtime=self.runtime, precision=self.precision, threads=self.threads, strict=True)
         return BundleSegmenter(predictor, self.long_side, self.square)
 
 
@@ -102,13 +97,13 @@ class Variant:
 class BundleSegmenter:
     """A predictor at one setting of speed."""
 
-    predictor: edge_sam.Predictor
+    predictor: Predictor
     long_side: int = FRAME
     square: bool = False
 
     @property
     def facts(self) -> Facts:
-        """See `Segmenter.facts`."""
+        """What it is."""
         manifest, predictor = self.predictor.bundle.manifest, self.predictor
         return Facts(
             model=manifest.name,
@@ -120,7 +115,7 @@ class BundleSegmenter:
             square=self.square,
         )
 
-    def encode(self, image: NDArray[np.uint8]) -> Ask:
-        """See `Segmenter.encode`."""
+    def encode(self, image: NDArray[np.uint8]) -> Callable[[Prompt, bool], Result]:
+        """Encode a photograph, (height, width, 3) RGB; returns what answers a prompt, with three masks if True."""
         embedding = self.predictor.encode(image, long_side=self.long_side, square=self.square)
         return lambda prompt, multimask: self.predictor.predict(embedding, prompt, multimask=multimask)

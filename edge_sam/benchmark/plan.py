@@ -1,18 +1,51 @@
-"""Which combinations are measured."""
+"""What is measured, on what and how often."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 
-from edge_sam.benchmark.report import Skipped, combination_name
+from edge_sam.benchmark.report import Skipped
 from edge_sam.bundle import open_bundle
 from edge_sam.errors import InputError
-from edge_sam.evaluation.segmenters import Variant
 from edge_sam.geometry import Geometry
 from edge_sam.runtimes import BACKENDS, probe, split_runtime
+from edge_sam.variant import Variant
 
 ALL = "all"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A benchmark.
+
+    Attributes
+    ----------
+    variants : sequence of Variant
+        The combinations; ratios refer to the first.
+    skipped : sequence of Skipped
+        What is left out already.
+    images : sequence of Path
+        Photographs; each run reads its file, encodes it and answers one click on its centre with three masks.
+    rounds, warm_up : int
+        Runs that count, and runs before them that do not.
+    min_agreement : float
+        Mean IoU with the reference's masks below which a row is marked and not ranked.
+    """
+
+    variants: Sequence[Variant]
+    skipped: Sequence[Skipped]
+    images: Sequence[Path]
+    rounds: int
+    warm_up: int
+    min_agreement: float
+
+    @property
+    def steps(self) -> int:
+        """How often progress is reported: once for each combination, and after each round."""
+        return len(self.variants) + self.rounds
 
 
 def expand(
@@ -46,7 +79,7 @@ def expand(
         An unknown runtime, a precision that the bundle lacks, an impossible long side, nothing left.
     """
     have = open_bundle(bundle).precisions
-    names = _expanded(runtimes, list(BACKENDS), "runtime")
+    names = _expanded(runtimes, list(BACKENDS), "runtime", lambda name: split_runtime(name)[0])
     wanted = _expanded(precisions, have, "precision")
     for long_side in long_sides:
         Geometry((1, 1), long_side)
@@ -61,13 +94,10 @@ def expand(
     return variants, skipped
 
 
-def label(variant: Variant) -> str:
-    """Return the short name of a combination in tables and messages."""
-    return combination_name(variant.runtime, variant.precision, variant.long_side, variant.threads)
-
-
-def _expanded(given: Sequence[str], known: list[str], what: str) -> list[str]:
-    for name in given:  # A runtime may have a device behind a colon.
-        if name not in (ALL, *known) and split_runtime(name)[0] not in known:
+def _expanded(
+    given: Sequence[str], known: list[str], what: str, without_device: Callable[[str], str] = str
+) -> list[str]:
+    for name in given:
+        if without_device(name) not in (ALL, *known):
             raise InputError(f"unknown {what} {name!r}; known: {ALL}, {', '.join(known)}")
     return known if ALL in given else list(dict.fromkeys(given))

@@ -1,0 +1,175 @@
+"""What this machine is and has, for keys of caches and for reports."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from edge_sam.runtimes.cuda_driver import CudaDevice, cuda_devices
+
+X86 = {
+    "AVX2": "avx2",
+    "FMA": "fma",
+    "AVX-512": "avx512f",
+    "AVX-512 VNNI": "avx512_vnni",
+    "AVX-512 BF16": "avx512_bf16",
+    "AVX-VNNI": "avx_vnni",
+    "AMX int8": "amx_int8",
+    "AMX bf16": "amx_bf16",
+}
+"""Flag of Linux by instruction set. The first three make fp32 fast, the others int8 and bf16."""
+ARM = {"NEON": ("asimd", "neon"), "dotprod": ("asimddp",), "i8mm": ("i8mm",), "BF16": ("bf16",), "SVE": ("sve",)}
+"""Flags of Linux by instruction set, of 64-bit and 32-bit kernels."""
+_ARM_CORES = {
+    ("0x41", "0xd03"): "Cortex-A53",
+    ("0x41", "0xd05"): "Cortex-A55",
+    ("0x41", "0xd08"): "Cortex-A72",
+    ("0x41", "0xd09"): "Cortex-A73",
+    ("0x41", "0xd0b"): "Cortex-A76",
+    ("0x41", "0xd0c"): "Neoverse-N1",
+    ("0x41", "0xd40"): "Neoverse-V1",
+    ("0x41", "0xd41"): "Cortex-A78",
+    ("0x41", "0xd42"): "Cortex-A78AE",
+    ("0x41", "0xd49"): "Neoverse-N2",
+    ("0x41", "0xd4f"): "Neoverse-V2",
+    ("0x41", "0xd83"): "Neoverse-V3AE",
+    ("0x4e", "0x004"): "Carmel",
+}
+"""Core by implementer and part, which is all that Linux says of ARM processors (arch/arm64/include/asm/cputype.h)."""
+_NVIDIA_DRIVER = "proc/driver/nvidia/version"
+
+
+@dataclass(frozen=True)
+class Processor:
+    """The processor.
+
+    Attributes
+    ----------
+    name : str
+        Of each kind of core, where there are several.
+    cores : int, optional
+        Logical ones.
+    instruction_sets : dict of str to bool, optional
+        Those of `X86` or `ARM`, and whether it has them; None where the system does not say.
+    """
+
+    name: str
+    cores: int | None
+    instruction_sets: dict[str, bool] | None
+
+
+def find_processor(root: Path = Path("/")) -> Processor:
+    """Name the processor and what it can.
+
+    Parameters
+    ----------
+    root : Path
+        Folder that stands for the root of the file system.
+    """
+    facts = _facts(root / "proc/cpuinfo")
+    arm = dict.fromkeys(zip(facts.get("CPU implementer", []) * 9, facts.get("CPU part", []), strict=False))
+    names = facts.get("model name") or [_ARM_CORES.get(core, " ".join(core)) for core in arm]
+    sets = None
+    if "flags" in facts:
+        flags = set(facts["flags"][0].split())
+        sets = {name: flag in flags for name, flag in X86.items()}
+    elif "Features" in facts:
+        flags = set(facts["Features"][0].split())
+        sets = {name: not flags.isdisjoint(any_of) for name, any_of in ARM.items()}
+    return Processor(" + ".join(names) or platform.processor() or "unknown", os.cpu_count(), sets)
+
+
+def _facts(path: Path) -> dict[str, list[str]]:
+    """Values by key of all cores, each once, in order; none where there is no such file, as on other systems."""
+    facts: dict[str, list[str]] = {}
+    for line in read_text(path).splitlines():
+        key, _, value = (part.strip() for part in line.partition(":"))
+        if value and value not in facts.setdefault(key, []):
+            facts[key].append(value)
+    return facts
+
+
+@dataclass(frozen=True)
+class System:
+    """Operating system."""
+
+    name: str
+    kernel: str
+    architecture: str
+
+
+def system(root: Path = Path("/")) -> System:
+    """Name the operating system; `root` stands for the root of the file system, as in all functions here."""
+    release = re.search(r'^PRETTY_NAME="?([^"\n]*)', read_text(root / "etc/os-release"), re.MULTILINE)
+    name = release[1] if release else f"{platform.system()} {platform.version()}"
+    return System(name, platform.release(), platform.machine())
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Main memory in bytes; on boards the GPU shares it."""
+
+    total: int
+    available: int | None
+
+
+def memory(root: Path = Path("/")) -> Memory:
+    """Say how much memory there is."""
+    lines = re.findall(r"^(\w+):\s+(\d+) kB", read_text(root / "proc/meminfo"), re.MULTILINE)
+    sizes = {name: int(kibibytes) * 1024 for name, kibibytes in lines}
+    total = sizes.get("MemTotal") or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return Memory(total, sizes.get("MemAvailable"))
+
+
+@dataclass(frozen=True)
+class Nvidia:
+    """Devices as the driver lists them, its version, and why there is no device."""
+
+    devices: list[CudaDevice]
+    driver: str | None
+    none_because: str | None
+
+
+def nvidia(root: Path = Path("/")) -> Nvidia:
+    """List NVIDIA's devices."""
+    version = re.search(r"Kernel Module\D*?(?:for \S+)?\s+(\d[\d.]*)", read_text(root / _NVIDIA_DRIVER))
+    found = cuda_devices()
+    devices, reason = ([], found) if isinstance(found, str) else (found, None)
+    return Nvidia(devices, version[1] if version else None, reason)
+
+
+@functools.cache
+def machine() -> dict[str, str]:
+    """Name this machine as far as it decides what runs how: system, processor, cores, NVIDIA's driver."""
+    return {
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "processor": find_processor().name,
+        "cores": str(os.cpu_count()),
+        "nvidia_driver": read_text(Path("/") / _NVIDIA_DRIVER).partition("\n")[0],
+    }
+
+
+def installed_versions(names: Iterable[str]) -> dict[str, str]:
+    """Return the version of each of these distributions that is installed, by name."""
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def read_text(path: Path) -> str:
+    """Read a file of the system without blank ends; empty where there is none, as on other systems than Linux."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
