@@ -19,6 +19,7 @@ from edge_sam.bundle import Bundle
 from edge_sam.cache import package_versions
 from edge_sam.errors import InputError
 from edge_sam.evaluation.datasets.files import SUFFIXES
+from edge_sam.serialization import to_json
 
 
 def plan(items: Sequence[Item], table: PromptTable | None, valid_mask: Path | None) -> list[Task]:
@@ -57,7 +58,7 @@ def plan(items: Sequence[Item], table: PromptTable | None, valid_mask: Path | No
             raise InputError(f"the prompts on {known} may be for {meant[known]} or {item.name}; say the whole name")
         region = _region(item.name, valid_mask)
         facts = [item.name, item.frame, _state(item.path), prompts, _state(region)]
-        key = hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:32]
+        key = hashlib.sha256(to_json(facts)).hexdigest()[:32]
         tasks.append(Task(key, item, prompts or (), region))
     if table is not None and not meant:
         raise InputError(f"the prompts are on none of the photographs; the first photograph is called {items[0].name}")

@@ -21,6 +21,7 @@ from edge_sam.images import read_image
 from edge_sam.prompts import Prompt
 from edge_sam.runtimes import split_runtime
 from edge_sam.runtimes.onnxruntime_session import import_onnxruntime
+from edge_sam.serialization import from_json, to_json
 
 
 class Job(msgspec.Struct):
@@ -98,9 +99,9 @@ def main() -> None:
     os.dup2(2, 1)
 
     def say(message: Message) -> None:
-        channel.write(msgspec.json.encode(message) + b"\n")
+        channel.write(to_json(message) + b"\n")
 
-    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
+    job = from_json(sys.stdin.buffer.readline(), Job)
     try:
         _import_runtime(job.variant.runtime)
         start = time.perf_counter()
