@@ -22,7 +22,6 @@ from edge_sam.benchmark.plots import pareto_front
 from edge_sam.benchmark.process import WorkerError, WorkerProcess
 from edge_sam.benchmark.report import STAGES, BenchReport, Skipped
 from edge_sam.benchmark.summary import summarise
-from edge_sam.blocks import block_of
 from edge_sam.bundle import BUNDLED
 from edge_sam.evaluation.report import EvalReport
 from edge_sam.runtimes import SessionOptions, onnxruntime_cpu, openvino_device, probe, profiler

@@ -223,7 +223,11 @@ def test_explaining_spares_the_bundle(error: Exception, tmp_path: Path, monkeypa
     monkeypatch.setattr(ranking, "profile", profile)
     settings = Settings(PHOTOGRAPHS, samples=1, max_drop=100)
     # What the guard says of a model with every block in int8 is no verdict on the one that was made.
-    refusal = contextlib.nullcontext() if isinstance(error, RuntimeUnavailableError) else pytest.raises(OSError, match="disk full")
+    refusal = (
+        contextlib.nullcontext()
+        if isinstance(error, RuntimeUnavailableError)
+        else pytest.raises(OSError, match="disk full")
+    )
     with refusal:
         outcome = quantize_bundle(open_bundle("mobile-sam"), tmp_path / "b", settings, progress_bar, explain=True)
         assert [row.saved_ms for row in outcome.ranking] == [None, None]

@@ -20,6 +20,7 @@ from edge_sam.errors import InputError
 from edge_sam.images import SUFFIXES
 from edge_sam.machine import installed_versions
 from edge_sam.runtimes import backend
+from edge_sam.serialization import to_json
 
 
 def plan(items: Sequence[Item], table: PromptTable | None, valid_mask: Path | None) -> list[Task]:
@@ -58,7 +59,7 @@ def plan(items: Sequence[Item], table: PromptTable | None, valid_mask: Path | No
             raise InputError(f"the prompts on {known} may be for {meant[known]} or {item.name}; say the whole name")
         region = _region(item.name, valid_mask)
         facts = [item.name, item.frame, _state(item.path), prompts, _state(region)]
-        key = hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:32]
+        key = hashlib.sha256(to_json(facts)).hexdigest()[:32]
         tasks.append(Task(key, item, prompts or (), region))
     if table is not None and not meant:
         raise InputError(f"the prompts are on none of the photographs; the first photograph is called {items[0].name}")

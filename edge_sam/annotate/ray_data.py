@@ -8,11 +8,10 @@ import socket
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
-import msgspec
-
 from edge_sam.annotate.records import Outcome, Task
 from edge_sam.annotate.worker import Annotator, Job
 from edge_sam.errors import InputError, MissingExtraError
+from edge_sam.serialization import from_json, to_json
 
 _BLOCK = 16
 """Tasks in one block, which Ray hands out and repeats as a whole: some seconds of work."""
@@ -22,11 +21,11 @@ class _Actor:
     """A worker as Ray Data wants it: a batch of rows in, a batch of rows out."""
 
     def __init__(self, job: bytes) -> None:
-        self._annotate = Annotator(msgspec.json.decode(job, type=Job))
+        self._annotate = Annotator(from_json(job, Job))
 
     def __call__(self, batch: dict[str, list[bytes]]) -> dict[str, list[bytes]]:
-        outcomes = [self._annotate(msgspec.json.decode(task, type=Task)) for task in batch["task"]]
-        return {"outcome": [msgspec.json.encode(outcome) for outcome in outcomes]}
+        outcomes = [self._annotate(from_json(task, Task)) for task in batch["task"]]
+        return {"outcome": [to_json(outcome) for outcome in outcomes]}
 
 
 def run_ray(
@@ -98,18 +97,18 @@ def _outcomes(
     context.enable_progress_bars = False
     context.max_errored_blocks = -1  # A block that cannot be done must not end the others.
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    rows = [{"task": msgspec.json.encode(task)} for task in tasks]
+    rows = [{"task": to_json(task)} for task in tasks]
     blocks = max(min(len(rows), 2 * workers), -(-len(rows) // _BLOCK))
     pipeline = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
         _Actor,
-        fn_constructor_args=(msgspec.json.encode(job),),
+        fn_constructor_args=(to_json(job),),
         batch_size=1,
         concurrency=workers,
         num_cpus=threads,
     )
     left = {task.key: task for task in tasks}
     for row in pipeline.iter_rows():
-        outcome = msgspec.json.decode(row["outcome"], type=Outcome)
+        outcome: Outcome = from_json(row["outcome"], Outcome)
         del left[outcome.task.key]
         yield outcome
         if stopped():

@@ -17,6 +17,7 @@ from edge_sam.annotate.store import Store
 from edge_sam.annotate.writers import write_coco, write_sa1b
 from edge_sam.atomic import write_files
 from edge_sam.errors import EdgeSamError
+from edge_sam.serialization import to_json
 
 Engine = Callable[[Sequence[Task]], Generator[Outcome, None, None]]
 """Does tasks, in any order; see `edge_sam.annotate.pool` and `edge_sam.annotate.ray_data`."""
@@ -135,7 +136,7 @@ def annotate(
         photographs_per_second=round(done / seconds, 3),
         output=str(output) if complete else None,
     )
-    write_files({store.folder / "report.json": msgspec.json.format(msgspec.json.encode(report), indent=1)})
+    write_files({store.folder / "report.json": to_json(report, indent=1)})
     return report
 
 

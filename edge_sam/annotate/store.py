@@ -14,6 +14,7 @@ import msgspec
 from edge_sam.annotate.records import Record
 from edge_sam.atomic import write_files
 from edge_sam.errors import InputError
+from edge_sam.serialization import from_json, to_json
 
 _SETTINGS = "settings.json"
 
@@ -59,7 +60,7 @@ class Store:
                 self._compare(settings)
             for rest in self.folder.rglob(".edge-sam-*.part"):  # What a killed run was writing.
                 rest.unlink()
-            write_files({self.folder / _SETTINGS: msgspec.json.format(msgspec.json.encode(settings), indent=1)})
+            write_files({self.folder / _SETTINGS: to_json(settings, indent=1)})
             yield
 
     def has(self, key: str) -> bool:
@@ -68,7 +69,7 @@ class Store:
 
     def put(self, key: str, record: Record) -> None:
         """Keep a record."""
-        write_files({self._file(key): msgspec.json.encode(record)})
+        write_files({self._file(key): to_json(record)})
 
     def get(self, key: str) -> Record:
         """Give a record back.
@@ -80,21 +81,22 @@ class Store:
         """
         file = self._file(key)
         try:
-            return msgspec.json.decode(file.read_bytes(), type=Record)
+            record: Record = from_json(file.read_bytes(), Record)
         except msgspec.DecodeError as error:
             raise InputError(f"record {file} is damaged ({error}); remove it and run again") from error
+        return record
 
     def _file(self, key: str) -> Path:
         return self.folder / "records" / key[:2] / f"{key[2:]}.json"
 
     def _compare(self, settings: dict[str, Any]) -> None:
         try:
-            before = msgspec.json.decode((self.folder / _SETTINGS).read_bytes())
+            before = from_json((self.folder / _SETTINGS).read_bytes(), dict)
         except FileNotFoundError:
             return
         except msgspec.DecodeError:
             before = {}
-        now = msgspec.json.decode(msgspec.json.encode(settings))
+        now = from_json(to_json(settings), dict)
         changed = [
             f"{name} {_short(before.get(name))} → {_short(now.get(name))}"
             for name in sorted({*before, *now})

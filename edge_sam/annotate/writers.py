@@ -13,6 +13,7 @@ import msgspec
 from edge_sam.annotate.records import Mask, Record
 from edge_sam.atomic import write_files
 from edge_sam.errors import InputError
+from edge_sam.serialization import to_json
 
 Records = Callable[[], Iterable[Record]]
 """Goes through the records in order; more than once, because they need not fit into memory."""
@@ -35,7 +36,7 @@ def write_coco(records: Records, output: Path, staging: Path, categories: Mappin
     numbers = dict(categories) if categories is not None else _number(records())
     with (staging / ".edge-sam-coco.part").open("wb") as file:
         file.write(b'{"info":{"description":"masks by edge-sam"},"categories":')
-        file.write(msgspec.json.encode([{"id": number, "name": name} for name, number in numbers.items()]))
+        file.write(to_json([{"id": number, "name": name} for name, number in numbers.items()]))
         file.write(b',\n"images":[')
         _write_all(file, ({"id": i, **_size(record)} for i, record in _numbered(records())))
         file.write(b'],\n"annotations":[')
@@ -62,7 +63,7 @@ def write_sa1b(records: Records, output: Path, staging: Path) -> None:
         annotations = [{"id": first + i, **_fields(mask)} for i, mask in enumerate(record.masks)]
         first += len(annotations)
         document = {"image": {"image_id": number, **_size(record)}, "annotations": annotations}
-        write_files({file: msgspec.json.encode(document)})
+        write_files({file: to_json(document)})
     output.parent.mkdir(parents=True, exist_ok=True)
     if output.exists():
         output.rename(old)
@@ -111,4 +112,4 @@ def _write_all(file: IO[bytes], entries: Iterable[dict[str, Any]]) -> None:
     """Write entries of a list, each on a line of its own."""
     for i, entry in enumerate(entries):
         file.write(b",\n" if i else b"\n")
-        file.write(msgspec.json.encode(entry))
+        file.write(to_json(entry))

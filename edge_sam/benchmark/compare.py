@@ -9,6 +9,7 @@ import msgspec
 
 from edge_sam.benchmark.report import SCHEMA, BenchReport, Row
 from edge_sam.errors import InputError
+from edge_sam.serialization import from_json
 
 _NOT_JUDGED = {"load ms", "compile ms"}
 """Measured once in each report, so that one slow moment of the machine would count as a regression."""
@@ -52,17 +53,18 @@ def read_report(path: Path) -> BenchReport:
     """
     try:
         data = path.read_bytes()
-        version = msgspec.json.decode(data, type=_Versioned).schema
+        version = from_json(data, _Versioned).schema
         if version != SCHEMA:
             raise InputError(
                 f"{path} was written by another version of edge_sam (its report has version {version}, this one reads"
                 f" {SCHEMA}); measure again"
             )
-        return msgspec.json.decode(data, type=BenchReport)
+        report: BenchReport = from_json(data, BenchReport)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except (msgspec.DecodeError, RecursionError) as error:
         raise InputError(f"{path} is not a report of edge-sam bench: {error}") from error
+    return report
 
 
 class _Versioned(msgspec.Struct):

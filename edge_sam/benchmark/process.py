@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
 from edge_sam.benchmark.worker import Answer, Failure, Farewell, Job, Message, Ready, Request
 from edge_sam.errors import EdgeSamError
+from edge_sam.serialization import from_json, to_json
 from edge_sam.variant import Variant
 
 _M = TypeVar("_M", bound=Message)
@@ -93,7 +92,7 @@ class WorkerProcess:
     def _send(self, message: Job | Request) -> None:
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(msgspec.json.encode(message) + b"\n")
+            self._process.stdin.write(to_json(message) + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             raise WorkerError(self._epitaph()) from None
@@ -103,7 +102,7 @@ class WorkerProcess:
         line = self._process.stdout.readline()
         if not line:
             raise WorkerError(self._epitaph())
-        message = msgspec.json.decode(line, type=Message)
+        message = from_json(line, Message)
         if isinstance(message, Failure):
             raise WorkerError(message.reason)
         assert isinstance(message, kind)

@@ -20,6 +20,7 @@ from edge_sam.images import read_image
 from edge_sam.machine import read_text
 from edge_sam.prompts import Prompt
 from edge_sam.runtimes import backend
+from edge_sam.serialization import from_json, to_json
 from edge_sam.variant import Facts, Variant
 
 
@@ -88,9 +89,9 @@ def main() -> None:
     os.dup2(2, 1)
 
     def say(message: Message) -> None:
-        channel.write(msgspec.json.encode(message) + b"\n")
+        channel.write(to_json(message) + b"\n")
 
-    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
+    job = from_json(sys.stdin.buffer.readline(), Job)
     try:
         if job.variant.runtime != "auto":
             backend(job.variant.runtime).load_package()  # Which counts as starting and not as compiling.

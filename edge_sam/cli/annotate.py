@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from edge_sam.cli.loading import ModelOption, PrecisionOption, RuntimeOption, silenced
+from edge_sam.cli.output import print_json
 from edge_sam.errors import InputError
 
 if TYPE_CHECKING:
@@ -248,7 +249,7 @@ def _print(report: Report, facts: dict[str, Any], as_json: bool) -> None:
     if as_json:
         import msgspec
 
-        typer.echo(msgspec.json.encode({**msgspec.to_builtins(report), **facts}).decode())
+        print_json({**msgspec.to_builtins(report), **facts})
         return
     done = f"{report.done_now} photographs now, {report.done_before} before, of {report.photographs}"
     typer.echo(f"{done}; {report.seconds:.0f} s, {report.photographs_per_second:.2f} a second")

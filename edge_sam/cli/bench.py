@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_sam.errors import InputError, MissingExtraError
+from edge_sam.cli.output import needs, print_json
+from edge_sam.errors import InputError
 
 if TYPE_CHECKING:
     from edge_sam.benchmark.report import BenchReport
@@ -87,7 +88,7 @@ def bench(
         result = msgspec.structs.replace(result, images=["drawn scene, 1280×720 JPEG"])
     _write(result, report, traces)
     if json:
-        typer.echo(msgspec.json.encode(result).decode())
+        print_json(result)
     else:
         _print(result, report, traces)
 
@@ -120,12 +121,8 @@ def _images(given: list[Path] | None) -> Iterator[list[Path]]:
 
 
 def _require_matplotlib() -> None:
-    try:
+    with needs("bench", "--report"):
         import matplotlib  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            '--report draws with matplotlib, which is not installed: pip install "edge-sam[bench]"'
-        ) from error
 
 
 def _write(result: BenchReport, folder: Path | None, traces: dict[Path, bytes]) -> None:
@@ -133,17 +130,16 @@ def _write(result: BenchReport, folder: Path | None, traces: dict[Path, bytes]) 
 
     files = dict(traces)
     if folder is not None:
-        import msgspec
-
         from edge_sam.benchmark.page import html_page
         from edge_sam.benchmark.plots import accuracy_plot, latency_plot
+        from edge_sam.serialization import to_json
 
         plots = {"Latency by stage": latency_plot(result.rows)}
         files[folder / "latency.png"] = plots["Latency by stage"]
         if all(row.miou for row in result.rows):
             plots["Accuracy against latency"] = files[folder / "accuracy.png"] = accuracy_plot(result.rows, "box")
-        files[folder / "index.html"] = html_page(result, plots).encode()
-        files[folder / "bench.json"] = msgspec.json.format(msgspec.json.encode(result), indent=1)
+        files[folder / "index.html"] = html_page(result, plots).encode(errors="backslashreplace")
+        files[folder / "bench.json"] = to_json(result, indent=1)
     write_files(files)
 
 
@@ -156,13 +152,11 @@ def _print(result: BenchReport, folder: Path | None, traces: dict[Path, bytes]) 
 
 
 def _compare(old: Path, new: Path, threshold: float, json: bool) -> None:
-    import msgspec
-
     from edge_sam.benchmark.compare import compare
 
     comparison = compare(old, new, threshold)
     if json:
-        typer.echo(msgspec.json.encode(comparison).decode())
+        print_json(comparison)
     else:
         from edge_sam.cli.bench_tables import print_comparison
 

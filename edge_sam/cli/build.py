@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from edge_sam.cli.loading import PrecisionOption
+from edge_sam.cli.output import print_json
+from edge_sam.cli.progress import status
 
 
 def build(
@@ -23,8 +25,6 @@ def build(
     They are kept in the cache under a key of the device, its driver, the versions of the packages and the model's
     files, so engines of another board or version are never used.
     """
-    from rich.console import Console
-
     from edge_sam.bundle import open_bundle
     from edge_sam.cache import cache_home, runtime_key
     from edge_sam.choice import choices
@@ -36,14 +36,11 @@ def build(
     reason = probe(choice.runtime)
     if reason is not None:
         raise RuntimeUnavailableError(f"cannot build for {choice.runtime}: {reason}")
-    console, start = Console(stderr=True), time.perf_counter()
+    start = time.perf_counter()
     typer.echo(
         f"building {opened.manifest.name} {choice.precision} for {choice.runtime}; this may take minutes", err=True
     )
-    if console.is_terminal:
-        with console.status("building …"):
-            loaded = LoadedModel(opened, choice, build=True)
-    else:
+    with status("building …"):
         loaded = LoadedModel(opened, choice, build=True)
     facts = {
         "runtime": choice.runtime,
@@ -54,9 +51,7 @@ def build(
         "seconds": round(time.perf_counter() - start, 1),
     }
     if json:
-        import json as json_format
-
-        typer.echo(json_format.dumps(facts))
+        print_json(facts)
         return
     for name, value in facts.items():
         typer.echo(f"{name:10s} {value}")

@@ -6,13 +6,14 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edge_sam.cli.loading import ModelOption, PrecisionOption, RuntimeOption, StrictOption, ThreadsOption, silenced
+from edge_sam.cli.progress import status
 from edge_sam.cli.prompts import masks as masks_as_prompts
 from edge_sam.cli.prompts import points_and_boxes
 from edge_sam.errors import InputError
@@ -130,24 +131,14 @@ def _sinks(stream: Stream, video: Path | None, masks: Path | None, as_json: bool
 
 
 def _follow(stream: Stream, show: bool) -> None:
-    from rich.console import Console
-
-    console = Console(stderr=True, highlight=False)
-    if not console.is_terminal:
-        _run(stream, show, lambda: None)
-        return
-    with console.status("waiting for the first frame …") as status:
-        _run(stream, show, lambda: status.update(str(stream)))
-
-
-def _run(stream: Stream, show: bool, told: Callable[[], None]) -> None:
     from edge_sam.camera.window import Window
 
     window = Window() if show else None
-    for frame in stream:
-        told()
-        if window is not None and not window.show(frame):
-            stream.stop()
+    with status("waiting for the first frame …") as tell:
+        for frame in stream:
+            tell(stream)
+            if window is not None and not window.show(frame):
+                stream.stop()
 
 
 def _check_window(show: bool) -> None:

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge_sam.cli.output import print_json, table
+from edge_sam.cli.progress import status
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -20,15 +23,12 @@ def doctor(
 
     Every runtime but TensorRT is tried with a real inference. Exit code 0 when at least one works, else 1.
     """
-    import msgspec
-    from rich.console import Console
-
     from edge_sam.doctor import diagnose
 
-    with Console(stderr=True).status("trying the runtimes"):
+    with status("trying the runtimes"):
         report = diagnose()
     if json:
-        typer.echo(msgspec.json.encode(report).decode())
+        print_json(report)
     else:
         _show(report)
     raise typer.Exit(0 if report.works else 1)
@@ -86,11 +86,9 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def _runtimes(report: Report) -> Table:
-    from rich.table import Table
-
-    table = Table("runtime", "state", "ran", "on", "why not", box=None, pad_edge=False)
+    tried = table("runtime", "state", "ran", "on", "why not")
     states = {True: "works", False: "does not work", None: "not run"}
     for trial in report.runtimes:
         cells = (trial.provider, trial.hardware, trial.why)
-        table.add_row(trial.runtime, states[trial.usable], *(cell or "" for cell in cells))
-    return table
+        tried.add_row(trial.runtime, states[trial.usable], *(cell or "" for cell in cells))
+    return tried

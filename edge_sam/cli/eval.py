@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_sam.cli.loading import PrecisionOption, RuntimeOption, ThreadsOption
-from edge_sam.errors import InputError, MissingExtraError
+from edge_sam.cli.output import needs, print_json, table
+from edge_sam.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,8 +64,6 @@ def evaluate(
 
     What each protocol does, and where it comes from: docs/evaluation.md.
     """
-    import msgspec
-
     from edge_sam.atomic import write_files
     from edge_sam.cli.progress import progress_bar
     from edge_sam.evaluation.datasets import open_dataset
@@ -79,7 +78,7 @@ def evaluate(
         report, sheets = evaluation.report(segmenters, output, seed=seed, worst=worst, progress=progress)
     write_files(sheets)
     if json:
-        typer.echo(msgspec.json.encode(report).decode())
+        print_json(report)
     else:
         _print(report)
 
@@ -109,14 +108,10 @@ def _torch(weights: str, threads: int | None) -> Segmenter:
     checkpoint = zoo.checkpoint_path(model, cache_home())
     if not checkpoint.is_file():
         raise InputError(f"--against torch needs the checkpoint; pull it first: edge-sam pull {model.name}")
-    try:
+    with needs("bench", "--against torch"):
         from edge_sam.export.reference import TorchReference
 
         return TorchReference(checkpoint, threads)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f'--against torch needs {error.name}, which is not installed: pip install "edge-sam[bench]"'
-        ) from error
 
 
 def _print(report: EvalReport) -> None:
@@ -143,20 +138,16 @@ def _describe(facts: Facts) -> str:
 
 
 def _print_scores(console: Console, protocol: ProtocolReport) -> None:
-    from rich.table import Table
-
-    table = Table("score", "mean × 100 (95 % interval)", "objects", box=None, pad_edge=False)
-    if protocol.difference is not None:
-        table.add_column("against")
-        table.add_column("difference (95 % interval)")
+    compared = () if protocol.difference is None else ("against", "difference (95 % interval)")
+    scores = table("score", "mean × 100 (95 % interval)", "objects", *compared)
     for name, estimate in protocol.scores.items():
         cells = [name, _text(name, estimate), str(estimate.objects)]
         if protocol.against is not None and protocol.difference is not None:
             cells += [_number(name, protocol.against[name].mean), _text(name, protocol.difference[name], "+")]
-        table.add_row(*cells)
+        scores.add_row(*cells)
     for size, estimate in protocol.by_size.items():
-        table.add_row(f"  {size}", _text("", estimate), str(estimate.objects))
-    console.print(table)
+        scores.add_row(f"  {size}", _text("", estimate), str(estimate.objects))
+    console.print(scores)
     if protocol.agreement is not None:
         agreement = protocol.agreement
         console.print(

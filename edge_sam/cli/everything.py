@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json as json_module
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +18,8 @@ from edge_sam.cli.loading import (
     model_facts,
     silenced,
 )
+from edge_sam.cli.output import print_json
+from edge_sam.cli.progress import status
 from edge_sam.errors import InputError
 
 if TYPE_CHECKING:
@@ -121,36 +122,27 @@ def everything(
 class _Progress:
     """Shows the masks found so far and remembers how many points were asked."""
 
-    def __init__(self, show: Callable[[Found], object] | None) -> None:
+    def __init__(self, show: Callable[[Found], object]) -> None:
         self.asked = 0
         self._show = show
 
     def __call__(self, found: Found) -> None:
         self.asked = found.asked
-        if self._show:
-            self._show(found)
+        self._show(found)
 
 
 @contextlib.contextmanager
 def _progress() -> Iterator[_Progress]:
     """Show the search on standard error where that is a terminal."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _Progress(None)
-        return
-    with console.status("encoding …") as status:
-        yield _Progress(
-            lambda found: status.update(f"{found.masks} masks; asked {found.asked} of {found.points} points")
-        )
+    with status("encoding …") as show:
+        yield _Progress(lambda found: show(f"{found.masks} masks; asked {found.asked} of {found.points} points"))
 
 
 def _stream(generator: MaskGenerator, pixels: NDArray[np.uint8], region: NDArray[np.bool_] | None) -> None:
     for found, update in generator.stream(pixels, valid_mask=region):
         if update.added or update.removed:
             added = [{"id": number, **record} for number, record in update.added.items()]
-            typer.echo(json_module.dumps({"asked": found.asked, "added": added, "removed": update.removed}))
+            print_json({"asked": found.asked, "added": added, "removed": update.removed})
 
 
 def _write(folder: Path, stem: str, image: NDArray[np.uint8], report: dict[str, Any]) -> dict[str, str]:
@@ -159,6 +151,7 @@ def _write(folder: Path, stem: str, image: NDArray[np.uint8], report: dict[str, 
     from edge_sam.everything.pictures import draw_labels
     from edge_sam.images import encode_png
     from edge_sam.masks import decode_rle, label_map
+    from edge_sam.serialization import to_json
 
     labels = label_map((decode_rle(mask["segmentation"]) for mask in report["masks"]), (image.shape[0], image.shape[1]))
     files = {
@@ -167,7 +160,7 @@ def _write(folder: Path, stem: str, image: NDArray[np.uint8], report: dict[str, 
         "overlay": folder / f"{stem}-everything.png",
     }
     contents = (
-        json_module.dumps(report, allow_nan=False).encode(),
+        to_json(report),
         encode_png(labels),
         encode_png(draw_labels(image, labels)),
     )
@@ -177,7 +170,7 @@ def _write(folder: Path, stem: str, image: NDArray[np.uint8], report: dict[str, 
 
 def _print(report: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        typer.echo(json_module.dumps(report, allow_nan=False))
+        print_json(report)
         return
     typer.echo(f"{len(report['masks'])} masks from {report['prompts']} prompts in {report['seconds']} s")
     typer.echo(f"{report['model']} {report['precision']} on {report['provider']}")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edge_sam.errors import MissingExtraError
+from edge_sam.cli.output import needs, print_json
 
 
 def export(
@@ -22,12 +22,8 @@ def export(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Convert a checkpoint to a model bundle and prove that it agrees with PyTorch."""
-    try:
+    with needs("export", "export"):
         from edge_sam.export.bundle_writer import export_bundle
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f'export needs {error.name}, which is not installed: pip install "edge-sam[export]"'
-        ) from error
 
     bundle = export_bundle(
         checkpoint,
@@ -74,9 +70,7 @@ def _facts(manifest: Any) -> dict[str, Any]:
 
 def _print(facts: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        import json
-
-        typer.echo(json.dumps(facts))
+        print_json(facts)
         return
     for file, size in facts["files"].items():
         typer.echo(f"{file:28s} {size / 1e6:6.1f} MB")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge_sam.cli.output import print_json, table
+
 if TYPE_CHECKING:
     from edge_sam.zoo import ZooModel
 
@@ -29,16 +31,15 @@ def models(
         facts = msgspec.to_builtins(model)
         rows.append({**facts, "bundled": model.bundled, "checkpoint": str(path) if pulled else None})
     if json:
-        typer.echo(msgspec.json.encode({"cache": str(home), "models": rows}).decode())
+        print_json({"cache": str(home), "models": rows})
         return
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table("name", "family", "size", "licence", "ready in the package", "checkpoint", box=None, pad_edge=False)
+    listed = table("name", "family", "size", "licence", "ready in the package", "checkpoint")
     for row in rows:
         size = f"{row['bytes'] / 1e6:.1f} MB"
         terms = row["license"] if row["commercial"] else f"{row['license']} (non-commercial)"
-        table.add_row(
+        listed.add_row(
             row["name"],
             row["family"],
             size,
@@ -47,7 +48,7 @@ def models(
             row["checkpoint"] or "not pulled",
         )
     console = Console(highlight=False)
-    console.print(table)
+    console.print(listed)
     for model in read_index().values():
         console.print(f"{model.name}: from {', then '.join(map(str, model.sources))}", soft_wrap=True)
     console.print(f"cache: {home}", soft_wrap=True)
@@ -68,9 +69,7 @@ def pull(
     zoo.require_license(model, accept_license)
     path = _pull_with_progress(model)
     if json:
-        import json as json_format
-
-        typer.echo(json_format.dumps({"name": model.name, "checkpoint": str(path), "sha256": model.sha256}))
+        print_json({"name": model.name, "checkpoint": str(path), "sha256": model.sha256})
     else:
         typer.echo(str(path))
 

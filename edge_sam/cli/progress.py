@@ -17,3 +17,16 @@ def progress_bar(what: str, steps: int) -> Iterator[Callable[[], None]]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=steps)
         yield lambda: bar.advance(task)
+
+
+@contextlib.contextmanager
+def status(text: str) -> Iterator[Callable[[object], None]]:
+    """Show a line that each call of what is yielded replaces; in a pipe nothing is shown, or made into text."""
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with console.status(text) as line:
+        yield lambda shown: line.update(str(shown))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge_sam.errors import MissingExtraError
+from edge_sam.cli.output import needs, print_json, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,12 +52,8 @@ def quantize(
     The same command on the same photographs gives the same bytes. `auto` takes int8 only after `edge-sam tune` has
     measured it to be the fastest here; ask for it with --precision int8. More: docs/quantization.md.
     """
-    try:
+    with needs("quantize", "quantize"):
         from edge_sam.quantize.quantizer import Settings, quantize_bundle
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f'quantize needs {error.name}, which is not installed: pip install "edge-sam[quantize]"'
-        ) from error
     from edge_sam.bundle import open_bundle
     from edge_sam.cli.progress import progress_bar
 
@@ -72,9 +68,7 @@ def quantize(
         write_files({picture: ranking_plot(outcome.ranking)})
         facts["plot"] = str(picture)
     if json:
-        import json as json_format
-
-        typer.echo(json_format.dumps(facts))
+        print_json(facts)
     else:
         _print(facts)
 
@@ -102,21 +96,18 @@ def _facts(outcome: Outcome) -> dict[str, Any]:
 
 def _print(facts: dict[str, Any]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     console = Console(highlight=False)
     skipped = f", {facts['skipped']} not usable" if facts["skipped"] else ""
     if facts["calibration"]:
         count = facts["calibration"]["photographs"]
         console.print(f"calibrated on {count} photographs{skipped}", soft_wrap=True)
-    table = Table(
-        "compared with", "photographs", "prompt", "mIoU × 100", "float", "masks agree", box=None, pad_edge=False
-    )
+    judged = table("compared with", "photographs", "prompt", "mIoU × 100", "float", "masks agree")
     for each in facts["accuracy"]:
         for prompt, miou in each["miou"].items():
             cells = (miou, each["float_miou"][prompt], each["agreement"][prompt])
-            table.add_row(each["truth"], str(each["photographs"]), prompt, *(f"{cell:.2f}" for cell in cells))
-    console.print(table)
+            judged.add_row(each["truth"], str(each["photographs"]), prompt, *(f"{cell:.2f}" for cell in cells))
+    console.print(judged)
     if not all(each["unseen"] for each in facts["accuracy"]):
         console.print("judged on photographs that it was calibrated with; a folder of more than --samples has others")
     if facts["ranking"]:
@@ -128,13 +119,9 @@ def _print(facts: dict[str, Any]) -> None:
 
 
 def _print_ranking(console: Console, rows: list[dict[str, Any]]) -> None:
-    from rich.table import Table
-
-    table = Table("component", "block", "int8 of", "chosen", box=None, pad_edge=False)
-    for title in ("points lost", "worst IoU", "ms saved"):
-        table.add_column(title, justify="right")
+    ranking = table("component", "block", "int8 of", "chosen", numbers=("points lost", "worst IoU", "ms saved"))
     for row in rows:
         saved = "–" if row["saved_ms"] is None else f"{row['saved_ms']:.2f}"
         what, chosen = "products" if row["computes"] else "storage", "yes" if row["chosen"] else "no"
-        table.add_row(row["role"], row["block"], what, chosen, f"{row['cost']:.2f}", f"{row['worst']:.3f}", saved)
-    console.print(table)
+        ranking.add_row(row["role"], row["block"], what, chosen, f"{row['cost']:.2f}", f"{row['worst']:.3f}", saved)
+    console.print(ranking)

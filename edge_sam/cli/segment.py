@@ -16,6 +16,7 @@ from edge_sam.cli.loading import (
     model_facts,
     silenced,
 )
+from edge_sam.cli.output import print_json, table
 from edge_sam.cli.prompts import points_and_boxes
 from edge_sam.errors import InputError
 
@@ -64,6 +65,7 @@ def segment(
     prompts = _prompts(point or [], box or [], mask_file)
 
     import edge_sam
+    from edge_sam.atomic import write_files
     from edge_sam.images import read_image
     from edge_sam.region import read_region
 
@@ -76,7 +78,7 @@ def segment(
 
     stem = "stdin" if image == "-" else Path(image).stem
     report, files = _report(stem, output, prompts, results, pixels, save_logits)
-    _, write = _timed(lambda: _write(files))
+    _, write = _timed(lambda: write_files(files))
     report = {
         "image": image,
         "width": pixels.shape[1],
@@ -162,12 +164,6 @@ def _npy(array: NDArray[Any]) -> bytes:
     return buffer.getvalue()
 
 
-def _write(files: dict[Path, bytes]) -> None:
-    from edge_sam.atomic import write_files
-
-    write_files(files)
-
-
 def _timings(read: float, embedding: ImageEmbedding, results: list[Result], write: float) -> dict[str, float]:
     stages = {
         "read": read,
@@ -188,20 +184,17 @@ def _timed(action: Any) -> tuple[Any, float]:
 
 
 def _print(report: dict[str, Any], as_json: bool) -> None:
-    import json
-
     if as_json:
-        typer.echo(json.dumps(report, allow_nan=False))
+        print_json(report)
         return
     from rich.console import Console
-    from rich.table import Table
 
     console = Console(highlight=False)
-    table = Table("mask", "score", "area", "box (x0 y0 x1 y1)", "file", box=None, pad_edge=False)
+    rows = table("mask", "score", "area", "box (x0 y0 x1 y1)", "file")
     for i, mask in enumerate(report["masks"]):
         box = " ".join(f"{value:.0f}" for value in mask["box"])
-        table.add_row(str(i), f"{mask['score']:.3f}", str(mask["area"]), box, mask["file"])
-    console.print(table)
+        rows.add_row(str(i), f"{mask['score']:.3f}", str(mask["area"]), box, mask["file"])
+    console.print(rows)
     stages = "  ".join(f"{stage} {value:.1f}" for stage, value in report["timings_ms"].items())
     console.print(f"{report['model']} {report['precision']} on {report['provider']}; milliseconds: {stages}")
     console.print(f"overlay: {report['overlay']}", soft_wrap=True)

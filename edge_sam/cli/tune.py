@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge_sam.cli.output import print_json, table
+from edge_sam.cli.progress import status
 from edge_sam.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from edge_sam.bundle import Bundle
-    from edge_sam.choice import Choice
-    from edge_sam.tuning import Row
 
 _MAX_PHOTOGRAPHS = 4
 
@@ -50,13 +48,12 @@ def tune(
             raise InputError(f"unknown runtime {name!r}; known: {', '.join(edge_sam.runtimes.BACKENDS)}")
     choices = tuning.candidates(opened, runtime or list(edge_sam.runtimes.BACKENDS), _thread_counts(threads))
     photographs = _photographs(image or [])
-    rows = _measure_with_progress(opened, choices, photographs, rounds)
+    with status("") as show:
+        rows = tuning.measure(opened, choices, photographs, rounds, show)
     kept = tuning.keep(opened, rows)
     reports = [tuning.report(row) for row in rows]
     if json:
-        import json as json_format
-
-        typer.echo(json_format.dumps({"model": opened.manifest.name, "remembered": kept, "rows": reports}))
+        print_json({"model": opened.manifest.name, "remembered": kept, "rows": reports})
         return
     _print_table(reports)
     best = reports[0]
@@ -66,31 +63,14 @@ def tune(
         typer.echo("warning: the cache cannot be written, so this is forgotten (set EDGE_SAM_HOME)", err=True)
 
 
-def _measure_with_progress(
-    opened: Bundle, choices: list[Choice], photographs: list[NDArray[np.uint8]], rounds: int
-) -> list[Row]:
-    from rich.console import Console
-
-    from edge_sam import tuning
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        return tuning.measure(opened, choices, photographs, rounds, lambda _: None)
-    with console.status("") as status:
-        return tuning.measure(opened, choices, photographs, rounds, status.update)
-
-
 def _print_table(rows: list[dict[str, str | float | None]]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(
-        "runtime", "provider", "precision", "threads", "encode ms", "click ms", "IoU", "", box=None, pad_edge=False
-    )
+    shown = table("runtime", "provider", "precision", "threads", "encode ms", "click ms", "IoU", "")
     for row in rows:
         cells = [row[key] for key in ("runtime", "provider", "precision", "threads", "encode_ms", "click_ms", "iou")]
-        table.add_row(*("–" if cell is None else str(cell) for cell in cells), str(row["rejected"] or ""))
-    Console(highlight=False).print(table)
+        shown.add_row(*("–" if cell is None else str(cell) for cell in cells), str(row["rejected"] or ""))
+    Console(highlight=False).print(shown)
 
 
 def _thread_counts(given: str) -> list[int | None]:
