@@ -74,7 +74,7 @@ def box_of(mask: NDArray[np.bool_]) -> NDArray[np.float64] | None:
 
 def stability(logits: NDArray[np.float32], offset: float = 1.0) -> float:
     """IoU of a mask with itself at a threshold raised and lowered by `offset`; 0 for one that is empty at both."""
-    inner, outer = np.count_nonzero(logits > offset), np.count_nonzero(logits > -offset)
+    inner, outer = np.count_nonzero(logits > offset), int(np.count_nonzero(logits > -offset))
     return float(inner / max(1, outer))
 
 

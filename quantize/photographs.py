@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.errors import InputError
-from edge_sam.evaluation.datasets import open_dataset, spread
+from edge_sam.evaluation.datasets import open_dataset
 from edge_sam.evaluation.samples import Sample
-from edge_sam.images import pictures, read_image
+from edge_sam.images import pictures, read_image, spread
 
 ENOUGH = 16
 """Photographs to judge by, where there are as many beside those to calibrate with."""

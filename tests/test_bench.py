@@ -22,6 +22,7 @@ from edge_sam.benchmark.plots import pareto_front
 from edge_sam.benchmark.process import WorkerError, WorkerProcess
 from edge_sam.benchmark.report import STAGES, BenchReport, Skipped
 from edge_sam.benchmark.summary import summarise
+from edge_sam.blocks import block_of
 from edge_sam.bundle import BUNDLED
 from edge_sam.evaluation.report import EvalReport
 from edge_sam.runtimes import SessionOptions, onnxruntime_cpu, openvino_device, probe, profiler
@@ -235,7 +236,7 @@ def test_combinations_come_in_the_order_given() -> None:
     ],
 )
 def test_blocks_are_named_after_the_modules(node: str, block: str | None) -> None:
-    assert operators.block_of(node) == block
+    assert block_of(node) == block
 
 
 def test_the_pareto_front_leaves_out_what_is_beaten() -> None:
