@@ -20,7 +20,7 @@ from edge_sam.bundle import BUNDLED, Bundle, open_bundle
 from edge_sam.choice import choices
 from edge_sam.cli.progress import progress_bar
 from edge_sam.errors import AccuracyError
-from edge_sam.quantize import ranking
+from edge_sam.quantize import objects, ranking
 from edge_sam.quantize.accuracy import find_truths
 from edge_sam.quantize.photographs import find_photographs
 from edge_sam.quantize.quantizer import Settings, quantize_bundle
@@ -198,7 +198,10 @@ def test_known_masks_are_of_photographs_that_were_not_calibrated_with(
     ]
 
 
-def test_where_the_float_model_sees_nothing_it_says_so_before_calibrating(tmp_path: Path) -> None:
+def test_where_the_float_model_sees_nothing_it_says_so_before_calibrating(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "_SURE", 2.0)  # It takes even grain and gradients as a whole for an object.
     folder = tmp_path / "grain"
     folder.mkdir()
     grain = np.random.default_rng(0).integers(100, 156, (64, 96, 3), np.uint8)

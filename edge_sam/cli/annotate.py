@@ -160,7 +160,11 @@ def annotate(
 
 
 class _Stop:
-    """Turns the first Ctrl-C or SIGTERM into a wish to stop; the second has its usual effect."""
+    """Turns the first Ctrl-C or SIGTERM into a wish to stop; the second ends the process at once.
+
+    At once means as if killed, which loses nothing of what is done: a pool of processes could take its time to end.
+    Workers end with their parent.
+    """
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -178,8 +182,12 @@ class _Stop:
             signal.signal(number, handler)
 
     def _wish(self, number: int, _: FrameType | None) -> None:
+        from rich.console import Console
+
+        if self.signal is not None:
+            Console(stderr=True).show_cursor()  # The progress bar hides it.
+            os._exit(128 + number)
         self.signal = number
-        self.__exit__()
         typer.echo("stopping; what is in work is finished first (again to stop at once)", err=True)
 
 
