@@ -49,8 +49,9 @@ class Draft:
         self.output = output.absolute()
         _refuse_existing(self.output, overwrite)
         self._source = source
-        for component in source.manifest.components if source else ():
-            source.verified_file(component)
+        if source is not None:
+            for component in source.manifest.components:
+                source.verified_file(component)
 
     def __enter__(self) -> Draft:
         beside = self.output.parent
