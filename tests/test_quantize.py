@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from pathlib import Path
@@ -23,7 +22,7 @@ from edge_sam.errors import AccuracyError
 from edge_sam.quantize import objects, ranking
 from edge_sam.quantize.accuracy import find_truths
 from edge_sam.quantize.photographs import find_photographs
-from edge_sam.quantize.quantizer import Settings, quantize_bundle
+from edge_sam.quantize.quantizer import Outcome, Settings, quantize_bundle
 from edge_sam.runtimes import RuntimeUnavailableError
 
 QUICK = ("quantize", "mobile-sam", "--calibration", PHOTOGRAPHS, "--samples", "4", "--max-drop", "20")
@@ -215,23 +214,28 @@ def test_where_the_float_model_sees_nothing_it_says_so_before_calibrating(
     assert [path.name for path in tmp_path.iterdir()] == ["grain"]
 
 
-@pytest.mark.parametrize("error", [RuntimeUnavailableError("too far"), OSError("disk full")])
-def test_explaining_spares_the_bundle(error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    attempts = ranking._attempts
-    monkeypatch.setattr(ranking, "_attempts", lambda every: attempts(every)[:1])
+def explain(output: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> Outcome:
+    """Quantise and rank two blocks, where timing them fails."""
 
     def profile(*_: object) -> list[Any]:
         raise error
 
+    attempts = ranking._attempts
+    monkeypatch.setattr(ranking, "_attempts", lambda every: attempts(every)[:1])
     monkeypatch.setattr(ranking, "profile", profile)
     settings = Settings(PHOTOGRAPHS, samples=1, max_drop=100)
-    # What the guard says of a model with every block in int8 is no verdict on the one that was made.
-    refusal = (
-        contextlib.nullcontext()
-        if isinstance(error, RuntimeUnavailableError)
-        else pytest.raises(OSError, match="disk full")
-    )
-    with refusal:
-        outcome = quantize_bundle(open_bundle("mobile-sam"), tmp_path / "b", settings, progress_bar, explain=True)
-        assert [row.saved_ms for row in outcome.ranking] == [None, None]
+    return quantize_bundle(open_bundle("mobile-sam"), output, settings, progress_bar, explain=True)
+
+
+def test_what_the_guard_says_of_every_block_in_int8_is_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = explain(tmp_path / "b", monkeypatch, RuntimeUnavailableError("too far"))
+    assert [row.saved_ms for row in outcome.ranking] == [None, None]
+    assert open_bundle(tmp_path / "b").precisions == ["w16", "int8"]
+
+
+def test_a_ranking_that_fails_spares_the_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OSError, match="disk full"):
+        explain(tmp_path / "b", monkeypatch, OSError("disk full"))
     assert open_bundle(tmp_path / "b").precisions == ["w16", "int8"]
