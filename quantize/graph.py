@@ -86,6 +86,15 @@ def producers(model: ModelProto) -> dict[str, NodeProto]:
     return {output: node for node in model.graph.node for output in node.output}
 
 
+def consumers(model: ModelProto) -> dict[str, list[NodeProto]]:
+    """Nodes by the tensors that they take."""
+    users: dict[str, list[NodeProto]] = {}
+    for node in model.graph.node:
+        for name in dict.fromkeys(node.input):
+            users.setdefault(name, []).append(node)
+    return users
+
+
 def attributes(node: NodeProto) -> dict[str, Any]:
     """Attributes of a node by name."""
     return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
@@ -115,10 +124,7 @@ def layers(model: ModelProto) -> list[Layer]:
 
 def weight_blocks(model: ModelProto) -> dict[str, str]:
     """Tell which block uses each large float array, through the casts and transpositions between."""
-    users: dict[str, NodeProto] = {}
-    for node in model.graph.node:
-        for name in node.input:
-            users.setdefault(name, node)
+    users = {name: nodes[0] for name, nodes in consumers(model).items()}
     blocks = {}
     for initializer in model.graph.initializer:
         if initializer.data_type not in FLOATS or np.prod(initializer.dims) < LARGE:

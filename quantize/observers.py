@@ -25,32 +25,45 @@ class Seen:
 
     Attributes
     ----------
-    low, high : float
-        Extremes.
+    low, high : ndarray of float32, (channels,)
+        Extremes of each channel (the last axis).
     samples : list of ndarray of float32, (n,)
         Drawn at random.
+    channels : list of ndarray of int64, (n,)
+        Where they come from.
     """
 
-    low: float = np.inf
-    high: float = -np.inf
+    low: NDArray[np.float32] = field(default_factory=lambda: np.full((), np.inf, np.float32))
+    high: NDArray[np.float32] = field(default_factory=lambda: np.full((), -np.inf, np.float32))
     samples: list[NDArray[np.float32]] = field(default_factory=list)
+    channels: list[NDArray[np.int64]] = field(default_factory=list)
     _unit: float = 0.0
     _rows: list[NDArray[np.float32]] = field(default_factory=list)
     _gram: NDArray[np.float64] = field(default_factory=lambda: np.zeros(()))
 
     def add(self, values: NDArray[np.float32], draw: np.random.Generator) -> None:
         """Look at a tensor once more."""
-        self.low = min(self.low, float(values.min()))
-        self.high = max(self.high, float(values.max()))
-        flat = values.ravel()
-        self.samples.append(flat[draw.integers(flat.size, size=min(_SAMPLE, flat.size))])
         rows = values.reshape(-1, values.shape[-1])
+        self.low, self.high = np.minimum(self.low, rows.min(axis=0)), np.maximum(self.high, rows.max(axis=0))
+        drawn = draw.integers(rows.size, size=min(_SAMPLE, rows.size))
+        self.samples.append(rows.ravel()[drawn])
+        self.channels.append(drawn % rows.shape[1])
         rows = rows[draw.integers(len(rows), size=min(_ROWS, len(rows)))]
         self._unit = self._unit or float(np.abs(rows).max()) / _STEPS or 1.0
         # Whole numbers: sums of their products are exact, so they do not depend on the order of adding.
         self._rows.append(np.rint(rows / self._unit))
         if sum(map(len, self._rows)) >= _TOGETHER:
             self._gather()
+
+    def divided(self, scale: NDArray[np.float32]) -> Seen:
+        """Return what would have been seen if each channel were smaller by a scale, (channels,)."""
+        return Seen(
+            self.low / scale,
+            self.high / scale,
+            [sample / scale[channels] for sample, channels in zip(self.samples, self.channels, strict=True)],
+            self.channels,
+            _gram=self.gram / np.multiply.outer(scale, scale).astype(np.float64),
+        )
 
     @property
     def gram(self) -> NDArray[np.float64]:
@@ -80,7 +93,7 @@ class Observed:
 
 def min_max(seen: Seen) -> Range:
     """Everything that was seen."""
-    return seen.low, seen.high
+    return float(seen.low.min()), float(seen.high.max())
 
 
 def percentile(seen: Seen) -> Range:
@@ -99,7 +112,8 @@ def entropy(seen: Seen) -> Range:
     counts, edges = np.histogram(magnitude, bins=_BINS, range=(0, float(magnitude.max()) or 1.0))
     best = min(range(_LEVELS, _BINS + 1, 16), key=lambda cut: _divergence(counts, cut))
     limit = float(edges[best])
-    return max(seen.low, -limit), min(seen.high, limit)
+    low, high = min_max(seen)
+    return max(low, -limit), min(high, limit)
 
 
 def _divergence(counts: NDArray[np.int64], cut: int) -> float:

@@ -11,7 +11,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from edge_sam.quantize.graph import Layer, layers, prune, weight_blocks
 from edge_sam.quantize.observers import Observed, Range
-from edge_sam.quantize.rounding import round_weights
+from edge_sam.quantize.rounding import LIMIT, round_weights, weight_scale
 from edge_sam.quantize.targets import Target
 
 
@@ -39,7 +39,7 @@ class Writer:
     def layer(self, layer: Layer) -> None:
         """Write a layer with int8 operands; runtimes fuse what is written here into one integer product."""
         node, name = layer.node, layer.node.name
-        integer, scale = self._rounded(layer, self._target.weight_limit)
+        integer, scale = self._rounded(layer, pairs=self._target.pairs)
         self.arrays |= {
             f"{name}.weight": integer,
             f"{name}.weight.scale": scale.ravel(),
@@ -56,20 +56,20 @@ class Writer:
     def stored(self, name: str, array: NDArray[np.float32], layer: Layer | None) -> None:
         """Keep weights of a float layer as int8: a cast and a multiplication, which are folded on loading."""
         if layer is not None:
-            integer, scale = self._rounded(layer, 127)
+            integer, scale = self._rounded(layer, pairs=False)
             integer, scale = (integer.T, scale.T) if layer.turned else (integer, scale)
         else:
             # All axes but the one that makes outputs; the middle one of stacked matrices is what a product sums over.
             summed = (1,) if array.ndim == 3 else tuple(range(1, array.ndim))
-            scale = weight_scale(array, summed, 127)
-            integer = np.clip(np.rint(array / scale), -127, 127).astype(np.int8)
+            scale = weight_scale(array, summed)
+            integer = np.clip(np.rint(array / scale), -LIMIT, LIMIT).astype(np.int8)
         self.arrays |= {f"{name}.int8": np.ascontiguousarray(integer), f"{name}.scale": scale}
         self._add("Cast", [f"{name}.int8"], f"{name}.whole", to=TensorProto.FLOAT)
         self._add("Mul", [f"{name}.whole", f"{name}.scale"], name)
 
-    def _rounded(self, layer: Layer, limit: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-        scale = weight_scale(layer.weight, (0,), limit)
-        return round_weights(layer.weight, scale, limit, self._observed[layer.node.input[0]].gram), scale
+    def _rounded(self, layer: Layer, *, pairs: bool) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+        scale = weight_scale(layer.weight, (0,), pairs=pairs)
+        return round_weights(layer.weight, scale, self._observed[layer.node.input[0]].gram, pairs=pairs), scale
 
     def halved(self, name: str, array: NDArray[np.float32]) -> None:
         """Keep weights of a float layer as fp16."""
@@ -134,12 +134,6 @@ def activation_grid(limits: Range, target: Target) -> tuple[NDArray[np.float32],
         scale = (high - low) / (info.max - info.min)
         zero = round(info.min - low / scale) if scale else 0
     return np.array(scale or 1.0, np.float32), np.array(zero, target.activations)
-
-
-def weight_scale(weight: NDArray[np.float32], summed: tuple[int, ...], limit: int) -> NDArray[np.float32]:
-    """Return what an integer of at most `limit` is worth, the same for all weights along the `summed` axes."""
-    largest = np.abs(weight).max(axis=summed, keepdims=True)
-    return np.where(largest > 0, largest / limit, 1).astype(np.float32)
 
 
 def _store(model: ModelProto, writer: Writer, stored: Collection[str]) -> None:

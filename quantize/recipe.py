@@ -11,12 +11,12 @@ from edge_sam.contract import Role
 from edge_sam.quantize.graph import layers, weight_blocks
 
 HALF: dict[Role, tuple[str, ...]] = {
-    "encoder": ("stem*", "convs*", "merges*", "*local_conv"),
+    "encoder": ("stem*", "convs*", "merges*", "*local_conv", "neck"),
     "decoder": ("iou_head*",),
 }
 """Blocks that compute in float, with weights stored as fp16, as patterns of their names: small, and dear in masks."""
 FLOAT: dict[Role, tuple[str, ...]] = {
-    "encoder": ("stages.1.*/attention", "stages.2.0/fc2"),
+    "encoder": ("stages.[12].*/fc2",),
     "decoder": ("blocks*", "final"),
 }
 """Blocks that compute in float although they could in int8; their weights are stored as int8."""

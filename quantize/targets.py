@@ -17,8 +17,8 @@ class Target:
         numpy's name of the activations' type. Weights are always int8, symmetric, with a scale for each output.
     symmetric : bool
         Whether activations have the zero point 0.
-    weight_limit : int
-        Largest magnitude of a weight.
+    pairs : bool
+        Whether two weights that kernels multiply together are bounded together; see `rounding.PAIR`.
     runtime : str
         What its accuracy is measured with; see `edge_sam.runtimes.BACKENDS`.
     checked_here : bool
@@ -29,7 +29,7 @@ class Target:
     name: str
     activations: str
     symmetric: bool
-    weight_limit: int
+    pairs: bool
     runtime: str
     checked_here: bool
 
@@ -37,10 +37,9 @@ class Target:
 TARGETS = {
     target.name: target
     for target in (
-        # x86 without VNNI adds two products u8 × s8 in 16 bits: 2 · 255 · 64 = 32640 still fits, 127 would not.
-        Target("cpu", "uint8", False, 64, "onnxruntime", True),
-        Target("arm", "int8", False, 127, "onnxruntime", False),
-        Target("tensorrt", "int8", True, 127, "onnxruntime", False),
-        Target("openvino", "uint8", False, 127, "openvino", True),
+        Target("cpu", "uint8", False, True, "onnxruntime", True),
+        Target("arm", "int8", False, False, "onnxruntime", False),
+        Target("tensorrt", "int8", True, False, "onnxruntime", False),
+        Target("openvino", "uint8", False, False, "openvino", True),
     )
 }

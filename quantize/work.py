@@ -11,10 +11,11 @@ from onnx import ModelProto
 from edge_sam.contract import Role
 from edge_sam.predictor import Predictor
 from edge_sam.quantize.calibration import watch
-from edge_sam.quantize.observers import OBSERVERS, Observed
+from edge_sam.quantize.observers import OBSERVERS, Observed, Seen
 from edge_sam.quantize.photographs import Photographs
 from edge_sam.quantize.qdq import quantise
 from edge_sam.quantize.recipe import Blocks
+from edge_sam.quantize.smoothing import smooth
 from edge_sam.quantize.targets import Target
 
 
@@ -68,16 +69,13 @@ class Work:
     progress: Callable[[], None]
 
     @cached_property
-    def observed(self) -> dict[Role, dict[str, Observed]]:
-        """What is known of every activation that a layer takes, by component; watched for when first asked for."""
-        files = self.photographs.calibration
-        seen = watch(self.exact, self.graphs, files, self.seed, self.progress)
-        observe = OBSERVERS[self.observer]
-        return {
-            role: {name: Observed(observe(each), each.gram) for name, each in tensors.items()}
-            for role, tensors in seen.items()
-        }
+    def seen(self) -> dict[Role, dict[str, Seen]]:
+        """What was seen of every activation that a layer takes, by component; watched for when first asked for."""
+        return watch(self.exact, self.graphs, self.photographs.calibration, self.seed, self.progress)
 
     def quantised(self, role: Role, blocks: Blocks) -> ModelProto:
         """Return one of the graphs with some blocks in int8."""
-        return quantise(self.graphs[role], self.target, self.observed[role], blocks.integer, blocks.stored)
+        graph, seen = smooth(self.graphs[role], self.seen[role], blocks.integer)
+        observe = OBSERVERS[self.observer]
+        observed = {name: Observed(observe(each), each.gram) for name, each in seen.items()}
+        return quantise(graph, self.target, observed, blocks.integer, blocks.stored)
