@@ -1,10 +1,11 @@
 """Following objects through videos: frames per second of the follower alone, stage by stage, and J beside them.
 
-    python benchmarks/follow.py FOLDER [--model mobile-sam] [--long-side 768,512] [--threads N] [--frames N]
+    python benchmarks/follow.py FOLDER [--model mobile-sam] [--long-side 768,512] [--interval 1] [--frames N]
 
 FOLDER holds videos with masks in a layout that `edge-sam eval` knows. The true box of the first frame is the only
 prompt, every frame is processed, and J leaves the first and the last frame out, as DAVIS does. Frames are read and
-scored between the steps and not timed. A frame that re-uses the embedding would be cheap and is counted.
+scored between the steps and not timed. A frame that re-uses the embedding would be cheap and is counted. With
+--interval N every N-th frame is encoded, and masks are carried by optical flow in between.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from edge_sam.following import Follower
 from edge_sam.masks import iou
 
 
-def follow(predictor: edge_sam.Predictor, long_side: int, clip: Clip, frames: int | None) -> tuple[float, float]:
+def follow(
+    predictor: edge_sam.Predictor, long_side: int, clip: Clip, frames: int | None, interval: int
+) -> tuple[float, float]:
     """J and seconds a frame of one video, printed as a row of the table."""
     follower = Follower(predictor, long_side=long_side)
     ious, seconds, lost, reused = [], [], 0, 0
@@ -36,7 +39,7 @@ def follow(predictor: edge_sam.Predictor, long_side: int, clip: Clip, frames: in
         if index == 0:
             tracked = follower.start(image, [box_prompt(target.truth) for target in targets])
         else:
-            tracked = follower.step(image)
+            tracked = follower.step(image, encode=index % interval == 0)
             seconds.append(time.perf_counter() - start)
             for stage, spent in follower.timings.items():
                 stages[stage].append(spent)
@@ -58,6 +61,7 @@ def main() -> None:
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--model", default="mobile-sam")
     parser.add_argument("--long-side", default="768,512")
+    parser.add_argument("--interval", type=int, default=1)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--frames", type=int, help="At most so many of each video.")
     arguments = parser.parse_args()
@@ -67,7 +71,7 @@ def main() -> None:
     print("| video | long side | J | frames/s | ms p50 / p95 | frames lost | re-used | stages, median ms |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for long_side in map(int, arguments.long_side.split(",")):
-        rows = [follow(predictor, long_side, clip, arguments.frames) for clip in clips]
+        rows = [follow(predictor, long_side, clip, arguments.frames, arguments.interval) for clip in clips]
         j, second = np.mean(rows, axis=0)
         print(f"| mean | {long_side} | {j:.3f} | {1 / second:.1f} | | | | |")
 

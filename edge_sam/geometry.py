@@ -143,6 +143,14 @@ class Geometry:
         inside = logits[: rows * cells, : columns * cells] > 0
         return np.asarray(inside.reshape(rows, cells, columns, cells).mean(axis=(1, 3), dtype=np.float32))
 
+    def cover_of(self, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Fraction of each encoded token, (rows, columns), that a mask of the photograph, (height, width), covers."""
+        (height, width), (rows, columns) = self.scaled_size, self.token_size
+        frame = np.zeros(self.input_size, dtype=np.float32)
+        shares = mask.astype(np.float32)
+        frame[:height, :width] = cv2.resize(shares, (width, height), interpolation=cv2.INTER_AREA)
+        return np.asarray(frame.reshape(rows, TOKEN, columns, TOKEN).mean(axis=(1, 3)))
+
     def whole_frame(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Fill up low-res logits of the encoded tokens, (..., rows, columns), to the frame's (..., 256, 256).
 

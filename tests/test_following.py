@@ -124,6 +124,20 @@ def test_a_still_frame_uses_the_embedding_again(follower: Follower, coffee: np.n
     assert "encode" in follower.timings
 
 
+def test_the_long_side_may_change(predictor: Predictor, coffee: np.ndarray) -> None:
+    follower = Follower(predictor, long_side=1024)
+    first = follower.start(coffee, [Prompt(box=CUP), Prompt(points=[(520, 60)])])
+    for step, long_side in enumerate((1024, 256, 256, 1024, 256), start=1):
+        buffer = shifted(coffee, 8.0 * step, 4.0 * step)
+        changed, follower.long_side = follower.long_side != long_side, long_side
+        found = follower.step(buffer)
+        buffer[:] = 0
+        assert ("recall" in follower.timings) == changed
+        for before, tracked, bound in zip(first, found, (0.97, 0.7), strict=True):
+            assert tracked.state == "held"
+            assert iou(tracked.mask, moved(before.mask, 8 * step, 4 * step)) > bound
+
+
 def test_a_mask_is_carried_without_the_model(follower: Follower, coffee: np.ndarray) -> None:
     (first,) = follower.start(coffee, [Prompt(box=CUP)])
     for step in range(1, 4):

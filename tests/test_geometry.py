@@ -52,6 +52,19 @@ def test_upsampling_samples_where_it_should(size: tuple[int, int], long_side: in
     np.testing.assert_allclose(y[:, 0], np.clip(expected_y, 2, 1022), atol=0.01)
 
 
+@pytest.mark.parametrize("size", [size for size in SIZES if min(size) > 100])
+@pytest.mark.parametrize("long_side", [1024, 256])
+def test_a_mask_covers_tokens_as_its_logits_do(size: tuple[int, int], long_side: int) -> None:
+    geometry = Geometry(size, long_side)
+    logits = cv2.GaussianBlur(np.random.default_rng(0).normal(size=(256, 256)), None, 12).astype(np.float32)
+    rows, columns = (side // 4 for side in geometry.scaled_size)
+    logits[rows:], logits[:, columns:] = -1, -1
+    cover = geometry.cover_of(geometry.upsample(logits) > 0)
+    assert cover.shape == geometry.token_size
+    assert np.abs(cover - geometry.cover(logits)).max() < 0.3
+    assert np.abs(cover - geometry.cover(logits)).mean() < 0.03
+
+
 def test_cells_touching_covers_the_region_and_little_more() -> None:
     geometry = Geometry((480, 854))
     region = np.zeros((480, 854), dtype=bool)

@@ -40,14 +40,11 @@ class View:
         Fraction of each that the object covers.
     origin : ndarray of float64, (2,)
         Row and column of the first token, from the centre of the object's box.
-    side : int
-        Tokens along the longer side of the frame, which tells how large one of them is.
     """
 
     tokens: NDArray[np.float32]
     cover: NDArray[np.float32]
     origin: NDArray[np.float64]
-    side: int
 
 
 def unit_tokens(embedding: ImageEmbedding) -> NDArray[np.float32]:
@@ -111,7 +108,7 @@ def window_around(box: NDArray[np.float64], tokens: NDArray[np.float32]) -> Wind
 def view(tokens: NDArray[np.float32], cover: NDArray[np.float32], box: NDArray[np.float64]) -> View:
     """Keep what a frame shows of an object; `box` is XYXY in units of tokens."""
     window = window_around(box, tokens)
-    return View(tokens[window].copy(), cover[window], _corner(window) - _centre(box), max(tokens.shape[:2]))
+    return View(tokens[window].copy(), cover[window], _corner(window) - _centre(box))
 
 
 def label_tokens(
@@ -126,7 +123,7 @@ def label_tokens(
     window : Window
         Which of them are asked about.
     views : sequence of View
-        Earlier frames.
+        Earlier frames, of the same long side.
     box : ndarray of float64, (4,), or None
         Where the object is about, XYXY in units of tokens: then a token is compared with what was near the same
         place of the object. None: with all that was seen.
@@ -177,11 +174,9 @@ def _near(
     shape: tuple[int, ...], origin: NDArray[np.float64], earlier: View, side: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Tell which rows, and which columns, of a window and of a view lie near each other, both seen from the object."""
-    size, reach = side / earlier.side, _reach(side)
+    reach = _reach(side)
     rows, columns = (
-        origin[axis]
-        + np.arange(shape[axis])[:, None]
-        - (earlier.origin[axis] + np.arange(earlier.cover.shape[axis])) * size
+        origin[axis] + np.arange(shape[axis])[:, None] - earlier.origin[axis] - np.arange(earlier.cover.shape[axis])
         for axis in (0, 1)
     )
     return np.abs(rows) <= reach, np.abs(columns) <= reach

@@ -37,17 +37,19 @@ class Follower:
     Attributes
     ----------
     long_side : int
-        May be changed between frames.
+        May be changed between frames. The next that is encoded then costs up to two more calls of the encoder, for
+        the frames that each object is remembered by.
     timings : dict of str to float
         Milliseconds of the last frame by stage: ``compare`` (with the frame that was encoded last), then
-        ``preprocess``, ``encode``, ``search`` (for what looks like the objects), ``decode``, ``judge``, or ``flow``,
-        where nothing was encoded; ``reused`` alone where the frame hardly differs and the last answer holds.
+        ``recall`` where the long side has changed, ``preprocess``, ``encode``, ``search`` (for what looks like the
+        objects), ``decode``, ``judge``, or ``flow``, where nothing was encoded; ``reused`` alone where the frame
+        hardly differs and the last answer holds.
     """
 
     def __init__(self, predictor: Predictor, *, long_side: int = FRAME) -> None:
         self.long_side = long_side
         self.timings: dict[str, float] = {}
-        self._predictor = predictor
+        self._predictor, self._seen_at = predictor, long_side
         self._objects: list[Followed] = []
         self._flow = Flow()
         self._stillness = Stillness()
@@ -77,13 +79,13 @@ class Follower:
             raise InputError("nothing to follow; give at least one prompt")
         self.timings = {}
         scene = self._look(check_image(image))
+        self.timings.update(scene.embedding.timings)
         objects = []
         with stage(self.timings, "decode"):
             for prompt in prompts:
                 result = self._predictor.predict(scene.embedding, prompt, multimask=prompt.ambiguous)
                 item = Followed(held(result.masks[0], float(result.scores[0])))
-                if item.tracked.box is not None:
-                    item.remember(scene, scene.geometry.cover(result.logits[0]), item.tracked.box)
+                item.remember(scene, scene.geometry.cover(result.logits[0]), item.tracked)
                 objects.append(item)
         self._objects = objects
         self._flow = Flow()
@@ -134,7 +136,10 @@ class Follower:
     def _search(self, image: NDArray[np.uint8]) -> None:
         """Look for each object where it was, then anywhere."""
         self._resize(image.shape[:2])
+        if self._seen_at != self.long_side:
+            self._recall()
         scene = self._look(image)
+        self.timings.update(scene.embedding.timings)
         missing = self._find(scene, self._objects, anywhere=False)
         for item in self._find(scene, missing, anywhere=True):
             item.tracked = lost(image.shape[:2])
@@ -150,8 +155,22 @@ class Follower:
 
     def _look(self, image: NDArray[np.uint8]) -> Scene:
         embedding = self._predictor.encode(image, long_side=self.long_side)
-        self.timings.update(embedding.timings)
-        return Scene(embedding, unit_tokens(embedding))
+        self._seen_at = self.long_side
+        # Whoever gave the frame may fill its memory with the next one.
+        return Scene(image.copy(), embedding, unit_tokens(embedding))
+
+    def _recall(self) -> None:
+        """See the frames that objects are remembered by at the present long side."""
+        scenes: dict[int, Scene] = {}
+
+        def look(image: NDArray[np.uint8]) -> Scene:
+            if id(image) not in scenes:
+                scenes[id(image)] = self._look(image)
+            return scenes[id(image)]
+
+        with stage(self.timings, "recall"):
+            for item in self._objects:
+                item.recall(look)
 
     def _find(self, scene: Scene, objects: Sequence[Followed], *, anywhere: bool) -> list[Followed]:
         """Look for objects with one call of the decoder; those that are not found come back."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import cv2
@@ -47,12 +48,15 @@ class Scene:
 
     Attributes
     ----------
+    image : ndarray of uint8, (height, width, 3)
+        RGB.
     embedding : ImageEmbedding
         From the encoder.
     tokens : ndarray of float32, (rows, columns, 256)
         Its tokens, of unit length.
     """
 
+    image: NDArray[np.uint8]
     embedding: ImageEmbedding
     tokens: NDArray[np.float32]
 
@@ -91,6 +95,8 @@ class Followed:
         Where it was last.
     views : list of View
         What it looked like at first and the last time that it was clearly seen; empty where it never was.
+    frames : list of (ndarray of uint8, ndarray of bool)
+        The frames of these views, and its mask in each.
     ground : ndarray of float32, (256,)
         Mean token of the first frame.
     decoded : Tracked
@@ -99,15 +105,26 @@ class Followed:
 
     tracked: Tracked
     views: list[View] = field(default_factory=list)
+    frames: list[tuple[NDArray[np.uint8], NDArray[np.bool_]]] = field(default_factory=list)
     ground: NDArray[np.float32] = field(default_factory=lambda: np.zeros(CHANNELS, dtype=np.float32))
     decoded: Tracked = field(init=False)
 
-    def remember(self, scene: Scene, cover: NDArray[np.float32], box: NDArray[np.float64]) -> None:
+    def remember(self, scene: Scene, cover: NDArray[np.float32], tracked: Tracked) -> None:
         """Keep what the object looks like now."""
-        seen = view(scene.tokens, cover, scene.geometry.tokens_of_box(box))
+        if tracked.box is None:
+            return
+        seen = view(scene.tokens, cover, scene.geometry.tokens_of_box(tracked.box))
         if not self.views:
             self.ground = scene.tokens.mean(axis=(0, 1))
         self.views = [*self.views[:1], seen]
+        self.frames = [*self.frames[:1], (scene.image, tracked.mask)]
+
+    def recall(self, look: Callable[[NDArray[np.uint8]], Scene]) -> None:
+        """Look at the remembered frames again: tokens of one long side tell little about those of another."""
+        frames, self.views, self.frames = self.frames, [], []
+        for image, mask in frames:
+            scene = look(image)
+            self.remember(scene, scene.geometry.cover_of(mask), held(mask, 1.0))
 
     def ask(self, scene: Scene, *, anywhere: bool) -> Question | None:
         """Make the question about the present frame; None where nothing looks like the object."""
@@ -154,7 +171,7 @@ class Followed:
             return False
         self.tracked = tracked
         if confidence >= LEARN:
-            self.remember(scene, covers[best], tracked.box)
+            self.remember(scene, covers[best], tracked)
         return True
 
 
