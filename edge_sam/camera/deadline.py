@@ -8,12 +8,15 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 LONG_SIDES = (1024, 768, 512, 384, 256)
-"""What is chosen from, the most accurate first."""
+"""What is chosen from."""
+_LOST = (0.0, 0.0, 0.012, 0.116, 0.176)
+_LOST_BY_HALF = 0.033
+"""Mean J that following loses by these long sides, and whenever half as many frames are encoded: docs/camera.md."""
 LONGEST_INTERVAL = 10
 """Frames from one encoded frame to the next, at most: masks that are only carried drift away."""
-_USUAL_INTERVAL = 2
-"""A smaller long side is taken before fewer frames than every second one are encoded."""
 _RECENT = 10
 _ROOM = 0.85
 """Part of the deadline that a better setting must fit in to be taken; the one in use may fill it."""
@@ -35,6 +38,13 @@ class Setting:
 
     long_side: int
     interval: int = 1
+
+    @property
+    def lost(self) -> float:
+        """Accuracy that it is expected to cost, as mean J."""
+        return float(np.interp(self.long_side, LONG_SIDES[::-1], _LOST[::-1])) + _LOST_BY_HALF * math.log2(
+            self.interval
+        )
 
     def __str__(self) -> str:
         every = f", every {self.interval}. frame encoded" if self.interval > 1 else ""
@@ -113,24 +123,16 @@ class Deadline:
             self._ratios.append(milliseconds / self._base[self.setting.long_side])
             self._since += 1
         held = self._fit(self.setting.long_side, 1.0)
-        if held is None or held.interval > max(self.setting.interval, _USUAL_INTERVAL):
+        if held is None or held.interval > self.setting.interval:
             self._change(self._best(1.0))
-        else:
-            if held.interval > self.setting.interval:
-                self.setting = held
-            if self._since >= self._wait:
-                self._climb(self._best(_ROOM))
+        elif self._since >= self._wait and (better := self._best(_ROOM)).lost < self.setting.lost:
+            self._change(better)
         return self.setting
 
-    def _climb(self, better: Setting) -> None:
-        sides = better.long_side - self.setting.long_side
-        if sides > 0 or (sides == 0 and better.interval < self.setting.interval):
-            self._change(better)
-
     def _change(self, setting: Setting) -> None:
-        if setting.long_side < self.setting.long_side and self._climbed:
+        if setting.lost > self.setting.lost and self._climbed:
             self._wait, self._climbed = min(2 * self._wait, _LONGEST_WAIT), False
-        elif setting.long_side > self.setting.long_side:
+        elif setting.lost < self.setting.lost:
             self._climbed = True
         if setting != self.setting:
             self._since = 0
@@ -139,11 +141,8 @@ class Deadline:
     def _best(self, room: float) -> Setting:
         """Most accurate setting that fits into a part of the deadline; where none does, the fastest."""
         fitting = [setting for side in self._base if (setting := self._fit(side, room)) is not None]
-        for setting in fitting:
-            if setting.interval <= _USUAL_INTERVAL:
-                return setting
         if fitting:
-            return min(fitting, key=lambda setting: setting.interval)
+            return min(fitting, key=lambda setting: setting.lost)
         return Setting(min(self._base), LONGEST_INTERVAL if self._period < math.inf else 1)
 
     def _fit(self, long_side: int, room: float) -> Setting | None:
