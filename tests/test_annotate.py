@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -15,10 +16,15 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import typer
 from conftest import PHOTOGRAPHS, read_pixels
 from pycocotools import mask as coco
 from pycocotools.coco import COCO
 from test_cli import edge_sam, refused
+
+from edge_sam.annotate.plan import share_cores
+from edge_sam.cli import app
+from edge_sam.everything.settings import Settings
 
 NAMES = ("a/coffee.png", "a/chelsea.png", "rocket.jpg", "astronaut.png")
 QUICK = ("--long-side", "256", "--json")
@@ -79,6 +85,32 @@ def wait_for(folder: Path, output: str, count: int) -> None:
     while len(records(folder, output)) < count:
         assert time.monotonic() < end, "no record came"
         time.sleep(0.005)
+
+
+@pytest.mark.parametrize("command", ["annotate", "everything"])
+def test_every_parameter_of_the_grid_is_an_option(command: str) -> None:
+    group: Any = typer.main.get_command(app)
+    known = {parameter.name for parameter in group.commands[command].params}
+    wanted = {field.name for field in dataclasses.fields(Settings)} - {"output_mode", "adaptive"} | {"exhaustive"}
+    assert wanted <= known
+
+
+def test_help_names_defaults_that_depend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    run = edge_sam("annotate", "--help", cwd=tmp_path)
+    for default in ("0.88 with grid, else 0", "one for each core", "RAY_ADDRESS, else start one here"):
+        assert default in run.stdout
+
+
+def test_processors_get_a_worker_for_each_core_and_devices_one() -> None:
+    cores = len(os.sched_getaffinity(0))
+    for processor in ("onnxruntime", "openvino", "openvino:CPU"):
+        assert share_cores(None, None, processor) == (cores, 1)
+        assert share_cores(None, cores, processor) == (1, cores)
+    for device in ("openvino:GPU", "cuda", "cuda:1", "tensorrt"):
+        assert share_cores(None, None, device) == (1, cores)
+    assert share_cores(1, None, "onnxruntime") == (1, cores)
+    assert share_cores(3, 2, "cuda") == (3, 2)
 
 
 def test_writes_coco_that_pycocotools_loads(photos: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,7 +20,7 @@ from edge_sam.bundle import Bundle
 from edge_sam.errors import InputError
 from edge_sam.images import SUFFIXES
 from edge_sam.machine import installed_versions
-from edge_sam.runtimes import backend
+from edge_sam.runtimes import backend, split_runtime
 from edge_sam.serialization import to_json
 
 
@@ -90,6 +91,31 @@ def settings(job: Job, bundle: Bundle) -> dict[str, Any]:
     for name in ("threads", "frames"):
         del facts[name]
     return facts
+
+
+def share_cores(workers: int | None, threads: int | None, runtime: str) -> tuple[int, int]:
+    """Split the cores that this process may use; a device other than the processor gets one worker.
+
+    Parameters
+    ----------
+    workers, threads : int or None
+        Processes, and threads of each, as far as they were asked for.
+    runtime : str
+        With its device after a colon, if it has one.
+
+    Returns
+    -------
+    workers, threads : int
+    """
+    for name, given in (("workers", workers), ("threads", threads)):
+        if given is not None and not 1 <= given <= 256:
+            raise InputError(f"{name} must be 1 to 256, not {given}")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if workers is None:
+        name, device = split_runtime(runtime)
+        on_processor = name in ("onnxruntime", "openvino") and device in ("", "CPU")
+        workers = max(1, cores // (threads or 1)) if on_processor else 1
+    return workers, threads or max(1, cores // workers)
 
 
 def _state(path: str | None) -> tuple[int, int] | None:

@@ -12,7 +12,25 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from edge_sam.cli.loading import ModelOption, PrecisionOption, RuntimeOption, silenced
+from edge_sam.cli.loading import silenced
+from edge_sam.cli.options import (
+    BoxNmsOption,
+    CropDownscaleOption,
+    CropLayersOption,
+    CropNmsOption,
+    CropOverlapOption,
+    ExhaustiveOption,
+    JsonOption,
+    LongSideOption,
+    MinAreaOption,
+    MinRegionOption,
+    ModelOption,
+    OffsetOption,
+    PointsPerBatchOption,
+    PointsPerSideOption,
+    PrecisionOption,
+    RuntimeOption,
+)
 from edge_sam.cli.output import print_json
 from edge_sam.errors import InputError
 
@@ -23,7 +41,6 @@ if TYPE_CHECKING:
 
 _SHOWN = 10
 """Photographs that are named on the terminal; the report has all."""
-_GRID = "Only with --prompts grid. "
 
 
 def annotate(
@@ -42,19 +59,23 @@ def annotate(
     layout: Annotated[str, typer.Option("--format", help="coco, sa1b, or auto: by the output's suffix.")] = "auto",
     every: Annotated[int, typer.Option(help="Of a video take every so-manieth frame.")] = 1,
     save_frames: Annotated[Path | None, typer.Option(help="Folder to write a video's frames to, as PNG.")] = None,
-    points_per_side: Annotated[int, typer.Option(help=_GRID + "Side of the grid of points.")] = 32,
-    exhaustive: Annotated[bool, typer.Option("--exhaustive", help=_GRID + "Ask every point.")] = False,
-    crop_n_layers: Annotated[int, typer.Option(help=_GRID + "Search 2ⁿ × 2ⁿ crops as well, n up to this.")] = 0,
-    box_nms_thresh: Annotated[float, typer.Option(help=_GRID + "Box IoU above which masks are duplicates.")] = 0.7,
-    min_mask_region_area: Annotated[int, typer.Option(help=_GRID + "Remove smaller holes and islands.")] = 0,
+    points_per_side: PointsPerSideOption = 32,
+    points_per_batch: PointsPerBatchOption = 1,
+    exhaustive: ExhaustiveOption = False,
+    crop_n_layers: CropLayersOption = 0,
+    crop_nms_thresh: CropNmsOption = 0.7,
+    crop_overlap_ratio: CropOverlapOption = 512 / 1500,
+    crop_n_points_downscale_factor: CropDownscaleOption = 1,
+    box_nms_thresh: BoxNmsOption = 0.7,
+    min_mask_region_area: MinRegionOption = 0,
     pred_iou_thresh: Annotated[
-        float | None, typer.Option(help="Lowest predicted IoU. [default: 0.88 with grid, else 0]")
+        float | None, typer.Option(help="Lowest predicted IoU.", show_default="0.88 with grid, else 0")
     ] = None,
     stability_score_thresh: Annotated[
-        float | None, typer.Option(help="Lowest stability. [default: 0.95 with grid, else 0]")
+        float | None, typer.Option(help="Lowest stability.", show_default="0.95 with grid, else 0")
     ] = None,
-    stability_score_offset: Annotated[float, typer.Option(help="Shift of the threshold, in logits.")] = 1.0,
-    min_mask_area: Annotated[int, typer.Option(help="Smallest mask in pixels.")] = 0,
+    stability_score_offset: OffsetOption = 1.0,
+    min_mask_area: MinAreaOption = 0,
     max_mask_area: Annotated[int, typer.Option(help="Largest mask in pixels; 0: no limit.")] = 0,
     border: Annotated[int, typer.Option(help="Reject masks nearer to the edge than this; 1: that touch it.")] = 0,
     mask_nms_thresh: Annotated[
@@ -63,28 +84,30 @@ def annotate(
     valid_mask: Annotated[
         Path | None, typer.Option(help="Picture, or folder of pictures by name; no mask reaches where it is black.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes. [default: one for each core]")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of each. [default: its share of the cores]")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes.", show_default="one for each core")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of each.", show_default="its share of the cores")] = None,
     engine: Annotated[str, typer.Option(help="local, or ray for many machines.")] = "local",
     ray_address: Annotated[
-        str | None, typer.Option(help="A Ray cluster, or auto. [default: RAY_ADDRESS, else start one here]")
+        str | None, typer.Option(help="A Ray cluster, or auto.", show_default="RAY_ADDRESS, else start one here")
     ] = None,
     square: Annotated[
-        bool | None, typer.Option("--square/--no-square", help="Encode the padded square. [default: with grid]")
+        bool | None, typer.Option("--square/--no-square", help="Encode the padded square.", show_default="with grid")
     ] = None,
-    long_side: Annotated[int, typer.Option(help="Pixels the longer side is scaled to, a multiple of 16.")] = 1024,
+    long_side: LongSideOption = 1024,
     model: ModelOption = "mobile-sam",
     runtime: RuntimeOption = "auto",
     precision: PrecisionOption = "auto",
     restart: Annotated[bool, typer.Option("--restart", help="Throw away what earlier runs did.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Make a data set of masks from photographs. Stopped or killed, the same command goes on where it was.
 
-    What is done is kept in OUTPUT.work. How to run it on many machines, and what it costs: docs/annotate.md.
+    What is done is kept in OUTPUT.work. Options of the grid count only with --prompts grid. How to run it on many
+    machines, and what it costs: docs/annotate.md.
     """
     import edge_sam
-    from edge_sam.annotate.plan import plan, settings
+    from edge_sam.annotate.output import is_sa1b, spare_what_is_not_ours, working_folder
+    from edge_sam.annotate.plan import plan, settings, share_cores
     from edge_sam.annotate.run import annotate as run
     from edge_sam.annotate.sources import open_source
     from edge_sam.annotate.store import Store
@@ -95,8 +118,8 @@ def annotate(
 
     if engine not in ("local", "ray"):
         raise InputError(f"unknown engine {engine!r}; known: local, ray")
-    sa1b, store = _is_sa1b(output, layout), Store(output.with_name(output.name + ".work"))
-    _spare_what_is_not_ours(output, store.folder)
+    sa1b, store = is_sa1b(output, layout), Store(working_folder(output))
+    spare_what_is_not_ours(output)
     table, function = _prompts(prompts)
     everything = table is None and function is None
     limits = Limits(
@@ -110,8 +133,12 @@ def annotate(
     )
     grid = {
         "points_per_side": points_per_side,
+        "points_per_batch": points_per_batch,
         "adaptive": not exhaustive,
         "crop_n_layers": crop_n_layers,
+        "crop_nms_thresh": crop_nms_thresh,
+        "crop_overlap_ratio": crop_overlap_ratio,
+        "crop_n_points_downscale_factor": crop_n_points_downscale_factor,
         "box_nms_thresh": box_nms_thresh,
         "min_mask_region_area": min_mask_region_area,
     }
@@ -123,7 +150,7 @@ def annotate(
     # Loaded here to find out what works, so that all workers take the same and none falls back.
     with silenced():
         predictor = edge_sam.load(model, runtime=runtime, precision=precision)
-    workers, threads = _share(workers, threads, predictor.runtime)
+    workers, threads = share_cores(workers, threads, predictor.runtime)
     job = Job(
         model=str(Path(model).absolute()) if Path(model).is_dir() else model,
         runtime=predictor.runtime,
@@ -198,26 +225,6 @@ def _or(given: _Value | None, default: _Value) -> _Value:
     return default if given is None else given
 
 
-def _is_sa1b(output: Path, layout: str) -> bool:
-    if layout not in ("auto", "coco", "sa1b"):
-        raise InputError(f"unknown format {layout!r}; known: auto, coco, sa1b")
-    if output.name in ("", ".."):
-        raise InputError(f"{output} is no name for a data set; give a file (.json) or a new folder")
-    sa1b = layout == "sa1b" or (layout == "auto" and output.suffix != ".json")
-    if output.is_dir() != sa1b and output.exists():
-        raise InputError(f"{output} is a {'file' if sa1b else 'folder'}; {layout} needs another --output")
-    return sa1b
-
-
-def _spare_what_is_not_ours(output: Path, working: Path) -> None:
-    """Refuse an output that no earlier run of ours can have written, for it would be replaced."""
-    if output.exists() and not working.exists():
-        raise InputError(f"{output} exists, and {working} to go on from does not; remove it, or give another --output")
-    strange = (path for path in output.rglob("*") if path.suffix != ".json" and not path.is_dir())
-    if output.is_dir() and (found := next(strange, None)):
-        raise InputError(f"{output} would be replaced, but {found} is not ours; move it, or give another --output")
-
-
 def _prompts(given: str) -> tuple[PromptTable | None, str | None]:
     """Prompts of a file, or the function that makes them; neither for the grid."""
     from edge_sam.annotate.functions import find_function
@@ -230,17 +237,6 @@ def _prompts(given: str) -> tuple[PromptTable | None, str | None]:
         return read_prompts(path), None
     sys.path.insert(0, str(Path.cwd()))  # Where users keep a module of their own; worker processes inherit it.
     return None, find_function(given)[0]
-
-
-def _share(workers: int | None, threads: int | None, runtime: str) -> tuple[int, int]:
-    """Split the cores that this process may use; a device other than the processor gets one worker."""
-    for name, given in (("workers", workers), ("threads", threads)):
-        if given is not None and not 1 <= given <= 256:
-            raise InputError(f"{name} must be 1 to 256, not {given}")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if workers is None:
-        workers = max(1, cores // (threads or 1)) if runtime in ("onnxruntime", "openvino") else 1
-    return workers, threads or max(1, cores // workers)
 
 
 def _engine(name: str, address: str | None, job: Job, workers: int, stop: _Stop) -> Engine:

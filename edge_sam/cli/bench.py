@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge_sam.cli.options import JsonOption
 from edge_sam.cli.output import needs, print_json
 from edge_sam.errors import InputError
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 def bench(
     bundle: Annotated[str, typer.Argument(help="Model name or bundle folder.")] = "mobile-sam",
     image: Annotated[
-        list[Path] | None, typer.Option(help="Photograph to measure on; repeatable. Default: a drawn 1280×720 scene.")
+        list[Path] | None,
+        typer.Option(help="Photograph to measure on; repeatable.", show_default="a drawn 1280×720 scene"),
     ] = None,
     runtime: Annotated[str, typer.Option(help="Comma-separated runtimes, or all.")] = "all",
     precision: Annotated[str, typer.Option(help="Comma-separated precisions of the bundle, or all.")] = "all",
@@ -45,7 +47,7 @@ def bench(
         typer.Option(metavar="OLD NEW", help="Measure nothing; compare two bench.json. Exit code 1 on a regression."),
     ] = None,
     threshold: Annotated[float, typer.Option(min=0, help="Per cent of loss that is a regression.")] = 10.0,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Measure stages, start-up, memory and agreement of every combination, interleaved; or compare two reports.
 

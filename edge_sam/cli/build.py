@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edge_sam.cli.loading import PrecisionOption
+from edge_sam.cli.options import JsonOption, PrecisionOption
 from edge_sam.cli.output import print_json
 from edge_sam.cli.progress import status
 
@@ -18,7 +18,7 @@ def build(
         str, typer.Option(help="What to build for; with a device after a colon: tensorrt:1.")
     ] = "tensorrt",
     precision: PrecisionOption = "auto",
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Make the engines of a model for this device, and check them against the bundle's stored values.
 

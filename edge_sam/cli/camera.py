@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge_sam.cli.loading import ModelOption, PrecisionOption, RuntimeOption, StrictOption, ThreadsOption, silenced
+from edge_sam.cli.loading import silenced
+from edge_sam.cli.options import ModelOption, PrecisionOption, RuntimeOption, StrictOption, ThreadsOption
 from edge_sam.cli.progress import status
 from edge_sam.cli.prompts import masks as masks_as_prompts
 from edge_sam.cli.prompts import points_and_boxes
@@ -50,7 +51,7 @@ def camera(
     ] = False,
     long_side: Annotated[
         int | None,
-        typer.Option(help="Pixels the longer side is scaled to. Default: 512, or what meets the deadline."),
+        typer.Option(help="Pixels the longer side is scaled to.", show_default="512, or what meets the deadline"),
     ] = None,
     budget_ms: Annotated[float | None, typer.Option(help="Deadline: milliseconds that a frame may take.")] = None,
     fps: Annotated[float | None, typer.Option(help="Deadline: frames a second to reach on average.")] = None,
@@ -58,7 +59,7 @@ def camera(
         bool, typer.Option("--every-frame", help="All frames of a file or folder, in order and none dropped.")
     ] = False,
     source_fps: Annotated[
-        float | None, typer.Option(help="Rate to play a file or folder at. Default: its own, 30 for a folder.")
+        float | None, typer.Option(help="Rate to play a file or folder at.", show_default="its own, 30 for a folder")
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Window with the overlay; Q or Escape ends.")] = False,
     video: Annotated[Path | None, typer.Option(help="Write the overlay as a video file.")] = None,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
+from edge_sam.cli.options import JsonOption
 from edge_sam.cli.output import print_json, table
 from edge_sam.cli.progress import status
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def doctor(
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Say what this machine has, which runtimes work on it, and how to mend those that do not.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_sam.cli.loading import PrecisionOption, RuntimeOption, ThreadsOption
+from edge_sam.cli.options import JsonOption, LongSideOption, PrecisionOption, RuntimeOption, ThreadsOption
 from edge_sam.cli.output import needs, print_json, table
 from edge_sam.errors import InputError
 
@@ -53,12 +53,12 @@ def evaluate(
     runtime: RuntimeOption = "auto",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = None,
-    long_side: Annotated[int, typer.Option(help="Pixels the longer side is scaled to, a multiple of 16.")] = 1024,
+    long_side: LongSideOption = 1024,
     square: Annotated[bool, typer.Option("--square", help="Encode the padded square.")] = False,
     worst: Annotated[int, typer.Option(min=0, help="Cases on each contact sheet; 0 makes none.")] = 12,
     output: Annotated[Path, typer.Option(help="Folder for the contact sheets.")] = Path("edge-sam-output"),
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap's random draws.")] = 0,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Measure mIoU and more on a dataset, with an interval; compare two models object by object.
 

@@ -9,14 +9,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge_sam.cli.loading import (
+from edge_sam.cli.loading import model_facts, silenced
+from edge_sam.cli.options import (
+    BoxNmsOption,
+    CropDownscaleOption,
+    CropLayersOption,
+    CropNmsOption,
+    CropOverlapOption,
+    ExhaustiveOption,
+    JsonOption,
+    LongSideOption,
+    MinAreaOption,
+    MinRegionOption,
     ModelOption,
+    OffsetOption,
+    PointsPerBatchOption,
+    PointsPerSideOption,
     PrecisionOption,
     RuntimeOption,
     StrictOption,
     ThreadsOption,
-    model_facts,
-    silenced,
 )
 from edge_sam.cli.output import print_json
 from edge_sam.cli.progress import status
@@ -34,35 +46,33 @@ def everything(
     output: Annotated[Path, typer.Option(help="Folder for masks (JSON), label map and overlay (PNG).")] = Path(
         "edge-sam-output"
     ),
-    exhaustive: Annotated[
-        bool, typer.Option("--exhaustive", help="Ask every point of the grid; by default known answers are left out.")
-    ] = False,
+    exhaustive: ExhaustiveOption = False,
     valid_mask: Annotated[
         Path | None, typer.Option(help="Picture of the photograph's size; nothing is searched where it is black.")
     ] = None,
-    points_per_side: Annotated[int, typer.Option(help="Side of the grid of points.")] = 32,
-    points_per_batch: Annotated[int, typer.Option(help="Points in one call of the decoder.")] = 1,
+    points_per_side: PointsPerSideOption = 32,
+    points_per_batch: PointsPerBatchOption = 1,
     pred_iou_thresh: Annotated[float, typer.Option(help="Lowest predicted IoU.")] = 0.88,
     stability_score_thresh: Annotated[float, typer.Option(help="Lowest stability.")] = 0.95,
-    stability_score_offset: Annotated[float, typer.Option(help="Shift of the threshold, in logits.")] = 1.0,
-    box_nms_thresh: Annotated[float, typer.Option(help="Box IoU above which masks are duplicates.")] = 0.7,
+    stability_score_offset: OffsetOption = 1.0,
+    box_nms_thresh: BoxNmsOption = 0.7,
     mask_nms_thresh: Annotated[float, typer.Option(help="Mask IoU above which masks are duplicates; 1: none.")] = 1.0,
-    min_mask_area: Annotated[int, typer.Option(help="Smallest mask in pixels.")] = 0,
-    min_mask_region_area: Annotated[int, typer.Option(help="Remove holes and islands smaller than this.")] = 0,
-    crop_n_layers: Annotated[int, typer.Option(help="Search 2ⁿ × 2ⁿ crops as well, for n up to this.")] = 0,
-    crop_nms_thresh: Annotated[float, typer.Option(help="Box IoU between crops.")] = 0.7,
-    crop_overlap_ratio: Annotated[float, typer.Option(help="Overlap of crops, of the shorter side.")] = 512 / 1500,
-    crop_n_points_downscale_factor: Annotated[int, typer.Option(help="Fewer points by this in each layer.")] = 1,
+    min_mask_area: MinAreaOption = 0,
+    min_mask_region_area: MinRegionOption = 0,
+    crop_n_layers: CropLayersOption = 0,
+    crop_nms_thresh: CropNmsOption = 0.7,
+    crop_overlap_ratio: CropOverlapOption = 512 / 1500,
+    crop_n_points_downscale_factor: CropDownscaleOption = 1,
     square: Annotated[
         bool, typer.Option("--square/--no-square", help="Encode the padded square, as the reference does; or faster.")
     ] = True,
-    long_side: Annotated[int, typer.Option(help="Pixels the longer side is scaled to, a multiple of 16.")] = 1024,
+    long_side: LongSideOption = 1024,
     model: ModelOption = "mobile-sam",
     runtime: RuntimeOption = "auto",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = None,
     strict: StrictOption = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+    json: JsonOption = False,
     stream: Annotated[
         bool, typer.Option("--stream", help="Print masks as JSON lines as they are found; write no files.")
     ] = False,

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edge_sam.cli.options import JsonOption
 from edge_sam.cli.output import needs, print_json
 
 
@@ -19,7 +20,7 @@ def export(
     ] = None,
     format: Annotated[str, typer.Option(help="onnx, or onnx,openvino for both.")] = "onnx",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Convert a checkpoint to a model bundle and prove that it agrees with PyTorch."""
     with needs("export", "export"):
@@ -40,7 +41,7 @@ def convert(
     bundle: Annotated[str, typer.Argument(help="Model name or bundle folder.")],
     output: Annotated[Path, typer.Option(help="Bundle folder to make.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Copy a bundle and add OpenVINO's own format to it; OpenVINO then reads that instead of ONNX."""
     from edge_sam.bundle import open_bundle

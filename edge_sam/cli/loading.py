@@ -5,24 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edge_sam import Predictor
-
-ModelOption = Annotated[str, typer.Option(help="Model name or bundle folder.")]
-RuntimeOption = Annotated[
-    str, typer.Option(help="auto, onnxruntime, openvino, cuda or tensorrt; with a device: openvino:GPU, cuda:1.")
-]
-PrecisionOption = Annotated[
-    str, typer.Option(help="auto, smallest, or a precision of the bundle, like fp32, w16 or int8.")
-]
-ThreadsOption = Annotated[int | None, typer.Option(help="Threads for one inference.")]
-StrictOption = Annotated[
-    bool, typer.Option("--strict", help="Fail when the runtime does, instead of taking the next one.")
-]
 
 
 @contextlib.contextmanager

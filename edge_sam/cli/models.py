@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge_sam.cli.options import JsonOption
 from edge_sam.cli.output import print_json, table
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def models(
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """List the models of the zoo: family, size, licence, and where each comes from."""
     import msgspec
@@ -59,7 +60,7 @@ def pull(
     accept_license: Annotated[
         bool, typer.Option("--accept-license", help="Accept a licence that forbids commercial use.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Download a model's checkpoint into the cache, checked against its sha256."""
     from edge_sam import zoo

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edge_sam.cli.options import JsonOption
 from edge_sam.cli.output import needs, print_json, table
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def quantize(
     precision: Annotated[str, typer.Option(help="int8, or fp16 (for GPUs; nothing is calibrated).")] = "int8",
     target: Annotated[
         str | None,
-        typer.Option(help="Whose kernels it is for: cpu, arm, tensorrt or openvino. Default: cpu; of fp16 tensorrt."),
+        typer.Option(help="Whose kernels: cpu, arm, tensorrt or openvino.", show_default="cpu; of fp16 tensorrt"),
     ] = None,
     max_drop: Annotated[
         float,
@@ -45,7 +46,7 @@ def quantize(
         typer.Option("--explain", help="Rank the blocks by what they cost and save: a table and OUTPUT-ranking.png."),
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Copy a bundle and add int8 to it: smaller, and faster where the processor has the instructions for it.
 

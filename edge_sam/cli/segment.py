@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge_sam.cli.loading import (
+from edge_sam.cli.loading import model_facts, silenced
+from edge_sam.cli.options import (
+    JsonOption,
+    LongSideOption,
     ModelOption,
     PrecisionOption,
     RuntimeOption,
     StrictOption,
     ThreadsOption,
-    model_facts,
-    silenced,
 )
 from edge_sam.cli.output import print_json, table
 from edge_sam.cli.prompts import points_and_boxes
@@ -53,13 +54,11 @@ def segment(
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = None,
     strict: StrictOption = False,
-    long_side: Annotated[
-        int, typer.Option(help="Pixels the longer side is scaled to, a multiple of 16; less is faster.")
-    ] = 1024,
+    long_side: LongSideOption = 1024,
     square: Annotated[
         bool, typer.Option("--square", help="Encode the padded square, as the reference implementation does.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Segment what the points and boxes point at; write masks and an overlay."""
     prompts = _prompts(point or [], box or [], mask_file)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge_sam.cli.options import JsonOption
 from edge_sam.cli.output import print_json, table
 from edge_sam.cli.progress import status
 from edge_sam.errors import InputError
@@ -25,13 +26,13 @@ def tune(
         typer.Option(help="Photograph, or folder of them, like those you will segment; may be given several times."),
     ] = None,
     runtime: Annotated[
-        list[str] | None, typer.Option(help="Only this runtime; may be given several times. Default: all.")
+        list[str] | None, typer.Option(help="Only this runtime; may be given several times.", show_default="all")
     ] = None,
     threads: Annotated[
         str, typer.Option(help="Numbers of threads to try, with commas between. Default: the runtime's own.")
     ] = "",
     rounds: Annotated[int, typer.Option(min=1, help="Timed rounds over all photographs.")] = 5,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Time every usable runtime, precision and number of threads, and remember the fastest for this machine.
 

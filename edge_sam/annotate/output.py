@@ -1,0 +1,47 @@
+"""Where a data set goes, and what may be replaced there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge_sam.errors import InputError
+
+
+def is_sa1b(output: Path, layout: str) -> bool:
+    """Tell whether a data set is a folder (SA-1B) rather than a file (COCO).
+
+    Parameters
+    ----------
+    output : Path
+        Where it goes.
+    layout : str
+        ``"coco"``, ``"sa1b"``, or ``"auto"``: by the suffix.
+
+    Raises
+    ------
+    InputError
+        Another layout, no name, or a file where a folder goes, or the other way round.
+    """
+    if layout not in ("auto", "coco", "sa1b"):
+        raise InputError(f"unknown format {layout!r}; known: auto, coco, sa1b")
+    if output.name in ("", ".."):
+        raise InputError(f"{output} is no name for a data set; give a file (.json) or a new folder")
+    sa1b = layout == "sa1b" or (layout == "auto" and output.suffix != ".json")
+    if output.is_dir() != sa1b and output.exists():
+        raise InputError(f"{output} is a {'file' if sa1b else 'folder'}; {layout} needs another --output")
+    return sa1b
+
+
+def working_folder(output: Path) -> Path:
+    """Name the folder that holds what is done until the data set is written, and what to go on from."""
+    return output.with_name(output.name + ".work")
+
+
+def spare_what_is_not_ours(output: Path) -> None:
+    """Refuse an output that no earlier run of ours can have written, for it would be replaced."""
+    working = working_folder(output)
+    if output.exists() and not working.exists():
+        raise InputError(f"{output} exists, and {working} to go on from does not; remove it, or give another --output")
+    strange = (path for path in output.rglob("*") if path.suffix != ".json" and not path.is_dir())
+    if output.is_dir() and (found := next(strange, None)):
+        raise InputError(f"{output} would be replaced, but {found} is not ours; move it, or give another --output")
