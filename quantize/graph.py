@@ -123,11 +123,11 @@ def layers(model: ModelProto) -> list[Layer]:
 
 
 def weight_blocks(model: ModelProto) -> dict[str, str]:
-    """Tell which block uses each large float array, through the casts and transpositions between."""
+    """Tell which block uses each large float matrix, through the casts and transpositions between."""
     users = {name: nodes[0] for name, nodes in consumers(model).items()}
     blocks = {}
     for initializer in model.graph.initializer:
-        if initializer.data_type not in FLOATS or np.prod(initializer.dims) < LARGE:
+        if initializer.data_type not in FLOATS or len(initializer.dims) < 2 or np.prod(initializer.dims) < LARGE:
             continue
         node = users[initializer.name]
         while node.op_type in ("Cast", "Transpose"):

@@ -12,7 +12,7 @@ import numpy as np
 
 LONG_SIDES = (1024, 768, 512, 384, 256)
 """What is chosen from."""
-_LOST = (0.0, 0.0, 0.012, 0.116, 0.176)
+_LOST = (0.0, 0.004, 0.016, 0.12, 0.18)
 _LOST_BY_HALF = 0.033
 """Mean J that following loses by these long sides, and whenever half as many frames are encoded: docs/camera.md."""
 LONGEST_INTERVAL = 10
