@@ -56,7 +56,7 @@ def test_upsampling_samples_where_it_should(size: tuple[int, int], long_side: in
 @pytest.mark.parametrize("long_side", [1024, 256])
 def test_a_mask_covers_tokens_as_its_logits_do(size: tuple[int, int], long_side: int) -> None:
     geometry = Geometry(size, long_side)
-    logits = cv2.GaussianBlur(np.random.default_rng(0).normal(size=(256, 256)), None, 12).astype(np.float32)
+    logits = cv2.GaussianBlur(np.random.default_rng(0).normal(size=(256, 256)), (0, 0), 12).astype(np.float32)
     rows, columns = (side // 4 for side in geometry.scaled_size)
     logits[rows:], logits[:, columns:] = -1, -1
     cover = geometry.cover_of(geometry.upsample(logits) > 0)
