@@ -212,6 +212,7 @@ def session_options(choice: Choice, role: Role) -> SessionOptions:
         threads=choice.threads,
         device=split_runtime(choice.runtime)[1],
         shapes=PROFILES.get(role, {}),
+        steady=role == "encoder",
         precision=choice.precision,
         extra=choice.options,
     )

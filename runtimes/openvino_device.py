@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import threading
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,7 +19,14 @@ from edge_sam.runtimes.session import Event, RuntimeUnavailableError, SessionOpt
 MODEL_FORMATS = ("openvino", "onnx")
 PACKAGES = ("openvino",)
 COMPILES_FOR_MINUTES = False
+RUNS_ALIKE = 3
+"""Runs with the same shapes, one after the other, for the model to be compiled for these; doubled each time. The two
+images of a probe do not reach it."""
 _CPU = "CPU"
+_APART = 0.1
+"""Largest difference from the answer of the model for any shape, as a part of its largest number: 2e-6 in fp32, 0.03 in
+int8, where a last bit decides about a whole step; a wrong kernel gives 1 and more."""
+Shapes = dict[str, tuple[int, ...]]
 
 
 def probe(device: str) -> str | None:
@@ -56,30 +64,59 @@ def hardware(device: str) -> str:
     return name
 
 
+@dataclass(frozen=True)
+class _Compiled:
+    """A compiled model, the shapes that it is for (None: any), and its idle requests, each for one thread at a time."""
+
+    model: Any
+    shapes: Shapes | None
+    idle: list[Any] = field(default_factory=list)
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> Tensors:
+        try:
+            request = self.idle.pop()
+        except IndexError:
+            request = self.model.create_infer_request()
+        results = request.infer(inputs)
+        # The request owns its output buffers and will write over them.
+        outputs = {output.get_any_name(): results[output].copy() for output in self.model.outputs}
+        self.idle.append(request)
+        return outputs
+
+
 class OpenVinoSession:
-    """A model component in OpenVINO."""
+    """A model component in OpenVINO.
+
+    It is compiled for any shape, and anew for one shape where runs keep to it: that takes as long as about ten runs of
+    the encoder win by it (docs/performance.md).
+    """
 
     def __init__(self, model: Path, options: SessionOptions) -> None:
         import openvino
 
-        device = options.device or _CPU
+        self._core, self._file = openvino.Core(), model
+        self._device = options.device or _CPU
         # Pinned, because the plugin's own choice of f16 has been seen to give the same embedding for every image.
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-        if options.threads is not None and device == _CPU:
+        if options.threads is not None and self._device == _CPU:
             settings["INFERENCE_NUM_THREADS"] = options.threads
-        if options.cache is not None:
-            settings["CACHE_DIR"] = str(options.cache)
-        try:
-            self._compiled = openvino.Core().compile_model(str(model), device, settings | dict(options.extra))
-        except RuntimeError as error:
-            raise RuntimeUnavailableError(f"OpenVINO could not compile {model.name}: {error}") from error
-        running = self._compiled.get_property("EXECUTION_DEVICES")
-        if not any(name == device or name.startswith(f"{device}.") for name in running):
-            raise RuntimeUnavailableError(f"OpenVINO put {', '.join(running)} in the place of {device}")
-        self._outputs = [output.get_any_name() for output in self._compiled.outputs]
-        self.input_names: list[str] = [tensor.get_any_name() for tensor in self._compiled.inputs]
-        self._local = threading.local()  # An inference request serves one thread at a time.
+        self._settings = settings | dict(options.extra)
+        self._kept = {} if options.cache is None else {"CACHE_DIR": str(options.cache)}
+        self._compiled = self._compile(None)
+        running = self._compiled.model.get_property("EXECUTION_DEVICES")
+        if not any(name == self._device or name.startswith(f"{self._device}.") for name in running):
+            raise RuntimeUnavailableError(f"OpenVINO put {', '.join(running)} in the place of {self._device}")
+        self.input_names: list[str] = [tensor.get_any_name() for tensor in self._compiled.model.inputs]
         self.provider = f"OpenVINO {running[0]}"
+        self._lock = threading.Lock()
+        self._latest: Shapes = {}
+        self._streak = 0
+        self._enough = RUNS_ALIKE if options.steady else math.inf
+
+    @property
+    def compiled_for(self) -> Shapes | None:
+        """Shapes that the next run is compiled for; None: any."""
+        return self._compiled.shapes
 
     def upload(self, array: NDArray[Any]) -> NDArray[Any]:
         """See `Session.upload`."""
@@ -87,18 +124,49 @@ class OpenVinoSession:
 
     def run(self, inputs: Mapping[str, Any]) -> Tensors:
         """See `Session.run`."""
-        results = self._request().infer({name: np.ascontiguousarray(array) for name, array in inputs.items()})
-        # The request owns its output buffers and will write over them.
-        return {name: results[i].copy() for i, name in enumerate(self._outputs)}
+        arrays = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
+        return self._fitting(arrays).run(arrays)
 
     def nodes(self) -> list[Any]:
-        """Return what OpenVINO says of each node of this thread's last run; it must have been told to count."""
-        return list(self._request().get_profiling_info())
+        """Return what OpenVINO says of each node of the last run; it must have been told to count."""
+        return list(self._compiled.idle[-1].get_profiling_info())
 
-    def _request(self) -> Any:
-        if not hasattr(self._local, "request"):
-            self._local.request = self._compiled.create_infer_request()
-        return self._local.request
+    def _fitting(self, inputs: Mapping[str, NDArray[Any]]) -> _Compiled:
+        """Take the model as it is compiled, or compile it anew when shapes begin or cease to stay the same."""
+        shapes = {name: array.shape for name, array in inputs.items()}
+        with self._lock:
+            if self._compiled.shapes not in (None, shapes):
+                self._compiled = self._compile(None)
+            if self._compiled.shapes is None:
+                self._streak = self._streak + 1 if shapes == self._latest else 1
+                self._latest = shapes
+                if self._streak >= self._enough:
+                    self._settle(inputs, shapes)
+            return self._compiled
+
+    def _settle(self, inputs: Mapping[str, NDArray[Any]], shapes: Shapes) -> None:
+        """Go over to a model for these shapes, if its first answer is that of the model that has been probed."""
+        fixed = self._compile(shapes)
+        expected, computed = self._compiled.run(inputs), fixed.run(inputs)
+        if all(
+            np.abs(computed[name] - expected[name]).max() <= _APART * np.abs(expected[name]).max() for name in expected
+        ):
+            self._compiled = fixed
+            self._enough *= 2  # Shapes that keep changing after all cost less and less often.
+        else:
+            self._enough = math.inf
+
+    def _compile(self, shapes: Shapes | None) -> _Compiled:
+        try:
+            if shapes is None:
+                compiled = self._core.compile_model(str(self._file), self._device, self._settings | self._kept)
+            else:
+                model = self._core.read_model(str(self._file))
+                model.reshape({name: list(shape) for name, shape in shapes.items()})
+                compiled = self._core.compile_model(model, self._device, self._settings)
+        except RuntimeError as error:
+            raise RuntimeUnavailableError(f"OpenVINO could not compile {self._file.name}: {error}") from error
+        return _Compiled(compiled, shapes)
 
 
 def open_session(model: Path, options: SessionOptions) -> OpenVinoSession:
@@ -110,7 +178,8 @@ def profile(model: Path, options: SessionOptions, inputs: Mapping[str, NDArray[A
     """See `edge_sam.runtimes.session.Profile`."""
     counting = replace(options, cache=None, extra={**options.extra, "PERF_COUNT": "YES"})
     session = OpenVinoSession(model, counting)
-    session.run(inputs)
+    for _ in range(RUNS_ALIKE):
+        session.run(inputs)
     events: list[Event] = []
     clock = 0.0
     for _ in range(runs):

@@ -37,6 +37,8 @@ class SessionOptions:
         it puts all of that into its name. Default: nothing is kept.
     shapes : mapping of str to Shapes
         For backends that compile for a range of shapes: the range of each input whose shape is free.
+    steady : bool
+        Whether inputs mostly have the shapes of the run before, so that it pays to compile for them.
     precision : str
         Of the file: ``fp32``, ``w16``, ``fp16`` or ``int8``, for backends that must be allowed a number's type.
     extra : mapping of str to str
@@ -49,6 +51,7 @@ class SessionOptions:
     device: str = ""
     cache: Path | None = None
     shapes: Mapping[str, Shapes] = field(default_factory=dict)
+    steady: bool = False
     precision: str = ""
     extra: Mapping[str, str] = field(default_factory=dict)
     build: bool = False
