@@ -20,6 +20,7 @@ from test_docs import PAGES, blocks, commands
 
 import edge_sam
 from edge_sam.bundle import open_bundle
+from edge_sam.cache import cache_home
 
 BUNDLE = open_bundle("mobile-sam").path
 CHEAPER = {
@@ -27,7 +28,7 @@ CHEAPER = {
     "bench": "--rounds 1 --warm-up 0 --long-side 256 --threads 2",
     "everything": "--long-side 256 --points-per-side 4",
     "quantize": "--samples 4 --max-drop 20",
-    "tune": "--rounds 1 --threads 2",
+    "tune": "--rounds 1 --threads 2 --runtime onnxruntime",
 }
 """Options at the end of a command, where they hold over earlier ones."""
 CAMERAS = re.compile(r"\b0 (?=--box)|rtsp://camera/1|\"nvarguscamerasrc [^\"]*\"|\"rtsp://camera/1\"")
@@ -41,8 +42,12 @@ PLAIN = {"annotate.md", "jetson.md", "quantization.md"}
 
 
 @pytest.fixture
-def place(tmp_path: Path, request: pytest.FixtureRequest, coffee: np.ndarray) -> Path:
-    """A folder where everything that a page names exists under that name."""
+def place(tmp_path: Path, request: pytest.FixtureRequest, coffee: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder where everything that a page names exists under that name, and a cache that it may tune."""
+    cache = tmp_path / ".cache"
+    cache.mkdir()
+    (cache / "checkpoints").symlink_to(cache_home() / "checkpoints")
+    monkeypatch.setenv("EDGE_SAM_HOME", str(cache))
     for name, target in {"examples": ROOT / "examples", "photographs": PHOTOGRAPHS, "BUNDLE": BUNDLE}.items():
         (tmp_path / name).symlink_to(target)
     if request.getfixturevalue("page").name in PLAIN:
