@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import math
 import threading
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from edge_sam.runtimes.session import Event, RuntimeUnavailableError, SessionOptions, Tensors
 
+_log = logging.getLogger("edge_sam")
 MODEL_FORMATS = ("openvino", "onnx")
 PACKAGES = ("openvino",)
 COMPILES_FOR_MINUTES = False
@@ -145,15 +147,20 @@ class OpenVinoSession:
             return self._compiled
 
     def _settle(self, inputs: Mapping[str, NDArray[Any]], shapes: Shapes) -> None:
-        """Go over to a model for these shapes, if its first answer is that of the model that has been probed."""
-        fixed = self._compile(shapes)
-        expected, computed = self._compiled.run(inputs), fixed.run(inputs)
-        if all(
-            np.abs(computed[name] - expected[name]).max() <= _APART * np.abs(expected[name]).max() for name in expected
-        ):
+        """Go over to a model for these shapes, if it gives the answer of the model that has been probed."""
+        self._enough *= 2  # Shapes that keep changing after all cost less and less often.
+        expected = self._compiled.run(inputs)
+        try:
+            fixed = self._compile(shapes)
+            computed = fixed.run(inputs)
+        except RuntimeError as error:  # Other kernels are chosen for one size, and may be missing.
+            _log.info("OpenVINO stays with the model for any size: %s", error)
+            self._enough = math.inf
+            return
+        if all(_part(computed[name] - array, array) <= _APART for name, array in expected.items()):
             self._compiled = fixed
-            self._enough *= 2  # Shapes that keep changing after all cost less and less often.
         else:
+            _log.warning("OpenVINO computes something else once compiled for one size, so it is not")
             self._enough = math.inf
 
     def _compile(self, shapes: Shapes | None) -> _Compiled:
@@ -167,6 +174,10 @@ class OpenVinoSession:
         except RuntimeError as error:
             raise RuntimeUnavailableError(f"OpenVINO could not compile {self._file.name}: {error}") from error
         return _Compiled(compiled, shapes)
+
+
+def _part(difference: NDArray[Any], whole: NDArray[Any]) -> float:
+    return float(np.abs(difference).max() / np.abs(whole).max())
 
 
 def open_session(model: Path, options: SessionOptions) -> OpenVinoSession:

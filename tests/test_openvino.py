@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -62,17 +62,24 @@ def test_sizes_in_turn_are_never_compiled_for() -> None:
             assert session.compiled_for is None
 
 
-def test_a_model_for_a_size_that_answers_otherwise_is_not_used(
-    expected: Mapping[Any, Any], monkeypatch: pytest.MonkeyPatch
+def _answer_otherwise(outputs: Inputs) -> Inputs:
+    return {name: array * np.float32(1.2) for name, array in outputs.items()}
+
+
+def _fail(_outputs: Inputs) -> Inputs:
+    raise RuntimeError("could not create a primitive")
+
+
+@pytest.mark.parametrize("fault", [_answer_otherwise, _fail])
+def test_a_model_for_a_size_that_is_no_good_is_not_used(
+    expected: Mapping[Any, Any], monkeypatch: pytest.MonkeyPatch, fault: Callable[[Inputs], Inputs]
 ) -> None:
     run = openvino_device._Compiled.run
 
-    def wrong(self: openvino_device._Compiled, inputs: Mapping[str, Any]) -> Inputs:
-        return {
-            name: array * np.float32(1 if self.shapes is None else 1.2) for name, array in run(self, inputs).items()
-        }
+    def faulty(self: openvino_device._Compiled, inputs: Mapping[str, Any]) -> Inputs:
+        return run(self, inputs) if self.shapes is None else fault(run(self, inputs))
 
-    monkeypatch.setattr(openvino_device._Compiled, "run", wrong)
+    monkeypatch.setattr(openvino_device._Compiled, "run", faulty)
     session = open_encoder(steady=True)
     for _ in range(4 * RUNS_ALIKE):
         answer = session.run(images(WIDE))["image_embedding"]
