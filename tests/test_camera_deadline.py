@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
+
 from edge_sam.camera.deadline import LONGEST_INTERVAL, Deadline, Setting, Target
 from edge_sam.camera.statistics import Durations
 
@@ -84,9 +86,10 @@ def test_fewer_frames_are_encoded_before_they_get_small() -> None:
     assert run(deadline, 200)[-1] == Setting(512, 2)
 
 
-def test_one_slow_frame_changes_nothing() -> None:
+@pytest.mark.parametrize("before", [2, 10])
+def test_one_slow_frame_changes_nothing(before: int) -> None:
     deadline = Deadline(TIMES, CARRIED, Target(budget_ms=100))
-    run(deadline, 10)
+    run(deadline, before)
     deadline.learn(400, encoded=True)
     assert set(run(deadline, 20)) == {Setting(512)}
 
