@@ -40,6 +40,6 @@ TARGETS = {
         Target("cpu", "uint8", False, True, "onnxruntime", True),
         Target("arm", "int8", False, False, "onnxruntime", False),
         Target("tensorrt", "int8", True, False, "onnxruntime", False),
-        Target("openvino", "uint8", False, False, "openvino", True),
+        Target("openvino", "uint8", False, True, "openvino", True),
     )
 }
