@@ -17,9 +17,10 @@ HALF: dict[Role, tuple[str, ...]] = {
 """Blocks that compute in float, with weights stored as fp16, as patterns of their names: small, and dear in masks."""
 FLOAT: dict[Role, tuple[str, ...]] = {
     "encoder": ("stages.[12].*/fc2",),
-    "decoder": ("blocks*", "final"),
+    "decoder": ("*",),
 }
-"""Blocks that compute in float although they could in int8; their weights are stored as int8."""
+"""Blocks that compute in float although they could in int8, because that costs masks or time; their weights are stored
+as int8."""
 RANKED = ("mobile-sam",)
 """Families whose encoder has the blocks above. Decoders are alike in all."""
 
