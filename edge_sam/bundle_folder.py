@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from importlib.metadata import version
@@ -10,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from edge_sam.atomic import check_output_folder
 from edge_sam.bundle import MANIFEST, Bundle, Component, MadeBy, Manifest, file_sha256, open_bundle
 from edge_sam.contract import Role
 from edge_sam.errors import InputError
@@ -26,7 +28,7 @@ class Draft:
     Parameters
     ----------
     output : Path
-        Where it will be.
+        Where it will be; of a symbolic link the target is replaced.
     overwrite : bool
         Whether it may take the place of a bundle.
     source : Bundle, optional
@@ -42,12 +44,13 @@ class Draft:
     Raises
     ------
     InputError
-        Something is in its place, or a file of the source is damaged.
+        Something is in its place, nothing can be written there, or a file of the source is damaged.
     """
 
     def __init__(self, output: Path, *, overwrite: bool = False, source: Bundle | None = None) -> None:
-        self.output = output.absolute()
+        self.output = Path(os.path.realpath(output))
         _refuse_existing(self.output, overwrite)
+        check_output_folder(self.output.parent)
         self._source = source
         if source is not None:
             for component in source.manifest.components:
@@ -87,6 +90,7 @@ class Draft:
         self.save(manifest)
         aside = self.folder.with_name("old")
         if self.output.exists():
+            shutil.copymode(self.output, self.folder)
             self.output.rename(aside)
         try:
             self.folder.rename(self.output)

@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import PHOTOGRAPHS, read_pixels
+from conftest import PHOTOGRAPHS, ROOT, read_pixels
 from pycocotools import mask as coco
 
 from edge_sam.bundle import BUNDLED
@@ -236,7 +236,19 @@ def test_a_full_disk_leaves_no_bundle(checkpoint: Path, tmp_path: Path) -> None:
 
 def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert "file" in refused(edge_sam("segment", COFFEE, "--box", BOX, "--output", "file/x", cwd=tmp_path), code=1)
+    for command in (("segment", COFFEE, "--box", BOX), ("everything", COFFEE)):
+        told = refused(edge_sam(*command, "--output", "file/x", cwd=tmp_path))
+        assert told.endswith(f"cannot write into file/x: {tmp_path / 'file'} is not a folder")
+    dataset = ROOT / "nowhere"  # The output is looked at first.
+    for arguments in (
+        ("eval", "mobile-sam", "--dataset", dataset, "--output", "file"),
+        ("bench", "--image", dataset, "--report", "file"),
+        ("bench", "--image", dataset, "--per-op", "--report", "file/x"),
+        ("convert", "mobile-sam", "--output", "file/x"),
+        ("quantize", "mobile-sam", "--calibration", dataset, "--output", "file/x"),
+    ):
+        assert "file is not a folder" in refused(edge_sam(*arguments, cwd=tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_export_refuses_with_one_line_after_its_progress(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edge_sam.atomic import check_output_file
 from edge_sam.errors import InputError
 
 
@@ -38,7 +39,9 @@ def working_folder(output: Path) -> Path:
 
 
 def spare_what_is_not_ours(output: Path) -> None:
-    """Refuse an output that no earlier run of ours can have written, for it would be replaced."""
+    """Refuse an output that cannot be written, or that is not of an earlier run of ours: it would be replaced."""
+    if not output.is_dir():
+        check_output_file(output)
     working = working_folder(output)
     if output.exists() and not working.exists():
         raise InputError(f"{output} exists, and {working} to go on from does not; remove it, or give another --output")

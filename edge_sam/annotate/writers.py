@@ -11,7 +11,7 @@ from typing import IO, Any
 import msgspec
 
 from edge_sam.annotate.records import Mask, Record
-from edge_sam.atomic import write_files
+from edge_sam.atomic import move_into_place, write_files
 from edge_sam.errors import InputError
 from edge_sam.serialization import to_json
 
@@ -45,7 +45,7 @@ def write_coco(records: Records, output: Path, staging: Path, categories: Mappin
         file.flush()
         os.fsync(file.fileno())
     output.parent.mkdir(parents=True, exist_ok=True)
-    Path(file.name).replace(output)
+    move_into_place(Path(file.name), output)
 
 
 def write_sa1b(records: Records, output: Path, staging: Path) -> None:
@@ -64,8 +64,10 @@ def write_sa1b(records: Records, output: Path, staging: Path) -> None:
         first += len(annotations)
         document = {"image": {"image_id": number, **_size(record)}, "annotations": annotations}
         write_files({file: to_json(document)})
+    output = Path(os.path.realpath(output))
     output.parent.mkdir(parents=True, exist_ok=True)
     if output.exists():
+        shutil.copymode(output, new)
         output.rename(old)
     new.rename(output)
     shutil.rmtree(old, ignore_errors=True)

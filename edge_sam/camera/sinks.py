@@ -188,10 +188,10 @@ class JsonSink:
         try:
             while written < len(line):
                 written += os.write(file, line[written:])
-        except OSError:
+        except OSError as error:
             with contextlib.suppress(OSError):  # A pipe keeps what it got.
                 os.ftruncate(file, os.lseek(file, -written, os.SEEK_CUR))
-            raise
+            raise OSError(error.errno, error.strerror, self._file.name) from error
 
     def close(self) -> None:
         """See `Sink`."""

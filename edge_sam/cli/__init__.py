@@ -23,6 +23,7 @@ from edge_sam.cli.eval import evaluate
 from edge_sam.cli.everything import everything
 from edge_sam.cli.export import convert, export
 from edge_sam.cli.models import models, pull
+from edge_sam.cli.output import Commands, echo
 from edge_sam.cli.quantize import quantize
 from edge_sam.cli.segment import segment
 from edge_sam.cli.tune import tune
@@ -31,6 +32,7 @@ from edge_sam.runtimes import RuntimeUnavailableError
 
 app = typer.Typer(
     name="edge-sam",
+    cls=Commands,
     help="Promptable segmentation (Segment Anything) on CPUs and embedded boards, without PyTorch.",
     no_args_is_help=True,
     add_completion=False,
@@ -56,7 +58,7 @@ def _version(show: bool) -> None:
     if show:
         from edge_sam import __version__
 
-        typer.echo(__version__)
+        echo(__version__)
         raise typer.Exit
 
 
@@ -67,9 +69,9 @@ def _options(
     ),
     verbose: bool = typer.Option(False, "--verbose", "-v", help="Say on standard error what is chosen and why."),
 ) -> None:
+    logging.getLogger("edge_sam").addHandler(_Echo())
     if verbose:
         logging.getLogger("edge_sam").setLevel(logging.INFO)
-        logging.getLogger("edge_sam").addHandler(_Echo())
 
 
 def main() -> None:
@@ -77,6 +79,11 @@ def main() -> None:
 
     With ``EDGE_SAM_DEBUG`` set, errors keep their traceback.
     """
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if stream is None:  # Else the next file gets the number, and in it what native libraries print.
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stdout is None:
+        _fail("standard output is closed; redirect it to /dev/null where nobody reads it", 1)
     signal.signal(signal.SIGTERM, _terminate)
     warnings.showwarning = _warn
     getattr(cv2.utils, "logging", cv2).setLogLevel(0)  # The setting moved between versions of OpenCV.
@@ -111,7 +118,7 @@ class _Echo(logging.Handler):
     """Log lines on whatever is standard error at the time."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        typer.echo(self.format(record), err=True)
+        echo(self.format(record), err=True)
 
 
 def _warn(
@@ -123,9 +130,9 @@ def _warn(
     line: str | None = None,  # noqa: ARG001
 ) -> None:
     """Show a warning as one line, as errors are."""
-    typer.echo(f"warning: {' '.join(str(message).split())}", err=True)
+    echo(f"warning: {' '.join(str(message).split())}", err=True)
 
 
 def _fail(message: str, code: int) -> None:
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    echo(f"error: {' '.join(message.split())}", err=True)
     sys.exit(code)

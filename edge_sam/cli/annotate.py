@@ -31,7 +31,7 @@ from edge_sam.cli.options import (
     PrecisionOption,
     RuntimeOption,
 )
-from edge_sam.cli.output import print_json
+from edge_sam.cli.output import echo, print_json
 from edge_sam.errors import InputError
 
 if TYPE_CHECKING:
@@ -114,12 +114,15 @@ def annotate(
     from edge_sam.annotate.validators import Limits
     from edge_sam.annotate.worker import Job, mask_generator
     from edge_sam.annotate.writers import distinct_without_suffix
+    from edge_sam.atomic import check_output_folder
     from edge_sam.cli.progress import progress_bar
 
     if engine not in ("local", "ray"):
         raise InputError(f"unknown engine {engine!r}; known: local, ray")
     sa1b, store = is_sa1b(output, layout), Store(working_folder(output))
     spare_what_is_not_ours(output)
+    if save_frames is not None:
+        check_output_folder(save_frames)
     table, function = _prompts(prompts)
     everything = table is None and function is None
     limits = Limits(
@@ -144,7 +147,7 @@ def annotate(
     }
     tasks = plan(open_source(source, every=every), table, valid_mask and valid_mask.absolute())
     if table is not None and (strangers := len(table) - len({table.find(task.item.name) for task in tasks} - {None})):
-        typer.echo(f"{prompts} names {strangers} photographs that are not in {source}; left out", err=True)
+        echo(f"{prompts} names {strangers} photographs that are not in {source}; left out", err=True)
     if sa1b:
         distinct_without_suffix(task.item.name for task in tasks)
     # Loaded here to find out what works, so that all workers take the same and none falls back.
@@ -215,7 +218,7 @@ class _Stop:
             Console(stderr=True).show_cursor()  # The progress bar hides it.
             os._exit(128 + number)
         self.signal = number
-        typer.echo("stopping; what is in work is finished first (again to stop at once)", err=True)
+        echo("stopping; what is in work is finished first (again to stop at once)", err=True)
 
 
 _Value = TypeVar("_Value")
@@ -256,12 +259,12 @@ def _print(report: Report, facts: dict[str, Any], as_json: bool) -> None:
         print_json({**msgspec.to_builtins(report), **facts})
         return
     done = f"{report.done_now} photographs now, {report.done_before} before, of {report.photographs}"
-    typer.echo(f"{done}; {report.seconds:.0f} s, {report.photographs_per_second:.2f} a second")
+    echo(f"{done}; {report.seconds:.0f} s, {report.photographs_per_second:.2f} a second")
     rejected = ", ".join(f"{reason} {count}" for reason, count in report.rejected.items()) or "none"
-    typer.echo(f"{report.annotations} masks from {report.prompts} prompts; rejected: {rejected}")
+    echo(f"{report.annotations} masks from {report.prompts} prompts; rejected: {rejected}")
     for what, absent in (("skipped", report.skipped), ("failed", report.failed)):
         for one in absent[:_SHOWN]:
-            typer.echo(f"{what} {one.name}: {one.reason}", err=True)
+            echo(f"{what} {one.name}: {one.reason}", err=True)
         if len(absent) > _SHOWN:
-            typer.echo(f"{what} {len(absent) - _SHOWN} more; all are in report.json of the working folder", err=True)
-    typer.echo(f"data set: {report.output}" if report.output else "stopped early; the same command goes on from here")
+            echo(f"{what} {len(absent) - _SHOWN} more; all are in report.json of the working folder", err=True)
+    echo(f"data set: {report.output}" if report.output else "stopped early; the same command goes on from here")

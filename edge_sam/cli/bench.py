@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_sam.cli.options import JsonOption
-from edge_sam.cli.output import needs, print_json
+from edge_sam.cli.output import echo, needs, print_json
 from edge_sam.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def bench(
 
     import msgspec
 
+    from edge_sam.atomic import check_output_folder
     from edge_sam.benchmark.additions import add_accuracy, add_operators
     from edge_sam.benchmark.plan import Plan, expand
     from edge_sam.benchmark.run import run_benchmark
@@ -67,6 +68,9 @@ def bench(
     from edge_sam.evaluation.run import Evaluation
     from edge_sam.images import read_image
 
+    traced = report or Path("edge-sam-output")
+    if report is not None or per_op:
+        check_output_folder(traced)
     if report is not None:
         _require_matplotlib()
     counts = [count or None for count in _numbers(threads, "--threads")]
@@ -83,9 +87,8 @@ def bench(
             with progress_bar("accuracy", evaluation.steps * len(measured)) as progress:
                 result = add_accuracy(result, measured, evaluation, progress)
         if per_op:
-            folder = report or Path("edge-sam-output")
             with progress_bar("profiling", len(measured)) as progress:
-                result, traces = add_operators(result, measured, paths[0], folder, progress)
+                result, traces = add_operators(result, measured, paths[0], traced, progress)
     if image is None:
         result = msgspec.structs.replace(result, images=["drawn scene, 1280×720 JPEG"])
     _write(result, report, traces)
@@ -150,7 +153,7 @@ def _print(result: BenchReport, folder: Path | None, traces: dict[Path, bytes]) 
 
     print_report(result)
     for path in [*([folder / "index.html"] if folder else []), *traces]:
-        typer.echo(str(path))
+        echo(path)
 
 
 def _compare(old: Path, new: Path, threshold: float, json: bool) -> None:

@@ -8,6 +8,7 @@ from rich.table import Table
 from edge_sam.benchmark.cells import added_columns, columns
 from edge_sam.benchmark.compare import Comparison
 from edge_sam.benchmark.report import STAGES, BenchReport, OperatorProfile
+from edge_sam.cli.output import plain_console
 
 _VIEWS = {
     "milliseconds, p50": ("total", "p95", *STAGES),
@@ -23,7 +24,7 @@ _LARGEST = 8
 
 def print_report(report: BenchReport) -> None:
     """Print what was measured on standard output."""
-    console = Console(highlight=False)
+    console = plain_console()
     for title, names in _VIEWS.items():
         table = _table(title, *(_SHORT.get(name, name) for name in names))
         for row in report.rows:
@@ -58,7 +59,7 @@ def _print_machine(console: Console, report: BenchReport) -> None:
 
 def print_comparison(comparison: Comparison) -> None:
     """Print what changed on standard output."""
-    console = Console(highlight=False)
+    console = plain_console()
     for combination in dict.fromkeys(change.combination for change in comparison.changes):
         table = _table(combination, "old", "new", "change", "")
         for change in comparison.changes:

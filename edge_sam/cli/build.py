@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edge_sam.cli.options import JsonOption, PrecisionOption
-from edge_sam.cli.output import print_json
+from edge_sam.cli.output import echo, print_json
 from edge_sam.cli.progress import status
 
 
@@ -37,9 +37,7 @@ def build(
     if reason is not None:
         raise RuntimeUnavailableError(f"cannot build for {choice.runtime}: {reason}")
     start = time.perf_counter()
-    typer.echo(
-        f"building {opened.manifest.name} {choice.precision} for {choice.runtime}; this may take minutes", err=True
-    )
+    echo(f"building {opened.manifest.name} {choice.precision} for {choice.runtime}; this may take minutes", err=True)
     with status("building …"):
         loaded = LoadedModel(opened, choice, build=True)
     facts = {
@@ -54,4 +52,4 @@ def build(
         print_json(facts)
         return
     for name, value in facts.items():
-        typer.echo(f"{name:10s} {value}")
+        echo(f"{name:10s} {value}")

@@ -14,6 +14,7 @@ import typer
 
 from edge_sam.cli.loading import silenced
 from edge_sam.cli.options import ModelOption, PrecisionOption, RuntimeOption, StrictOption, ThreadsOption
+from edge_sam.cli.output import echo
 from edge_sam.cli.progress import status
 from edge_sam.cli.prompts import masks as masks_as_prompts
 from edge_sam.cli.prompts import points_and_boxes
@@ -205,7 +206,7 @@ def _print_summary(stream: Stream, as_json: bool) -> None:
         return
     if summary["frames"]:
         for text in _told(summary):
-            typer.echo(text)
+            echo(text)
 
 
 def _told(summary: dict[str, Any]) -> list[str]:

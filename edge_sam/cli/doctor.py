@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from edge_sam.cli.options import JsonOption
-from edge_sam.cli.output import print_json, table
+from edge_sam.cli.output import plain_console, print_json, table
 from edge_sam.cli.progress import status
 
 if TYPE_CHECKING:
@@ -36,11 +36,9 @@ def doctor(
 
 
 def _show(report: Report) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    # Brackets in commands are not markup, and a command that is cut into lines cannot be copied.
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = plain_console(soft_wrap=True)  # A command that is cut into lines cannot be copied.
     facts = Table.grid(padding=(0, 2))
     for name, fact in _facts(report):
         facts.add_row(name, fact)
@@ -48,7 +46,9 @@ def _show(report: Report) -> None:
     console.print()
     console.print(_runtimes(report))
     for conflict in report.conflicts or []:
-        console.print(f"\nconflict: {' and '.join(conflict.packages)}: {conflict.problem}\n  mend: {conflict.mend}")
+        console.print()
+        console.print(f"conflict: {' and '.join(conflict.packages)}: {conflict.problem}")
+        console.print(f"  mend: {conflict.mend}")
     if any(trial.mend for trial in report.runtimes):
         console.print()
     for trial in report.runtimes:

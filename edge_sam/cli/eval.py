@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_sam.cli.options import JsonOption, LongSideOption, PrecisionOption, RuntimeOption, ThreadsOption
-from edge_sam.cli.output import needs, print_json, table
+from edge_sam.cli.output import needs, plain_console, print_json, table
 from edge_sam.errors import InputError
 
 if TYPE_CHECKING:
@@ -64,12 +64,14 @@ def evaluate(
 
     What each protocol does, and where it comes from: docs/evaluation.md.
     """
-    from edge_sam.atomic import write_files
+    from edge_sam.atomic import check_output_folder, write_files
     from edge_sam.cli.progress import progress_bar
     from edge_sam.evaluation.datasets import open_dataset
     from edge_sam.evaluation.run import Evaluation
     from edge_sam.variant import Variant
 
+    if worst:
+        check_output_folder(output)
     data = open_dataset(dataset, layout=layout, split=split, limit=limit)
     evaluation = Evaluation(data, [name.strip() for name in prompts.split(",") if name.strip()])
     variant = Variant(bundle, runtime, precision, threads, long_side, square)
@@ -115,9 +117,7 @@ def _torch(weights: str, threads: int | None) -> Segmenter:
 
 
 def _print(report: EvalReport) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False)
+    console = plain_console()
     facts = report.dataset
     videos = f", {facts.videos} videos" if facts.videos else ""
     console.print(f"{facts.path}: {facts.photographs} photographs{videos} ({facts.layout})", soft_wrap=True)

@@ -30,7 +30,7 @@ from edge_sam.cli.options import (
     StrictOption,
     ThreadsOption,
 )
-from edge_sam.cli.output import print_json
+from edge_sam.cli.output import echo, print_json
 from edge_sam.cli.progress import status
 from edge_sam.errors import InputError
 
@@ -83,9 +83,12 @@ def everything(
     import time
 
     import edge_sam
+    from edge_sam.atomic import check_output_folder
     from edge_sam.images import read_image
     from edge_sam.region import read_region
 
+    if not stream:
+        check_output_folder(output)
     with silenced():
         predictor = edge_sam.load(model, runtime=runtime, precision=precision, threads=threads, strict=strict)
         pixels = read_image(image)
@@ -182,7 +185,7 @@ def _print(report: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(report)
         return
-    typer.echo(f"{len(report['masks'])} masks from {report['prompts']} prompts in {report['seconds']} s")
-    typer.echo(f"{report['model']} {report['precision']} on {report['provider']}")
+    echo(f"{len(report['masks'])} masks from {report['prompts']} prompts in {report['seconds']} s")
+    echo(f"{report['model']} {report['precision']} on {report['provider']}")
     for what in ("file", "labels", "overlay"):
-        typer.echo(f"{what}: {report[what]}")
+        echo(f"{what}: {report[what]}")

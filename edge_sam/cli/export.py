@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from edge_sam.cli.options import JsonOption
-from edge_sam.cli.output import needs, print_json
+from edge_sam.cli.output import echo, needs, print_json
 
 
 def export(
@@ -52,7 +52,7 @@ def convert(
 
 
 def _progress(step: str) -> None:
-    typer.echo(f"{step} …", err=True)
+    echo(f"{step} …", err=True)
 
 
 def _facts(manifest: Any) -> dict[str, Any]:
@@ -74,8 +74,8 @@ def _print(facts: dict[str, Any], as_json: bool) -> None:
         print_json(facts)
         return
     for file, size in facts["files"].items():
-        typer.echo(f"{file:28s} {size / 1e6:6.1f} MB")
+        echo(f"{file:28s} {size / 1e6:6.1f} MB")
     for row in facts["measured"]:
         values = ", ".join(f"{key} {row[key]:.3g}" for key in row if key not in ("precision", "what"))
-        typer.echo(f"{row['precision']}: {row['what']}: {values}")
-    typer.echo(f"bundle: {facts['bundle']}")
+        echo(f"{row['precision']}: {row['what']}: {values}")
+    echo(f"bundle: {facts['bundle']}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_sam.cli.options import JsonOption
-from edge_sam.cli.output import print_json, table
+from edge_sam.cli.output import echo, plain_console, print_json, table
 
 if TYPE_CHECKING:
     from edge_sam.zoo import ZooModel
@@ -34,8 +34,6 @@ def models(
     if json:
         print_json({"cache": str(home), "models": rows})
         return
-    from rich.console import Console
-
     listed = table("name", "family", "size", "licence", "ready in the package", "checkpoint")
     for row in rows:
         size = f"{row['bytes'] / 1e6:.1f} MB"
@@ -48,7 +46,7 @@ def models(
             "yes" if row["bundled"] else "no",
             row["checkpoint"] or "not pulled",
         )
-    console = Console(highlight=False)
+    console = plain_console()
     console.print(listed)
     for model in read_index().values():
         console.print(f"{model.name}: from {', then '.join(map(str, model.sources))}", soft_wrap=True)
@@ -66,24 +64,23 @@ def pull(
     from edge_sam import zoo
 
     model = zoo.find_model(name, zoo.read_index())
-    typer.echo(f"{model.name}: {model.bytes / 1e6:.1f} MB, licence {model.license}, {model.license_url}", err=True)
+    echo(f"{model.name}: {model.bytes / 1e6:.1f} MB, licence {model.license}, {model.license_url}", err=True)
     zoo.require_license(model, accept_license)
     path = _pull_with_progress(model)
     if json:
         print_json({"name": model.name, "checkpoint": str(path), "sha256": model.sha256})
     else:
-        typer.echo(str(path))
+        echo(path)
 
 
 def _pull_with_progress(model: ZooModel) -> Path:
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     from edge_sam import download
     from edge_sam.cache import cache_home
 
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    console = plain_console(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(model.name, total=None)
 
@@ -92,7 +89,7 @@ def _pull_with_progress(model: ZooModel) -> Path:
         def show(source: str, done: int, total: int) -> None:
             if not console.is_terminal and source not in announced:
                 announced.add(source)
-                typer.echo(f"from {source}", err=True)
+                echo(f"from {source}", err=True)
             bar.update(task, description=source, completed=done, total=total or None)
 
         return download.pull(model, cache_home(), show)

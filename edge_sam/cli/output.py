@@ -1,17 +1,37 @@
-"""What the commands print: an object for programs, tables for people, and what is missing."""
+"""What the commands print: an object for programs, lines and tables for people, and what is missing."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import re
+import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
+from typer.core import TyperGroup
 
-from edge_sam.errors import MissingExtraError
+from edge_sam.errors import EdgeSamError, MissingExtraError, one_line
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""Characters that act on a terminal or reorder what it shows, instead of being shown."""
+
+
+def printable(text: str) -> str:
+    r"""Show control characters as escapes (``\x1b``): names of files may hold what a terminal would obey."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def echo(text: object, *, err: bool = False) -> None:
+    """Print a line on standard output, or with `err` on standard error."""
+    with contextlib.suppress(OSError) if err else _standard_output():
+        typer.echo(printable(str(text)), err=err)
 
 
 def print_json(value: object) -> None:
@@ -23,7 +43,25 @@ def print_json(value: object) -> None:
 
     import msgspec
 
-    typer.echo(json.dumps(msgspec.to_builtins(value), allow_nan=False))
+    echo(json.dumps(msgspec.to_builtins(value), allow_nan=False))
+
+
+def plain_console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
+    """Make a rich console that takes every string for plain text: ``[/b]`` in a path is no markup."""
+    from rich.console import Console
+
+    class PlainConsole(Console):
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(printable(text), **options)
+
+        def print(self, *objects: Any, **options: Any) -> None:
+            with contextlib.suppress(OSError) if self.stderr else _standard_output():
+                super().print(*objects, **options)
+
+        def on_broken_pipe(self) -> None:
+            raise  # Rich calls this while it handles the error, and would end the process.
+
+    return PlainConsole(stderr=stderr, soft_wrap=soft_wrap, highlight=False, markup=False, emoji=False)
 
 
 def table(*columns: str, numbers: tuple[str, ...] = ()) -> Table:
@@ -45,3 +83,41 @@ def needs(extra: str, what: str) -> Iterator[None]:
         raise MissingExtraError(
             f'{what} needs {error.name}, which is not installed: pip install "edge-sam[{extra}]"'
         ) from error
+
+
+class Commands(TyperGroup):
+    """The commands; what their errors repeat of the command line is made printable."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Read the options before the command."""
+        with _printable_usage_errors():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, context: Any) -> Any:
+        """Read the command's own options and run it."""
+        with _printable_usage_errors():
+            try:
+                return super().invoke(context)
+            except BrokenPipeError as error:  # Typer would end without a word.
+                raise EdgeSamError(one_line(error)) from error
+
+
+@contextlib.contextmanager
+def _printable_usage_errors() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "format_message"):  # A ClickException, wherever this version of typer has its click.
+            error.message = printable(error.message)  # type: ignore[attr-defined]
+        raise
+
+
+@contextlib.contextmanager
+def _standard_output() -> Iterator[None]:
+    """Say that it was the output that failed (a full disk, a reader that has gone), and let Python end quietly."""
+    try:
+        yield
+    except OSError as error:
+        with contextlib.suppress(OSError, AttributeError):  # Else Python tries again at its end, and complains.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise EdgeSamError(f"cannot write to standard output: {error.strerror or error}") from error

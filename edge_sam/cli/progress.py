@@ -5,28 +5,34 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
+from edge_sam.cli.output import plain_console, printable
+
 
 @contextlib.contextmanager
 def progress_bar(what: str, steps: int) -> Iterator[Callable[[], None]]:
     """Show a bar that goes on by one of `steps` at each call of what is yielded; in a pipe show nothing."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=steps)
+    terminal = plain_console(stderr=True)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
+        task = bar.add_task(printable(what), total=steps)
         yield lambda: bar.advance(task)
 
 
 @contextlib.contextmanager
 def status(text: str) -> Iterator[Callable[[object], None]]:
     """Show a line that each call of what is yielded replaces; in a pipe nothing is shown, or made into text."""
-    from rich.console import Console
+    from rich.text import Text
 
-    console = Console(stderr=True, highlight=False)
-    if not console.is_terminal:
+    terminal = plain_console(stderr=True)
+    if not terminal.is_terminal:
         yield lambda _: None
         return
-    with console.status(text) as line:
-        yield lambda shown: line.update(str(shown))
+    with terminal.status(Text(text)) as line:
+        yield lambda shown: line.update(Text(printable(str(shown))))

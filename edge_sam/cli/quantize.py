@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edge_sam.cli.options import JsonOption
-from edge_sam.cli.output import needs, print_json, table
+from edge_sam.cli.output import needs, plain_console, print_json, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,17 +55,19 @@ def quantize(
     """
     with needs("quantize", "quantize"):
         from edge_sam.quantize.quantizer import Settings, quantize_bundle
+    from edge_sam.atomic import check_output_file, write_files
     from edge_sam.bundle import open_bundle
     from edge_sam.cli.progress import progress_bar
 
+    picture = output.parent / f"{output.name}-ranking.png"
+    if explain:
+        check_output_file(picture)
     settings = Settings(calibration, precision, target, max_drop, samples, observer, seed)
     outcome = quantize_bundle(open_bundle(bundle), output, settings, progress_bar, overwrite=overwrite, explain=explain)
     facts = _facts(outcome)
     if explain:
-        from edge_sam.atomic import write_files
         from edge_sam.quantize.plot import ranking_plot
 
-        picture = outcome.bundle.path.with_name(f"{outcome.bundle.path.name}-ranking.png")
         write_files({picture: ranking_plot(outcome.ranking)})
         facts["plot"] = str(picture)
     if json:
@@ -96,9 +98,7 @@ def _facts(outcome: Outcome) -> dict[str, Any]:
 
 
 def _print(facts: dict[str, Any]) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False)
+    console = plain_console()
     skipped = f", {facts['skipped']} not usable" if facts["skipped"] else ""
     if facts["calibration"]:
         count = facts["calibration"]["photographs"]

@@ -17,7 +17,7 @@ from edge_sam.cli.options import (
     StrictOption,
     ThreadsOption,
 )
-from edge_sam.cli.output import print_json, table
+from edge_sam.cli.output import plain_console, print_json, table
 from edge_sam.cli.prompts import points_and_boxes
 from edge_sam.errors import InputError
 
@@ -64,10 +64,11 @@ def segment(
     prompts = _prompts(point or [], box or [], mask_file)
 
     import edge_sam
-    from edge_sam.atomic import write_files
+    from edge_sam.atomic import check_output_folder, write_files
     from edge_sam.images import read_image
     from edge_sam.region import read_region
 
+    check_output_folder(output)
     with silenced():
         predictor = edge_sam.load(model, runtime=runtime, precision=precision, threads=threads, strict=strict)
         pixels, read = _timed(lambda: read_image(image))
@@ -186,9 +187,7 @@ def _print(report: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(report)
         return
-    from rich.console import Console
-
-    console = Console(highlight=False)
+    console = plain_console()
     rows = table("mask", "score", "area", "box (x0 y0 x1 y1)", "file")
     for i, mask in enumerate(report["masks"]):
         box = " ".join(f"{value:.0f}" for value in mask["box"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_sam.cli.options import JsonOption
-from edge_sam.cli.output import print_json, table
+from edge_sam.cli.output import echo, plain_console, print_json, table
 from edge_sam.cli.progress import status
 from edge_sam.errors import InputError
 
@@ -59,19 +59,17 @@ def tune(
     _print_table(reports)
     best = reports[0]
     count = f", {best['threads']} threads" if best["threads"] else ""
-    typer.echo(f"auto will use {best['runtime']} in {best['precision']}{count} for {opened.manifest.name} here")
+    echo(f"auto will use {best['runtime']} in {best['precision']}{count} for {opened.manifest.name} here")
     if not kept:
-        typer.echo("warning: the cache cannot be written, so this is forgotten (set EDGE_SAM_HOME)", err=True)
+        echo("warning: the cache cannot be written, so this is forgotten (set EDGE_SAM_HOME)", err=True)
 
 
 def _print_table(rows: list[dict[str, str | float | None]]) -> None:
-    from rich.console import Console
-
     shown = table("runtime", "provider", "precision", "threads", "encode ms", "click ms", "IoU", "")
     for row in rows:
         cells = [row[key] for key in ("runtime", "provider", "precision", "threads", "encode_ms", "click_ms", "iou")]
         shown.add_row(*("–" if cell is None else str(cell) for cell in cells), str(row["rejected"] or ""))
-    Console(highlight=False).print(shown)
+    plain_console().print(shown)
 
 
 def _thread_counts(given: str) -> list[int | None]:
