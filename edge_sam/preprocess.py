@@ -13,11 +13,13 @@ from edge_sam.resize import resize_bilinear
 
 
 def check_image(image: Any) -> NDArray[np.uint8]:
-    """Return the image unchanged, or raise `InputError` that says how it differs from HxWx3 uint8 RGB."""
+    """Return the image unchanged, or raise `InputError` that says how it differs from HxWx3 uint8 RGB with pixels."""
     if not isinstance(image, np.ndarray):
         raise InputError(f"the image is a {type(image).__name__}; give an HxWx3 uint8 RGB array or a path")
     if image.ndim != 3 or image.shape[2] != 3:
         raise InputError(f"the image has shape {image.shape}; expected (height, width, 3) RGB")
+    if image.size == 0:
+        raise InputError(f"the image has no pixels: its shape is {image.shape}")
     if image.dtype != np.uint8:
         raise InputError(f"the image is {image.dtype}; expected uint8 with values 0..255")
     return image

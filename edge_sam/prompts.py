@@ -87,6 +87,17 @@ class Prompt:
         return f"Prompt({', '.join(f'{name}={value}' for name, value in given.items() if value is not None)})"
 
 
+def listed(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
+    """Make a list of one prompt or several. Raises `InputError` where there is something else."""
+    if not isinstance(prompts, Prompt | Sequence):
+        raise InputError(f"expected an edge_sam.Prompt or a sequence of them, got {type(prompts).__name__}")
+    several = [prompts] if isinstance(prompts, Prompt) else list(prompts)
+    for prompt in several:
+        if not isinstance(prompt, Prompt):
+            raise InputError(f"expected an edge_sam.Prompt, got {type(prompt).__name__}")
+    return several
+
+
 def combine(
     points: Sequence[Sequence[float]], labels: Sequence[float] | None, boxes: Sequence[Sequence[float]]
 ) -> list[Prompt]:

@@ -15,6 +15,25 @@ from streams import CUP, scene
 import edge_sam
 
 EXAMPLE = ROOT / "examples" / "ros2" / "edge_sam_node"
+DAMAGED: tuple[tuple[Any, ...], ...] = (
+    (b"", 0, 0, 0, "rgb8"),
+    (b"", 0, 4, 12, "bgr8"),
+    (b"\0" * 48, 4, 0, 12, "mono8"),
+    (b"\0" * 48, -4, 4, 12, "rgb8"),
+    (b"\0" * 48, 4, -4, 12, "rgb8"),
+    (b"\0" * 48, 4, 4, -12, "rgb8"),
+    (b"\0" * 48, 4, 4, 0, "rgb8"),
+    (b"\0" * 48, 4, 4, 11, "bgra8"),
+    (b"\0" * 47, 4, 4, 12, "bgr8"),
+    (b"\0" * 48, 4, 4, 12, "yuv422"),
+    (b"\0" * 48, 4, 4, 12, ""),
+)
+"""Data, height, width, step and encoding of images that are none."""
+
+
+def send(node: Any, frame: np.ndarray, name: str) -> None:
+    height, width = frame.shape[:2]
+    node.receive(np.ascontiguousarray(frame).tobytes(), height, width, 3 * width, "bgr8", name)
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +58,16 @@ def test_images_to_masks_and_boxes(bridge: Any, coffee: np.ndarray, predictor: e
     node.prompt(bridge.to_prompts([], [], CUP))
     for i, frame in enumerate(scene(coffee, 3)):
         arrived.clear()
-        node.push(np.ascontiguousarray(frame[..., ::-1]), f"stamp {i}")
+        send(node, frame, f"stamp {i}")
         assert arrived.wait(60)
-    assert "0 dropped" in node.close()
+        for damaged in DAMAGED:  # One bad image costs one image.
+            with pytest.raises(edge_sam.InputError):
+                node.receive(*damaged, "damaged")
+        with pytest.raises(edge_sam.InputError, match="no pixels"):
+            node.push(np.zeros((0, 4, 3), np.uint8), "empty")
+    told = node.close()
+    assert "0 dropped" in told
+    assert f"{3 * (len(DAMAGED) + 1)} corrupt" in told
     assert node.error is None
     assert [name for name, _, _ in published] == ["stamp 0", "stamp 1", "stamp 2"]
     for _, labels, ((number, score, (x, y, width, height)),) in published:

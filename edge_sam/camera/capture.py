@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge_sam.camera.frames import Captured
 from edge_sam.camera.slot import Slot
 from edge_sam.camera.sources import CorruptFrameError, Picture, Source, SourceLostError
 from edge_sam.errors import InputError
+from edge_sam.preprocess import check_image
 
 USUAL_RATE = 30.0
 """Frames a second of a source that says nothing about its rate."""
@@ -21,6 +21,8 @@ _NAP = 0.05
 """Seconds after which a waiting thread looks whether it is to stop."""
 _MANY_CORRUPT = 100
 """Corrupt frames one after the other after which a live source counts as lost."""
+_HOPELESS = 10_000
+"""The same after which any other source is given up."""
 _log = logging.getLogger("edge_sam")
 
 
@@ -57,7 +59,7 @@ class Capture:
     ----------
     slot : Slot of Captured
         Closed when the source has ended.
-    frames, corrupt, reconnects : int
+    frames, reconnects : int
         Counted so far.
     error : Exception or None
         Why it ended, where that was not the source's end.
@@ -67,13 +69,19 @@ class Capture:
 
     def __init__(self, source: Source, playing: Playing) -> None:
         self.slot: Slot[Captured] = Slot(lossless=playing.every_frame and not source.live)
-        self.frames = self.corrupt = self.reconnects = 0
+        self.frames = self.reconnects = 0
         self.error: Exception | None = None
         self.stopped = False
         self._source, self._playing = source, playing
         self._stopping = self._ended = False
+        self._corrupt = 0
         self._playing_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="edge-sam capture", daemon=True)
+
+    @property
+    def corrupt(self) -> int:
+        """Frames that could not be used; with those that `PushedFrames` refused."""
+        return self._corrupt + int(getattr(self._source, "refused", 0))
 
     def start(self) -> None:
         """Begin to read."""
@@ -115,7 +123,7 @@ class Capture:
                 return
             clock = time.perf_counter()
             image, name = picture
-            name = name or f"frame-{self.frames:06d}"
+            name = str(name or f"frame-{self.frames:06d}")
             captured = Captured(image, self.frames, name, time.time(), clock, (clock - start) * 1000)
             self.frames += 1
             if not self.slot.put(captured):
@@ -126,13 +134,16 @@ class Capture:
         in_a_row = 0
         while not self._stopping:
             try:
-                picture = self._source.read()
-            except CorruptFrameError as error:
-                self.corrupt += 1
+                picture = self._read()
+            except (CorruptFrameError, InputError) as error:
+                self._corrupt += 1
                 in_a_row += 1
-                _log.info("frame %d is corrupt: %s", self.frames, error)
-                if in_a_row < _MANY_CORRUPT or not self._source.live:
+                level = logging.WARNING if in_a_row == 1 else logging.INFO
+                _log.log(level, "frame %d is corrupt and left out: %s", self.frames, error)
+                if in_a_row < (_MANY_CORRUPT if self._source.live else _HOPELESS):
                     continue
+                if not self._source.live:
+                    raise
                 picture = None
             if picture is not None or not self._source.live:
                 return picture
@@ -148,20 +159,26 @@ class Capture:
             if not self._sleep(wait):
                 return None
             wait = min(2 * wait, _LONGEST_WAIT)
-            picture = self._attempt(self._source.open, self._source.read)
+            picture = self._attempt()
             if picture is not None:
                 self.reconnects += 1
                 _log.info("the source is back after %.1f s", time.perf_counter() - lost)
                 return picture
         raise SourceLostError(f"the source was lost and did not come back within {self._playing.patience:g} s")
 
-    @staticmethod
-    def _attempt(connect: Callable[[], None], read: Callable[[], Picture | None]) -> Picture | None:
+    def _attempt(self) -> Picture | None:
         try:
-            connect()
-            return read()
+            self._source.open()
+            return self._read()
         except (InputError, CorruptFrameError):
             return None
+
+    def _read(self) -> Picture | None:
+        """Read a frame. `InputError`: a source of the user's own gave what is no picture."""
+        picture = self._source.read()
+        if picture is not None:
+            check_image(picture[0])
+        return picture
 
     def _wait_for_turn(self, seconds: float) -> bool:
         """Wait until so many seconds of a file have been played; False when told to stop."""

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from io import RawIOBase
 
 import msgspec
 
 from edge_sam.errors import InputError
 from edge_sam.prompts import Prompt
 
+MAX_LINE = 2**20
+"""Bytes of one line."""
+MAX_PROMPTS = 1000
+"""Prompts of one line: each is an object to follow through every frame."""
+_CHUNK = 2**16
 _log = logging.getLogger("edge_sam")
 
 
@@ -29,13 +35,29 @@ def parse_line(text: str | bytes) -> list[Prompt]:
     Raises
     ------
     InputError
-        It is something else, or a prompt is impossible.
+        It is something else, longer than `MAX_LINE`, has more than `MAX_PROMPTS` prompts, or one is impossible.
     """
+    if len(text) > MAX_LINE:
+        raise InputError(f"it is longer than {MAX_LINE} bytes")
     try:
-        line = msgspec.json.decode(text, type=_Line)
-    except msgspec.DecodeError as error:
+        asked = msgspec.json.decode(text, type=_Line).prompts
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise InputError(f"not a line of prompts: {error}") from error
-    return [Prompt(points=asked.points, labels=asked.labels, box=asked.box) for asked in line.prompts]
+    if len(asked) > MAX_PROMPTS:
+        raise InputError(f"it has {len(asked)} prompts; at most {MAX_PROMPTS} objects are followed")
+    return [Prompt(points=one.points, labels=one.labels, box=one.box) for one in asked]
+
+
+def lines_of(file: RawIOBase) -> Iterator[bytes]:
+    """Split what comes into lines, as it comes; of a line that is too long no more is kept than shows that it is."""
+    line = b""
+    while chunk := file.read(_CHUNK):
+        *ended, rest = chunk.split(b"\n")
+        for part in ended:
+            yield line + part
+            line = b""
+        line = (line + rest)[: MAX_LINE + 1]
+    yield line
 
 
 def listen(lines: Iterable[str | bytes], prompt: Callable[[Sequence[Prompt]], None]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,8 @@ from edge_sam.camera.slot import Slot
 from edge_sam.camera.sources import Picture
 from edge_sam.errors import InputError
 from edge_sam.preprocess import check_image
+
+_log = logging.getLogger("edge_sam")
 
 
 class PushedFrames:
@@ -20,12 +24,16 @@ class PushedFrames:
         Until `end`.
     rate : None
         Not known.
+    refused : int
+        Frames that were none; the stream counts them as corrupt.
     """
 
     def __init__(self) -> None:
         self.live = True
         self.rate: float | None = None
+        self.refused = 0
         self._slot: Slot[Picture] = Slot()
+        self._refusing = False
 
     def push(self, image: NDArray[np.uint8], name: str | None = None) -> None:
         """Hand over a frame.
@@ -40,9 +48,23 @@ class PushedFrames:
         Raises
         ------
         InputError
-            It is something else.
+            It is something else. The next frame may be fine.
         """
-        self._slot.put((check_image(image), name))
+        try:
+            if name is not None and not isinstance(name, str):
+                raise InputError(f"a frame's name is a text, not {type(name).__name__}")
+            picture = (check_image(image), name)
+        except InputError as error:
+            self.refuse(error)
+            raise
+        self._refusing = False
+        self._slot.put(picture)
+
+    def refuse(self, reason: object) -> None:
+        """Count a frame that could not even be made an array, and log why."""
+        self.refused += 1
+        _log.log(logging.INFO if self._refusing else logging.WARNING, "a frame is corrupt and left out: %s", reason)
+        self._refusing = True
 
     def end(self) -> None:
         """Say that there are no more frames: the stream ends after the last one."""
@@ -53,6 +75,7 @@ class PushedFrames:
         """See `Source`."""
         if not self.live:
             raise InputError("these frames have ended")
+        self.refused = 0
         before, self._slot = self._slot, Slot()
         waiting = before.take(timeout=0)
         if waiting is not None:

@@ -14,10 +14,10 @@ from edge_sam.camera.frames import Captured, StreamFrame
 from edge_sam.camera.plan import Plan
 from edge_sam.errors import InputError
 from edge_sam.following import Follower, Tracked
-from edge_sam.prompts import Prompt
+from edge_sam.prompts import Prompt, listed
 from edge_sam.timing import elapsed_ms
 
-Ask = Callable[[Captured], Sequence[Prompt] | None]
+Ask = Callable[[Captured], Prompt | Sequence[Prompt] | None]
 _log = logging.getLogger("edge_sam")
 
 
@@ -34,13 +34,15 @@ class Segmenter:
         See `edge_sam.Stream`.
     """
 
-    def __init__(self, plan: Plan, prompts: Sequence[Prompt] | Ask, size: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self, plan: Plan, prompts: Prompt | Sequence[Prompt] | Ask, size: tuple[int, int] | None = None
+    ) -> None:
         self.plan = plan
         self._size = size
         self._follower: Follower | None = None
         self._ask = prompts if callable(prompts) else None
         self._lock = threading.Lock()
-        self._given: list[Prompt] | None = None if callable(prompts) else list(prompts)
+        self._given: list[Prompt] | None = None if callable(prompts) else listed(prompts)
         self._asked: list[Prompt] | None = None
         self._following = False
         self._since_encoded = 0
@@ -60,10 +62,11 @@ class Segmenter:
         prompts, _ = self._choose(self._asked, captured)
         self._follower = Follower(self.plan.prepare(captured.image, prompts or []))
 
-    def prompt(self, prompts: Sequence[Prompt]) -> None:
+    def prompt(self, prompts: Prompt | Sequence[Prompt]) -> None:
         """Follow these objects from the next frame on, in the place of those before; none: follow nothing."""
+        given = listed(prompts)
         with self._lock:
-            self._asked = list(prompts)
+            self._asked = given
 
     def __call__(self, captured: Captured) -> StreamFrame:
         """Segment a frame; `prepare` comes first.
@@ -101,7 +104,7 @@ class Segmenter:
             asked, self._asked = self._asked, None
         if asked is None and self._ask is not None:
             answer = self._ask(captured)
-            asked = None if answer is None else list(answer)
+            asked = None if answer is None else listed(answer)
         prompts, problem = self._choose(asked, captured)
         self._given = None
         if problem is not None:

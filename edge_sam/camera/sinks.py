@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import secrets
 import shutil
 from pathlib import Path
@@ -15,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.atomic import write_files
+from edge_sam.atomic import check_output_folder, write_files
 from edge_sam.camera.frames import StreamFrame
 from edge_sam.errors import InputError
 from edge_sam.images import encode_png
@@ -29,6 +30,9 @@ _LOOK_EVERY = 15
 """Frames from one look at the free space to the next."""
 _LONGEST_STILL = 1.0
 """Seconds that one frame is repeated for when the next is late."""
+
+
+_NOT_IN_NAMES = re.compile(r"[/\\%\x00-\x1f\x7f]|^\.")
 
 
 class Sink(Protocol):
@@ -140,23 +144,31 @@ class MaskSink:
     """One grey PNG for each frame, named after it.
 
     One object is 255; of several, the first is 1, the second 2 and so on, and where they overlap the smaller is seen.
-    More than 255 need 16 bits a pixel.
+    More than 255 need 16 bits a pixel. Slashes, control characters, a dot at the beginning and ``%`` itself are written
+    as ``%2F`` and so on in a file's name: it lies in the folder, and no two names become one.
 
     Parameters
     ----------
     folder : Path
         Made where it is missing.
+
+    Raises
+    ------
+    InputError
+        Nothing can be written there.
     """
 
     name = "masks"
 
     def __init__(self, folder: Path) -> None:
+        check_output_folder(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
 
     def write(self, frame: StreamFrame) -> None:
         """See `Sink`."""
-        write_files({self._folder / f"{frame.name}.png": encode_png(frame_labels(frame))})
+        name = _NOT_IN_NAMES.sub(lambda found: f"%{ord(found[0]):02X}", frame.name)
+        write_files({self._folder / f"{name}.png": encode_png(frame_labels(frame))})
 
     def close(self) -> None:
         """See `Sink`."""

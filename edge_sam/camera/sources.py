@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sam.camera.addresses import hide_passwords
 from edge_sam.errors import EdgeSamError, InputError
 from edge_sam.images import pictures, read_image
 
@@ -48,7 +49,7 @@ class Source(Protocol):
         """Connect. Raises `InputError` where that is not possible."""
 
     def read(self) -> Picture | None:
-        """Give the next frame, None at the end. Raises `CorruptFrameError`."""
+        """Give the next frame, None at the end. Raises `CorruptFrameError` or `InputError` where one cannot be used."""
 
     def close(self) -> None:
         """Let go of the device, file or connection."""
@@ -91,7 +92,7 @@ def find_source(given: str | int | Path | Source, timeout: float = 5.0) -> Sourc
         return VideoSource(name, cv2.CAP_V4L2, live=True)
     if not path.exists():
         hint = f"; cameras: {_cameras()}" if name.startswith("/dev/") else ""
-        raise InputError(f"there is no video, folder or camera {name}{hint}")
+        raise InputError(f"there is no video, folder or camera {hide_passwords(name)}{hint}")
     return VideoSource(name, cv2.CAP_ANY, live=False)
 
 
@@ -128,11 +129,11 @@ class VideoSource:
             milliseconds = max(1, int(self._timeout * 1000))
             for option in (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC):
                 parameters += [option, milliseconds]
-        what = f"{self._target} as a {'camera or stream' if self.live else 'video'}"
+        what = f"{hide_passwords(str(self._target))} as a {'camera or stream' if self.live else 'video'}"
         try:
             capture = cv2.VideoCapture(self._target, self._backend, parameters)
         except cv2.error as error:
-            raise InputError(f"cannot open {what}: {error.err}") from error
+            raise InputError(f"cannot open {what}: {hide_passwords(error.err)}") from error
         if not capture.isOpened():
             raise InputError(f"cannot open {what}")
         if isinstance(self._target, int) or self._backend == cv2.CAP_V4L2:

@@ -106,10 +106,11 @@ class Statistics:
         }
 
 
-def line(statistics: Statistics, sinks_dropped: Mapping[str, int], setting: str) -> str:
+def line(statistics: Statistics, sinks_dropped: Mapping[str, int], corrupt: int, setting: str) -> str:
     """One line for people: rate, drops, median and 95th percentile of each stage, setting."""
     parts = [f"{statistics.recent_fps:.1f} fps", f"{statistics.dropped} dropped"]
     parts += [f"{count} dropped by {name}" for name, count in sinks_dropped.items() if count]
+    parts += [f"{corrupt} corrupt"] if corrupt else []
     parts += [
         f"{stage} {durations.percentile(50):.0f}/{durations.percentile(95):.0f}"
         for stage, durations in list(statistics.stages.items())

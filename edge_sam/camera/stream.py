@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from edge_sam.camera.addresses import hide_passwords
 from edge_sam.camera.capture import Capture, Playing
 from edge_sam.camera.deadline import Target
 from edge_sam.camera.frames import Captured, StreamFrame
 from edge_sam.camera.outlet import Outlet
 from edge_sam.camera.plan import Plan
-from edge_sam.camera.segmenter import Segmenter
+from edge_sam.camera.segmenter import Ask, Segmenter
 from edge_sam.camera.sinks import Sink
 from edge_sam.camera.slot import Slot
 from edge_sam.camera.sources import Source, find_source
@@ -44,7 +46,7 @@ class Stream:
     model : Predictor, str or Path
         A loaded model, or the name or folder of a bundle. With a deadline a bundle is loaded in the runtime that is
         the fastest on the first frame (unless `edge-sam tune` has found out already).
-    prompts : sequence of Prompt, or callable
+    prompts : Prompt, sequence of Prompt, or callable
         One for each object, on the first frame. A callable is given every frame (`Captured`) before it is segmented
         and returns new prompts, or None to go on as before.
     size : tuple of int, optional
@@ -79,8 +81,8 @@ class Stream:
     Raises
     ------
     InputError
-        The source cannot be opened, or an option is impossible. While iterating: the first prompts do not fit the
-        first frame, or no frame could be read.
+        The source cannot be opened, or an option or prompt is impossible. While iterating: the first prompts do not
+        fit the first frame, or no frame could be read.
     SourceLostError
         While iterating: the source was lost and did not come back.
     OSError
@@ -91,7 +93,7 @@ class Stream:
         self,
         source: str | int | Path | Source,
         model: Predictor | str | Path = "mobile-sam",
-        prompts: Sequence[Prompt] | Callable[[Captured], Sequence[Prompt] | None] = (),
+        prompts: Prompt | Sequence[Prompt] | Ask = (),
         *,
         size: tuple[int, int] | None = None,
         long_side: int | None = None,
@@ -108,7 +110,8 @@ class Stream:
             if value is not None and not 0 < value < float("inf"):
                 raise InputError(f"{name} is {value:g}; it must be more than 0")
         self._plan = Plan(model, long_side, Target(budget_ms, fps))
-        self._name = str(source) if isinstance(source, str | int | Path) else type(source).__name__
+        self._segmenter = Segmenter(self._plan, prompts, size)
+        self._name = _name(source)
         self._source = find_source(source, timeout)
         self._source.open()
         if every_frame and self._source.live:
@@ -119,7 +122,6 @@ class Stream:
         self.statistics = Statistics()
         self._lossless = every_frame
         self._capture = Capture(self._source, Playing(every_frame, source_fps, patience))
-        self._segmenter = Segmenter(self._plan, prompts, size)
         self._frames: Slot[StreamFrame] = Slot(lossless=every_frame)
         self._outlets: list[Outlet] = []
         self._thread: threading.Thread | None = None
@@ -149,7 +151,7 @@ class Stream:
         if self._capture.frames == 0 and not self._capture.stopped:
             raise InputError(f"{self._name} has no frame that can be read")
 
-    def prompt(self, prompts: Sequence[Prompt]) -> None:
+    def prompt(self, prompts: Prompt | Sequence[Prompt]) -> None:
         """Follow these objects from the next frame on, in the place of those before; none: follow nothing.
 
         May be called from any thread. Prompts that do not fit the frame are left out with a warning.
@@ -192,7 +194,7 @@ class Stream:
         return report
 
     def __str__(self) -> str:
-        return line(self.statistics, self._sinks_dropped(), str(self._plan))
+        return line(self.statistics, self._sinks_dropped(), self._capture.corrupt, str(self._plan))
 
     def _sinks_dropped(self) -> dict[str, int]:
         return {outlet.sink.name: outlet.slot.dropped for outlet in self._outlets}
@@ -231,3 +233,10 @@ class Stream:
             for outlet in self._outlets:
                 outlet.slot.close()
             self._frames.close()
+
+
+def _name(source: str | int | Path | Source) -> str:
+    """Say which source it is, without its password."""
+    if not isinstance(source, str | int | Path):
+        return type(source).__name__
+    return str(source) if os.path.exists(source) else hide_passwords(str(source))  # noqa: PTH110 (never raises)

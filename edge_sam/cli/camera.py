@@ -160,13 +160,13 @@ def _listen(stream: Stream) -> None:
     """Take prompts from standard input as they come."""
     import threading
 
-    from edge_sam.camera.commands import listen
+    from edge_sam.camera.commands import lines_of, listen
 
     if sys.stdin is None:
         raise InputError("--stdin: standard input is closed")
     # Unbuffered: a buffer's lock, held by a thread that waits for a line, would stop Python from ending.
-    lines = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115 (a number, not a path)
-    threading.Thread(target=listen, args=(lines, stream.prompt), name="edge-sam stdin", daemon=True).start()
+    file = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115 (a number, not a path)
+    threading.Thread(target=listen, args=(lines_of(file), stream.prompt), name="edge-sam stdin", daemon=True).start()
 
 
 @contextlib.contextmanager

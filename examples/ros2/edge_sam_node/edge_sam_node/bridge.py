@@ -32,13 +32,17 @@ def to_rgb(data: bytes, height: int, width: int, step: int, encoding: str) -> ND
     Raises
     ------
     InputError
-        Another encoding than rgb8, bgr8, rgba8, bgra8 and mono8, or too few bytes.
+        Another encoding than rgb8, bgr8, rgba8, bgra8 and mono8; no pixels, a step shorter than a row, too few bytes.
     """
     channels = _CHANNELS.get(encoding)
     if channels is None:
         raise edge_sam.InputError(f"encoding {encoding!r} is not known; known: {', '.join(_CHANNELS)}")
-    if step < width * channels or len(data) < height * step:
-        raise edge_sam.InputError(f"{len(data)} bytes are too few for {width}×{height} pixels in {encoding}")
+    if width < 1 or height < 1:
+        raise edge_sam.InputError(f"an image of {width}×{height} has no pixels")
+    if step < width * channels:
+        raise edge_sam.InputError(f"a step of {step} bytes is too short for {width} pixels in {encoding}")
+    if len(data) < height * step:
+        raise edge_sam.InputError(f"{len(data)} bytes are too few for {height} rows of {step} bytes")
     rows = np.frombuffer(data, np.uint8, height * step).reshape(height, step)
     pixels = rows[:, : width * channels].reshape(height, width, channels)
     if encoding == "rgb8":
@@ -99,7 +103,22 @@ class Bridge:
         self._thread.start()
 
     def push(self, image: NDArray[np.uint8], name: str) -> None:
-        """Hand over an RGB image; a newer one takes its place if it is not fetched in time."""
+        """Hand over an RGB image; a newer one takes its place if it is not fetched in time.
+
+        Raises
+        ------
+        InputError
+            It is something else. It is counted as corrupt, and the next one may be fine.
+        """
+        self._source.push(image, name)
+
+    def receive(self, data: bytes, height: int, width: int, step: int, encoding: str, name: str) -> None:
+        """Hand over the fields of a ``sensor_msgs/Image``; see `push` and `to_rgb`."""
+        try:
+            image = to_rgb(data, height, width, step, encoding)
+        except edge_sam.InputError as error:
+            self._source.refuse(error)
+            raise
         self._source.push(image, name)
 
     def prompt(self, prompts: Sequence[edge_sam.Prompt]) -> None:

@@ -11,7 +11,7 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
 from edge_sam import InputError
-from edge_sam_node.bridge import Bridge, to_prompts, to_rgb
+from edge_sam_node.bridge import Bridge, to_prompts
 
 
 class FollowNode(Node):
@@ -31,13 +31,13 @@ class FollowNode(Node):
     def _on_image(self, message: Image) -> None:
         if self.bridge.error is not None:
             raise self.bridge.error
+        stamp = message.header.stamp
+        name = f"{stamp.sec} {stamp.nanosec} {message.header.frame_id}"
+        data = bytes(message.data)
         try:
-            image = to_rgb(bytes(message.data), message.height, message.width, message.step, message.encoding)
+            self.bridge.receive(data, message.height, message.width, message.step, message.encoding, name)
         except InputError as error:
             self.get_logger().warning(str(error), throttle_duration_sec=5.0)
-            return
-        stamp = message.header.stamp
-        self.bridge.push(image, f"{stamp.sec} {stamp.nanosec} {message.header.frame_id}")
 
     def _on_prompt(self, request: SetPrompt.Request, response: SetPrompt.Response) -> SetPrompt.Response:
         try:
