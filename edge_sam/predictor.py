@@ -19,7 +19,7 @@ from edge_sam.images import read_image
 from edge_sam.model import LoadedModel, Model
 from edge_sam.preprocess import check_image, encoder_input
 from edge_sam.profiles import check_points
-from edge_sam.prompts import Prompt, decoder_points
+from edge_sam.prompts import Prompt, check_prompts, decoder_points
 from edge_sam.region import check_region
 from edge_sam.result import Answer, Result, to_result
 from edge_sam.runtimes import Tensors
@@ -158,12 +158,7 @@ class Predictor:
             `valid_mask` has the wrong shape or type.
         """
         self._check(embedding)
-        if not isinstance(prompts, Prompt | Sequence):
-            raise InputError(f"expected an edge_sam.Prompt or a sequence of them, got {type(prompts).__name__}")
-        several = [prompts] if isinstance(prompts, Prompt) else list(prompts)
-        for prompt in several:
-            if not isinstance(prompt, Prompt):
-                raise InputError(f"expected an edge_sam.Prompt, got {type(prompt).__name__}")
+        several = check_prompts(prompts)
         pixels = check_region(valid_mask, embedding.geometry.image_size)
         region = None if pixels is None else (pixels, embedding.geometry.cells_touching(pixels))
         answers = self.answers(embedding, several)

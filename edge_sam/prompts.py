@@ -87,6 +87,18 @@ class Prompt:
         return f"Prompt({', '.join(f'{name}={value}' for name, value in given.items() if value is not None)})"
 
 
+def check_prompts(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
+    """Return a caller's prompts as a list, a single one too. Raises `InputError` for anything else."""
+    if isinstance(prompts, Prompt):
+        return [prompts]
+    if not isinstance(prompts, Sequence):
+        raise InputError(f"expected an edge_sam.Prompt or a sequence of them, got {type(prompts).__name__}")
+    for prompt in prompts:
+        if not isinstance(prompt, Prompt):
+            raise InputError(f"expected an edge_sam.Prompt, got {type(prompt).__name__}")
+    return list(prompts)
+
+
 def combine(
     points: Sequence[Sequence[float]], labels: Sequence[float] | None, boxes: Sequence[Sequence[float]]
 ) -> list[Prompt]:
