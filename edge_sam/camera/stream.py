@@ -108,6 +108,7 @@ class Stream:
             if value is not None and not 0 < value < float("inf"):
                 raise InputError(f"{name} is {value:g}; it must be more than 0")
         self._plan = Plan(model, long_side, Target(budget_ms, fps))
+        self._segmenter = Segmenter(self._plan, prompts, size)
         self._name = str(source) if isinstance(source, str | int | Path) else type(source).__name__
         self._source = find_source(source, timeout)
         self._source.open()
@@ -119,7 +120,6 @@ class Stream:
         self.statistics = Statistics()
         self._lossless = every_frame
         self._capture = Capture(self._source, Playing(every_frame, source_fps, patience))
-        self._segmenter = Segmenter(self._plan, prompts, size)
         self._frames: Slot[StreamFrame] = Slot(lossless=every_frame)
         self._outlets: list[Outlet] = []
         self._thread: threading.Thread | None = None
@@ -153,6 +153,11 @@ class Stream:
         """Follow these objects from the next frame on, in the place of those before; none: follow nothing.
 
         May be called from any thread. Prompts that do not fit the frame are left out with a warning.
+
+        Raises
+        ------
+        InputError
+            Not a sequence of prompts.
         """
         self._segmenter.prompt(prompts)
 
