@@ -149,7 +149,7 @@ class Segmenter:
         start = time.perf_counter()
         objects = follower.step(image, encode=encode)
         if "reused" not in follower.timings:  # An answer that holds says nothing about what frames cost.
-            self.plan.learn(elapsed_ms(start), encoded=encode)
+            self.plan.learn(image, elapsed_ms(start), encoded=encode)
         return objects
 
 
