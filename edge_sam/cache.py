@@ -15,6 +15,7 @@ from edge_sam.atomic import write_files
 from edge_sam.bundle import Bundle
 from edge_sam.machine import installed_versions, machine
 from edge_sam.runtimes import BACKENDS, backend, split_runtime
+from edge_sam.runtimes.cores import MAX_THREADS, usable_cores
 
 _REVISION = 1
 """Part of every key: to be raised when session settings, the guard's bounds or the shape profiles change."""
@@ -62,7 +63,7 @@ class Best(msgspec.Struct, frozen=True):
 
     runtime: str
     precision: str
-    threads: Annotated[int, msgspec.Meta(ge=1, le=256)] | None
+    threads: Annotated[int, msgspec.Meta(ge=1, le=MAX_THREADS)] | None
 
 
 class Tuned(msgspec.Struct, frozen=True):
@@ -109,6 +110,7 @@ def tuning_key(bundle: Bundle) -> str:
     """
     facts = {
         "machine": machine(),
+        "usable_cores": usable_cores(),
         "packages": {name: installed_versions(backend(name).PACKAGES) for name in BACKENDS},
         "files": {precision: _hashes(bundle, precision) for precision in bundle.precisions},
         "revision": _REVISION,

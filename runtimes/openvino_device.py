@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sam.runtimes.cores import default_threads
 from edge_sam.runtimes.session import Event, RuntimeUnavailableError, Session, SessionOptions, Tensors
 
 _log = logging.getLogger("edge_sam")
@@ -101,8 +102,9 @@ class OpenVinoSession(Session):
         self._device = options.device or _CPU
         # Pinned, because the plugin's own choice of f16 has been seen to give the same embedding for every image.
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-        if options.threads is not None and self._device == _CPU:
-            settings["INFERENCE_NUM_THREADS"] = options.threads
+        threads = options.threads or default_threads()
+        if threads is not None and self._device == _CPU:
+            settings["INFERENCE_NUM_THREADS"] = threads
         self._settings = settings | dict(options.extra)
         self._kept = {} if options.cache is None else {"CACHE_DIR": str(options.cache)}
         self._general = self._compile(None)

@@ -26,7 +26,21 @@ COMMANDS = {
     " --engine ray --workers 1 --threads 1",
 }
 """Those that start processes."""
-OTHERS = "cv2 edge_sam export msgspec numpy onnxruntime openvino quantize ray rich runtimes sitecustomize typer".split()
+OTHERS = [
+    "cv2",
+    "edge_sam",
+    "export",
+    "msgspec",
+    "numpy",
+    "onnxruntime",
+    "openvino",
+    "quantize",
+    "ray",
+    "rich",
+    "runtimes",
+    "sitecustomize",
+    "typer",
+]
 MARK = "import sys\nwith open({mark!r}, 'a') as file:\n    print(__name__, sys.argv, file=file)\n"
 
 
