@@ -34,7 +34,10 @@ def python_command(module: str) -> list[str]:
 
 @contextlib.contextmanager
 def outside_working_folder() -> Iterator[None]:
-    """Be in a folder without any Python while a library starts Python processes: those import from where they are."""
+    """Be in a folder without any Python or settings, while a library starts processes or looks for its settings.
+
+    Python processes import from where they start, and matplotlib reads its settings from there.
+    """
     here = Path.cwd()
     os.chdir(_PACKAGE / "bundles")
     try:
