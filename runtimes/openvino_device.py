@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
+import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sam.runtimes.cores import default_threads
 from edge_sam.runtimes.session import Event, RuntimeUnavailableError, Session, SessionOptions, Tensors
 
 _log = logging.getLogger("edge_sam")
@@ -37,9 +39,7 @@ def probe(device: str) -> str | None:
         return f"openvino is not installed: {install_command()}"
     if device in ("", _CPU):
         return None
-    import openvino
-
-    devices = openvino.Core().available_devices
+    devices = load_package().Core().available_devices
     if not any(name == device or name.startswith(f"{device}.") for name in devices):
         return f"OpenVINO has no device {device!r} here, only {', '.join(devices)}"
     return None
@@ -51,7 +51,8 @@ def install_command() -> str:
 
 
 def load_package() -> ModuleType:
-    """See `Backend.load_package`."""
+    """See `Backend.load_package`; import OpenVINO without the package that tells its maker of each use."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type] # As if it were not installed.
     import openvino
 
     module: ModuleType = openvino
@@ -60,9 +61,7 @@ def load_package() -> ModuleType:
 
 def hardware(device: str) -> str:
     """Name the device as its plugin does."""
-    import openvino
-
-    name: str = openvino.Core().get_property(device or _CPU, "FULL_DEVICE_NAME")
+    name: str = load_package().Core().get_property(device or _CPU, "FULL_DEVICE_NAME")
     return name
 
 
@@ -95,14 +94,13 @@ class OpenVinoSession(Session):
     """
 
     def __init__(self, model: Path, options: SessionOptions) -> None:
-        import openvino
-
-        self._core, self._file = openvino.Core(), model
+        self._core, self._file = load_package().Core(), model
         self._device = options.device or _CPU
         # Pinned, because the plugin's own choice of f16 has been seen to give the same embedding for every image.
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-        if options.threads is not None and self._device == _CPU:
-            settings["INFERENCE_NUM_THREADS"] = options.threads
+        threads = options.threads or default_threads()
+        if threads is not None and self._device == _CPU:
+            settings["INFERENCE_NUM_THREADS"] = threads
         self._settings = settings | dict(options.extra)
         self._kept = {} if options.cache is None else {"CACHE_DIR": str(options.cache)}
         self._general = self._compile(None)

@@ -28,7 +28,7 @@ class SessionOptions:
     Attributes
     ----------
     threads : int, optional
-        Threads for one inference. Default: the backend's own, one for each physical core.
+        Threads for one inference. Default: `cores.default_threads`, else the backend's own number.
     device : str
         Which of the backend's devices: what follows the colon in ``"openvino:GPU"`` or ``"cuda:1"``; empty for the
         first.
