@@ -1,5 +1,12 @@
 """Promptable segmentation (the Segment Anything family) on CPUs and embedded boards, without PyTorch."""
 
+from pathlib import Path
+
+# In a clone the folders `runtimes`, `quantize` and `export` lie beside this one. An installer puts them inside, but
+# Python prefers the clone to what is installed where the clone is the working folder.
+if not Path(__file__).with_name("runtimes").exists():
+    __path__.append(str(Path(__file__).parent.parent))
+
 from edge_sam.camera import Stream
 from edge_sam.embedding import ImageEmbedding
 from edge_sam.errors import EdgeSamError, InputError

@@ -11,10 +11,9 @@ from edge_sam.bundle import Bundle
 from edge_sam.cache import Tuned, recall, tuning_key
 from edge_sam.errors import InputError
 from edge_sam.runtimes import AUTO, BACKENDS, RuntimeUnavailableError, probe, split_runtime
+from edge_sam.runtimes.cores import MAX_THREADS
 
 _log = logging.getLogger("edge_sam")
-_MAX_THREADS = 256
-"""A runtime starts as many as it is told to, and a slip of the keyboard would take the machine down."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Choice:
     precision : str
         One that the bundle has.
     threads : int, optional
-        Threads for one inference; None: the backend's own number.
+        Threads for one inference; None: as many as this process may use cores.
     why : str
         In words, for the log.
     options : mapping of str to str
@@ -66,7 +65,7 @@ def choices(
     RuntimeUnavailableError
         With ``auto``, none is usable here; with the reason of each.
     """
-    count = _thread_count(threads)
+    count = _threads(threads)
     if not bundle.precisions:
         raise InputError(f"bundle {bundle.path} has no encoder")
     if runtime != "auto" and split_runtime(runtime)[0] not in BACKENDS:
@@ -111,10 +110,13 @@ def _tuned(bundle: Bundle, precision: str, threads: int | None) -> list[Choice]:
     return [Choice(best.runtime, best.precision, threads or best.threads, f"measured as the fastest on {record.date}")]
 
 
-def _thread_count(threads: int | None) -> int | None:
+def _threads(threads: int | None) -> int | None:
     given = os.environ.get("EDGE_SAM_THREADS") if threads is None else str(threads)
-    if not given:
-        return None
-    if not (given.isascii() and given.isdigit()) or not 1 <= int(given) <= _MAX_THREADS:
-        raise InputError(f"number of threads must be between 1 and {_MAX_THREADS}, not {given!r}")
+    return thread_count(given) if given else None
+
+
+def thread_count(given: str) -> int:
+    """Read a number of threads, or raise `InputError`."""
+    if not (given.isascii() and given.isdigit()) or not 1 <= int(given) <= MAX_THREADS:
+        raise InputError(f"number of threads must be between 1 and {MAX_THREADS}, not {given!r}")
     return int(given)

@@ -34,7 +34,8 @@ def load(
         ``"auto"`` for the most exact one that the bundle has (or what was tuned), ``"smallest"`` for the one with
         the smallest files, ``"fp32"``, ``"w16"`` (weights stored in 16 bits, arithmetic in fp32), or ``"int8"``.
     threads : int, optional
-        Threads for one inference. Default: ``EDGE_SAM_THREADS``, else one for each physical core.
+        Threads for one inference. Default: ``EDGE_SAM_THREADS``, else one for each physical core that this
+        process may use.
     strict : bool
         Raise when the runtime fails, now or later. Otherwise the next usable one takes over, with a
         `RuntimeFallbackWarning` that names the cause.

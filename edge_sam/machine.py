@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from edge_sam.runtimes.cores import usable_cores
 from edge_sam.runtimes.cuda_driver import CudaDevice, cuda_devices
 
 X86 = {
@@ -55,12 +56,15 @@ class Processor:
         Of each kind of core, where there are several.
     cores : int, optional
         Logical ones.
+    usable_cores : int
+        How many this process may use.
     instruction_sets : dict of str to bool, optional
         Those of `X86` or `ARM`, and whether it has them; None where the system does not say.
     """
 
     name: str
     cores: int | None
+    usable_cores: int
     instruction_sets: dict[str, bool] | None
 
 
@@ -82,7 +86,8 @@ def find_processor(root: Path = Path("/")) -> Processor:
     elif "Features" in facts:
         flags = set(facts["Features"][0].split())
         sets = {name: not flags.isdisjoint(any_of) for name, any_of in ARM.items()}
-    return Processor(" + ".join(names) or platform.processor() or "unknown", os.cpu_count(), sets)
+    name = " + ".join(names) or platform.processor() or "unknown"
+    return Processor(name, os.cpu_count(), usable_cores(root), sets)
 
 
 def _facts(path: Path) -> dict[str, list[str]]:

@@ -19,7 +19,7 @@ from edge_sam.images import read_image
 from edge_sam.model import LoadedModel, Model
 from edge_sam.preprocess import check_image, encoder_input
 from edge_sam.profiles import check_points
-from edge_sam.prompts import Prompt, decoder_points, listed
+from edge_sam.prompts import Prompt, check_prompts, decoder_points
 from edge_sam.region import check_region
 from edge_sam.result import Answer, Result, to_result
 from edge_sam.runtimes import Tensors
@@ -94,6 +94,25 @@ class Predictor:
             The image cannot be read, or is not what is asked for, or the long side is impossible.
         """
         timings: dict[str, float] = {}
+        geometry, tensor = self._encoder_input(image, long_side, square, timings)
+        with stage(timings, "encode"):
+            model, outputs = self.model.attempt(lambda model: model.encoder.run({"image": tensor}))
+            encoded, features = outputs["image_embedding"][0], model.padding.copy()
+            features[: encoded.shape[0], : encoded.shape[1]] = encoded
+        return ImageEmbedding(features, geometry, self.bundle.manifest.source.sha256, model.choice.precision, timings)
+
+    def warm_up(self, image: NDArray[np.uint8] | str | Path, *, long_side: int = FRAME, square: bool = False) -> None:
+        """Make `encode` as fast for images of this size as it gets in a long run, and return when it is.
+
+        Without this a runtime may compile for a size in the background once that has come several times. Arguments and
+        errors are those of `encode`.
+        """
+        tensor = self._encoder_input(image, long_side, square, {})[1]
+        self.model.attempt(lambda model: model.encoder.warm_up({"image": tensor}))
+
+    def _encoder_input(
+        self, image: NDArray[np.uint8] | str | Path, long_side: int, square: bool, timings: dict[str, float]
+    ) -> tuple[Geometry, NDArray[np.float32]]:
         manifest = self.bundle.manifest
         if isinstance(image, str | Path):
             with stage(timings, "read"):
@@ -101,12 +120,7 @@ class Predictor:
         with stage(timings, "preprocess"):
             image = check_image(image)
             geometry = Geometry((image.shape[0], image.shape[1]), long_side, square)
-            tensor = encoder_input(image, geometry, manifest.pixel_mean, manifest.pixel_std)
-        with stage(timings, "encode"):
-            model, outputs = self.model.attempt(lambda model: model.encoder.run({"image": tensor}))
-            encoded, features = outputs["image_embedding"][0], model.padding.copy()
-            features[: encoded.shape[0], : encoded.shape[1]] = encoded
-        return ImageEmbedding(features, geometry, manifest.source.sha256, model.choice.precision, timings)
+            return geometry, encoder_input(image, geometry, manifest.pixel_mean, manifest.pixel_std)
 
     @overload
     def predict(
@@ -158,7 +172,7 @@ class Predictor:
             `valid_mask` has the wrong shape or type.
         """
         self._check(embedding)
-        several = listed(prompts)
+        several = check_prompts(prompts)
         pixels = check_region(valid_mask, embedding.geometry.image_size)
         region = None if pixels is None else (pixels, embedding.geometry.cells_touching(pixels))
         answers = self.answers(embedding, several)

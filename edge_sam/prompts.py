@@ -87,15 +87,16 @@ class Prompt:
         return f"Prompt({', '.join(f'{name}={value}' for name, value in given.items() if value is not None)})"
 
 
-def listed(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
-    """Make a list of one prompt or several. Raises `InputError` where there is something else."""
-    if not isinstance(prompts, Prompt | Sequence):
+def check_prompts(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
+    """Return a caller's prompts as a list, a single one too. Raises `InputError` for anything else."""
+    if isinstance(prompts, Prompt):
+        return [prompts]
+    if not isinstance(prompts, Sequence):
         raise InputError(f"expected an edge_sam.Prompt or a sequence of them, got {type(prompts).__name__}")
-    several = [prompts] if isinstance(prompts, Prompt) else list(prompts)
-    for prompt in several:
+    for prompt in prompts:
         if not isinstance(prompt, Prompt):
             raise InputError(f"expected an edge_sam.Prompt, got {type(prompt).__name__}")
-    return several
+    return list(prompts)
 
 
 def combine(

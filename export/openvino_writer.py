@@ -10,6 +10,7 @@ import msgspec
 from edge_sam.bundle import Bundle, Companion, Component
 from edge_sam.bundle_folder import Draft, entry, made_further
 from edge_sam.errors import InputError, MissingExtraError
+from edge_sam.runtimes import openvino_device
 
 FORMATS = ("onnx", "openvino")
 
@@ -31,7 +32,7 @@ def require_formats(formats: Sequence[str]) -> None:
         raise InputError("a bundle always has onnx; the other formats come beside it: --format onnx,openvino")
     if "openvino" in formats:
         try:
-            import openvino  # noqa: F401 (asked only whether it is there)
+            openvino_device.load_package()
         except ModuleNotFoundError as error:
             raise MissingExtraError(
                 'the format openvino needs OpenVINO, which is not installed: pip install "edge-sam[openvino]"'
@@ -55,8 +56,7 @@ def to_openvino(components: Sequence[Component], folder: Path, progress: Callabl
     list of Component
         The new ones: a graph (``.xml``) with its weights (``.bin``) as companion. Weights keep their precision.
     """
-    import openvino
-
+    openvino = openvino_device.load_package()
     written = []
     for component in components:
         if component.format != "onnx":

@@ -17,16 +17,13 @@ from edge_sam.guard import run_probe
 from edge_sam.runtimes import Session, Tensors
 
 
-class _TorchSession:
+class _TorchSession(Session):
     """A torch module behind the protocol of `edge_sam.runtimes.Session`."""
 
     provider = "PyTorch"
 
     def __init__(self, role: Role, module: nn.Module) -> None:
         self._role, self._module, self.input_names = role, module, list(INPUTS[role])
-
-    def upload(self, array: NDArray[Any]) -> NDArray[Any]:
-        return array
 
     @torch.no_grad()
     def run(self, inputs: Mapping[str, Any]) -> Tensors:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
-import matplotlib
-from matplotlib.figure import Figure
-
+from edge_sam.plotting import Figure, to_png
 from edge_sam.quantize.ranking import Ranked
 
-matplotlib.use("Agg")
 _INTEGER, _STORED, _FLOAT = "#1f4e79", "#5b8db8", "#c9ced4"
 
 
@@ -32,6 +28,4 @@ def ranking_plot(rows: Sequence[Ranked]) -> bytes:
     for axes in (cost, saved):
         axes.spines[["top", "right"]].set_visible(False)
         axes.margins(y=0.01)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=120)
-    return picture.getvalue()
+    return to_png(figure, dpi=120)

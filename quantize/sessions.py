@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import ModelProto, helper
 
 from edge_sam.bundle import Bundle
@@ -44,7 +43,7 @@ def with_graphs(exact: Predictor, graphs: Mapping[Role, ModelProto]) -> Predicto
     return Predictor(exact.model.replaced({role: open_graph(graph) for role, graph in graphs.items()}))
 
 
-class ObservingSession:
+class ObservingSession(Session):
     """A graph that looks at some of its inner tensors each time it runs; a `Session`.
 
     Attributes
@@ -63,10 +62,6 @@ class ObservingSession:
         self.input_names, self.provider = self._session.input_names, self._session.provider
         self.seen = {name: Seen() for name in tensors}
         self._draw = np.random.default_rng(seed)
-
-    def upload(self, array: NDArray[Any]) -> NDArray[Any]:
-        """See `Session.upload`."""
-        return array
 
     def run(self, inputs: Mapping[str, Any]) -> Tensors:
         """See `Session.run`."""

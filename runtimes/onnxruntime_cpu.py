@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edge_sam.runtimes.onnxruntime_session import CPU, open_inference_session
 from edge_sam.runtimes.onnxruntime_session import PACKAGES as PACKAGES
 from edge_sam.runtimes.onnxruntime_session import load_package as load_package
-from edge_sam.runtimes.session import Event, SessionOptions, Tensors
+from edge_sam.runtimes.session import Event, Session, SessionOptions, Tensors
 
 MODEL_FORMATS = ("onnx",)
 COMPILES_FOR_MINUTES = False
@@ -40,7 +40,7 @@ def hardware(device: str) -> str:
     return f"{platform.machine()} {device}".strip()
 
 
-class OnnxRuntimeSession:
+class OnnxRuntimeSession(Session):
     """A model component in ONNX Runtime."""
 
     def __init__(self, model: Path, options: SessionOptions) -> None:
@@ -48,10 +48,6 @@ class OnnxRuntimeSession:
         self._outputs = [output.name for output in self._session.get_outputs()]
         self.input_names: list[str] = [tensor.name for tensor in self._session.get_inputs()]
         self.provider: str = self._session.get_providers()[0]
-
-    def upload(self, array: NDArray[Any]) -> NDArray[Any]:
-        """See `Session.upload`."""
-        return array
 
     def run(self, inputs: Mapping[str, Any]) -> Tensors:
         """See `Session.run`."""

@@ -14,7 +14,7 @@ from edge_sam.runtimes.gpu_package import install_gpu
 from edge_sam.runtimes.onnxruntime_session import CPU, missing_provider, open_inference_session, preload_cuda
 from edge_sam.runtimes.onnxruntime_session import PACKAGES as PACKAGES
 from edge_sam.runtimes.onnxruntime_session import load_package as load_package
-from edge_sam.runtimes.session import SessionOptions, Tensors
+from edge_sam.runtimes.session import Session, SessionOptions, Tensors
 
 MODEL_FORMATS = ("onnx",)
 COMPILES_FOR_MINUTES = False
@@ -37,7 +37,7 @@ def hardware(device: str) -> str:
     return devices if isinstance(devices, str) else str(devices[int(device or 0)])
 
 
-class DeviceSession:
+class DeviceSession(Session):
     """A model component whose inputs may stay in the device's memory from run to run.
 
     Parameters

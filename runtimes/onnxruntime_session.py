@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from edge_sam.runtimes.cores import default_threads
 from edge_sam.runtimes.session import RuntimeUnavailableError, SessionOptions
 
 CPU = "CPUExecutionProvider"
@@ -71,8 +72,8 @@ def open_inference_session(
     settings.add_session_config_entry("session.force_spinning_stop", "1")
     if profile is not None:
         settings.enable_profiling, settings.profile_file_prefix = True, str(profile)
-    if options.threads is not None:
-        settings.intra_op_num_threads = options.threads
+    # Left open, it starts one for each core of the machine and pins it there, whatever this process may use.
+    settings.intra_op_num_threads = options.threads or default_threads() or 0
     try:
         # When a provider fails it prints to standard output, where only our own answer belongs.
         with _PRINTING, contextlib.redirect_stdout(None):

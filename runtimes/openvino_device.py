@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import logging
-import math
+import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.runtimes.session import Event, RuntimeUnavailableError, SessionOptions, Tensors
+from edge_sam.runtimes.cores import default_threads
+from edge_sam.runtimes.session import Event, RuntimeUnavailableError, Session, SessionOptions, Tensors
 
 _log = logging.getLogger("edge_sam")
 MODEL_FORMATS = ("openvino", "onnx")
@@ -37,9 +39,7 @@ def probe(device: str) -> str | None:
         return f"openvino is not installed: {install_command()}"
     if device in ("", _CPU):
         return None
-    import openvino
-
-    devices = openvino.Core().available_devices
+    devices = load_package().Core().available_devices
     if not any(name == device or name.startswith(f"{device}.") for name in devices):
         return f"OpenVINO has no device {device!r} here, only {', '.join(devices)}"
     return None
@@ -51,7 +51,8 @@ def install_command() -> str:
 
 
 def load_package() -> ModuleType:
-    """See `Backend.load_package`."""
+    """See `Backend.load_package`; import OpenVINO without the package that tells its maker of each use."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type] # As if it were not installed.
     import openvino
 
     module: ModuleType = openvino
@@ -60,9 +61,7 @@ def load_package() -> ModuleType:
 
 def hardware(device: str) -> str:
     """Name the device as its plugin does."""
-    import openvino
-
-    name: str = openvino.Core().get_property(device or _CPU, "FULL_DEVICE_NAME")
+    name: str = load_package().Core().get_property(device or _CPU, "FULL_DEVICE_NAME")
     return name
 
 
@@ -86,82 +85,114 @@ class _Compiled:
         return outputs
 
 
-class OpenVinoSession:
+class OpenVinoSession(Session):
     """A model component in OpenVINO.
 
-    It is compiled for any shape, and anew for one shape where runs keep to it: that takes as long as about ten runs of
-    the encoder win by it (docs/performance.md).
+    It is compiled for any shape. Where runs keep to one shape, a thread compiles it for that shape as well, which
+    takes as long as about ten runs of the encoder win by it (docs/performance.md). No run waits for that thread, and
+    the model for any shape stays, so that a run with another shape does not wait either.
     """
 
     def __init__(self, model: Path, options: SessionOptions) -> None:
-        import openvino
-
-        self._core, self._file = openvino.Core(), model
+        self._core, self._file = load_package().Core(), model
         self._device = options.device or _CPU
         # Pinned, because the plugin's own choice of f16 has been seen to give the same embedding for every image.
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-        if options.threads is not None and self._device == _CPU:
-            settings["INFERENCE_NUM_THREADS"] = options.threads
+        threads = options.threads or default_threads()
+        if threads is not None and self._device == _CPU:
+            settings["INFERENCE_NUM_THREADS"] = threads
         self._settings = settings | dict(options.extra)
         self._kept = {} if options.cache is None else {"CACHE_DIR": str(options.cache)}
-        self._compiled = self._compile(None)
-        running = self._compiled.model.get_property("EXECUTION_DEVICES")
+        self._general = self._compile(None)
+        self._fixed: _Compiled | None = None
+        running = self._general.model.get_property("EXECUTION_DEVICES")
         if not any(name == self._device or name.startswith(f"{self._device}.") for name in running):
             raise RuntimeUnavailableError(f"OpenVINO put {', '.join(running)} in the place of {self._device}")
-        self.input_names: list[str] = [tensor.get_any_name() for tensor in self._compiled.model.inputs]
+        self.input_names: list[str] = [tensor.get_any_name() for tensor in self._general.model.inputs]
         self.provider = f"OpenVINO {running[0]}"
         self._lock = threading.Lock()
+        self._compiling: threading.Thread | None = None
         self._latest: Shapes = {}
-        self._streak = 0
-        self._enough = RUNS_ALIKE if options.steady else math.inf
+        self._streak, self._enough = 0, RUNS_ALIKE
+        self._steady = options.steady
 
     @property
     def compiled_for(self) -> Shapes | None:
-        """Shapes that the next run is compiled for; None: any."""
-        return self._compiled.shapes
-
-    def upload(self, array: NDArray[Any]) -> NDArray[Any]:
-        """See `Session.upload`."""
-        return array
+        """The shapes that the model is compiled for, beside the one for any shape; None where there are none."""
+        return self._fixed.shapes if self._fixed else None
 
     def run(self, inputs: Mapping[str, Any]) -> Tensors:
         """See `Session.run`."""
         arrays = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
-        return self._fitting(arrays).run(arrays)
+        shapes = _shapes(arrays)
+        outputs = self._fitting(shapes).run(arrays)
+        with self._lock:
+            self._streak = self._streak + 1 if shapes == self._latest else 1
+            self._latest = shapes
+            enough = self._streak >= self._enough
+        if enough and self._start_compiling(arrays, outputs):
+            self._enough *= 2  # Shapes that keep changing cost less and less often.
+        return outputs
+
+    def warm_up(self, inputs: Mapping[str, Any]) -> None:
+        """See `Session.warm_up`."""
+        arrays = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
+        self._finish_compiling()
+        if self._start_compiling(arrays, self.run(arrays)):
+            self._finish_compiling()
+            self.run(arrays)
 
     def nodes(self) -> list[Any]:
         """Return what OpenVINO says of each node of the last run; it must have been told to count."""
-        return list(self._compiled.idle[-1].get_profiling_info())
+        return list(self._fitting(self._latest).idle[-1].get_profiling_info())
 
-    def _fitting(self, inputs: Mapping[str, NDArray[Any]]) -> _Compiled:
-        """Take the model as it is compiled, or compile it anew when shapes begin or cease to stay the same."""
-        shapes = {name: array.shape for name, array in inputs.items()}
+    def _fitting(self, shapes: Shapes) -> _Compiled:
+        fixed = self._fixed
+        return fixed if fixed and fixed.shapes == shapes else self._general
+
+    def _start_compiling(self, inputs: Mapping[str, NDArray[Any]], outputs: Tensors) -> bool:
+        """Begin to compile for the shapes of a run, in a thread, one at a time; False where there is no use or need."""
+        comparable = all(np.isfinite(array).all() for array in outputs.values())
         with self._lock:
-            if self._compiled.shapes not in (None, shapes):
-                self._compiled = self._compile(None)
-            if self._compiled.shapes is None:
-                self._streak = self._streak + 1 if shapes == self._latest else 1
-                self._latest = shapes
-                if self._streak >= self._enough:
-                    self._settle(inputs, shapes)
-            return self._compiled
+            if not self._steady or not comparable or self._compiling or self.compiled_for == _shapes(inputs):
+                return False
+            try:
+                # Copies, because the caller may write over its arrays. No daemon, because the interpreter must not end
+                # in the middle of native code.
+                kept = [{name: array.copy() for name, array in each.items()} for each in (inputs, outputs)]
+                self._compiling = threading.Thread(target=self._compile_for, args=kept)
+                self._compiling.start()
+            except (MemoryError, RuntimeError) as error:  # No memory, no more threads, or the interpreter is ending.
+                self._stay(error)
+                return False
+        return True
 
-    def _settle(self, inputs: Mapping[str, NDArray[Any]], shapes: Shapes) -> None:
+    def _finish_compiling(self) -> None:
+        compiling = self._compiling
+        if compiling is not None:
+            compiling.join()
+
+    def _compile_for(self, inputs: Mapping[str, NDArray[Any]], expected: Tensors) -> None:
         """Go over to a model for these shapes, if it gives the answer of the model that has been probed."""
-        self._enough *= 2  # Shapes that keep changing after all cost less and less often.
-        expected = self._compiled.run(inputs)
         try:
-            fixed = self._compile(shapes)
+            fixed = self._compile(_shapes(inputs))
             computed = fixed.run(inputs)
-        except RuntimeError as error:  # Other kernels are chosen for one size, and may be missing.
-            _log.info("OpenVINO stays with the model for any size: %s", error)
-            self._enough = math.inf
+        except Exception as error:  # Kernels for one size are others: they may be missing, or want too much memory.
+            self._stay(error)
             return
-        if all(_part(computed[name] - array, array) <= _APART for name, array in expected.items()):
-            self._compiled = fixed
-        else:
+        if not all(_agree(computed[name], array) for name, array in expected.items()):
             _log.warning("OpenVINO computes something else once compiled for one size, so it is not")
-            self._enough = math.inf
+            self._stay("the answers differ")
+            return
+        self._fixed, self._compiling = fixed, None
+        self._general.idle.clear()
+        with contextlib.suppress(AttributeError, RuntimeError):  # Since 2025.0, and not while another thread runs it.
+            self._general.model.release_memory()
+
+    def _stay(self, reason: object) -> None:
+        """Keep to the model for any shape from now on."""
+        self._steady, self._compiling = False, None
+        _log.info("OpenVINO stays with the model for any size: %s", reason)
 
     def _compile(self, shapes: Shapes | None) -> _Compiled:
         try:
@@ -176,8 +207,12 @@ class OpenVinoSession:
         return _Compiled(compiled, shapes)
 
 
-def _part(difference: NDArray[Any], whole: NDArray[Any]) -> float:
-    return float(np.abs(difference).max() / np.abs(whole).max())
+def _shapes(arrays: Mapping[str, NDArray[Any]]) -> Shapes:
+    return {name: array.shape for name, array in arrays.items()}
+
+
+def _agree(ours: NDArray[Any], expected: NDArray[Any]) -> bool:
+    return bool(np.abs(ours - expected).max() <= _APART * np.abs(expected).max())
 
 
 def open_session(model: Path, options: SessionOptions) -> OpenVinoSession:
@@ -189,8 +224,7 @@ def profile(model: Path, options: SessionOptions, inputs: Mapping[str, NDArray[A
     """See `edge_sam.runtimes.session.Profile`."""
     counting = replace(options, cache=None, extra={**options.extra, "PERF_COUNT": "YES"})
     session = OpenVinoSession(model, counting)
-    for _ in range(RUNS_ALIKE):
-        session.run(inputs)
+    session.warm_up(inputs)
     events: list[Event] = []
     clock = 0.0
     for _ in range(runs):

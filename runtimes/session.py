@@ -28,7 +28,7 @@ class SessionOptions:
     Attributes
     ----------
     threads : int, optional
-        Threads for one inference. Default: the backend's own, one for each physical core.
+        Threads for one inference. Default: `cores.default_threads`, else the backend's own number.
     device : str
         Which of the backend's devices: what follows the colon in ``"openvino:GPU"`` or ``"cuda:1"``; empty for the
         first.
@@ -58,7 +58,7 @@ class SessionOptions:
 
 
 class Session(Protocol):
-    """One loaded model component."""
+    """One loaded model component. Sessions inherit from it, for what most of them do alike."""
 
     provider: str
     """The provider that really runs, as the backend itself names it."""
@@ -71,11 +71,15 @@ class Session(Protocol):
 
         On a CPU that is the array itself.
         """
-        ...
+        return array
 
     def run(self, inputs: Mapping[str, Any]) -> Tensors:
         """Run once. Thread-safe. Inputs are C-contiguous arrays, or from `upload`; outputs are arrays."""
         ...
+
+    def warm_up(self, inputs: Mapping[str, Any]) -> None:
+        """Run, and return once further runs with inputs of these shapes take as long as they ever will."""
+        self.run(inputs)
 
 
 class Backend(Protocol):

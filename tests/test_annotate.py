@@ -25,6 +25,7 @@ from test_cli import edge_sam, refused
 from edge_sam.annotate.plan import share_cores
 from edge_sam.cli import app
 from edge_sam.everything.settings import Settings
+from edge_sam.runtimes.cores import usable_cores
 
 NAMES = ("a/coffee.png", "a/chelsea.png", "rocket.jpg", "astronaut.png")
 QUICK = ("--long-side", "256", "--json")
@@ -103,7 +104,7 @@ def test_help_names_defaults_that_depend(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_processors_get_a_worker_for_each_core_and_devices_one() -> None:
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     for processor in ("onnxruntime", "openvino", "openvino:CPU"):
         assert share_cores(None, None, processor) == (cores, 1)
         assert share_cores(None, cores, processor) == (1, cores)

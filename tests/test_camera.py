@@ -209,6 +209,19 @@ def test_a_prompt_that_comes_before_the_first_frame_may_be_wrong(
         next(iter(stream))
 
 
+@pytest.mark.parametrize("wrong", ["cup", ["cup"], [(24, 6, 152, 124)], 5])
+def test_what_is_no_prompt_is_refused(
+    stream_of: Make, video: Path, caplog: pytest.LogCaptureFixture, wrong: object
+) -> None:
+    with pytest.raises(InputError, match=r"expected an edge_sam\.Prompt"):
+        stream_of(video, wrong)
+    with stream_of(video, lambda _: wrong, every_frame=True) as stream:
+        with pytest.raises(InputError, match=r"expected an edge_sam\.Prompt"):
+            stream.prompt(wrong)  # type: ignore[arg-type]
+        assert [len(frame.objects) for frame in stream] == [0] * 8
+    assert "the new prompt is left out: expected an edge_sam.Prompt" in caplog.text
+
+
 def test_a_callback_prompts(stream_of: Make, video: Path) -> None:
     def ask(captured: Captured) -> Sequence[edge_sam.Prompt] | None:
         assert captured.image.shape == (128, 192, 3)

@@ -104,6 +104,15 @@ def test_it_does_not_swing() -> None:
     assert used[200:].count(Setting(384)) > 180
 
 
+def test_a_load_does_not_count_against_a_setting_that_has_proved_itself() -> None:
+    deadline = Deadline(TIMES, CARRIED, Target(budget_ms=100))
+    waits = []
+    for _ in range(5):
+        assert run(deadline, 20, slowdown=1.8)[-1] == Setting(384)
+        waits.append(run(deadline, 150).index(Setting(512)))
+    assert len(set(waits)) == 1
+
+
 def test_percentiles_of_bins() -> None:
     durations = Durations()
     assert durations.summary() == {"p50": 0, "p95": 0, "max": 0}

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 from conftest import PHOTOGRAPHS, iou, read_rgb
 
-from edge_sam import InputError, Predictor, Prompt
-from edge_sam.following import Follower, appearance
+from edge_sam import ImageEmbedding, InputError, Predictor, Prompt
+from edge_sam.following import Follower, Tracked, appearance
+from edge_sam.masks import box_of
+from edge_sam.runtimes import RuntimeUnavailableError
 
 CUP = (76, 18, 478, 390)
 
@@ -113,8 +118,10 @@ def test_a_still_frame_uses_the_embedding_again(follower: Follower, coffee: np.n
     (first,) = follower.start(coffee, [Prompt(box=CUP)])
     noise = np.random.default_rng(0).normal(0, 3, coffee.shape)
     still = np.clip(coffee + noise, 0, 255).astype(np.uint8)
-    assert follower.step(still)[0] is first
+    (again,) = follower.step(still)
     assert set(follower.timings) == {"reused"}
+    assert (again.state, again.score) == (first.state, first.score)
+    np.testing.assert_array_equal(again.mask, first.mask)
     patch = still.copy()
     patch[200:230, 200:230] += 60
     follower.step(patch)
@@ -180,6 +187,147 @@ def test_labels_are_a_weighted_mean_of_what_is_near(anywhere: bool) -> None:
         corner = window[0].start, window[1].start
         expected = (weights * earlier.cover).sum() / weights.sum()
         assert labels[row - corner[0], column - corner[1]] == pytest.approx(expected, abs=1e-5)
+
+
+Scene = tuple[np.ndarray, list[np.ndarray]]
+Place = tuple[int, int] | None
+
+
+def twins(cutout: tuple[np.ndarray, np.ndarray], *places: Place) -> Scene:
+    """Put a cup at each place on a photograph; what comes back is the picture and the mask of each."""
+    frame, masks = read_rgb(PHOTOGRAPHS / "rocket.jpg"), []
+    for place in places:
+        mask = np.zeros(frame.shape[:2], dtype=bool)
+        if place is not None:
+            frame, mask = pasted(cutout, frame, *place)
+        masks.append(mask)
+    return frame, masks
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        # One leaves, far from the other or near it, and comes back somewhere else.
+        [((30, 40), (400, 250)), (None, (395, 250)), (None, (390, 250)), ((100, 60), (390, 250))],
+        [((30, 250), (300, 250)), (None, (295, 250)), (None, (290, 250)), ((30, 40), (280, 250))],
+        [((30, 250), (300, 250)), ((30, 250), None), ((40, 250), None), ((40, 250), (300, 60))],
+    ],
+)
+def test_a_twin_that_leaves_is_lost_and_the_other_is_held(
+    predictor: Predictor, cutout: tuple[np.ndarray, np.ndarray], frames: list[tuple[Place, Place]]
+) -> None:
+    follower = Follower(predictor, long_side=256)
+    image, masks = twins(cutout, *frames[0])
+    follower.start(image, [Prompt(box=box_of(mask)) for mask in masks])
+    for places in frames[1:]:
+        image, masks = twins(cutout, *places)
+        for tracked, place, mask in zip(follower.step(image), places, masks, strict=True):
+            assert tracked.state == ("lost" if place is None else "held")
+            assert iou(tracked.mask, mask) > 0.9
+
+
+def test_of_two_lost_twins_only_one_takes_the_place_of_the_first_that_comes_back(
+    predictor: Predictor, cutout: tuple[np.ndarray, np.ndarray]
+) -> None:
+    follower = Follower(predictor, long_side=256)
+    image, masks = twins(cutout, (30, 40), (400, 250))
+    follower.start(image, [Prompt(box=box_of(mask)) for mask in masks])
+    empty, _ = twins(cutout)
+    assert [tracked.state for tracked in follower.step(empty)] == ["lost", "lost"]
+    for x in (380, 370):
+        image, (mask,) = twins(cutout, (x, 250))
+        found = follower.step(image)
+        assert sorted(tracked.state for tracked in found) == ["held", "lost"]
+        assert iou(found[0].mask | found[1].mask, mask) > 0.9
+    image, masks = twins(cutout, (30, 40), (370, 250))
+    found = sorted(follower.step(image), key=lambda tracked: float(tracked.box[0]) if tracked.box is not None else 0)
+    for tracked, mask in zip(found, masks, strict=True):
+        assert iou(tracked.mask, mask) > 0.9
+
+
+def test_objects_that_overlapped_from_the_first_go_on_doing_so(predictor: Predictor, coffee: np.ndarray) -> None:
+    """The cup with its saucer, and the cup again: two prompts on one thing are no rivals, also after a cut."""
+    follower = Follower(predictor, long_side=256)
+    first = follower.start(coffee, [Prompt(box=CUP), Prompt(box=CUP)])
+    follower.step(read_rgb(PHOTOGRAPHS / "rocket.jpg"))
+    for tracked in follower.step(shifted(coffee, 6, 4)):
+        assert tracked.state == "held"
+        assert iou(tracked.mask, moved(first[0].mask, 6, 4)) > 0.85
+
+
+class Failing(Predictor):
+    """The real model, which fails the next times that it is to encode a photograph, after so many that work."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        super().__init__(predictor.model)
+        self.fails_after: int | None = None
+
+    def encode(self, image: np.ndarray | str | Path, *, long_side: int = 1024, square: bool = False) -> ImageEmbedding:
+        if self.fails_after == 0:
+            raise RuntimeUnavailableError("the device is gone")
+        self.fails_after = None if self.fails_after is None else self.fails_after - 1
+        return super().encode(image, long_side=long_side, square=square)
+
+
+def same(ours: list[Tracked], theirs: list[Tracked]) -> bool:
+    return all(
+        a.state == b.state and a.score == b.score and np.array_equal(a.mask, b.mask)
+        for a, b in zip(ours, theirs, strict=True)
+    )
+
+
+def test_what_fails_changes_nothing(predictor: Predictor, coffee: np.ndarray) -> None:
+    frames = [shifted(coffee, 8.0 * step, 4.0 * step) for step in range(5)]
+    failing = Failing(predictor)
+    ours, theirs = Follower(failing, long_side=256), Follower(predictor, long_side=256)
+    half = np.asarray(cv2.resize(coffee, None, fx=0.5, fy=0.5), dtype=np.uint8)
+
+    def fail(encodes: int) -> None:
+        """Fail in every way, also at each encode that recalling the objects takes."""
+        ours.long_side = 250
+        with pytest.raises(InputError, match="long side 250"):
+            ours.step(half)
+        ours.long_side = 272
+        for failing.fails_after in range(encodes):
+            with pytest.raises(RuntimeUnavailableError):
+                ours.step(half)
+        failing.fails_after = None
+        with pytest.raises(InputError, match="outside"):
+            ours.start(half, [Prompt(box=CUP), Prompt(points=[(299.5, 10), (300, 10)])])
+        with pytest.raises(InputError, match="got str"):
+            ours.start(half, ["cup"])  # type: ignore[list-item]
+        with pytest.raises(InputError, match="shape"):
+            ours.step(half[..., 0])
+        ours.long_side = 256
+
+    prompts = [Prompt(box=CUP), Prompt(points=[(520, 60)])]
+    assert same(ours.start(frames[0], prompts), theirs.start(frames[0], prompts))
+    for number, image in enumerate(frames[1:]):
+        fail(3 if number else 2)  # At first only one frame is remembered.
+        assert same(ours.step(image, encode=number != 1), theirs.step(image, encode=number != 1))
+    fail(3)
+    ours.long_side = theirs.long_side = 320
+    assert same(ours.step(coffee), theirs.step(coffee))
+    assert {"recall", "encode"} <= set(ours.timings)
+
+
+def test_arrays_that_were_given_out_may_be_written_to(predictor: Predictor, coffee: np.ndarray) -> None:
+    def follow(spoil: bool) -> list[list[Tracked]]:
+        follower = Follower(predictor, long_side=256)
+        found = [follower.start(coffee, [Prompt(box=CUP)])]
+        shown = [deepcopy(found[0])]
+        for long_side, x in ((256, 0), (256, 8), (320, 12)):
+            follower.long_side = long_side
+            for tracked in found[-1] if spoil else ():
+                tracked.mask[:] = False
+                assert tracked.box is not None
+                tracked.box[:] = 0
+            found.append(follower.step(shifted(coffee, x, 0), encode=x != 8))
+            shown.append(deepcopy(found[-1]))
+        return shown
+
+    for ours, theirs in zip(follow(True), follow(False), strict=True):
+        assert same(ours, theirs)
 
 
 def test_what_cannot_be_followed_is_refused(follower: Follower, coffee: np.ndarray) -> None:

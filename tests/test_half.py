@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,13 @@ from edge_sam.contract import Role
 from edge_sam.guard import check_probe, run_probe
 from edge_sam.model import LoadedModel
 from edge_sam.quantize.half import exact_nodes, to_half, written_out
-from edge_sam.runtimes import RuntimeUnavailableError, Tensors
+from edge_sam.runtimes import RuntimeUnavailableError, Session, Tensors
 
 BUNDLE = open_bundle("mobile-sam")
 ROLES: tuple[Role, ...] = ("encoder", "decoder")
 
 
-class Graph:
+class Graph(Session):
     """A graph in memory; a `Session`."""
 
     provider = "CPU"
@@ -32,10 +33,7 @@ class Graph:
         self._session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
         self.input_names = [each.name for each in self._session.get_inputs()]
 
-    def upload(self, array: np.ndarray) -> np.ndarray:
-        return array
-
-    def run(self, inputs: Tensors) -> Tensors:
+    def run(self, inputs: Mapping[str, Any]) -> Tensors:
         outputs = self._session.run(None, dict(inputs))
         return {each.name: value for each, value in zip(self._session.get_outputs(), outputs, strict=True)}
 

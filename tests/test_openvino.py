@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,15 +47,22 @@ def expected() -> dict[tuple[tuple[int, int], int], NDArray[np.float32]]:
     return {key: answer["image_embedding"] for key, answer in answers.items()}
 
 
+def finished(session: OpenVinoSession) -> tuple[tuple[int, int], ...]:
+    """Sizes that the model is compiled for, once a thread that compiles has ended."""
+    session._finish_compiling()
+    return () if session.compiled_for is None else (session.compiled_for["image"][2:],)  # type: ignore[return-value]
+
+
 def test_it_is_compiled_for_a_size_that_keeps_coming_and_less_and_less_eagerly(expected: Mapping[Any, Any]) -> None:
     session = open_encoder(steady=True)
     enough = RUNS_ALIKE
+    before: tuple[tuple[int, int], ...] = ()
     for size in (WIDE, TALL, WIDE):
         for number in range(1, enough + 2):
             answer = session.run(images(size, number % 2))["image_embedding"]
             np.testing.assert_allclose(answer, expected[size, number % 2], atol=1e-4)
-            assert session.compiled_for == (for_size(size) if number >= enough else None)
-        enough *= 2
+            assert finished(session) == ((size,) if number >= enough else before)
+        enough, before = 2 * enough, (size,)
 
 
 def test_sizes_in_turn_are_never_compiled_for() -> None:
@@ -59,7 +70,46 @@ def test_sizes_in_turn_are_never_compiled_for() -> None:
     for _ in range(2 * RUNS_ALIKE):
         for size in (WIDE, TALL):
             session.run(images(size))
-            assert session.compiled_for is None
+            assert finished(session) == ()
+
+
+def test_no_run_waits_for_the_compiler_and_one_thread_compiles(
+    expected: Mapping[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = open_encoder(steady=True)
+    compile_model, go_on, begun = session._compile, threading.Event(), []
+
+    def slow(shapes: dict[str, tuple[int, ...]] | None) -> openvino_device._Compiled:
+        begun.append(shapes)
+        assert go_on.wait(60)
+        return compile_model(shapes)
+
+    monkeypatch.setattr(session, "_compile", slow)
+    for size in (WIDE, TALL):
+        for number in range(4 * RUNS_ALIKE):
+            answer = session.run(images(size, number % 2))["image_embedding"]
+            np.testing.assert_allclose(answer, expected[size, number % 2], atol=1e-4)
+    assert (begun, session.compiled_for) == ([for_size(WIDE)], None)
+    go_on.set()
+    assert finished(session) == (WIDE,)
+
+
+def test_it_is_compiled_at_once_where_that_is_asked_for(expected: Mapping[Any, Any]) -> None:
+    session = open_encoder(steady=True)
+    for size in (WIDE, TALL):
+        session.warm_up(images(size))
+        assert session.compiled_for == for_size(size)
+        np.testing.assert_allclose(session.run(images(size))["image_embedding"], expected[size, 0], atol=1e-4)
+
+
+def test_the_interpreter_ends_while_a_thread_compiles() -> None:
+    script = (
+        "from test_openvino import *; session = open_encoder(steady=True)\n"
+        "for _ in range(RUNS_ALIKE): session.run(images(WIDE))\n"
+        "assert session._compiling is not None"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parent, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def _answer_otherwise(outputs: Inputs) -> Inputs:
@@ -70,7 +120,11 @@ def _fail(_outputs: Inputs) -> Inputs:
     raise RuntimeError("could not create a primitive")
 
 
-@pytest.mark.parametrize("fault", [_answer_otherwise, _fail])
+def _run_out_of_memory(_outputs: Inputs) -> Inputs:
+    raise MemoryError
+
+
+@pytest.mark.parametrize("fault", [_answer_otherwise, _fail, _run_out_of_memory])
 def test_a_model_for_a_size_that_is_no_good_is_not_used(
     expected: Mapping[Any, Any], monkeypatch: pytest.MonkeyPatch, fault: Callable[[Inputs], Inputs]
 ) -> None:
@@ -84,7 +138,19 @@ def test_a_model_for_a_size_that_is_no_good_is_not_used(
     for _ in range(4 * RUNS_ALIKE):
         answer = session.run(images(WIDE))["image_embedding"]
         np.testing.assert_allclose(answer, expected[WIDE, 0], atol=1e-4)
-        assert session.compiled_for is None
+        assert finished(session) == ()
+
+
+@pytest.mark.parametrize("spoilt", [np.nan, np.inf])
+def test_an_input_without_an_answer_decides_nothing(spoilt: float, caplog: pytest.LogCaptureFixture) -> None:
+    session, picture = open_encoder(steady=True), images(WIDE)
+    bad = {"image": np.full_like(picture["image"], spoilt)}
+    for inputs in (bad, bad, bad, bad, picture):
+        session.warm_up(bad)
+        assert finished(session) == ()
+        session.run(inputs)
+    assert finished(session) == (WIDE,)
+    assert not caplog.records
 
 
 def test_threads_with_different_sizes_get_their_own_answers(expected: Mapping[Any, Any]) -> None:
@@ -108,5 +174,5 @@ def test_only_the_encoder_of_a_predictor_settles(coffee: np.ndarray) -> None:
     active = predictor.model.active
     assert isinstance(active.encoder, OpenVinoSession)
     assert isinstance(active.decoder, OpenVinoSession)
-    assert active.encoder.compiled_for is not None
-    assert active.decoder.compiled_for is None
+    assert finished(active.encoder)
+    assert not finished(active.decoder)

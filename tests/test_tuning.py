@@ -85,7 +85,7 @@ def test_rows_are_ranked_by_a_photograph_and_its_clicks() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--threads", "two"], "--threads wants numbers"),
+        (["--threads", "1,two"], "number of threads must be between 1 and 256, not 'two'"),
         (["--runtime", "warp"], "unknown runtime 'warp'"),
         (["--image", "/nowhere.png"], "nowhere.png"),
     ],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,6 +20,7 @@ from edge_sam.errors import InputError
 from edge_sam.images import SUFFIXES
 from edge_sam.machine import installed_versions
 from edge_sam.runtimes import backend, split_runtime
+from edge_sam.runtimes.cores import MAX_THREADS, usable_cores
 from edge_sam.serialization import to_json
 
 
@@ -108,9 +108,9 @@ def share_cores(workers: int | None, threads: int | None, runtime: str) -> tuple
     workers, threads : int
     """
     for name, given in (("workers", workers), ("threads", threads)):
-        if given is not None and not 1 <= given <= 256:
-            raise InputError(f"{name} must be 1 to 256, not {given}")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        if given is not None and not 1 <= given <= MAX_THREADS:
+            raise InputError(f"{name} must be 1 to {MAX_THREADS}, not {given}")
+    cores = usable_cores()
     if workers is None:
         name, device = split_runtime(runtime)
         on_processor = name in ("onnxruntime", "openvino") and device in ("", "CPU")

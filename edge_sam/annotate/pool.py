@@ -10,9 +10,12 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from pathlib import Path
 
 from edge_sam.annotate.records import Outcome, Task
 from edge_sam.annotate.worker import Annotator, Job
+from edge_sam.processes import outside_working_folder
 
 _AHEAD = 2
 """Tasks for each worker that are handed out but not back: one in work, one waiting, so that no worker ever does."""
@@ -60,7 +63,10 @@ def _together(
     spawn = multiprocessing.get_context("spawn")  # A fork would copy the threads of native libraries half.
     pending: dict[Future[Outcome], Task] = {}
     lost: list[Task] = []
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start) as pool:
+    start = partial(_start, Path.cwd())
+    with outside_working_folder():  # It starts a process that tracks its semaphores.
+        pool = ProcessPoolExecutor(workers, spawn, start)
+    with pool:
         try:
             while True:
                 while not lost and not stopped() and len(pending) < _AHEAD * workers:
@@ -68,7 +74,7 @@ def _together(
                     if task is None:
                         break
                     try:
-                        with _without_interrupts():
+                        with _without_interrupts(), outside_working_folder():
                             pending[pool.submit(_work, job, task)] = task
                     except BrokenProcessPool:
                         lost.append(task)
@@ -105,8 +111,9 @@ def _without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start() -> None:
+def _start(working_folder: Path) -> None:
     """Begin a worker: end with the parent; what libraries and users' functions print is no output of the command."""
+    os.chdir(working_folder)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if not os.environ.get("EDGE_SAM_DEBUG"):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

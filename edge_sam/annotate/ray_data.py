@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
+import sys
 from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
 from typing import Any
 
 from edge_sam.annotate.records import Outcome, Task
 from edge_sam.annotate.worker import Annotator, Job
 from edge_sam.errors import InputError, MissingExtraError
+from edge_sam.processes import outside_working_folder
 from edge_sam.serialization import from_json, to_json
 
 _BLOCK = 16
@@ -20,7 +24,11 @@ _BLOCK = 16
 class _Actor:
     """A worker as Ray Data wants it: a batch of rows in, a batch of rows out."""
 
-    def __init__(self, job: bytes) -> None:
+    def __init__(self, job: bytes, path: Sequence[str], working_folder: str) -> None:
+        # A function of the user's may be found in one and read files in the other, which other machines need not have.
+        sys.path += [folder for folder in path if folder not in sys.path]
+        with contextlib.suppress(OSError):
+            os.chdir(working_folder)
         self._annotate = Annotator(from_json(job, Job))
 
     def __call__(self, batch: dict[str, list[bytes]]) -> dict[str, list[bytes]]:
@@ -74,7 +82,8 @@ def run_ray(
         _require_answer(address)
     threads = job.threads or 1
     here: dict[str, Any] = {"num_cpus": workers * threads, "include_dashboard": False}
-    ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **({} if address else here))
+    with outside_working_folder():  # Ray puts the folder where it begins first in its workers' search path.
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **({} if address else here))
     try:
         yield from _outcomes(ray, job, tasks, workers, threads, stopped)
     finally:
@@ -101,7 +110,7 @@ def _outcomes(
     blocks = max(min(len(rows), 2 * workers), -(-len(rows) // _BLOCK))
     pipeline = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
         _Actor,
-        fn_constructor_args=(to_json(job),),
+        fn_constructor_args=(to_json(job), sys.path, str(Path.cwd())),
         batch_size=1,
         concurrency=workers,
         num_cpus=threads,

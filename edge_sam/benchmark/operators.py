@@ -25,16 +25,13 @@ RUNS = 5
 Inputs = Mapping[str, NDArray[Any]]
 
 
-class _Recorder:
+class _Recorder(Session):
     """A session that remembers what it was given last."""
 
     def __init__(self, session: Session) -> None:
         self.provider, self.input_names = session.provider, session.input_names
         self.inputs: Inputs = {}
         self._session = session
-
-    def upload(self, array: NDArray[Any]) -> NDArray[Any]:
-        return array
 
     def run(self, inputs: Inputs) -> Tensors:
         self.inputs = dict(inputs)

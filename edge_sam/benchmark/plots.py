@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
-import matplotlib
-from matplotlib.figure import Figure
-
 from edge_sam.benchmark.report import STAGES, Row
+from edge_sam.plotting import Figure, to_png
 
-matplotlib.use("Agg")
+_DPI = 130
 _COLOURS = ("#9aa5b1", "#5b8db8", "#1f4e79", "#e08214", "#fdb863")
 """Of the stages, in order."""
 _MARKERS = "os^D"
@@ -33,7 +30,7 @@ def latency_plot(rows: Sequence[Row]) -> bytes:
     axes.set_xlabel("milliseconds, median of each stage")
     axes.legend(ncols=len(STAGES) + 1, fontsize="small", loc="lower center", bbox_to_anchor=(0.4, 1.0), frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
-    return _png(figure)
+    return to_png(figure, _DPI)
 
 
 def accuracy_plot(rows: Sequence[Row], protocol: str) -> bytes:
@@ -77,7 +74,7 @@ def accuracy_plot(rows: Sequence[Row], protocol: str) -> bytes:
     axes.set_xlim(left=0)
     axes.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
     axes.spines[["top", "right"]].set_visible(False)
-    return _png(figure)
+    return to_png(figure, _DPI)
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -87,9 +84,3 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, flo
         if not front or point[1] > front[-1][1]:
             front.append(point)
     return front
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=130)
-    return buffer.getvalue()

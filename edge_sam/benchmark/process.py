@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from edge_sam.benchmark.worker import Answer, Failure, Farewell, Job, Message, Ready, Request
 from edge_sam.errors import EdgeSamError
+from edge_sam.processes import python_command, reason_of_end
 from edge_sam.serialization import from_json, to_json
 from edge_sam.variant import Variant
 
@@ -46,11 +47,12 @@ class WorkerProcess:
 
     def __init__(self, variant: Variant, images: Sequence[Path]) -> None:
         start = time.perf_counter()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (a pipe that nobody reads would fill up)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "edge_sam.benchmark.worker"],
+            python_command("edge_sam.benchmark.worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._stderr,
         )
         try:
             self._send(Job(variant, [str(image.absolute()) for image in images]))
@@ -85,7 +87,7 @@ class WorkerProcess:
         """End the process whatever it does."""
         self._process.kill()
         self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
+        for stream in (self._process.stdin, self._process.stdout, self._stderr):
             if stream is not None:
                 stream.close()
 
@@ -109,4 +111,6 @@ class WorkerProcess:
         return message
 
     def _epitaph(self) -> str:
-        return f"the process ended with code {self._process.wait()}"
+        code = self._process.wait()
+        self._stderr.seek(0)
+        return f"the process {reason_of_end(code, self._stderr.read())}"

@@ -1,4 +1,4 @@
-"""One combination in a process of its own: `python -m edge_sam.benchmark.worker`.
+"""One combination in a process of its own, which `edge_sam.benchmark.process` starts.
 
 A fresh process is the only honest way to tell start-up, first run and peak memory. It talks JSON lines: a `Job` comes
 on standard input and is answered by `Ready` or `Failure`; then each `Request` by `Answer`, and the end of input by

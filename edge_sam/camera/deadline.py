@@ -22,6 +22,8 @@ _ROOM = 0.85
 """Part of the deadline that a better setting must fit in to be taken; the one in use may fill it."""
 _FIRST_WAIT, _LONGEST_WAIT = 10, 320
 """Encoded frames before a better setting is tried; doubled each time that it proves too slow."""
+_PROVED = 100
+"""Encoded frames after which a better setting has proved fast enough: if it gets too slow later, the load is new."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,8 @@ class Deadline:
         else:
             self._ratios.append(milliseconds / self._base[self.setting.long_side])
             self._since += 1
+        if self._climbed and self._since >= _PROVED:
+            self._wait, self._climbed = _FIRST_WAIT, False
         held = self._fit(self.setting.long_side, 1.0)
         if held is None or held.interval > self.setting.interval:
             self._change(self._best(1.0))

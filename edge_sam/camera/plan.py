@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from edge_sam.camera.deadline import LONG_SIDES, Deadline, Setting, Target
 from edge_sam.camera.rehearsal import load_fastest, measure
+from edge_sam.errors import one_line
 from edge_sam.geometry import Geometry
 from edge_sam.loading import load
 from edge_sam.predictor import Predictor
@@ -53,6 +55,7 @@ class Plan:
         self._target = target
         self._long_sides = (long_side,) if long_side else LONG_SIDES
         self._deadline: Deadline | None = None
+        self._warming = threading.Thread()
 
     @property
     def met(self) -> bool:
@@ -70,14 +73,30 @@ class Plan:
             _log.info("milliseconds by long side: %s, carried: %.1f", encoded, carried)
             self._deadline = Deadline(encoded, carried, self._target)
             self.setting = self._deadline.setting
+            self.predictor.warm_up(image, long_side=self.setting.long_side)
             if not self._deadline.met:
                 _log.warning("this machine cannot meet the deadline (%s); going as fast as it can", _told(encoded))
         return self.predictor
 
-    def learn(self, milliseconds: float, *, encoded: bool) -> None:
-        """Take note of what a frame took; see `Deadline.learn`."""
-        if self._deadline is not None:
-            self.setting = self._deadline.learn(milliseconds, encoded=encoded)
+    def learn(self, image: NDArray[np.uint8], milliseconds: float, *, encoded: bool) -> None:
+        """Take note of what this frame took; see `Deadline.learn`.
+
+        When that changes the long side, the runtime is warmed up for it beside the next frames, and what these take
+        does not count.
+        """
+        if self._deadline is None or self._warming.is_alive():
+            return
+        before, self.setting = self.setting, self._deadline.learn(milliseconds, encoded=encoded)
+        if self.setting.long_side != before.long_side:
+            self._warming = threading.Thread(target=self._warm_up, args=(image, self.setting.long_side))
+            self._warming.start()
+
+    def _warm_up(self, image: NDArray[np.uint8], long_side: int) -> None:
+        assert self.predictor is not None
+        try:
+            self.predictor.warm_up(image, long_side=long_side)
+        except Exception as error:  # The next frame meets it as well, and whoever waits for that is told.
+            _log.info("long side %d could not be warmed up: %s", long_side, one_line(error))
 
     def __str__(self) -> str:
         where = f"{self.predictor.runtime} {self.predictor.precision}, " if self.predictor else ""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +16,7 @@ from edge_sam.bundle import open_bundle
 from edge_sam.cache import Tuned, recall, tuning_key
 from edge_sam.choice import choices
 from edge_sam.following import Follower
+from edge_sam.following.stillness import Stillness
 from edge_sam.loading import load, load_choice
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
@@ -22,8 +24,8 @@ from edge_sam.runtimes import RuntimeUnavailableError
 from edge_sam.timing import elapsed_ms
 
 _COMPARED_AT = 512
-_SHIFT = 8
-"""Pixels by which a frame is moved so that it is one more to follow into."""
+_PARTS = 32
+"""A frame is shifted by this part of its sides: a patch of `Stillness` at a long side of 256."""
 _log = logging.getLogger("edge_sam")
 
 
@@ -52,26 +54,40 @@ def measure(
 ) -> tuple[dict[int, float], float]:
     """Milliseconds for an encoded frame by long side, and for one whose masks are carried by optical flow."""
     encoded = {side: _step_ms(predictor, image, prompts, side) for side in long_sides}
-    follower = Follower(predictor, long_side=min(long_sides))
-    follower.start(image, prompts)
-    moved = np.roll(image, _SHIFT, axis=1)
-    carried = min(_timed(partial(follower.step, frame, encode=False)) for frame in (moved, image))
-    return encoded, carried
+    return encoded, _step_ms(predictor, image, prompts, min(long_sides), encode=False)
 
 
-def _step_ms(predictor: Predictor, image: NDArray[np.uint8], prompts: Sequence[Prompt], long_side: int) -> float:
-    """Time one step of following; the first one, which also reserves memory, is left out."""
+def _step_ms(
+    predictor: Predictor, image: NDArray[np.uint8], prompts: Sequence[Prompt], long_side: int, *, encode: bool = True
+) -> float:
+    """Time one step of following, as fast as it gets in a long run."""
+    predictor.warm_up(image, long_side=long_side)
     follower = Follower(predictor, long_side=long_side)
-    follower.start(image, prompts)
+    first, *others = unlike_frames(image, long_side)
+    follower.start(first, prompts)
     times = []
-    for frame in (np.roll(image, _SHIFT, axis=1), image):
-        times.append(_timed(partial(follower.step, frame)))
-        if "encode" not in follower.timings:  # A picture without content is the same wherever it is moved to.
-            times[-1] = _timed(partial(follower.start, frame, prompts))
+    for frame in others:
+        start = time.perf_counter()
+        follower.step(frame, encode=encode)
+        times.append(elapsed_ms(start))
     return min(times)
 
 
-def _timed(action: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    action()
-    return elapsed_ms(start)
+def unlike_frames(image: NDArray[np.uint8], long_side: int) -> list[NDArray[np.uint8]]:
+    """Make three frames that differ too much for one's answer to serve for another.
+
+    They are the image and two shifted copies or, where a shift changes too little, coloured squares.
+    """
+    coarse = np.random.default_rng(0).integers(0, 256, (_PARTS, _PARTS, 3), dtype=np.uint8)
+    squares = cv2.resize(coarse, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    shift = np.maximum(1, np.array(image.shape[:2]) // _PARTS)
+    stillness = Stillness()
+    for frame in (image, np.asarray(squares, dtype=np.uint8)):
+        frames = [np.roll(frame, way * shift, axis=(0, 1)) for way in (0, 1, -1)]
+        for before, after in itertools.combinations(frames, 2):
+            stillness.keep(before, long_side)
+            if stillness.still(after, long_side):
+                break
+        else:
+            break
+    return frames

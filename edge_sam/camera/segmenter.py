@@ -14,7 +14,7 @@ from edge_sam.camera.frames import Captured, StreamFrame
 from edge_sam.camera.plan import Plan
 from edge_sam.errors import InputError
 from edge_sam.following import Follower, Tracked
-from edge_sam.prompts import Prompt, listed
+from edge_sam.prompts import Prompt, check_prompts
 from edge_sam.timing import elapsed_ms
 
 Ask = Callable[[Captured], Prompt | Sequence[Prompt] | None]
@@ -34,15 +34,13 @@ class Segmenter:
         See `edge_sam.Stream`.
     """
 
-    def __init__(
-        self, plan: Plan, prompts: Prompt | Sequence[Prompt] | Ask, size: tuple[int, int] | None = None
-    ) -> None:
+    def __init__(self, plan: Plan, prompts: Prompt | Sequence[Prompt] | Ask, size: tuple[int, int] | None = None) -> None:
         self.plan = plan
         self._size = size
         self._follower: Follower | None = None
         self._ask = prompts if callable(prompts) else None
         self._lock = threading.Lock()
-        self._given: list[Prompt] | None = None if callable(prompts) else listed(prompts)
+        self._given: list[Prompt] | None = None if callable(prompts) else check_prompts(prompts)
         self._asked: list[Prompt] | None = None
         self._following = False
         self._since_encoded = 0
@@ -63,10 +61,16 @@ class Segmenter:
         self._follower = Follower(self.plan.prepare(captured.image, prompts or []))
 
     def prompt(self, prompts: Prompt | Sequence[Prompt]) -> None:
-        """Follow these objects from the next frame on, in the place of those before; none: follow nothing."""
-        given = listed(prompts)
+        """Follow these objects from the next frame on, in the place of those before; none: follow nothing.
+
+        Raises
+        ------
+        InputError
+            Not a sequence of prompts.
+        """
+        asked = check_prompts(prompts)
         with self._lock:
-            self._asked = given
+            self._asked = asked
 
     def __call__(self, captured: Captured) -> StreamFrame:
         """Segment a frame; `prepare` comes first.
@@ -101,23 +105,26 @@ class Segmenter:
     def _take_prompts(self, captured: Captured) -> list[Prompt] | None:
         """Prompts that were given since the last frame and fit this one; None: go on as before."""
         with self._lock:
-            asked, self._asked = self._asked, None
+            given, self._asked = self._asked, None
+        asked: Prompt | Sequence[Prompt] | None = given
         if asked is None and self._ask is not None:
-            answer = self._ask(captured)
-            asked = None if answer is None else listed(answer)
+            asked = self._ask(captured)
         prompts, problem = self._choose(asked, captured)
         self._given = None
         if problem is not None:
             _log.warning("the new prompt is left out: %s", problem)
         return prompts
 
-    def _choose(self, asked: list[Prompt] | None, captured: Captured) -> tuple[list[Prompt] | None, InputError | None]:
+    def _choose(
+        self, asked: Prompt | Sequence[Prompt] | None, captured: Captured
+    ) -> tuple[list[Prompt] | None, InputError | None]:
         """Take new prompts if they fit the frame, else say why not; then those to begin with count, which must fit."""
         problem = None
         try:
             if asked is not None:
-                _check(asked, captured)
-                return asked, None
+                prompts = check_prompts(asked)
+                _check(prompts, captured)
+                return prompts, None
         except InputError as error:
             problem = error
         _check(self._given or (), captured)
@@ -126,15 +133,14 @@ class Segmenter:
     def _follow(
         self, follower: Follower, image: NDArray[np.uint8], asked: list[Prompt] | None
     ) -> tuple[list[Tracked], dict[str, float]]:
-        if asked is not None:
-            self._following = bool(asked)
-        if not self._following:
-            return [], {}
-        if asked is None:
+        if asked:
+            objects = follower.start(image, asked)
+            self._since_encoded, self._following = 0, True
+        elif asked is None and self._following:
             objects = self._step(follower, image)
         else:
-            objects = follower.start(image, asked)
-            self._since_encoded = 0
+            self._following = False
+            return [], {}
         return objects, dict(follower.timings)
 
     def _step(self, follower: Follower, image: NDArray[np.uint8]) -> list[Tracked]:
@@ -143,7 +149,7 @@ class Segmenter:
         start = time.perf_counter()
         objects = follower.step(image, encode=encode)
         if "reused" not in follower.timings:  # An answer that holds says nothing about what frames cost.
-            self.plan.learn(elapsed_ms(start), encoded=encode)
+            self.plan.learn(image, elapsed_ms(start), encoded=encode)
         return objects
 
 

@@ -155,6 +155,11 @@ class Stream:
         """Follow these objects from the next frame on, in the place of those before; none: follow nothing.
 
         May be called from any thread. Prompts that do not fit the frame are left out with a warning.
+
+        Raises
+        ------
+        InputError
+            Not a sequence of prompts.
         """
         self._segmenter.prompt(prompts)
 

@@ -238,7 +238,7 @@ def _prompts(given: str) -> tuple[PromptTable | None, str | None]:
     path = Path(given)
     if path.is_file() or path.suffix.lower() in (".json", ".csv", ".jsonl"):
         return read_prompts(path), None
-    sys.path.insert(0, str(Path.cwd()))  # Where users keep a module of their own; worker processes inherit it.
+    sys.path.append(str(Path.cwd()))  # Where users keep a module of their own; worker processes inherit it.
     return None, find_function(given)[0]
 
 

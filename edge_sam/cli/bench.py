@@ -127,7 +127,7 @@ def _images(given: list[Path] | None) -> Iterator[list[Path]]:
 
 def _require_matplotlib() -> None:
     with needs("bench", "--report"):
-        import matplotlib  # noqa: F401
+        import edge_sam.plotting  # noqa: F401
 
 
 def _write(result: BenchReport, folder: Path | None, traces: dict[Path, bytes]) -> None:

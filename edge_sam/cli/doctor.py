@@ -66,7 +66,8 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
         jetpack = report.jetson.jetpack or "of unknown version"
         yield "Jetson", f"{report.jetson.model}, L4T {report.jetson.l4t or 'unknown'}, JetPack {jetpack}"
     if report.processor:
-        yield "processor", f"{report.processor.name}, {report.processor.cores or 'unknown number of'} logical cores"
+        cores = f"{report.processor.cores or 'unknown number of'} logical cores"
+        yield "processor", f"{report.processor.name}, {cores}, {report.processor.usable_cores} to use here"
         sets = report.processor.instruction_sets
         words = [f"{name} {'yes' if has else 'no'}" for name, has in (sets or {}).items()]
         yield "instructions", ", ".join(words) or "unknown"

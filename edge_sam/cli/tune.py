@@ -28,9 +28,7 @@ def tune(
     runtime: Annotated[
         list[str] | None, typer.Option(help="Only this runtime; may be given several times.", show_default="all")
     ] = None,
-    threads: Annotated[
-        str, typer.Option(help="Numbers of threads to try, with commas between. Default: the runtime's own.")
-    ] = "",
+    threads: Annotated[str, typer.Option(help="Numbers of threads to try, with commas between.")] = "",
     rounds: Annotated[int, typer.Option(min=1, help="Timed rounds over all photographs.")] = 5,
     json: JsonOption = False,
 ) -> None:
@@ -73,14 +71,9 @@ def _print_table(rows: list[dict[str, str | float | None]]) -> None:
 
 
 def _thread_counts(given: str) -> list[int | None]:
-    if not given:
-        return [None]
-    counts: list[int | None] = []
-    for part in given.split(","):
-        if not (part.strip().isdecimal() and 1 <= int(part) <= 256):
-            raise InputError(f"--threads wants numbers from 1 to 256 with commas between, not {given!r}")
-        counts.append(int(part))
-    return counts
+    from edge_sam.choice import thread_count
+
+    return [thread_count(part.strip()) for part in given.split(",")] if given else [None]
 
 
 def _photographs(given: list[Path]) -> list[NDArray[np.uint8]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import msgspec
 
 from edge_sam import machine
 from edge_sam.bundle import BUNDLED, MANIFEST, open_bundle
-from edge_sam.cache import Tuned, cache_home, recall, tuning_key
+from edge_sam.cache import Tuned, cache_home, is_writable, recall, tuning_key
 from edge_sam.doctor.packages import Conflict, conflicts, installed
 from edge_sam.doctor.trial import Trial, try_isolated
 from edge_sam.runtimes import BACKENDS
@@ -117,10 +116,8 @@ def diagnose(root: Path = Path("/"), attempt: Callable[[str], Trial] = try_isola
 
 def _cache() -> Cache:
     folder = cache_home()
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    writable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
     models = sorted(path.parent.name for path in BUNDLED.glob(f"*/{MANIFEST}"))
-    return Cache(str(folder), writable, {name: _tuned(name) for name in models})
+    return Cache(str(folder), is_writable(folder), {name: _tuned(name) for name in models})
 
 
 def _tuned(model: str) -> dict[str, Any] | None:

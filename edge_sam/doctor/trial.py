@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +12,7 @@ import numpy as np
 from edge_sam.bundle import open_bundle
 from edge_sam.contract import TOKENS
 from edge_sam.geometry import LOGITS
+from edge_sam.processes import python_command, reason_of_end
 from edge_sam.runtimes import RuntimeUnavailableError, Session, SessionOptions, Tensors, backend, probe, split_runtime
 
 _NOT_RUN = "not run: building an engine takes minutes; edge-sam build does it and proves that it works"
@@ -74,9 +73,10 @@ def try_runtime(runtime: str) -> Trial:
     return Trial(runtime, usable=True, provider=provider, hardware=hardware)
 
 
-def try_isolated(runtime: str, command: Sequence[str] = (sys.executable, "-m", "edge_sam.doctor")) -> Trial:
+def try_isolated(runtime: str, command: Sequence[str] = ()) -> Trial:
     """Like `try_runtime`, in a process of its own: a library that crashes or hangs takes nothing else with it."""
     try:
+        command = command or python_command("edge_sam.doctor")
         done = subprocess.run([*command, runtime], capture_output=True, timeout=_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         return Trial(runtime, usable=False, why=f"it had not answered after {_SECONDS} s")
@@ -85,8 +85,7 @@ def try_isolated(runtime: str, command: Sequence[str] = (sys.executable, "-m", "
     try:
         return msgspec.json.decode(done.stdout.splitlines()[-1], type=Trial)
     except (IndexError, msgspec.DecodeError):
-        words = done.stderr.decode(errors="replace").strip().splitlines()
-        return Trial(runtime, usable=False, why=_line(f"it {_ending(done.returncode)} {words[-1] if words else ''}"))
+        return Trial(runtime, usable=False, why=_line(f"it {reason_of_end(done.returncode, done.stderr)}"))
 
 
 def _infer(runtime: str, device: str) -> str:
@@ -108,15 +107,6 @@ def _masks() -> Tensors:
     y, x = np.mgrid[:LOGITS, :LOGITS]
     disc = np.where((x - 100) ** 2 + (y - 150) ** 2 < 60**2, np.float32(8), np.float32(-8))
     return {"image_embedding": embedding, "mask": np.stack([disc, -disc])}
-
-
-def _ending(code: int) -> str:
-    if code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        return f"was ended by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was ended by signal {-code}"
 
 
 def _line(text: str) -> str:

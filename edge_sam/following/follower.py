@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy, deepcopy
 from dataclasses import replace
 
 import cv2
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 
 from edge_sam.errors import InputError
 from edge_sam.following.appearance import unit_tokens
+from edge_sam.following.conflicts import Found, settle, taken
 from edge_sam.following.flow import Flow
 from edge_sam.following.objects import Followed, Scene, held, lost
 from edge_sam.following.stillness import Stillness
@@ -20,12 +23,14 @@ from edge_sam.geometry import FRAME
 from edge_sam.predictor import Predictor
 from edge_sam.preprocess import check_image
 from edge_sam.profiles import MAX_PROMPTS
-from edge_sam.prompts import Prompt
+from edge_sam.prompts import Prompt, check_prompts
 from edge_sam.timing import elapsed_ms, stage
 
 
 class Follower:
     """Follow objects from frame to frame. Not safe to share between threads.
+
+    A method that raises leaves what is followed as it was.
 
     Parameters
     ----------
@@ -37,8 +42,9 @@ class Follower:
     Attributes
     ----------
     long_side : int
-        May be changed between frames. The next that is encoded then costs up to two more calls of the encoder, for
-        the frames that each object is remembered by.
+        May be changed between frames. The next frame that is encoded then costs more calls of the encoder, one for
+        each frame that objects are remembered by: two where all objects were clearly seen in the same frame, at most
+        one more than there are objects.
     timings : dict of str to float
         Milliseconds of the last frame by stage: ``compare`` (with the frame that was encoded last), then
         ``recall`` where the long side has changed, ``preprocess``, ``encode``, ``search`` (for what looks like the
@@ -75,22 +81,18 @@ class Follower:
         InputError
             No prompt, one that does not fit the frame, or not an RGB frame.
         """
+        prompts = check_prompts(prompts)
         if not prompts:
             raise InputError("nothing to follow; give at least one prompt")
         self.timings = {}
-        scene = self._look(check_image(image))
-        self.timings.update(scene.embedding.timings)
-        objects = []
-        with stage(self.timings, "decode"):
-            for prompt in prompts:
-                result = self._predictor.predict(scene.embedding, prompt, multimask=prompt.ambiguous)
-                item = Followed(held(result.masks[0], float(result.scores[0])))
-                item.remember(scene, scene.geometry.cover(result.logits[0]), item.tracked)
-                objects.append(item)
-        self._objects = objects
-        self._flow = Flow()
-        self._keep(image)
-        return [item.tracked for item in objects]
+        with self._transaction():
+            scene = self._look(check_image(image))
+            self.timings.update(scene.embedding.timings)
+            with stage(self.timings, "decode"):
+                self._objects = [self._take_up(scene, prompt) for prompt in prompts]
+            self._flow = Flow()
+            self._keep(image)
+        return self._report()
 
     def step(self, image: NDArray[np.uint8], *, encode: bool = True) -> list[Tracked]:
         """Follow the objects into the next frame.
@@ -119,13 +121,37 @@ class Follower:
         start = time.perf_counter()
         still = self._stillness.still(image, self.long_side)
         self.timings["reused" if still else "compare"] = elapsed_ms(start)
-        if still:
-            self._reuse(image)
-        elif encode:
-            self._search(image)
-        else:
-            self._carry(image)
-        return [item.tracked for item in self._objects]
+        with self._transaction():
+            if still:
+                self._reuse(image)
+            elif encode:
+                self._search(image)
+            else:
+                self._carry(image)
+        return self._report()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Work on copies and drop them if the block raises, so that a bad frame or prompt costs no object."""
+        kept = self._objects, self._flow, self._stillness, self._seen_at
+        self._objects = [copy(item) for item in self._objects]
+        self._flow, self._stillness = copy(self._flow), copy(self._stillness)
+        try:
+            yield
+        except BaseException:
+            self._objects, self._flow, self._stillness, self._seen_at = kept
+            raise
+
+    def _report(self) -> list[Tracked]:
+        """Say where the objects are, in arrays that the caller may write to."""
+        return [deepcopy(item.tracked) for item in self._objects]
+
+    def _take_up(self, scene: Scene, prompt: Prompt) -> Followed:
+        """Begin to follow an object."""
+        result = self._predictor.predict(scene.embedding, prompt, multimask=prompt.ambiguous)
+        item = Followed(held(result.masks[0], float(result.scores[0])))
+        item.remember(scene, scene.geometry.cover(result.logits[0]), item.tracked)
+        return item
 
     def _reuse(self, image: NDArray[np.uint8]) -> None:
         """Say again what was decoded last."""
@@ -140,9 +166,13 @@ class Follower:
             self._recall()
         scene = self._look(image)
         self.timings.update(scene.embedding.timings)
-        missing = self._find(scene, self._objects, anywhere=False)
-        for item in self._find(scene, missing, anywhere=True):
+        found = settle(self._find(scene, self._objects))
+        missing = [item for item in self._objects if item not in found]
+        found = settle(self._find(scene, missing, found), found)
+        for item in missing:
             item.tracked = lost(image.shape[:2])
+        for item, detection in found.items():
+            item.accept(scene, detection)
         self._keep(image)
 
     def _carry(self, image: NDArray[np.uint8]) -> None:
@@ -172,21 +202,26 @@ class Follower:
             for item in self._objects:
                 item.recall(look)
 
-    def _find(self, scene: Scene, objects: Sequence[Followed], *, anywhere: bool) -> list[Followed]:
-        """Look for objects with one call of the decoder; those that are not found come back."""
+    def _find(self, scene: Scene, objects: Sequence[Followed], found: Found | None = None) -> Found:
+        """Look for objects with one call of the decoder: near their last places, or anywhere but on those `found`."""
+        size = scene.geometry.token_size
         with stage(self.timings, "search"):
-            questions = [item.ask(scene, anywhere=anywhere) for item in objects]
-        asked = [question.prompt for question in questions if question is not None]
+            asked = {
+                item: question
+                for item in objects
+                if (question := item.ask(scene, None if found is None else taken(item, found, size))) is not None
+            }
         if not asked:
-            return list(objects)
+            return {}
         with stage(self.timings, "decode"):
-            answers = iter(list(self._predictor.answers(scene.embedding, asked, MAX_PROMPTS)))
+            prompts = [question.prompt for question in asked.values()]
+            answers = list(self._predictor.answers(scene.embedding, prompts, MAX_PROMPTS))
         with stage(self.timings, "judge"):
-            return [
-                item
-                for item, question in zip(objects, questions, strict=True)
-                if question is None or not item.judge(scene, question, next(answers))
-            ]
+            return {
+                item: detection
+                for (item, question), answer in zip(asked.items(), answers, strict=True)
+                if (detection := item.judge(scene, question, answer)) is not None
+            }
 
     def _resize(self, size: tuple[int, int]) -> None:
         """Bring what is known from the last frame to this one's size."""

@@ -38,6 +38,8 @@ STRANGER, SELF = 0.6, 0.9
 """Cosine of mean tokens that tells nothing for an object, and one that leaves no doubt."""
 SURE = 0.5
 """Label above which a token is good for a point."""
+HALF = 0.5
+"""Part of a token that another object covers, above which the token is not searched."""
 POINTS = 3
 """Points on the object at most."""
 
@@ -85,9 +87,25 @@ class Question:
     anywhere: bool
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """A mask that is taken for the object, unless another object has a better claim to it.
+
+    Attributes
+    ----------
+    tracked : Tracked
+        The mask and how far it can be believed.
+    cover : ndarray of float32, (rows, columns)
+        Fraction of each of the frame's tokens that the mask covers.
+    """
+
+    tracked: Tracked
+    cover: NDArray[np.float32]
+
+
+@dataclass(eq=False)
 class Followed:
-    """An object and its memory.
+    """An object and its memory. Methods replace what it holds and never write into it, so a shallow copy is enough.
 
     Attributes
     ----------
@@ -99,15 +117,19 @@ class Followed:
         The frames of these views, and its mask in each.
     ground : ndarray of float32, (256,)
         Mean token of the first frame.
-    decoded : Tracked
-        Where it was in the last frame that was encoded.
+    first, decoded : Tracked
+        Where it was in the first frame, and in the last one that was encoded.
     """
 
     tracked: Tracked
     views: list[View] = field(default_factory=list)
     frames: list[tuple[NDArray[np.uint8], NDArray[np.bool_]]] = field(default_factory=list)
     ground: NDArray[np.float32] = field(default_factory=lambda: np.zeros(CHANNELS, dtype=np.float32))
+    first: Tracked = field(init=False)
     decoded: Tracked = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.first = self.decoded = self.tracked
 
     def remember(self, scene: Scene, cover: NDArray[np.float32], tracked: Tracked) -> None:
         """Keep what the object looks like now."""
@@ -121,13 +143,28 @@ class Followed:
 
     def recall(self, look: Callable[[NDArray[np.uint8]], Scene]) -> None:
         """Look at the remembered frames again: tokens of one long side tell little about those of another."""
-        frames, self.views, self.frames = self.frames, [], []
-        for image, mask in frames:
-            scene = look(image)
+        seen = [(look(image), mask) for image, mask in self.frames]  # This may raise; the memory is still whole then.
+        self.views, self.frames = [], []
+        for scene, mask in seen:
             self.remember(scene, scene.geometry.cover_of(mask), held(mask, 1.0))
 
-    def ask(self, scene: Scene, *, anywhere: bool) -> Question | None:
-        """Make the question about the present frame; None where nothing looks like the object."""
+    def ask(self, scene: Scene, taken: NDArray[np.float32] | None = None) -> Question | None:
+        """Make the question about the present frame.
+
+        Parameters
+        ----------
+        scene : Scene
+            The frame.
+        taken : ndarray of float32, (rows, columns), optional
+            Search the whole frame, except for the tokens that other objects cover by more than half. Default: search
+            near the object's last place.
+
+        Returns
+        -------
+        Question or None
+            None where nothing looks like the object.
+        """
+        anywhere = taken is not None
         box = self.tracked.box
         if not self.views or (box is None and not anywhere):
             return None
@@ -136,8 +173,9 @@ class Followed:
         window = whole(tokens) if place is None else window_around(place, tokens)
         labels = label_tokens(tokens, window, self.views, place)
         found = labels - np.float32(OBJECT)
-        if anywhere:
-            found = _largest_part(found)
+        if taken is not None:
+            found = _largest_part(np.where(taken > HALF, np.float32(-OBJECT), found))
+            labels = np.where((labels > OBJECT) & (found <= 0), np.float32(0), labels)  # Of other parts and objects.
         box = geometry.box_of_tokens(window, found)
         if box is None:
             return None
@@ -150,14 +188,8 @@ class Followed:
         )
         return Question(prompt, everywhere, anywhere)
 
-    def judge(self, scene: Scene, question: Question, answer: Answer) -> bool:
-        """Take the best of the decoder's four answers as the object's place, or find none of them credible.
-
-        Returns
-        -------
-        bool
-            Whether the object is where an answer says it is.
-        """
+    def judge(self, scene: Scene, question: Question, answer: Answer) -> Detection | None:
+        """Take the best of the decoder's four answers for the object, or None where it is not credible."""
         logits, scores, _, _ = answer
         covers = [scene.geometry.cover(plane) for plane in logits]
         overlaps = [_soft_iou(cover, question.labels) for cover in covers]
@@ -165,14 +197,15 @@ class Followed:
         alike = max(likeness(scene.tokens, covers[best], seen, self.ground) for seen in self.views)
         confidence = _confidence(float(scores[best]), stability(logits[best]), alike)
         if confidence < (LEARN if question.anywhere else HOLD):
-            return False
+            return None
         tracked = held(scene.geometry.upsample(logits[best]) > 0, confidence)
-        if tracked.box is None:
-            return False
-        self.tracked = tracked
-        if confidence >= LEARN:
-            self.remember(scene, covers[best], tracked)
-        return True
+        return None if tracked.box is None else Detection(tracked, covers[best])
+
+    def accept(self, scene: Scene, detection: Detection) -> None:
+        """Take a detection for the object's place, and remember how it looks there if it was clearly seen."""
+        self.tracked = detection.tracked
+        if self.tracked.score >= LEARN:
+            self.remember(scene, detection.cover, self.tracked)
 
 
 def held(mask: NDArray[np.bool_], score: float) -> Tracked:
