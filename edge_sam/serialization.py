@@ -24,9 +24,9 @@ def from_json(data: bytes, kind: Any) -> Any:
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError:
         raise
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         try:
             value = json.loads(data)
-        except ValueError:
-            raise error from None
+        except (ValueError, RecursionError):
+            raise msgspec.DecodeError(str(error)) from None
         return msgspec.convert(value, kind)

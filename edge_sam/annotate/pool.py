@@ -10,8 +10,6 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from functools import partial
-from pathlib import Path
 
 from edge_sam.annotate.records import Outcome, Task
 from edge_sam.annotate.worker import Annotator, Job
@@ -63,10 +61,9 @@ def _together(
     spawn = multiprocessing.get_context("spawn")  # A fork would copy the threads of native libraries half.
     pending: dict[Future[Outcome], Task] = {}
     lost: list[Task] = []
-    start = partial(_start, Path.cwd())
-    with outside_working_folder():  # It starts a process that tracks its semaphores.
-        pool = ProcessPoolExecutor(workers, spawn, start)
-    with pool:
+    with outside_working_folder() as folder:
+        executor = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start, initargs=(folder,))
+    with executor as pool:
         try:
             while True:
                 while not lost and not stopped() and len(pending) < _AHEAD * workers:
@@ -111,9 +108,9 @@ def _without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start(working_folder: Path) -> None:
+def _start(folder: str) -> None:
     """Begin a worker: end with the parent; what libraries and users' functions print is no output of the command."""
-    os.chdir(working_folder)
+    os.chdir(folder)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if not os.environ.get("EDGE_SAM_DEBUG"):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

@@ -6,9 +6,7 @@ import contextlib
 import logging
 import os
 import socket
-import sys
 from collections.abc import Callable, Generator, Sequence
-from pathlib import Path
 from typing import Any
 
 from edge_sam.annotate.records import Outcome, Task
@@ -24,11 +22,9 @@ _BLOCK = 16
 class _Actor:
     """A worker as Ray Data wants it: a batch of rows in, a batch of rows out."""
 
-    def __init__(self, job: bytes, path: Sequence[str], working_folder: str) -> None:
-        # A function of the user's may be found in one and read files in the other, which other machines need not have.
-        sys.path += [folder for folder in path if folder not in sys.path]
-        with contextlib.suppress(OSError):
-            os.chdir(working_folder)
+    def __init__(self, job: bytes, folder: str) -> None:
+        with contextlib.suppress(OSError):  # Another machine need not have it.
+            os.chdir(folder)
         self._annotate = Annotator(from_json(job, Job))
 
     def __call__(self, batch: dict[str, list[bytes]]) -> dict[str, list[bytes]]:
@@ -82,10 +78,10 @@ def run_ray(
         _require_answer(address)
     threads = job.threads or 1
     here: dict[str, Any] = {"num_cpus": workers * threads, "include_dashboard": False}
-    with outside_working_folder():  # Ray puts the folder where it begins first in its workers' search path.
+    with outside_working_folder() as folder:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **({} if address else here))
     try:
-        yield from _outcomes(ray, job, tasks, workers, threads, stopped)
+        yield from _outcomes(ray, job, tasks, workers, threads, folder, stopped)
     finally:
         ray.shutdown()
 
@@ -100,7 +96,7 @@ def _require_answer(address: str) -> None:
 
 
 def _outcomes(
-    ray: Any, job: Job, tasks: Sequence[Task], workers: int, threads: int, stopped: Callable[[], bool]
+    ray: Any, job: Job, tasks: Sequence[Task], workers: int, threads: int, folder: str, stopped: Callable[[], bool]
 ) -> Generator[Outcome, None, None]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -110,7 +106,7 @@ def _outcomes(
     blocks = max(min(len(rows), 2 * workers), -(-len(rows) // _BLOCK))
     pipeline = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
         _Actor,
-        fn_constructor_args=(to_json(job), sys.path, str(Path.cwd())),
+        fn_constructor_args=(to_json(job), folder),
         batch_size=1,
         concurrency=workers,
         num_cpus=threads,
