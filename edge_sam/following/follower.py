@@ -62,8 +62,7 @@ class Follower:
         image : ndarray of uint8, (height, width, 3)
             RGB.
         prompts : sequence of Prompt
-            One for each object. A box, a mask or several points are answered with the model's single mask; one
-            point, which is ambiguous, with the best of three.
+            One for each object, answered with the mask that `Predictor.predict` prefers for it.
 
         Returns
         -------
@@ -83,7 +82,7 @@ class Follower:
         objects = []
         with stage(self.timings, "decode"):
             for prompt in prompts:
-                result = self._predictor.predict(scene.embedding, prompt, multimask=prompt.ambiguous)
+                result = self._predictor.predict(scene.embedding, prompt, multimask=False)
                 item = Followed(held(result.masks[0], float(result.scores[0])))
                 item.remember(scene, scene.geometry.cover(result.logits[0]), item.tracked)
                 objects.append(item)
