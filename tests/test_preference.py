@@ -98,5 +98,5 @@ def test_a_click_on_a_face_shows_the_person_or_the_face(predictor: Predictor) ->
 def test_an_unknown_preference_is_refused(predictor: Predictor) -> None:
     embedding = predictor.encode(PHOTOGRAPHS / "coffee.png", long_side=256)
     for prefer in ("whole", None, 3):
-        with pytest.raises(InputError, match="unknown preference .*; known: auto, object, best, part, single"):
+        with pytest.raises(InputError, match=r"unknown preference .*; known: auto, object, best, part, single"):
             predictor.predict(embedding, CLICK, prefer=prefer)  # type: ignore[call-overload]

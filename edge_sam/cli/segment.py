@@ -206,14 +206,8 @@ def _print(report: dict[str, Any], as_json: bool) -> None:
     rows = table("mask", "score", "area", "box (x0 y0 x1 y1)", "file", "preferred as")
     for i, mask in enumerate(report["masks"]):
         box = " ".join(f"{value:.0f}" for value in mask["box"])
-        rows.add_row(
-            str(i),
-            f"{mask['score']:.3f}",
-            str(mask["area"]),
-            box,
-            mask["file"],
-            ", ".join(mask.get("preferred_as", ())),
-        )
+        preferred = ", ".join(mask.get("preferred_as", ()))
+        rows.add_row(str(i), f"{mask['score']:.3f}", str(mask["area"]), box, mask["file"], preferred)
     console.print(rows)
     stages = "  ".join(f"{stage} {value:.1f}" for stage, value in report["timings_ms"].items())
     console.print(f"{report['model']} {report['precision']} on {report['provider']}; milliseconds: {stages}")
