@@ -184,7 +184,7 @@ def test_the_same_weights_in_torch_score_the_same(checkpoint: Path, exported: Bu
         (["--dataset", "."], "is not a dataset of a known layout: expected images/"),
         (
             ["--prompts", "scribble"],
-            "unknown prompts 'scribble'; known: point, click, click-random, box-centre, box, box-shown, 1points",
+            "unknown prompts 'scribble'; known: point, click, click-random, box-centre, box",
         ),
         (["--prompts", "99points"], "unknown prompts '99points'"),
         (["--prompts", ","], "no prompts given"),
