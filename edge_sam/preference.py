@@ -7,6 +7,7 @@ ambiguous ones: roughly the whole object, a part and a subpart. The predicted Io
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
 import numpy as np
@@ -24,13 +25,29 @@ SINGLE = 0
 """Index of token 0's mask."""
 AMBIGUOUS = (1, 2, 3)
 """Indices of the three masks for an ambiguous prompt."""
-MARGIN = 0.06
-"""How far below the best predicted IoU a mask may lie and still be a candidate for ``object`` and ``part``."""
-MIN_OBJECT = 0.01
-"""Part of the photograph that a mask must cover to be preferred for its size: what is smaller lies in a crowd of its
-like more often than not, and the larger mask is then a clump of several (cells under a microscope)."""
-MAX_OUTLINE = 0.2
-"""Part of the photograph's outline that an object may touch: what touches more is background."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What keeps a mask from being the object.
+
+    Attributes
+    ----------
+    margin : float
+        How far below the best predicted IoU a mask may lie and still count for ``object`` and ``part``.
+    min_area : float
+        Part of the photograph that a mask must cover to be taken for its size. A smaller one lies in a crowd of its like
+        more often than not, as cells under a microscope do, and the larger mask is a clump of several.
+    max_outline : float
+        Part of the photograph's outline that an object may touch. What touches more is background.
+    """
+
+    margin: float = 0.06
+    min_area: float = 0.01
+    max_outline: float = 0.2
+
+
+BOUNDS = Bounds()
 
 
 def check_preference(prefer: object) -> Preference:
@@ -54,7 +71,13 @@ def suitable(prompt: Prompt) -> Preference:
     return "object"
 
 
-def choose(logits: NDArray[np.float32], scores: NDArray[np.float32], prefer: Preference, prompt: Prompt) -> int:
+def choose(
+    logits: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    prefer: Preference,
+    prompt: Prompt,
+    bounds: Bounds = BOUNDS,
+) -> int:
     """Choose one of the decoder's four masks.
 
     Parameters
@@ -66,6 +89,8 @@ def choose(logits: NDArray[np.float32], scores: NDArray[np.float32], prefer: Pre
     prefer : Preference
     prompt : Prompt
         What was asked; decides what ``auto`` means.
+    bounds : Bounds
+        Of ``object`` and ``part``.
 
     Returns
     -------
@@ -79,18 +104,19 @@ def choose(logits: NDArray[np.float32], scores: NDArray[np.float32], prefer: Pre
     best = max(AMBIGUOUS, key=lambda i: scores[i])
     if prefer == "best":
         return best
-    close = [i for i in AMBIGUOUS if scores[i] >= scores[best] - MARGIN]
+    close = [i for i in AMBIGUOUS if scores[i] >= scores[best] - bounds.margin]
     if len(close) == 1:
         return best
     masks = {i: logits[i] > 0 for i in close}
     areas = {i: np.count_nonzero(mask) for i, mask in masks.items()}
     if prefer == "part":
         return min((i for i in close if areas[i]), key=areas.__getitem__, default=best)
-    objects = [i for i in close if areas[i] >= MIN_OBJECT * masks[i].size and _touched(masks[i]) <= MAX_OUTLINE]
+    large = (i for i in close if areas[i] >= bounds.min_area * masks[i].size)
+    objects = (i for i in large if _touched(masks[i]) <= bounds.max_outline)
     return max([best, *objects], key=areas.__getitem__)
 
 
 def _touched(mask: NDArray[np.bool_]) -> float:
     """Return the part of the photograph's outline that a (rows, columns) mask touches."""
     edges = (mask[0], mask[-1], mask[:, 0], mask[:, -1])
-    return sum(np.count_nonzero(edge) for edge in edges) / sum(edge.size for edge in edges)
+    return float(sum(np.count_nonzero(edge) for edge in edges) / sum(edge.size for edge in edges))
