@@ -36,8 +36,8 @@ class Bounds:
     margin : float
         How far below the best predicted IoU a mask may lie and still count for ``object`` and ``part``.
     min_area : float
-        Part of the photograph that a mask must cover to be taken for its size. A smaller one often lies in a crowd of its
-        like, as cells under a microscope do, and the larger mask is a clump of several.
+        Part of the photograph that a mask must cover to be taken for its size. A smaller one often lies in a crowd of
+        its like, as cells under a microscope do, and the larger mask is a clump of several.
     max_outline : float
         Part of the photograph's outline that an object may touch. What touches more is background.
     """
