@@ -88,6 +88,12 @@ class Geometry:
         return rows * TOKEN, columns * TOKEN
 
     @property
+    def cell_size(self) -> tuple[int, int]:
+        """(rows, columns) of low-res cells that the photograph covers, the last ones perhaps in part."""
+        height, width = self.scaled_size
+        return -(-height // CELL), -(-width // CELL)
+
+    @property
     def _pixel(self) -> NDArray[np.float64]:
         """Width and height of the frame's pixels, in pixels of the photograph."""
         return np.divide(self.image_size, self.scaled_size)[::-1]
@@ -171,10 +177,9 @@ class Geometry:
         ndarray of float32, (height, width)
             Logits at the photograph's pixels; above 0 is mask.
         """
-        (height, width), (scaled_height, scaled_width) = self.image_size, self.scaled_size
-        # Logit cells that the photograph covers, and one more so that its last pixels interpolate as inside.
-        rows = min(LOGITS, -(-scaled_height // CELL) + 1)
-        columns = min(LOGITS, -(-scaled_width // CELL) + 1)
+        height, width = self.image_size
+        # One cell more than the photograph covers, so that its last pixels interpolate as inside.
+        rows, columns = (min(LOGITS, cells + 1) for cells in self.cell_size)
         fx, fy = CELL * self._pixel
         enlarged = cv2.resize(logits[:rows, :columns], None, fx=fx, fy=fy, interpolation=cv2.INTER_LINEAR)
         return np.asarray(enlarged[:height, :width], dtype=np.float32)
@@ -201,7 +206,7 @@ class Geometry:
         inside = counts[np.ix_(bottom, right)] - counts[np.ix_(top, right)]
         inside += counts[np.ix_(top, left)] - counts[np.ix_(bottom, left)]
         touched = np.asarray(inside > 0)
-        nearest = (np.minimum(np.arange(LOGITS), -(-scaled // CELL) - 1) for scaled in self.scaled_size)
+        nearest = (np.minimum(np.arange(LOGITS), cells - 1) for cells in self.cell_size)
         return touched[np.ix_(*nearest)]
 
     @staticmethod

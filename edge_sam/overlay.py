@@ -48,9 +48,15 @@ class _Pen:
         for width, c in ((self.width + 2, _EDGE), (self.width, colour)):
             cv2.rectangle(self.canvas, _fixed(box[0], box[1]), _fixed(box[2], box[3]), c, width, cv2.LINE_AA, _SHIFT)
 
+    def caption(self, text: str) -> None:
+        scale = 0.6 * max(1.0, max(self.canvas.shape) / 800)
+        for width, colour in ((4 * self.width + 2, (0, 0, 0)), (2 * self.width, _EDGE)):
+            origin = (round(12 * scale), round(30 * scale))
+            cv2.putText(self.canvas, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, width, cv2.LINE_AA)
+
 
 def draw_overlay(
-    image: NDArray[np.uint8], masks: NDArray[np.bool_], prompts: Sequence[Prompt] = ()
+    image: NDArray[np.uint8], masks: NDArray[np.bool_], prompts: Sequence[Prompt] = (), caption: str = ""
 ) -> NDArray[np.uint8]:
     """Draw masks and prompts over a photograph.
 
@@ -62,6 +68,8 @@ def draw_overlay(
         Each gets a colour of its own.
     prompts : sequence of Prompt
         Points on the object are drawn green, off it red; boxes in white and the colour of the mask with their index.
+    caption : str
+        Written into the top left corner; ASCII.
 
     Returns
     -------
@@ -88,6 +96,7 @@ def draw_overlay(
         if prompt.points is not None and prompt.labels is not None:
             for (x, y), label in zip(prompt.points, prompt.labels, strict=True):
                 pen.point(x, y, _POSITIVE if label else _NEGATIVE)
+    pen.caption(caption)
     return canvas
 
 

@@ -17,6 +17,7 @@ from edge_sam.errors import InputError
 from edge_sam.geometry import FRAME, Geometry
 from edge_sam.images import read_image
 from edge_sam.model import LoadedModel, Model
+from edge_sam.preference import Preference, check_preference
 from edge_sam.preprocess import check_image, encoder_input
 from edge_sam.profiles import check_points
 from edge_sam.prompts import Prompt, check_prompts, decoder_points
@@ -124,7 +125,13 @@ class Predictor:
 
     @overload
     def predict(
-        self, embedding: ImageEmbedding, prompts: Prompt, *, multimask: bool = ..., valid_mask: ArrayLike | None = ...
+        self,
+        embedding: ImageEmbedding,
+        prompts: Prompt,
+        *,
+        multimask: bool = ...,
+        valid_mask: ArrayLike | None = ...,
+        prefer: Preference = ...,
     ) -> Result: ...
 
     @overload
@@ -135,6 +142,7 @@ class Predictor:
         *,
         multimask: bool = ...,
         valid_mask: ArrayLike | None = ...,
+        prefer: Preference = ...,
     ) -> list[Result]: ...
 
     def predict(
@@ -144,6 +152,7 @@ class Predictor:
         *,
         multimask: bool = True,
         valid_mask: ArrayLike | None = None,
+        prefer: Preference = "auto",
     ) -> Result | list[Result]:
         """Answer one prompt, or several independent ones at once.
 
@@ -154,10 +163,15 @@ class Predictor:
         prompts : Prompt or sequence of Prompt
             What to segment.
         multimask : bool
-            True: three masks for each prompt, for when it is ambiguous. False: one mask, better where the prompt
-            is clear (a box, several points).
+            True: three masks for each prompt, best predicted IoU first; `Result.preferred` says which of them each
+            preference takes. False: the one mask that `prefer` takes.
         valid_mask : array_like of bool or integer, (height, width), optional
             Region of interest at the photograph's size, not 0 inside. Nothing outside it is ever returned.
+        prefer : str
+            Which mask to take where one is wanted. ``"object"``: the largest whose predicted IoU comes close to the
+            best. ``"part"``: the smallest of these. ``"best"``: the best predicted IoU. ``"single"``: token 0, as the
+            reference implementation answers. ``"auto"``: ``"object"`` for points, ``"best"`` for a box or for points
+            that refine a mask, ``"single"`` for a mask alone.
 
         Returns
         -------
@@ -168,15 +182,18 @@ class Predictor:
         Raises
         ------
         InputError
-            The embedding belongs to another model or precision, a prompt does not fit the photograph, or
-            `valid_mask` has the wrong shape or type.
+            The embedding belongs to another model or precision, a prompt does not fit the photograph,
+            `valid_mask` has the wrong shape or type, or the preference is unknown.
         """
         self._check(embedding)
+        prefer = check_preference(prefer)
         several = check_prompts(prompts)
         pixels = check_region(valid_mask, embedding.geometry.image_size)
         region = None if pixels is None else (pixels, embedding.geometry.cells_touching(pixels))
-        answers = self.answers(embedding, several)
-        results = [to_result(answer, embedding.geometry, region, multimask=multimask) for answer in answers]
+        results = [
+            to_result(answer, prompt, embedding.geometry, region, multimask=multimask, prefer=prefer)
+            for prompt, answer in zip(several, self.answers(embedding, several), strict=True)
+        ]
         return results[0] if isinstance(prompts, Prompt) else results
 
     def answers(self, embedding: ImageEmbedding, prompts: Sequence[Prompt], batch: int = _BATCH) -> Iterator[Answer]:

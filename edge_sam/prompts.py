@@ -56,11 +56,6 @@ class Prompt:
         if (self.points is None or len(self.points) == 0) and self.box is None and self.mask is None:
             raise InputError("the prompt is empty; give at least one point, a box or a mask")
 
-    @property
-    def ambiguous(self) -> bool:
-        """Whether it may mean several things: one point and nothing else. Then the best of three masks is wanted."""
-        return self.box is None and self.mask is None and self.points is not None and len(self.points) == 1
-
     def check(self, image_size: tuple[int, int]) -> None:
         """Make sure that it fits a photograph of (height, width).
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edge_sam.geometry import Geometry
 from edge_sam.masks import Rle, box_of, encode_rle
 from edge_sam.overlay import draw_overlay
+from edge_sam.preference import AMBIGUOUS, Preference, choose
 from edge_sam.prompts import Prompt
 from edge_sam.timing import elapsed_ms
 
@@ -33,6 +34,11 @@ class Answer(NamedTuple):
     decode_ms: float
     """Milliseconds of the call; prompts that shared it share the figure."""
 
+    def choose(self, geometry: Geometry, prompt: Prompt, prefer: Preference) -> int:
+        """Return the index of the mask that a preference takes; see `edge_sam.preference.choose`."""
+        rows, columns = geometry.cell_size
+        return choose(self.logits[:, :rows, :columns], self.scores, prefer, prompt)
+
 
 @dataclass(frozen=True, eq=False)
 class Result:
@@ -51,6 +57,9 @@ class Result:
     timings : mapping of str to float
         Milliseconds by stage: ``decode`` (prompt encoder and mask decoder; prompts given together share one
         figure) and ``upsample``.
+    preferred : mapping of str to int
+        Of three masks: the index of the one that each preference takes (``object``, ``best``, ``part``). Of one mask:
+        nothing.
     """
 
     masks: NDArray[np.bool_]
@@ -58,6 +67,7 @@ class Result:
     logits: NDArray[np.float32]
     provider: str = ""
     timings: Mapping[str, float] = field(default_factory=dict)
+    preferred: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def boxes(self) -> NDArray[np.float32]:
@@ -125,10 +135,12 @@ class Result:
 
 def to_result(
     answer: Answer,
+    prompt: Prompt,
     geometry: Geometry,
     region: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None,
     *,
     multimask: bool,
+    prefer: Preference,
 ) -> Result:
     """Make of an answer what the user gets.
 
@@ -136,20 +148,28 @@ def to_result(
     ----------
     answer : Answer
         From the decoder.
+    prompt : Prompt
+        What it answers.
     geometry : Geometry
         How the photograph lies in the frame.
     region : tuple of ndarray of bool, (height, width) and (256, 256), or None
         Where masks may be: in the photograph, and in the grid of low-res logits.
     multimask : bool
-        The three masks, best first; else the single one.
+        The three masks, best first; else the one that `prefer` takes.
+    prefer : Preference
+        Which one.
     """
     start = time.perf_counter()
-    chosen = slice(1, 4) if multimask else slice(0, 1)
-    order = np.argsort(-answer.scores[chosen], kind="stable")
-    logits, scores = answer.logits[chosen][order], answer.scores[chosen][order]
+    if multimask:
+        order = sorted(AMBIGUOUS, key=lambda i: -answer.scores[i])
+        preferred = {name: order.index(answer.choose(geometry, prompt, name)) for name in ("object", "best", "part")}
+    else:
+        order, preferred = [answer.choose(geometry, prompt, prefer)], {}
+    logits, scores = answer.logits[order], answer.scores[order]
     masks = np.stack([geometry.upsample(plane) > 0 for plane in logits])
     if region is not None:
         pixels, cells = region
         masks &= pixels
         logits = np.where(cells, logits, np.minimum(logits, _OUTSIDE))
-    return Result(masks, scores, logits, answer.provider, {"decode": answer.decode_ms, "upsample": elapsed_ms(start)})
+    timings = {"decode": answer.decode_ms, "upsample": elapsed_ms(start)}
+    return Result(masks, scores, logits, answer.provider, timings, preferred)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -13,8 +14,15 @@ from edge_sam.errors import InputError
 from edge_sam.geometry import FRAME
 from edge_sam.loading import load
 from edge_sam.predictor import Predictor
+from edge_sam.preference import Preference
 from edge_sam.prompts import Prompt
 from edge_sam.result import Result
+
+Wanted = Literal["three", "single", "default"]
+"""Masks that are asked for: the three of an ambiguous prompt; token 0's, as the reference implementation gives for a
+clear prompt; or the one that the segmenter shows when nothing is said."""
+Ask = Callable[[Prompt, Wanted], Result]
+"""Answers a prompt about one photograph."""
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -115,7 +123,12 @@ class BundleSegmenter:
             square=self.square,
         )
 
-    def encode(self, image: NDArray[np.uint8]) -> Callable[[Prompt, bool], Result]:
-        """Encode a photograph, (height, width, 3) RGB; returns what answers a prompt, with three masks if True."""
+    def encode(self, image: NDArray[np.uint8]) -> Ask:
+        """Encode a photograph, (height, width, 3) RGB; returns what answers a prompt: see `Ask`."""
         embedding = self.predictor.encode(image, long_side=self.long_side, square=self.square)
-        return lambda prompt, multimask: self.predictor.predict(embedding, prompt, multimask=multimask)
+
+        def ask(prompt: Prompt, wanted: Wanted) -> Result:
+            prefer: Preference = "single" if wanted == "single" else "auto"
+            return self.predictor.predict(embedding, prompt, multimask=wanted == "three", prefer=prefer)
+
+        return ask

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,9 @@ from PIL import Image
 
 from edge_sam import Prompt, Result
 from edge_sam.bundle import file_sha256
-from edge_sam.geometry import FRAME
-from edge_sam.variant import Facts
+from edge_sam.geometry import FRAME, Geometry
+from edge_sam.preference import choose, suitable
+from edge_sam.variant import Ask, Facts, Wanted
 
 
 class _DropPath(torch.nn.Identity):
@@ -135,18 +135,24 @@ class TorchReference:
             square=True,
         )
 
-    def encode(self, image: NDArray[np.uint8]) -> Callable[[Prompt, bool], Result]:
+    def encode(self, image: NDArray[np.uint8]) -> Ask:
         """Look at a photograph, (height, width, 3) RGB. The answer holds until the next call."""
         self._predictor.set_image(image)
         return self._answer
 
-    def _answer(self, prompt: Prompt, multimask: bool) -> Result:
+    def _answer(self, prompt: Prompt, wanted: Wanted) -> Result:
+        prefer = suitable(prompt) if wanted == "default" else "single"
         masks, scores, logits = self._predictor.predict(
             point_coords=prompt.points,
             point_labels=prompt.labels,
             box=prompt.box,
             mask_input=None if prompt.mask is None else prompt.mask[None],
-            multimask_output=multimask,
+            multimask_output=wanted == "three" or prefer != "single",
         )
         order = np.argsort(-scores, kind="stable")
+        if wanted == "default" and prefer != "single":
+            # The same rule as ours, so that a difference is the models' own. It never takes token 0, which is not here.
+            rows, columns = Geometry(masks.shape[1:], square=True).cell_size
+            planes = np.concatenate([logits[:1], logits])[:, :rows, :columns]
+            order = [choose(planes, np.concatenate([scores[:1], scores]), prefer, prompt) - 1]
         return Result(masks[order], scores[order], logits[order], self.facts.provider)

@@ -80,4 +80,4 @@ def make_trials(predictor: edge_sam.Predictor, paths: Sequence[Path], count: int
 def _masks(
     predictor: edge_sam.Predictor, embedding: edge_sam.ImageEmbedding, prompts: Sequence[edge_sam.Prompt]
 ) -> list[Mask]:
-    return [answer.masks[0] for answer in predictor.predict(embedding, prompts, multimask=False)]
+    return [answer.masks[0] for answer in predictor.predict(embedding, prompts, multimask=False, prefer="single")]

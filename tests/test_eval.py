@@ -166,14 +166,14 @@ def test_the_same_weights_in_torch_score_the_same(checkpoint: Path, exported: Bu
     ours = Variant(str(exported.path), precision="fp32", square=True).open()
     torch = TorchReference(checkpoint)
     assert torch.facts.weights == ours.facts.weights
-    protocols = [find_protocol(name) for name in ("point", "box", "3points")]
+    protocols = [find_protocol(name) for name in ("point", "box", "3points", "click")]
     rows = evaluate_sample([ours, torch], protocols, open_dataset(data).samples[0], lambda _: None)
     for row in rows:
         for name, score in row.scores[0].items():
             assert score == pytest.approx(row.scores[1][name], abs=0.01), (row.protocol, name)
-    point, box, clicks = rows
+    point, box, clicks, click = rows
     assert len(point.agreement) == 3
-    assert min(*point.agreement, *box.agreement) > 0.95
+    assert min(*point.agreement, *box.agreement, *click.agreement) > 0.95
     assert clicks.agreement == ()
 
 
@@ -182,7 +182,10 @@ def test_the_same_weights_in_torch_score_the_same(checkpoint: Path, exported: Bu
     [
         (["--dataset", "absent"], "dataset absent does not exist"),
         (["--dataset", "."], "is not a dataset of a known layout: expected images/"),
-        (["--prompts", "scribble"], "unknown prompts 'scribble'; known: point, box-centre, box, 1points"),
+        (
+            ["--prompts", "scribble"],
+            "unknown prompts 'scribble'; known: point, click, click-random, box-centre, box",
+        ),
         (["--prompts", "99points"], "unknown prompts '99points'"),
         (["--prompts", ","], "no prompts given"),
         (["--prompts", "video-box"], "video-box needs videos"),

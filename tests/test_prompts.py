@@ -85,14 +85,6 @@ def test_refuses_a_box_outside() -> None:
         decoder_points([Prompt(box=(900, 10, 950, 20))], GEOMETRY)
 
 
-def test_one_point_alone_is_ambiguous() -> None:
-    assert Prompt(points=[(1, 2)]).ambiguous
-    mask = np.zeros((256, 256), np.float32)
-    clear = ({"points": [(1, 2), (3, 4)]}, {"box": (0, 0, 9, 9)}, {"points": [(1, 2)], "box": (0, 0, 9, 9)})
-    for given in (*clear, {"mask": mask}, {"points": [(1, 2)], "mask": mask}):
-        assert not Prompt(**given).ambiguous
-
-
 def test_points_and_boxes_are_combined() -> None:
     assert combine([], None, []) == []
     assert [np.asarray(prompt.box).tolist() for prompt in combine([], None, [(0, 0, 5, 5), (1, 1, 9, 9)])] == [

@@ -25,6 +25,7 @@ from edge_sam.images import encode_png
 from edge_sam.loading import load
 from edge_sam.masks import encode_rle, stability
 from edge_sam.predictor import Predictor
+from edge_sam.preference import Preference
 from edge_sam.prompts import Prompt
 from edge_sam.region import check_region, read_region
 from edge_sam.result import Answer
@@ -41,6 +42,8 @@ class Job(msgspec.Struct, frozen=True):
         What masks must keep to.
     long_side, square
         See `Predictor.encode`.
+    prefer : Preference
+        Which mask answers a prompt; see `Predictor.predict`.
     grid : dict or None
         Everything mode with these parameters of `MaskGenerator`; None: prompts are given.
     function : str or None
@@ -56,6 +59,7 @@ class Job(msgspec.Struct, frozen=True):
     limits: Limits
     long_side: int
     square: bool
+    prefer: Preference = "auto"
     grid: dict[str, Any] | None = None
     function: str | None = None
     frames: str | None = None
@@ -155,7 +159,7 @@ class Annotator:
     def _ask(
         self, task: Task, image: NDArray[np.uint8], region: NDArray[np.bool_] | None
     ) -> tuple[int, list[Mask], Counter[str]]:
-        """Take the best mask of each prompt."""
+        """Take the preferred mask of each prompt."""
         rejected: Counter[str] = Counter()
         prompts = self._prompts(task, image, rejected)
         if not prompts:
@@ -190,10 +194,9 @@ class Annotator:
     def _draw(
         self, geometry: Geometry, prompt: Prompt, answer: Answer, region: NDArray[np.bool_] | None
     ) -> dict[str, Any] | None:
-        """Bring the best mask to the photograph's size and measure it; None where nothing of it is in the region."""
-        # One click is ambiguous: three masks are offered and the best is taken. Else the single mask.
-        best = 1 + int(answer.scores[1:].argmax()) if prompt.ambiguous else 0
-        full = geometry.upsample(answer.logits[best])
+        """Measure the preferred mask at the photograph's size; None where nothing of it is in the region."""
+        chosen = answer.choose(geometry, prompt, self._job.prefer)
+        full = geometry.upsample(answer.logits[chosen])
         if region is not None:
             full[~region] = -np.inf
         pixels = full > 0
@@ -203,7 +206,7 @@ class Annotator:
             "segmentation": encode_rle(pixels),
             "area": int(np.count_nonzero(pixels)),
             "bbox": cv2.boundingRect(pixels.view(np.uint8)),
-            "predicted_iou": float(answer.scores[best]),
+            "predicted_iou": float(answer.scores[chosen]),
             "stability_score": stability(full, self._job.limits.stability_score_offset),
             "point_coords": [] if prompt.points is None else prompt.points.tolist(),
             "crop_box": (0, 0, pixels.shape[1], pixels.shape[0]),

@@ -29,6 +29,7 @@ from edge_sam.cli.options import (
     PointsPerBatchOption,
     PointsPerSideOption,
     PrecisionOption,
+    PreferOption,
     RuntimeOption,
 )
 from edge_sam.cli.output import echo, print_json
@@ -93,6 +94,7 @@ def annotate(
     square: Annotated[
         bool | None, typer.Option("--square/--no-square", help="Encode the padded square.", show_default="with grid")
     ] = None,
+    prefer: PreferOption = "auto",
     long_side: LongSideOption = 1024,
     model: ModelOption = "mobile-sam",
     runtime: RuntimeOption = "auto",
@@ -116,6 +118,7 @@ def annotate(
     from edge_sam.annotate.writers import distinct_without_suffix
     from edge_sam.atomic import check_output_folder
     from edge_sam.cli.progress import progress_bar
+    from edge_sam.preference import check_preference
 
     if engine not in ("local", "ray"):
         raise InputError(f"unknown engine {engine!r}; known: local, ray")
@@ -162,6 +165,7 @@ def annotate(
         limits=limits,
         long_side=long_side,
         square=_or(square, everything),
+        prefer=check_preference(prefer),
         grid=grid if everything else None,
         function=function,
         frames=str(save_frames.absolute()) if save_frames else None,

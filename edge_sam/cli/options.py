@@ -14,6 +14,13 @@ PrecisionOption = Annotated[
     str, typer.Option(help="auto, smallest, or a precision of the bundle, like fp32, w16 or int8.")
 ]
 ThreadsOption = Annotated[int | None, typer.Option(help="Threads for one inference.")]
+PreferOption = Annotated[
+    str,
+    typer.Option(
+        help="Which mask answers a prompt: object, part, best (predicted IoU), single (token 0), or auto: object for"
+        " points, best for a box."
+    ),
+]
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Fail when the runtime does, instead of taking the next one.")
 ]

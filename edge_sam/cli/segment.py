@@ -13,6 +13,7 @@ from edge_sam.cli.options import (
     LongSideOption,
     ModelOption,
     PrecisionOption,
+    PreferOption,
     RuntimeOption,
     StrictOption,
     ThreadsOption,
@@ -47,6 +48,7 @@ def segment(
         Path | None, typer.Option(help="Picture of the photograph's size; nothing is returned where it is black.")
     ] = None,
     multimask: Annotated[bool, typer.Option("--multimask", help="Three masks for each prompt, best first.")] = False,
+    prefer: PreferOption = "auto",
     output: Annotated[Path, typer.Option(help="Folder for the masks and the overlay.")] = Path("edge-sam-output"),
     save_logits: Annotated[bool, typer.Option("--save-logits", help="Also write the low-res logits (.npy).")] = False,
     model: ModelOption = "mobile-sam",
@@ -66,15 +68,17 @@ def segment(
     import edge_sam
     from edge_sam.atomic import check_output_folder, write_files
     from edge_sam.images import read_image
+    from edge_sam.preference import check_preference
     from edge_sam.region import read_region
 
+    wanted = check_preference(prefer)
     check_output_folder(output)
     with silenced():
         predictor = edge_sam.load(model, runtime=runtime, precision=precision, threads=threads, strict=strict)
         pixels, read = _timed(lambda: read_image(image))
         region = read_region(valid_mask)
     embedding = predictor.encode(pixels, long_side=long_side, square=square)
-    results = predictor.predict(embedding, prompts, multimask=multimask, valid_mask=region)
+    results = predictor.predict(embedding, prompts, multimask=multimask, valid_mask=region, prefer=wanted)
 
     stem = "stdin" if image == "-" else Path(image).stem
     report, files = _report(stem, output, prompts, results, pixels, save_logits)
@@ -140,18 +144,27 @@ def _report(
                 "rle": rles[j],
                 "file": str(name),
             }
+            if result.preferred:
+                entry["preferred_as"] = [prefer for prefer, index in result.preferred.items() if index == j]
             if logits:
                 entry["logits"] = str(name.with_suffix(".npy"))
                 files[name.with_suffix(".npy")] = _npy(result.logits[j])
             found.append(entry)
     # Masks of one ambiguous prompt lie over each other: one panel each. Masks of several prompts share a picture.
     panels = [
-        draw_overlay(image, np.stack([result.masks[rank] for result in results]), prompts)
+        draw_overlay(image, np.stack([result.masks[rank] for result in results]), prompts, _caption(results, rank))
         for rank in range(len(results[0].masks))
     ]
     overlay = folder / f"{stem}-overlay.png"
     files[overlay] = encode_png(np.concatenate(panels, axis=1))
     return {"masks": found, "overlay": str(overlay)}, files
+
+
+def _caption(results: list[Result], rank: int) -> str:
+    """Name the preferences that take a panel's mask; nothing where a panel shows the masks of several prompts."""
+    if len(results) > 1:
+        return ""
+    return ", ".join(prefer for prefer, index in results[0].preferred.items() if index == rank)
 
 
 def _npy(array: NDArray[Any]) -> bytes:
@@ -188,10 +201,11 @@ def _print(report: dict[str, Any], as_json: bool) -> None:
         print_json(report)
         return
     console = plain_console()
-    rows = table("mask", "score", "area", "box (x0 y0 x1 y1)", "file")
+    rows = table("mask", "score", "area", "box (x0 y0 x1 y1)", "file", "preferred as")
     for i, mask in enumerate(report["masks"]):
         box = " ".join(f"{value:.0f}" for value in mask["box"])
-        rows.add_row(str(i), f"{mask['score']:.3f}", str(mask["area"]), box, mask["file"])
+        preferred = ", ".join(mask.get("preferred_as", ()))
+        rows.add_row(str(i), f"{mask['score']:.3f}", str(mask["area"]), box, mask["file"], preferred)
     console.print(rows)
     stages = "  ".join(f"{stage} {value:.1f}" for stage, value in report["timings_ms"].items())
     console.print(f"{report['model']} {report['precision']} on {report['provider']}; milliseconds: {stages}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 
 import cv2
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from edge_sam.evaluation.metrics import Mask
 
 Point = tuple[int, int]
+_WELL_INSIDE = 0.3
+"""Part of the object's greatest depth."""
 
 
 def most_interior(truth: Mask) -> Point:
@@ -25,6 +28,22 @@ def most_interior(truth: Mask) -> Point:
         The object; at least one pixel.
     """
     return _farthest(_depth(truth))[0]
+
+
+def random_interior(truth: Mask) -> Point:
+    """Return the XY of a random pixel well inside the object: at 30 % of its greatest depth or deeper.
+
+    The object itself seeds the choice, so that every model is asked the same.
+
+    Parameters
+    ----------
+    truth : ndarray of bool, (height, width)
+        The object; at least one pixel.
+    """
+    depth = _depth(truth)
+    inside = np.argwhere(depth >= _WELL_INSIDE * depth.max())
+    y, x = inside[np.random.default_rng(zlib.crc32(np.packbits(truth).tobytes())).integers(len(inside))]
+    return int(x), int(y)
 
 
 def tight_box(truth: Mask) -> tuple[int, int, int, int]:

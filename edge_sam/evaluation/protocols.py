@@ -11,16 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.errors import InputError
-from edge_sam.evaluation.clicks import most_interior, next_click, tight_box
+from edge_sam.evaluation.clicks import most_interior, next_click, random_interior, tight_box
 from edge_sam.evaluation.metrics import Mask, boundary_iou
 from edge_sam.evaluation.samples import Target
 from edge_sam.masks import iou
 from edge_sam.prompts import Prompt
-from edge_sam.result import Result
-from edge_sam.variant import Facts
+from edge_sam.variant import Ask, Facts, Wanted
 
-Ask = Callable[[Prompt, bool], Result]
-"""Answers a prompt about one photograph; True asks for the three masks of an ambiguous prompt."""
 NOC_IOUS = (0.85, 0.90)
 """Thresholds of the number of clicks (NoC) that the literature reports."""
 MAX_CLICKS = 20
@@ -83,24 +80,24 @@ class Protocol(TypingProtocol):
 class SinglePrompt:
     """One prompt made from the ground truth.
 
-    Scores: ``iou`` and ``boundary_iou`` of the mask with the best predicted IoU and, where there are three, ``oracle``,
-    the best IoU among them (arXiv 2304.02643, section 7.1).
+    Scores: ``iou`` and ``boundary_iou`` of the first mask and, where there are three, ``oracle``, the best IoU among
+    them (arXiv 2304.02643, section 7.1). Of three masks the first has the best predicted IoU.
     """
 
     name: str
     description: str
     make_prompt: Callable[[Mask], Prompt]
-    multimask: bool
+    wanted: Wanted
     main_score: str = "iou"
     one_prompt: bool = True
 
     def run(self, ask: Ask, target: Target) -> Trial:
         """See `Protocol.run`."""
         prompt = self.make_prompt(target.truth)
-        masks = ask(prompt, self.multimask).masks
+        masks = ask(prompt, self.wanted).masks
         ious = [iou(mask, target.truth, target.valid) for mask in masks]
         scores = {"iou": ious[0], "boundary_iou": boundary_iou(masks[0], target.truth, target.valid)}
-        if self.multimask:
+        if self.wanted == "three":
             scores["oracle"] = max(ious)
         return Trial(scores, prompt, masks)
 
@@ -109,10 +106,10 @@ class SinglePrompt:
 class Clicks:
     """Clicks one after the other, each on the largest error that is left (`next_click`).
 
-    The first asks for three masks and the best predicted one is taken; the others ask for one mask and hand the
-    logits of the answer before back, as SAM was trained (arXiv 2304.02643, appendix A). Scores: ``iou@k`` after each
-    click, and ``noc@85`` and ``noc@90``, the clicks needed for that IoU; an object that never gets there counts with
-    all of them (arXiv 2102.06583, section 5).
+    Each is answered with the mask that the segmenter shows when nothing is said. From the second click on, the low-res
+    logits of the answer before are handed back, as SAM was trained (arXiv 2304.02643, appendix A). Scores: ``iou@k``
+    after each click, and ``noc@85`` and ``noc@90``, the clicks needed for that IoU; an object that never gets there
+    counts with all of them (arXiv 2102.06583, section 5).
     """
 
     count: int
@@ -137,7 +134,7 @@ class Clicks:
         """See `Protocol.run`."""
         points, labels = [most_interior(target.truth)], [1]
         prompt = Prompt(points=points, labels=labels)
-        answer = ask(prompt, True)
+        answer = ask(prompt, "default")
         ious = [iou(answer.masks[0], target.truth, target.valid)]
         while len(ious) < self.count:
             click = next_click(answer.masks[0], target.truth, target.valid, points)
@@ -145,7 +142,7 @@ class Clicks:
                 points.append(click[0])
                 labels.append(click[1])
                 prompt = Prompt(points=points, labels=labels, mask=answer.logits[0])
-                answer = ask(prompt, False)
+                answer = ask(prompt, "default")
             ious.append(iou(answer.masks[0], target.truth, target.valid))
         scores = {f"iou@{k}": value for k, value in enumerate(ious, start=1)}
         for threshold in NOC_IOUS:
@@ -155,6 +152,14 @@ class Clicks:
 
 def _clicks_needed(ious: Sequence[float], threshold: float) -> float:
     return float(next((k for k, value in enumerate(ious, start=1) if value >= threshold), len(ious)))
+
+
+def _most_interior(truth: Mask) -> Prompt:
+    return Prompt(points=[most_interior(truth)])
+
+
+def _random_click(truth: Mask) -> Prompt:
+    return Prompt(points=[random_interior(truth)])
 
 
 def _box_centre(truth: Mask) -> Prompt:
@@ -172,16 +177,21 @@ _SINGLE = (
     SinglePrompt(
         "point",
         "one click on the object's most interior pixel, three masks",
-        lambda truth: Prompt(points=[most_interior(truth)]),
-        multimask=True,
+        _most_interior,
+        "three",
     ),
-    SinglePrompt("box-centre", "one click on the centre of the object's box, three masks", _box_centre, multimask=True),
-    SinglePrompt("box", "the object's tight box, one mask", box_prompt, multimask=False),
+    SinglePrompt("click", "one click on the object's most interior pixel, the mask shown", _most_interior, "default"),
+    SinglePrompt(
+        "click-random", "one click on a random pixel well inside the object, the mask shown", _random_click, "default"
+    ),
+    SinglePrompt("box-centre", "one click on the centre of the object's box, three masks", _box_centre, "three"),
+    SinglePrompt("box", "the object's tight box, the single mask (token 0)", box_prompt, "single"),
+    SinglePrompt("box-shown", "the object's tight box, the mask shown", box_prompt, "default"),
 )
 
 
 def find_protocol(name: str) -> Protocol:
-    """Find a protocol by its name: ``point``, ``box-centre``, ``box``, or ``Kpoints`` with K clicks.
+    """Find a protocol by its name: one of `_SINGLE`, or ``Kpoints`` with K clicks.
 
     Raises
     ------

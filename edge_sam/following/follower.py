@@ -21,6 +21,7 @@ from edge_sam.following.stillness import Stillness
 from edge_sam.following.tracked import Tracked
 from edge_sam.geometry import FRAME
 from edge_sam.predictor import Predictor
+from edge_sam.preference import Preference, suitable
 from edge_sam.preprocess import check_image
 from edge_sam.profiles import MAX_PROMPTS
 from edge_sam.prompts import Prompt, check_prompts
@@ -68,8 +69,7 @@ class Follower:
         image : ndarray of uint8, (height, width, 3)
             RGB.
         prompts : sequence of Prompt
-            One for each object. A box, a mask or several points are answered with the model's single mask; one
-            point, which is ambiguous, with the best of three.
+            One for each object, answered with the mask that `Predictor.predict` prefers for it.
 
         Returns
         -------
@@ -148,7 +148,9 @@ class Follower:
 
     def _take_up(self, scene: Scene, prompt: Prompt) -> Followed:
         """Begin to follow an object."""
-        result = self._predictor.predict(scene.embedding, prompt, multimask=prompt.ambiguous)
+        # Of a box the single mask: `best` loses a limb on one of the four DAVIS videos (docs/lab/one-click.md).
+        prefer: Preference = "auto" if suitable(prompt) == "object" else "single"
+        result = self._predictor.predict(scene.embedding, prompt, multimask=False, prefer=prefer)
         item = Followed(held(result.masks[0], float(result.scores[0])))
         item.remember(scene, scene.geometry.cover(result.logits[0]), item.tracked)
         return item

@@ -1,0 +1,122 @@
+"""Which of the decoder's masks is shown when one is wanted.
+
+The decoder answers each prompt with four masks: token 0, trained for prompts that leave no doubt, and three for
+ambiguous ones: roughly the whole object, a part and a subpart. The predicted IoU of the three says how well each fits
+*something*; it does not say what the user meant. docs/lab/one-click.md has the measurements behind the rules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sam.errors import InputError
+from edge_sam.prompts import Prompt
+
+Preference = Literal["auto", "object", "best", "part", "single"]
+"""``object``: the largest of the masks whose predicted IoU comes close to the best; ``part``: the smallest of them;
+``best``: the mask with the best predicted IoU; ``single``: token 0, as the reference implementation answers;
+``auto``: the preference that suits the kind of prompt (`suitable`)."""
+
+SINGLE = 0
+"""Index of token 0's mask."""
+AMBIGUOUS = (1, 2, 3)
+"""Indices of the three masks for an ambiguous prompt."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What keeps a mask from being the object.
+
+    Attributes
+    ----------
+    margin : float
+        How far below the best predicted IoU a mask may lie and still count for ``object`` and ``part``.
+    min_area : float
+        Part of the photograph that a mask must cover to be taken for its size. A smaller one often lies in a crowd of
+        its like, as cells under a microscope do, and the larger mask is a clump of several.
+    max_outline : float
+        Part of the photograph's outline that an object may touch. What touches more is background.
+    """
+
+    margin: float = 0.06
+    min_area: float = 0.01
+    max_outline: float = 0.2
+
+
+BOUNDS = Bounds()
+
+
+def check_preference(prefer: object) -> Preference:
+    """Return `prefer` if it is a `Preference`; raise `InputError` otherwise."""
+    if prefer not in get_args(Preference):
+        raise InputError(f"unknown preference {prefer!r}; known: {', '.join(get_args(Preference))}")
+    return cast(Preference, prefer)
+
+
+def suitable(prompt: Prompt) -> Preference:
+    """Return the preference that ``auto`` stands for.
+
+    Points alone ask for the object. A box already shows how large the object is, and so does a mask that points refine:
+    the best fit is taken. A mask alone is what token 0 was trained for.
+    """
+    has_points = prompt.points is not None and len(prompt.points) > 0
+    if prompt.box is not None:
+        return "best"
+    if prompt.mask is not None:
+        return "best" if has_points else "single"
+    return "object"
+
+
+def choose(
+    logits: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    prefer: Preference,
+    prompt: Prompt,
+    bounds: Bounds = BOUNDS,
+) -> int:
+    """Choose one of the decoder's four masks.
+
+    Parameters
+    ----------
+    logits : ndarray of float32, (4, rows, columns)
+        Low-res logits of the cells that the photograph covers.
+    scores : ndarray of float32, (4,)
+        Predicted IoU.
+    prefer : Preference
+    prompt : Prompt
+        What was asked; decides what ``auto`` means.
+    bounds : Bounds
+        Of ``object`` and ``part``.
+
+    Returns
+    -------
+    int
+        Index into `logits`.
+    """
+    if prefer == "auto":
+        prefer = suitable(prompt)
+    if prefer == "single":
+        return SINGLE
+    best = max(AMBIGUOUS, key=lambda i: scores[i])
+    if prefer == "best":
+        return best
+    close = [i for i in AMBIGUOUS if scores[i] >= scores[best] - bounds.margin]
+    if len(close) == 1:
+        return best
+    masks = {i: logits[i] > 0 for i in close}
+    areas = {i: np.count_nonzero(mask) for i, mask in masks.items()}
+    if prefer == "part":
+        return min((i for i in close if areas[i]), key=areas.__getitem__, default=best)
+    large = (i for i in close if areas[i] >= bounds.min_area * masks[i].size)
+    objects = (i for i in large if _touched(masks[i]) <= bounds.max_outline)
+    return max([best, *objects], key=areas.__getitem__)
+
+
+def _touched(mask: NDArray[np.bool_]) -> float:
+    """Return the part of the photograph's outline that a (rows, columns) mask touches."""
+    edges = (mask[0], mask[-1], mask[:, 0], mask[:, -1])
+    return float(sum(np.count_nonzero(edge) for edge in edges) / sum(edge.size for edge in edges))
