@@ -126,7 +126,7 @@ def test_refuses_an_array_whose_checksum_or_length_is_wrong(tmp_path: Path) -> N
     np.savez(buffer, a=np.arange(1000.0))
     data = bytearray(buffer.getvalue())
     data[1000] ^= 1
-    assert "CRC" in refusal(tmp_path / "a.npz", data)
+    assert "CRC" in refusal(tmp_path / "a.npz", bytes(data))
     with zipfile.ZipFile(tmp_path / "b.npz", "w") as file:
         file.writestr("a.npy", npy(header("(2,)"), bytes(12)))
     assert "longer than its array" in refusal(tmp_path / "a.npz", (tmp_path / "b.npz").read_bytes())
