@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.errors import InputError
+from edge_sam.names import natural_key
 
 MAX_PIXELS = 200_000_000
 """Larger images are refused from their header, before anything is allocated."""
@@ -28,7 +29,7 @@ def is_picture(name: str) -> bool:
 
 
 def pictures(folder: Path) -> list[Path]:
-    """List the pictures that lie in a folder, sorted by name.
+    """List the pictures that lie in a folder, in natural order: ``frame2`` before ``frame10``.
 
     Raises
     ------
@@ -36,9 +37,10 @@ def pictures(folder: Path) -> list[Path]:
         The folder cannot be read.
     """
     try:
-        return sorted(path for path in folder.iterdir() if is_picture(path.name) and not path.is_dir())
+        found = [path for path in folder.iterdir() if is_picture(path.name) and not path.is_dir()]
     except OSError as error:
         raise InputError(f"cannot read {folder}: {error.strerror or error}") from error
+    return sorted(found, key=lambda path: natural_key(path.name))
 
 
 def spread(items: Sequence[_T], count: int) -> list[_T]:

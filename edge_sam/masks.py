@@ -9,8 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sam.errors import InputError
+
 Rle = dict[str, Any]
 """``{"size": [height, width], "counts": str}``, as `pycocotools` and COCO JSON have it."""
+_MOST_DIGITS = 7
+"""Of a compressed run length: 35 bits, more than any picture has pixels, and too few for an overflow of the sums."""
 
 
 def encode_rle(mask: NDArray[np.bool_]) -> Rle:
@@ -23,18 +27,70 @@ def encode_rle(mask: NDArray[np.bool_]) -> Rle:
 
 
 def decode_rle(rle: Rle) -> NDArray[np.bool_]:
-    """Give back the (height, width) mask."""
-    from pycocotools import mask as coco
-
-    return np.asarray(cv2.transpose(coco.decode(rle).T)).view(np.bool_)
+    """Give back the (height, width) mask. Raises `InputError` as `run_lengths` does."""
+    lengths = run_lengths(rle)
+    height, width = rle["size"]
+    columns = np.repeat((np.arange(lengths.size) & 1).astype(np.uint8), lengths).reshape(width, height)
+    return np.asarray(cv2.transpose(columns)).view(np.bool_)
 
 
 def uncompress_rle(rle: Rle) -> Rle:
     """Give the lengths of the runs instead of their compressed form: ``counts`` a list, background first."""
-    columns = decode_rle(rle).T.ravel()
-    edges = np.flatnonzero(np.diff(columns)) + 1
-    lengths = np.diff(np.concatenate([[0], edges, [columns.size]])).tolist()
-    return {"size": rle["size"], "counts": [0, *lengths] if columns[0] else lengths}
+    return {"size": rle["size"], "counts": run_lengths(rle).tolist()}
+
+
+def run_lengths(rle: Rle) -> NDArray[np.int64]:
+    """Read the lengths of an RLE's runs: pixels down the columns, background first.
+
+    `pycocotools` does not check them; it leaves the pixels that they do not reach as they are in memory.
+
+    Parameters
+    ----------
+    rle : dict
+        ``counts`` compressed, as text or bytes, or a list of integers.
+
+    Returns
+    -------
+    ndarray of int64, (K,)
+
+    Raises
+    ------
+    InputError
+        They are damaged, or their sum is not the number of pixels in ``size``.
+    """
+    (height, width), counts = rle["size"], rle["counts"]
+    try:
+        lengths = _uncompressed(counts) if isinstance(counts, str | bytes) else np.array(counts, dtype=np.int64)
+    except (ValueError, OverflowError) as error:
+        raise InputError("the counts of the RLE are damaged") from error
+    pixels = height * width if min(height, width) > 0 else -1
+    if lengths.min(initial=0) < 0 or lengths.max(initial=0) > pixels or lengths.sum() != pixels:
+        raise InputError(f"the counts of the RLE do not add up to {width}×{height} pixels")
+    return lengths
+
+
+def _uncompressed(counts: str | bytes) -> NDArray[np.int64]:
+    """Read COCO's compressed form; `ValueError` where it is damaged.
+
+    A number is written as characters from ``0`` on, five bits in each, the lowest first. The sixth bit says that the
+    number goes on, the highest of the five in the last character that it is negative. From the fourth number on each
+    is the difference to the one before the last.
+    """
+    codes = np.frombuffer(counts.encode("ascii") if isinstance(counts, str) else counts, np.uint8).astype(np.int64) - 48
+    if not codes.size:
+        return codes
+    ends = np.flatnonzero(codes & 32 == 0)
+    if codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
+        raise ValueError
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    digits = ends - starts + 1
+    if digits.max() > _MOST_DIGITS:
+        raise ValueError
+    place = np.arange(codes.size) - np.repeat(starts, digits)
+    numbers: NDArray[np.int64] = np.add.reduceat((codes & 31) << 5 * place, starts)
+    numbers -= (codes[ends] >> 4 & 1) << 5 * digits
+    numbers[1::2], numbers[2::2] = np.cumsum(numbers[1::2]), np.cumsum(numbers[2::2])
+    return numbers
 
 
 def overlaps(ours: Sequence[Rle], theirs: Sequence[Rle]) -> NDArray[np.float64]:

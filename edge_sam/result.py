@@ -111,12 +111,15 @@ class Result:
         -------
         list of list of ndarray of int32, (K, 2)
             For each mask its outer outlines, each K corners XY at pixel centres; filling one (`cv2.fillPoly`)
-            gives back its pixels. Holes are not traced: use `to_rle` where they matter.
+            gives back its pixels. K is at least 3, which readers of COCO expect: where an outline has one or two
+            corners, as around a single pixel, the last corner is repeated. Holes are not traced: use `to_rle` where
+            they matter.
         """
         polygons = []
         for mask in self.masks:
             found = cv2.findContours(mask.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-            polygons.append([contour.reshape(-1, 2).astype(np.int32) for contour in found[0]])
+            corners = [contour.reshape(-1, 2).astype(np.int32) for contour in found[0]]
+            polygons.append([np.pad(xy, ((0, max(0, 3 - len(xy))), (0, 0)), mode="edge") for xy in corners])
         return polygons
 
 

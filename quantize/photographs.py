@@ -66,7 +66,8 @@ def find_photographs(folder: Path, count: int, seed: int) -> Photographs:
         raise InputError(f"no such folder of calibration photographs: {folder}")
     masked = _masked(folder)
     inside = folder / "images" if (folder / "images").is_dir() else folder
-    files = pictures(inside) or sorted(sample.image for sample in masked)
+    # Sorted as text: in natural order a seed would choose other photographs than those that bundles name.
+    files = sorted(pictures(inside)) or sorted(sample.image for sample in masked)
     if not files:
         raise InputError(f"no photograph in {folder}; it should hold 64 or more like those that will be segmented")
     chosen, skipped = _choose(files, count + ENOUGH, seed, folder)

@@ -205,8 +205,8 @@ def test_masks_of_another_size_are_named_in_every_layout(tmp_path: Path) -> None
             open_dataset(tmp_path / layout).samples[0].load()
     images = [{"id": 7, "file_name": "cup.png", "height": 300, "width": 600}]
     scenes.coco_instances(tmp_path / "coco", images=images)
-    with pytest.raises(InputError, match=r"annotation 3 of cup.png is 600×400, its image is 600×300"):
-        open_dataset(tmp_path / "coco").samples[0].load()
+    with pytest.raises(InputError, match=r"annotation 2 of .*json: the RLE is 600×400, its image is 600×300"):
+        open_dataset(tmp_path / "coco")
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,22 @@ def test_an_empty_mask_has_an_empty_rle_and_no_polygons() -> None:
     assert result.to_polygons() == [[]]
 
 
+def test_polygons_have_three_corners_or_more_and_coco_readers_take_them() -> None:
+    mask = np.zeros((20, 30), bool)
+    mask[2, 3] = mask[5, 6:8] = mask[8:15, 9] = mask[12:15, 20:25] = True
+    mask[17, 1] = mask[18, 2] = True
+    (polygons,) = result_of(mask).to_polygons()
+    assert len(polygons) == 5
+    assert min(map(len, polygons)) == 3
+    filled = np.zeros(mask.shape, np.uint8)
+    cv2.fillPoly(filled, polygons, 1)
+    np.testing.assert_array_equal(filled.astype(bool), mask)
+    flat = [polygon.reshape(-1).tolist() for polygon in polygons]
+    for parts in (flat, flat[::-1]):  # A first part of four numbers would be taken for a box.
+        read = coco.decode(coco.merge(coco.frPyObjects(parts, *mask.shape)))
+        assert read.sum() == read[12:15, 20:25].sum() > 0
+
+
 def test_overlay_colours_the_mask_and_nothing_else(coffee: np.ndarray) -> None:
     mask = np.zeros(coffee.shape[:2], bool)
     mask[100:300, 200:400] = True

@@ -5,7 +5,10 @@ from __future__ import annotations
 import glob
 import os
 import posixpath
-from collections.abc import Iterator
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -16,9 +19,16 @@ from numpy.typing import NDArray
 
 from edge_sam.errors import InputError
 from edge_sam.images import SUFFIXES, decode_image, is_picture
+from edge_sam.names import Names, canonical, natural_key
+from edge_sam.text import read_text
 
 LISTS = {".txt", ".lst"}
 VIDEOS = {".mp4", ".m4v", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg"}
+_PICTURE = re.compile(
+    r"\.(apng|arw|avif|bmp|cr[23]|dds|dib|dng|exr|gif|hdr|hei[cf]s?|hif|icns|ico|j2[ck]|jfif|jp2|jp[efgx]|jpeg|jxl|jxr|mpo"
+    r"|nef|orf|p[abgpn]m|pcx|pfm|png|psd|qoi|raf|raw|rw2|sgi|svg|tga|tiff?|webp)"
+)
+"""Suffixes of pictures. Those that are not in `SUFFIXES` are left out of a folder, which is told."""
 
 
 class Item(NamedTuple):
@@ -48,7 +58,9 @@ def name_of(path: str) -> str:
 
 
 def open_source(source: str, *, every: int = 1) -> list[Item]:
-    """List the photographs of a source, sorted by name; no pixel is read yet, but videos are counted through.
+    """List the photographs of a source in natural order; no pixel is read yet, but videos are counted through.
+
+    A warning counts the pictures and videos of a folder or glob that are left out for their suffix.
 
     Parameters
     ----------
@@ -72,10 +84,11 @@ def open_source(source: str, *, every: int = 1) -> list[Item]:
         raise InputError(f"every must be at least 1, not {every}")
     path = Path(source).absolute()  # Workers on other machines have another current folder.
     suffix = path.suffix.lower()
+    left_out = ""
     if path.is_dir():
-        items = [Item(file.relative_to(path).as_posix(), str(file)) for file in _below(path)]
+        items, left_out = _pictures(_below(path), path)
     elif glob.has_magic(source) and not path.exists():
-        items = _matching(path)
+        items, left_out = _matching(path)
     elif not path.is_file():
         raise InputError(f"no such folder, file or glob: {source}")
     elif suffix in LISTS:
@@ -87,8 +100,10 @@ def open_source(source: str, *, every: int = 1) -> list[Item]:
     else:
         raise InputError(f"{source} is neither a photograph, nor a video, nor a list (.txt)")
     if not items:
-        raise InputError(f"{source} holds no photographs")
-    items.sort()
+        raise InputError(f"{source} holds no photographs" + (f"; {left_out}" if left_out else ""))
+    if left_out:
+        warnings.warn(f"{source}: {left_out}", stacklevel=2)
+    items.sort(key=lambda item: (natural_key(item.name), item.path))
     for one, other in pairwise(items):
         if one.name == other.name and one.path != other.path:
             raise InputError(f"{one.path} and {other.path} would both be called {one.name}")
@@ -101,31 +116,50 @@ def _below(folder: Path) -> Iterator[Path]:
 
     for root, folders, files in os.walk(folder, onerror=fail):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if is_picture(name):
-                yield Path(root, name)
+        yield from (Path(root, name) for name in files)
 
 
-def _matching(pattern: Path) -> list[Item]:
+def _matching(pattern: Path) -> tuple[list[Item], str]:
     """List what a glob matches, named from its last folder without wildcards on."""
     parts = pattern.parts
     fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
     root = Path(*parts[:fixed])
-    return [
-        Item(file.relative_to(root).as_posix(), str(file))
-        for file in root.glob(str(Path(*parts[fixed:])))
-        if is_picture(file.name) and file.is_file()
-    ]
+    return _pictures((file for file in root.glob(str(Path(*parts[fixed:]))) if file.is_file()), root)
+
+
+def _pictures(files: Iterable[Path], root: Path) -> tuple[list[Item], str]:
+    """Choose the pictures among files; the text says how many others are left out that were meant as such."""
+    items, others = [], Counter[str]()
+    for file in files:
+        if is_picture(file.name):
+            items.append(Item(file.relative_to(root).as_posix(), str(file)))
+        elif not file.name.startswith(".") and (
+            (suffix := file.suffix.lower()) in VIDEOS or _PICTURE.fullmatch(suffix)
+        ):
+            others[suffix] += 1
+    if not others:
+        return items, ""
+    kinds = ", ".join(
+        f"{count} {suffix}" for suffix, count in sorted(others.items(), key=lambda kind: (-kind[1], kind[0]))
+    )
+    return items, f"{others.total()} file{'s are' if others.total() > 1 else ' is'} left out: {kinds}"
 
 
 def _listed(path: Path) -> list[Item]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_text(path).decode().split("\n")
+    except UnicodeDecodeError as error:
         raise InputError(f"cannot read {path}: {error}") from error
-    names = [line.strip() for line in lines if line.strip()]
-    # A photograph that is not there is found out when its turn comes, as one that is damaged.
-    return [Item(name_of(name), str(path.parent / name)) for name in names]
+    below, items = Names(path.parent), []
+    for name in filter(None, map(str.strip, lines)):
+        # A photograph that is not there is found out when its turn comes, as one that is damaged.
+        spelt = path.parent / name
+        file = below.find(name) or spelt
+        item = Item(name_of(name if file == spelt else canonical(name)), str(file))
+        if not item.name:
+            raise InputError(f"{path} lists {name}, which is no file")
+        items.append(item)
+    return items
 
 
 def _count_frames(path: Path) -> int:

@@ -44,6 +44,8 @@ class DatasetFacts(msgspec.Struct, frozen=True):
     layout: str
     photographs: int
     videos: int
+    left_out: list[int | float | str] = []
+    """Annotations without a mask, by id."""
 
 
 class EvalReport(msgspec.Struct, frozen=True, omit_defaults=True):

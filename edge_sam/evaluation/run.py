@@ -110,7 +110,7 @@ class Evaluation:
             version=edge_sam.__version__,
             segmenter=facts[0],
             against=facts[1] if len(facts) == 2 else None,
-            dataset=DatasetFacts(str(data.path), data.layout, len(data.samples), len(data.clips)),
+            dataset=DatasetFacts(str(data.path), data.layout, len(data.samples), len(data.clips), list(data.left_out)),
             protocols=protocols,
             seed=seed,
             contact_sheets={name: str(file) for name, file in files.items()} or None,

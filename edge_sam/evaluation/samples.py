@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,12 +56,15 @@ class Sample:
         The photograph's file.
     read_targets : callable
         Reads the objects' masks.
+    size : tuple of int, optional
+        (height, width) of the masks, where it is known before they are read.
     """
 
     name: str
     group: str
     image: Path
-    read_targets: Callable[[], Sequence[Target]]
+    read_targets: Callable[[], Iterable[Target]]
+    size: tuple[int, int] | None = None
 
     def load(self) -> tuple[NDArray[np.uint8], list[Target]]:
         """Read the photograph and its objects, those without any pixels too.
@@ -72,14 +75,19 @@ class Sample:
             A file cannot be read, or a mask is not of the photograph's size.
         """
         image = read_image(self.image)
-        targets = list(self.read_targets())
-        for target in targets:
-            if target.truth.shape != image.shape[:2]:
-                (mask_height, mask_width), (height, width) = target.truth.shape, image.shape[:2]
-                raise InputError(
-                    f"the mask of {self.name} is {mask_width}×{mask_height}, its image {self.image} is {width}×{height}"
-                )
+        self._check_size(self.size or image.shape[:2], image)
+        targets = []
+        for target in self.read_targets():
+            self._check_size(target.truth.shape, image)
+            targets.append(target)
         return image, targets
+
+    def _check_size(self, size: tuple[int, ...], image: NDArray[np.uint8]) -> None:
+        if size != image.shape[:2]:
+            (mask_height, mask_width), (height, width) = size, image.shape[:2]
+            raise InputError(
+                f"the mask of {self.name} is {mask_width}×{mask_height}, its image {self.image} is {width}×{height}"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,9 +123,12 @@ class Dataset:
         Every photograph, or every frame.
     clips : sequence of Clip
         The videos that they belong to; empty where they are not frames.
+    left_out : sequence of int, float or str
+        Annotations without a mask, by id.
     """
 
     path: Path
     layout: str
     samples: Sequence[Sample]
     clips: Sequence[Clip] = ()
+    left_out: Sequence[int | float | str] = ()

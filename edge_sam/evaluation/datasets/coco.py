@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,29 +12,27 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from edge_sam.coco import Id, check_segmentation, decode_segmentation, distinct, read_coco, some
 from edge_sam.errors import InputError
 from edge_sam.evaluation.metrics import Mask
 from edge_sam.evaluation.samples import Dataset, Sample, Target
+from edge_sam.images import MAX_PIXELS
+from edge_sam.names import Names
 
 
 class _Image(msgspec.Struct):
-    id: int
+    id: Id
     file_name: str
     height: int
     width: int
 
 
-class _Rle(msgspec.Struct):
-    size: tuple[int, int]
-    counts: str | list[int]
-
-
 class _Annotation(msgspec.Struct):
-    id: int
-    image_id: int
-    category_id: int
-    segmentation: list[list[float]] | _Rle
-    iscrowd: int = 0
+    id: Id
+    image_id: Id
+    category_id: Id | None = None
+    segmentation: Any = None
+    iscrowd: bool | int | float | None = 0
 
 
 class _Instances(msgspec.Struct):
@@ -52,31 +51,65 @@ def read(path: Path, split: str | None) -> Dataset:
     `path` is the file, or a folder with ``annotations/instances_SPLIT.json``; ``val`` means ``val2017`` too.
     """
     file = path if path.suffix == ".json" else _choose(path, split)
-    try:
-        instances = msgspec.json.decode(file.read_bytes(), type=_Instances)
-    except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror or error}") from error
-    except msgspec.DecodeError as error:
-        raise InputError(f"{file} is not COCO instances JSON: {error}") from error
-    by_image: dict[int, list[_Annotation]] = defaultdict(list)
-    for annotation in instances.annotations:
+    instances = read_coco(file, _Instances)
+    images = distinct(instances.images, "images", file)
+    if not images or not instances.annotations:
+        raise InputError(f"{file} has no {'annotations' if images else 'images'}")
+    annotations = [annotation for annotation in instances.annotations if annotation.image_id in images]
+    if not annotations:
+        raise InputError(
+            f"no annotation of {file} belongs to one of its images: the first is on image"
+            f" {instances.annotations[0].image_id!r}, the ids of the images are {some(list(images))}"
+        )
+    masked, left_out = _with_masks(annotations, images, file)
+    by_image: dict[Id, list[_Annotation]] = defaultdict(list)
+    for annotation in masked:
         by_image[annotation.image_id].append(annotation)
-    if not instances.images or not by_image:
-        raise InputError(f"{file} has no {'annotations' if instances.images else 'images'}")
-    images = [image for image in instances.images if image.id in by_image]
-    if not images:
-        raise InputError(f"no annotation of {file} belongs to one of its images")
-    folder = _image_folder(file, images[0])
+    # An image whose annotations are all crowds has nothing to prompt.
+    shown = [image for image in images.values() if not all(one.iscrowd for one in by_image[image.id])]
+    if not shown:
+        raise InputError(f"every annotation of {file} is a crowd (iscrowd 1); crowds are never prompted")
+    folder = _image_folder(file, shown[0])
+    names = Names(folder)
     samples = [
         Sample(
             image.file_name,
             image.file_name,
-            folder / image.file_name,
+            names.find(image.file_name) or folder / image.file_name,
             partial(_targets, image, by_image[image.id]),
+            (image.height, image.width),
         )
-        for image in images
+        for image in shown
     ]
-    return Dataset(path, "coco", samples)
+    return Dataset(path, "coco", samples, left_out=left_out)
+
+
+def _with_masks(
+    annotations: Sequence[_Annotation], images: dict[Id, _Image], file: Path
+) -> tuple[list[_Annotation], list[Id]]:
+    """Check the segmentations and put them in the form to decode; the ids of annotations without one come after."""
+    masked, left_out = [], []
+    for annotation in annotations:
+        image = images[annotation.image_id]
+        size = image.height, image.width
+        if min(size) < 1 or size[0] * size[1] > MAX_PIXELS:
+            raise InputError(
+                f"image {image.id!r} of {file} is {image.width}×{image.height}; expected 1 to {MAX_PIXELS} pixels"
+            )
+        try:
+            annotation.segmentation = check_segmentation(annotation.segmentation, size)
+        except InputError as error:
+            raise InputError(f"annotation {annotation.id!r} of {file}: {error}") from error
+        if annotation.segmentation is None:
+            left_out.append(annotation.id)
+        else:
+            masked.append(annotation)
+    if not masked:
+        raise InputError(f"no annotation of {file} has a mask: every segmentation is empty or absent")
+    if left_out:
+        count = f"{len(left_out)} annotation{'s' if len(left_out) > 1 else ''}"
+        warnings.warn(f"{file}: {count} without a mask left out (id {some(left_out)})", stacklevel=2)
+    return masked, left_out
 
 
 def _candidates(path: Path) -> list[Path]:
@@ -102,48 +135,24 @@ def _image_folder(file: Path, image: _Image) -> Path:
     name = file.stem.removeprefix("instances_")
     folders = [root / name, root / "images" / name, root / "images", root]
     for folder in folders:
-        if (folder / image.file_name).is_file():
+        found = Names(folder).find(image.file_name)
+        if found is not None and found.is_file():
             return folder
     raise InputError(f"image {image.file_name} of {file} is in none of {', '.join(map(str, folders))}")
 
 
-def _targets(image: _Image, annotations: Sequence[_Annotation]) -> list[Target]:
+def _targets(image: _Image, annotations: Sequence[_Annotation]) -> Iterator[Target]:
     """Objects of one photograph. The crowds of an object's own category are ignored, as in COCO's evaluation."""
-    crowds: dict[int, Mask] = {}
+    size = image.height, image.width
+    crowds: dict[Id | None, Mask] = {}
     for annotation in annotations:
         if annotation.iscrowd:
             category = annotation.category_id
-            mask = _decode(annotation, image)
+            mask = decode_segmentation(annotation.segmentation, size)
             crowds[category] = crowds[category] | mask if category in crowds else mask
-    targets = []
+    everywhere = np.ones(size, dtype=np.bool_)
     for annotation in annotations:
         if not annotation.iscrowd:
-            truth = _decode(annotation, image)
+            truth = decode_segmentation(annotation.segmentation, size)
             crowd = crowds.get(annotation.category_id)
-            valid = np.ones_like(truth) if crowd is None else ~crowd | truth
-            targets.append(Target(str(annotation.id), truth, valid))
-    return targets
-
-
-def _decode(annotation: _Annotation, image: _Image) -> Mask:
-    from pycocotools import mask as coco
-
-    segmentation = annotation.segmentation
-    size = image.height, image.width
-    if isinstance(segmentation, _Rle) and segmentation.size != size:
-        (mask_height, mask_width), (height, width) = segmentation.size, size
-        raise InputError(
-            f"annotation {annotation.id} of {image.file_name} is {mask_width}×{mask_height},"
-            f" its image is {width}×{height}"
-        )
-    rle: Any
-    try:
-        if isinstance(segmentation, list):
-            rle = coco.merge(coco.frPyObjects(segmentation, *size))
-        elif isinstance(segmentation.counts, list):
-            rle = coco.frPyObjects({"size": size, "counts": segmentation.counts}, *size)
-        else:
-            rle = {"size": size, "counts": segmentation.counts}
-        return np.asarray(coco.decode(rle), dtype=bool)
-    except (ValueError, TypeError, IndexError) as error:
-        raise InputError(f"annotation {annotation.id} of {image.file_name} has a damaged mask: {error}") from error
+            yield Target(str(annotation.id), truth, everywhere if crowd is None else ~crowd | truth)

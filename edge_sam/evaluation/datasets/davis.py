@@ -12,6 +12,7 @@ from edge_sam.errors import InputError
 from edge_sam.evaluation.datasets.files import listed, mask_of, pictures_by_stem
 from edge_sam.evaluation.datasets.labels import read_labels
 from edge_sam.evaluation.samples import Clip, Dataset, Sample, Target
+from edge_sam.names import Names, natural_key
 
 WHITE = 255
 """Ignored pixels, except where it is the only number: then it is the one object, as in DAVIS 2016."""
@@ -43,7 +44,7 @@ Folders = tuple[Path, Path]
 
 def _plain(path: Path) -> dict[str, Folders]:
     """Folders of frames and masks by video, where each video is a folder of its own."""
-    videos = sorted(frames.parent for frames in path.glob("*/frames"))
+    videos = sorted((frames.parent for frames in path.glob("*/frames")), key=lambda video: natural_key(video.name))
     folders = {video.name: (video / "frames", video / "masks") for video in videos}
     return {name: both for name, both in folders.items() if all(folder.is_dir() for folder in both)}
 
@@ -55,13 +56,14 @@ def _davis(path: Path, split: str | None) -> Iterator[tuple[str, Folders]]:
     if there is not None:
         names = [_video(entry) for entry in listed(there)]
     elif split is None:
-        names = sorted(folder.name for folder in masks.iterdir() if folder.is_dir())
+        names = sorted((folder.name for folder in masks.iterdir() if folder.is_dir()), key=natural_key)
     else:
         raise InputError(f"{path} has no split {split!r}; expected {lists[0]}")
     if not names:
         raise InputError(f"{masks} holds no videos")
+    frames_of, masks_of = Names(images), Names(masks)
     for name in dict.fromkeys(names):
-        yield name, (images / name, masks / name)
+        yield name, (frames_of.find(name) or images / name, masks_of.find(name) or masks / name)
 
 
 def _video(entry: str) -> str:
@@ -78,7 +80,8 @@ def _resolution(folder: Path) -> Path:
 
 
 def _clip(name: str, frames: Path, masks: Path) -> Clip:
-    files = [(image, mask_of(image, masks)) for image in pictures_by_stem(frames).values()]
+    known = Names(masks)
+    files = [(image, mask_of(image, known)) for image in pictures_by_stem(frames).values()]
     shown = set(np.unique(read_labels(files[0][1])).tolist()) - {0}
     indices = sorted(shown - {WHITE}) or sorted(shown)
     if not indices:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from edge_sam.errors import InputError
 from edge_sam.images import pictures
+from edge_sam.names import Names, canonical
+from edge_sam.text import read_text
 
 
 def pictures_by_stem(folder: Path) -> dict[str, Path]:
-    """Find the pictures of a folder by stem, sorted.
+    """Find the pictures of a folder by stem, composed (NFC), in natural order.
 
     Raises
     ------
@@ -18,15 +20,16 @@ def pictures_by_stem(folder: Path) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for path in pictures(folder):
-        if path.stem in found:
-            raise InputError(f"{folder} has two pictures called {path.stem}: {found[path.stem].name}, {path.name}")
-        found[path.stem] = path
+        stem = canonical(path.stem)
+        if stem in found:
+            raise InputError(f"{folder} has two pictures called {stem}: {found[stem].name}, {path.name}")
+        found[stem] = path
     if not found:
         raise InputError(f"{folder} holds no images")
     return found
 
 
-def mask_of(image: Path, folder: Path) -> Path:
+def mask_of(image: Path, masks: Names) -> Path:
     """Find the mask of a photograph: the PNG of the same stem.
 
     Raises
@@ -34,9 +37,10 @@ def mask_of(image: Path, folder: Path) -> Path:
     InputError
         There is none.
     """
-    mask = folder / f"{image.stem}.png"
-    if not mask.is_file():
-        raise InputError(f"image {image} has no mask {mask}")
+    name = f"{image.stem}.png"
+    mask = masks.find(name)
+    if mask is None or not mask.is_file():
+        raise InputError(f"image {image} has no mask {masks.folder / name}")
     return mask
 
 
@@ -49,9 +53,7 @@ def listed(path: Path) -> list[str]:
         The list cannot be read or is empty.
     """
     try:
-        names = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {error}") from error
-    if not names:
-        raise InputError(f"{path} lists nothing")
-    return names
+        lines = read_text(path).decode().splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8: {error}") from error
+    return [line.split()[0] for line in lines if line.strip()]

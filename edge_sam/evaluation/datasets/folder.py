@@ -11,6 +11,7 @@ from edge_sam.errors import InputError
 from edge_sam.evaluation.datasets.files import mask_of, pictures_by_stem
 from edge_sam.evaluation.datasets.labels import read_labels
 from edge_sam.evaluation.samples import Dataset, Sample, Target
+from edge_sam.names import Names
 
 IGNORED = 128
 
@@ -24,9 +25,9 @@ def read(path: Path, split: str | None) -> Dataset:
     """List the photographs of `path`; see `edge_sam.evaluation.datasets.open_dataset`."""
     if split is not None:
         raise InputError(f"{path} is a folder of images and masks; it has no splits")
-    samples = []
+    samples, masks = [], Names(path / "masks")
     for stem, image in pictures_by_stem(path / "images").items():
-        mask = mask_of(image, path / "masks")
+        mask = mask_of(image, masks)
         samples.append(Sample(stem, stem, image, partial(_targets, mask)))
     return Dataset(path, "folder", samples)
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from edge_sam.errors import InputError
-from edge_sam.evaluation.datasets.files import listed, pictures_by_stem
+from edge_sam.evaluation.datasets.files import listed, mask_of, pictures_by_stem
 from edge_sam.evaluation.datasets.labels import read_labels
 from edge_sam.evaluation.samples import Dataset, Sample, Target
+from edge_sam.names import Names, canonical
 
 IGNORED = 255
 
@@ -29,17 +30,15 @@ def read(path: Path, split: str | None) -> Dataset:
     masks = path / "SegmentationObject"
     lists = path / "ImageSets" / "Segmentation"
     if split is not None or (lists / "val.txt").is_file():
-        names = listed(lists / f"{split or 'val'}.txt")
+        names = [canonical(name) for name in listed(lists / f"{split or 'val'}.txt")]
     else:
         names = list(pictures_by_stem(masks))
-    images = pictures_by_stem(path / "JPEGImages")
+    images, known = pictures_by_stem(path / "JPEGImages"), Names(masks)
     samples = []
     for name in names:
-        mask = masks / f"{name}.png"
         if name not in images:
-            raise InputError(f"mask {mask} has no image in {path / 'JPEGImages'}")
-        if not mask.is_file():
-            raise InputError(f"image {images[name]} has no mask {mask}")
+            raise InputError(f"mask {masks / name}.png has no image in {path / 'JPEGImages'}")
+        mask = mask_of(images[name], known)
         samples.append(Sample(name, name, images[name], partial(_targets, mask)))
     return Dataset(path, "voc", samples)
 

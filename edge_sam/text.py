@@ -1,0 +1,39 @@
+"""Text files from outside, in the encodings that editors and shells write."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+from edge_sam.errors import InputError
+
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def read_text(path: Path) -> bytes:
+    """Read a text file as UTF-8 without a byte order mark.
+
+    Parameters
+    ----------
+    path : Path
+        UTF-8, with or without a byte order mark, or UTF-16 with one, as PowerShell writes it.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, is empty, or is not text in one of these encodings.
+    """
+    try:
+        data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    try:
+        if data.startswith(_UTF16):
+            data = data.decode("utf-16").encode()
+    except UnicodeError as error:
+        raise InputError(f"{path} is damaged UTF-16: {error}") from error
+    if b"\0" in data:
+        raise InputError(f"{path} is not text: it has null bytes; save it as UTF-8")
+    if not data or data.isspace():
+        raise InputError(f"{path} is empty")
+    return data
