@@ -55,7 +55,8 @@ import os, sys, warnings
 from edge_sam.errors import InputError
 from fuzz import targets, worker
 def target(data, folder):
-    {body}
+    if data:
+        {body}
 targets.TARGETS["manifest"] = target
 worker.SECONDS, worker.BYTES = 0.5, 60 << 20
 sys.argv[1:] = [{str(tmp_path)!r}, "manifest", "5"]
@@ -69,5 +70,5 @@ worker.main()
 
 def test_the_corpus_is_small() -> None:
     files = [path for path in CORPUS.rglob("*") if path.is_file()]
-    assert {path.parent.name for path in files} == set(TARGETS)
+    assert {path.parent.name for path in files} >= set(TARGETS)
     assert sum(path.stat().st_size for path in files) < 200_000

@@ -9,6 +9,7 @@ import msgspec
 
 from edge_sam.errors import InputError
 from edge_sam.prompts import Prompt
+from edge_sam.serialization import decode_json
 
 _log = logging.getLogger("edge_sam")
 
@@ -32,7 +33,7 @@ def parse_line(text: str | bytes) -> list[Prompt]:
         It is something else, or a prompt is impossible.
     """
     try:
-        line = msgspec.json.decode(text, type=_Line)
+        line: _Line = decode_json(text, _Line)
     except msgspec.DecodeError as error:
         raise InputError(f"not a line of prompts: {error}") from error
     return [Prompt(points=asked.points, labels=asked.labels, box=asked.box) for asked in line.prompts]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
@@ -64,6 +65,7 @@ def prompts(data: bytes, folder: Path) -> None:
     from edge_sam.annotate.prompt_files import read_prompts
     from edge_sam.camera.commands import parse_line
 
+    warnings.simplefilter("ignore", UserWarning)  # Annotations that are left out are named on purpose.
     problems = []
     for suffix in (".json", ".csv", ".jsonl"):
         path = folder / f"prompts{suffix}"
@@ -86,6 +88,7 @@ def prompts(data: bytes, folder: Path) -> None:
 def coco(data: bytes, folder: Path) -> None:
     from edge_sam.evaluation.datasets.coco import read
 
+    warnings.simplefilter("ignore", UserWarning)  # Annotations that are left out are named on purpose.
     (folder / "a.png").touch()
     (folder / "annotations.json").write_bytes(data)
     for sample in read(folder / "annotations.json", None).samples:
@@ -102,6 +105,4 @@ def checkpoint(data: bytes, folder: Path) -> None:
     assert all(isinstance(name, str) for name in tensors)
 
 
-TARGETS: dict[str, Target] = {
-    target.__name__: target for target in (manifest, embedding, logits, checkpoint)
-}
+TARGETS: dict[str, Target] = {target.__name__: target for target in (manifest, embedding, logits, coco, checkpoint)}

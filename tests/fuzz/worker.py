@@ -40,6 +40,8 @@ class Executor:
         self._input = folder / "input"
         self._files = folder / "files"
         self._files.mkdir()
+        with contextlib.suppress(InputError):
+            target(b"", self._files)  # Imports are no part of what an input may take.
         self._noise = os.open(folder / "stderr", os.O_RDWR | os.O_CREAT | os.O_APPEND)
         self._stderr = os.dup(2)
         faulthandler.enable(self._stderr)
