@@ -70,14 +70,14 @@ def distinct(entries: Iterable[Identified], what: str, path: Path) -> dict[Id, A
     found: dict[Id, Any] = {}
     for entry in entries:
         if entry.id in found:
-            raise InputError(f"{path} has two {what} with the id {entry.id!r}; give each an id of its own")
+            raise InputError(f"{path} has two {what} with the id {entry.id!r:.80}; give each an id of its own")
         found[entry.id] = entry
     return found
 
 
 def some(ids: Sequence[object]) -> str:
     """Name the first few of the ids."""
-    return ", ".join(map(repr, ids[:_SHOWN])) + (", …" if len(ids) > _SHOWN else "")
+    return ", ".join(f"{one!r:.80}" for one in ids[:_SHOWN]) + (", …" if len(ids) > _SHOWN else "")
 
 
 def check_segmentation(given: object, size: tuple[int, int]) -> Segmentation | None:

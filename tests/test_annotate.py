@@ -190,9 +190,9 @@ def test_ends_in_order_when_asked_to(photos: Path, number: signal.Signals) -> No
 
 def test_one_run_at_a_time_and_asked_twice_it_stops_at_once(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLOW", "rocket.jpg")  # The last one.
-    process = started(photos, "out.json", "--workers", "1", prompts="mine:middle")
+    process = started(photos, "out.json", "--workers", "1", prompts="mine.py:middle")
     wait_for(photos, "out.json", 3)
-    arguments = ("annotate", "photos", "--prompts", "mine:middle", "--output", "out.json", *QUICK)
+    arguments = ("annotate", "photos", "--prompts", "mine.py:middle", "--output", "out.json", *QUICK)
     assert "another run is at work in out.json.work" in refused(edge_sam(*arguments, cwd=photos))
     os.killpg(process.pid, signal.SIGINT)
     assert process.stderr is not None
@@ -201,7 +201,7 @@ def test_one_run_at_a_time_and_asked_twice_it_stops_at_once(photos: Path, monkey
     process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGINT
     monkeypatch.delenv("SLOW")
-    assert annotate(photos, "out.json", prompts="mine:middle")["done_before"] == 3
+    assert annotate(photos, "out.json", prompts="mine.py:middle")["done_before"] == 3
 
 
 def test_a_list_that_climbs_stays_in_the_data_set(photos: Path) -> None:
@@ -264,13 +264,13 @@ def test_a_damaged_photograph_is_recorded_and_skipped(photos: Path) -> None:
 
 def test_a_photograph_that_kills_its_worker_does_not_end_the_run(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KILLED", "rocket.jpg")
-    report = annotate(photos, "out.json", "--workers", "2", prompts="mine:middle", code=1)
+    report = annotate(photos, "out.json", "--workers", "2", prompts="mine.py:middle", code=1)
     (failed,) = report["failed"]
     assert failed["name"] == "rocket.jpg"
     assert "died" in failed["reason"]
     assert len(json.loads((photos / "out.json").read_text())["images"]) == 3
     monkeypatch.delenv("KILLED")
-    report = annotate(photos, "out.json", prompts="mine:middle")
+    report = annotate(photos, "out.json", prompts="mine.py:middle")
     assert (report["done_now"], report["failed"]) == (1, [])
     data = json.loads((photos / "out.json").read_text())
     assert [category["name"] for category in data["categories"]] == ["half", "object"]
@@ -300,7 +300,7 @@ def test_frames_of_a_video_are_written_under_their_names(photos: Path) -> None:
     for _ in range(3):
         writer.write(read_pixels(PHOTOGRAPHS / "coffee.png", cv2.IMREAD_COLOR))
     writer.release()
-    arguments = ("--every", "2", "--save-frames", "frames", "--prompts", "mine:middle", "--output", "out.json")
+    arguments = ("--every", "2", "--save-frames", "frames", "--prompts", "mine.py:middle", "--output", "out.json")
     run = edge_sam("annotate", "clip.avi", *arguments, *QUICK, cwd=photos)
     assert run.returncode == 0, run.stderr
     images = json.loads((photos / "out.json").read_text())["images"]
@@ -310,7 +310,7 @@ def test_frames_of_a_video_are_written_under_their_names(photos: Path) -> None:
 
 
 def test_talks_to_people(photos: Path) -> None:
-    run = edge_sam("annotate", "photos/rocket.jpg", "--prompts", "mine:middle", "--output", "o.json", cwd=photos)
+    run = edge_sam("annotate", "photos/rocket.jpg", "--prompts", "mine.py:middle", "--output", "o.json", cwd=photos)
     assert run.returncode == 0, run.stderr
     assert "1 photographs now, 0 before, of 1" in run.stdout
     assert "data set: o.json" in run.stdout
@@ -321,7 +321,7 @@ def test_talks_to_people(photos: Path) -> None:
     [
         (("absent",), "no such folder, file or glob: absent"),
         (("photos", "--prompts", "nothing"), "nor an entry point of edge_sam.prompts"),
-        (("photos", "--prompts", "mine:absent"), "cannot import mine:absent"),
+        (("photos", "--prompts", "mine.py:absent"), "mine.py:absent: AttributeError"),
         (("photos", "--prompts", "absent.csv"), "cannot read absent.csv"),
         (("photos", "--pred-iou-thresh", "2"), "pred_iou_thresh is 2"),
         (("photos", "--points-per-side", "0"), "points_per_side is 0"),

@@ -29,7 +29,7 @@ def test_ray_gives_the_same_data_set(tmp_path: Path) -> None:
         shutil.copy(PHOTOGRAPHS / name, tmp_path / "photos" / name)
     (tmp_path / "photos" / "broken.jpg").write_bytes(b"not a photograph")
     (tmp_path / "mine.py").write_text(FUNCTION)
-    arguments = ("annotate", "photos", "--prompts", "mine:middle", "--long-side", "256", "--workers", "2", "--json")
+    arguments = ("annotate", "photos", "--prompts", "mine.py:middle", "--long-side", "256", "--workers", "2", "--json")
     on_ray = (*arguments, "--output", "ray.json", "--engine", "ray", "--threads", "1")
 
     os.environ["BROKEN"] = ""

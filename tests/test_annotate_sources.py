@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import unicodedata
 from pathlib import Path
 
 import cv2
@@ -132,7 +133,7 @@ def test_prompts_from_csv_and_json_lines(tmp_path: Path) -> None:
     [
         ("p.json", '[{"image_id": 1, "bbox": [0, 0, 1, 1]}]', "a list of results, which does not name photographs"),
         ("p.json", '{"images": [], "annotations": [{"image_id": 1, "bbox": [0, 0, 1, 1]}]}', "which it does not list"),
-        ("p.json", "{}", "not in the form of its suffix"),
+        ("p.json", "{}", "is not COCO instances JSON"),
         ("p.csv", "image,left\na,1\n", "needs a header with image and x0,y0,x1,y1 or x,y"),
         ("p.csv", "image,x,y\na,1,one\n", "line 2: x, y are not numbers"),
         ("p.csv", "image,x,y\na,1,nan\n", "line 2: x, y are not numbers"),
@@ -163,6 +164,135 @@ def test_prompts_that_may_be_for_two_photographs_are_refused(folder: Path, tmp_p
         (tmp_path / "p.csv").write_text(f"image,x,y\n{name},3,4\n")
         tasks = plan(open_source(str(folder)), read_prompts(tmp_path / "p.csv"), None)
         assert [task.item.name for task in tasks if task.prompts] == [name]
+
+
+def coco_prompts(path: Path, *images: object, annotations: object, **more: object) -> Path:
+    path.write_text(json.dumps({"images": images, "annotations": annotations, **more}))
+    return path
+
+
+BOXED: dict[str, object] = {"id": 5, "image_id": 1, "bbox": [1, 2, 3, 4]}
+
+
+def test_a_prompt_file_without_a_prompt_for_any_photograph_is_refused(folder: Path, tmp_path: Path) -> None:
+    """Also where it lists the photographs: the data set would be empty."""
+    here, there = {"id": 1, "file_name": "coffee.png"}, {"id": 2, "file_name": "elsewhere.png"}
+    file = coco_prompts(tmp_path / "p.json", here, there, annotations=[BOXED | {"image_id": 2}])
+    with pytest.raises(InputError, match=r"first photograph is called coffee\.png, the prompts are on elsewhere\.png"):
+        plan(open_source(str(folder)), read_prompts(file), None)
+    for none in ([], [BOXED | {"iscrowd": 1}]):
+        with pytest.raises(InputError, match=r"p\.json has no boxes or points"):
+            read_prompts(coco_prompts(tmp_path / "p.json", here, annotations=none))
+
+
+def test_photographs_are_known_by_names_of_other_systems(tmp_path: Path) -> None:
+    """Decomposed, as macOS writes them, and with backslashes; the valid regions too."""
+    there, written = (unicodedata.normalize(form, "Übung/café.png") for form in ("NFD", "NFC"))
+    for place in (tmp_path / "in" / there, tmp_path / "regions" / written):
+        place.parent.mkdir(parents=True)
+        shutil.copy(PHOTOGRAPHS / "coffee.png", place)
+    (tmp_path / "p.csv").write_text("image,x,y\n" + written.replace("/", "\\") + ",3,4\n", encoding="utf-8")
+    (task,) = plan(open_source(str(tmp_path / "in")), read_prompts(tmp_path / "p.csv"), tmp_path / "regions")
+    assert task.item.name == there
+    assert len(task.prompts) == 1
+    assert task.region == str(tmp_path / "regions" / written)
+    (tmp_path / "list.txt").write_text(f"in/{written}\r\n".replace("/", "\\"), encoding="utf-16")
+    assert open_source(str(tmp_path / "list.txt")) == [Item(f"in/{written}", str(tmp_path / "in" / there))]
+
+
+def test_valid_regions_for_other_photographs_are_noticed(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "regions" / "deep").mkdir(parents=True)
+    items = open_source(str(folder))
+    for name in ("deep/rocket.jpg", "deep/rocket.png", "coffee.txt"):
+        (tmp_path / "regions" / name).write_bytes(b"")
+    regions = [task.region for task in plan(items, None, tmp_path / "regions")]
+    assert regions == [None, str(tmp_path / "regions" / "deep" / "rocket.png")]
+    with pytest.raises(InputError, match=r"no picture in .*regions has the name of a photograph, such as coffee\.png"):
+        plan(items[:1], None, tmp_path / "regions")
+
+
+def test_pictures_that_are_left_out_are_counted(folder: Path) -> None:
+    for name in ("a.xcf", "a.qoi", "deep/b.QOI", "c.svg", "clip.mp4", "notes.md", ".hidden.qoi"):
+        (folder / name).write_bytes(b"")
+    with pytest.warns(UserWarning, match=r"in: 4 files are left out: 2 \.qoi, 1 \.mp4, 1 \.svg$"):
+        assert len(open_source(str(folder))) == 2
+    with pytest.warns(UserWarning, match=r"1 file is left out: 1 \.svg$"):
+        assert names(open_source(f"{folder}/c[.o]*")) == ["coffee.png"]
+    with pytest.raises(InputError, match=r"holds no photographs; 1 file is left out: 1 \.qoi$"):
+        open_source(f"{folder}/a*")
+
+
+def test_coco_prompts_may_have_texts_for_ids_and_lack_boxes(tmp_path: Path) -> None:
+    image, category = {"id": "one", "file_name": "a.png"}, {"id": "c", "name": "cup"}
+    whole: dict[str, object] = {"id": "x", "image_id": "one", "bbox": [1, 2, 3, 4], "category_id": "c"}
+    without = [whole | {"id": "y", "bbox": []}, whole | {"id": "z", "bbox": None}]
+    file = coco_prompts(tmp_path / "p.json", image, annotations=[whole, *without], categories=[category])
+    with pytest.warns(UserWarning, match=r"p\.json: 2 annotations without a bbox left out \(id 'y', 'z'\)"):
+        table = read_prompts(file)
+    assert table["a.png"] == (GivenPrompt(box=(1, 2, 4, 6), category="cup"),)
+    assert table.categories == {"cup": "c"}
+
+
+def test_tables_of_other_programs_are_read(tmp_path: Path) -> None:
+    text = 'image, x, y, category\r\n"a, b.png", 3, 4, dog\r\n'
+    for encoding in ("utf-8-sig", "utf-16"):
+        (tmp_path / "p.csv").write_text(text, encoding=encoding)
+        assert read_prompts(tmp_path / "p.csv")["a, b.png"] == (GivenPrompt(points=((3, 4),), category="dog"),)
+
+
+IMAGE = '"images": [{"id": 1, "file_name": "a"}]'
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("p.json", '{"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}], "annotations": []}', "id 1"),
+        (
+            "p.json",
+            f'{{{IMAGE}, "annotations": [], "categories": [{{"id": 1, "name": "a"}}, {{"id": 1, "name": "b"}}]}}',
+            "id 1",
+        ),
+        ("p.json", f'{{{IMAGE}, "annotations": [{{"id": 5, "image_id": 1, "bbox": [0, 0, NaN, 1]}}]}}', "annotation 5"),
+        (
+            "p.json",
+            f'{{{IMAGE}, "annotations": [{{"id": 5, "image_id": 1, "bbox": [0, 0, 1e999, 1]}}]}}',
+            "annotation 5",
+        ),
+        (
+            "p.json",
+            f'{{{IMAGE}, "annotations": [{{"id": 5, "image_id": 1, "bbox": [1e308, 0, 1e308, 1]}}]}}',
+            "annotation 5",
+        ),
+        ("p.json", f'{{{IMAGE}, "annotations": [{{"id": 5, "image_id": 1, "bbox": [0, 0, 1]}}]}}', "annotation 5"),
+        ("p.json", f'{{{IMAGE}, "annotations": [{{"id": 5, "image_id": 1, "bbox": "0011"}}]}}', "annotation 5"),
+        ("p.json", "[" * 100_000, "is not COCO"),
+        ("p.json", "", "is empty"),
+        ("p.csv", "\ufeff", "is empty"),
+        ("p.csv", "image,x,y\n\0,1,2\n", "null bytes"),
+        ("p.csv", 'image,x,y\n"a,1,2\n' + "a,1,2\n" * 50_000, "is not CSV"),
+        ("p.csv", "image,x,y\na,1,\n", "line 2: x, y are not numbers"),
+        ("p.csv", "image,x,y\n", "has no boxes or points"),
+        ("p.csv", "image,x,y\n\udcff,1,2\n", "is not UTF-8"),
+        ("p.jsonl", '{"image": "a", "box": [0, 0, 1, NaN]}', "line 1: "),
+        ("p.jsonl", '{"image": "a", "x": ' + "[" * 100_000 + "]" * 100_000 + "}", "line 1: "),
+        ("p.jsonl", '\n\n{"image": "\udcff", "box": [0, 0, 1, 1]}', "line 3: "),
+        ("p.jsonl", '{"image": "a", "points": []}', "line 1: neither box nor points"),
+        ("p.py", "def f(): ...", r"a function of it: .*p\.py:NAME"),
+    ],
+    ids=lambda text: ascii(text[:30]),
+)
+def test_broken_prompts_are_told_in_one_line(name: str, content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(InputError, match=message) as caught:
+        read_prompts(tmp_path / name)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("line", [".", "..", "/", "a/.."])
+def test_a_list_that_names_no_file_is_refused(line: str, tmp_path: Path) -> None:
+    (tmp_path / "l.txt").write_text(line)
+    with pytest.raises(InputError, match="which is no file"):
+        open_source(str(tmp_path / "l.txt"))
 
 
 def test_functions_come_from_entry_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

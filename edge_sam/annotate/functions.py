@@ -1,19 +1,22 @@
-"""Prompts from a Python function: ``module:function``, or the name of an entry point."""
+"""Prompts from a Python function: of a file, of a module that is installed, or an entry point."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib
 import inspect
+import os
+import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.errors import InputError
+from edge_sam.errors import InputError, one_line
 from edge_sam.prompts import Prompt
 
 GROUP = "edge_sam.prompts"
@@ -24,44 +27,76 @@ PromptFunction = Callable[[NDArray[np.uint8], str], Sequence[Prompt | tuple[Prom
 
 
 def find_function(name: str) -> tuple[str, PromptFunction]:
-    """Import a function.
+    """Import a function, which runs the code of its file or module.
 
     Parameters
     ----------
     name : str
-        ``module:function``, or the name of an entry point in `GROUP`.
+        ``path/to/file.py:function``, ``module:function`` of a module that Python finds, or the name of an entry point
+        in `GROUP`. Neither the file's folder nor the working folder becomes a place to import from: either may be a
+        data set that was downloaded.
 
     Returns
     -------
     str
-        The same as ``module:function``.
+        The same as ``/path/to/file.py:function`` or ``module:function``, for another process.
     callable
         See `PromptFunction`.
 
     Raises
     ------
     InputError
-        There is no such entry point, module or function.
+        There is no such entry point, file, module or function, or its code fails.
     """
     if ":" not in name:
         points = {point.name: point.value for point in metadata.entry_points(group=GROUP)}
         if name not in points:
             known = f"; known: {', '.join(sorted(points))}" if points else ""
             raise InputError(
-                f"prompts {name!r} are neither grid, nor a file, nor module:function, nor an entry point of"
-                f" {GROUP}{known}"
+                f"prompts {name!r} are neither grid, nor a file, nor FILE.py:function, nor module:function, nor an"
+                f" entry point of {GROUP}{known}"
             )
         name = points[name]
-    module, _, attribute = name.partition(":")
+    place, _, attribute = name.rpartition(":")
     try:
-        function: Any = importlib.import_module(module)
+        if place.endswith(".py"):
+            name = f"{Path(place).absolute()}:{attribute}"
+            function: Any = _run(Path(place).absolute())
+        else:
+            function = importlib.import_module(place)
         for part in attribute.split("."):
             function = getattr(function, part)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"cannot import {name}: {error}") from error
+    except (Exception, SystemExit) as error:  # The user's code may raise anything.
+        reason = f"{type(error).__name__}: {one_line(error)}{_hint(place, error)}"
+        raise InputError(f"cannot import {name}: {reason}") from error
     if not callable(function):
         raise InputError(f"{name} is not a function")
     return name, function
+
+
+def _hint(place: str, error: BaseException) -> str:
+    if not isinstance(error, ModuleNotFoundError):
+        return ""
+    if place.endswith(".py"):
+        return "; modules beside the file are found if PYTHONPATH names their folder"
+    beside = Path(f"{place}.py")
+    return f"; if {beside} in this folder is meant, say {beside}:NAME" if beside.is_file() else ""
+
+
+def _run(file: Path) -> ModuleType:
+    """Make a module of a file, once in a process. Compiled code that may lie beside it is not trusted."""
+    name = f"edge_sam_prompts_{hashlib.sha256(os.fsencode(file)).hexdigest()[:16]}"
+    if name not in sys.modules:
+        module = ModuleType(name)
+        module.__file__ = str(file)
+        code = compile(file.read_bytes(), file, "exec", dont_inherit=True)
+        sys.modules[name] = module  # Data classes look themselves up there.
+        try:
+            exec(code, module.__dict__)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]
 
 
 def source_hash(function: PromptFunction) -> str:

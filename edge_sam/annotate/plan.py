@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 import cv2
@@ -18,8 +18,9 @@ from edge_sam.annotate.sources import Item
 from edge_sam.annotate.worker import Job
 from edge_sam.bundle import Bundle
 from edge_sam.errors import InputError
-from edge_sam.images import SUFFIXES
+from edge_sam.images import pictures
 from edge_sam.machine import installed_versions
+from edge_sam.names import Names, canonical
 from edge_sam.runtimes import backend, split_runtime
 from edge_sam.serialization import to_json
 
@@ -45,25 +46,30 @@ def plan(items: Sequence[Item], table: PromptTable | None, valid_mask: Path | No
     Raises
     ------
     InputError
-        The prompts know none of the photographs, or one that may be either of two; or there is no such valid region.
+        No photograph has a prompt, or one may be meant for either of two; or there is no such valid region, or none
+        for any of the photographs.
     """
-    if valid_mask is not None and not valid_mask.exists():
-        raise InputError(f"no such valid region: {valid_mask}")
-    names = {item.name for item in items}
+    regions = _Regions(valid_mask)
+    names = {canonical(item.name) for item in items}
     tasks, meant = [], dict[str, str]()
     for item in items:
         known = table.find(item.name) if table is not None else None
-        if known != item.name and known in names:
+        if known != canonical(item.name) and known in names:
             known = None  # Said of another photograph, by its whole name.
         prompts = table[known] if table is not None and known is not None else None
         if known is not None and meant.setdefault(known, item.name) != item.name:
             raise InputError(f"the prompts on {known} may be for {meant[known]} or {item.name}; say the whole name")
-        region = _region(item.name, valid_mask)
+        region = regions.find(item.name)
         facts = [item.name, item.frame, _state(item.path), prompts, _state(region)]
         key = hashlib.sha256(to_json(facts)).hexdigest()[:32]
         tasks.append(Task(key, item, prompts or (), region))
-    if table is not None and not meant:
-        raise InputError(f"the prompts are on none of the photographs; the first photograph is called {items[0].name}")
+    if table is not None and not any(task.prompts for task in tasks):
+        raise InputError(
+            f"the prompts are on none of the photographs; the first photograph is called {items[0].name},"
+            f" the prompts are on {next((name for name in table if table[name]), 'none')}"
+        )
+    if valid_mask is not None and all(task.region is None for task in tasks):
+        raise InputError(f"no picture in {valid_mask} has the name of a photograph, such as {items[0].name}")
     return tasks
 
 
@@ -79,6 +85,7 @@ def settings(job: Job, bundle: Bundle) -> dict[str, Any]:
     function = source_hash(find_function(job.function)[1])[:16] if job.function else None
     facts = {
         **msgspec.to_builtins(job),
+        "function": job.function and PurePath(job.function).name,  # Wherever its file lies.
         "model": bundle.manifest.name,
         "model_files": hashlib.sha256("".join(sorted(files)).encode()).hexdigest()[:16],
         "function_source": function,
@@ -127,9 +134,25 @@ def _state(path: str | None) -> tuple[int, int] | None:
     return None if status is None else (status.st_size, status.st_mtime_ns)
 
 
-def _region(name: str, valid_mask: Path | None) -> str | None:
-    if valid_mask is None or valid_mask.is_file():
-        return None if valid_mask is None else str(valid_mask)
-    beside = valid_mask / PurePosixPath(name)
-    found = (beside.with_suffix(suffix) for suffix in (".png", *sorted(SUFFIXES)))
-    return next((str(path) for path in found if path.is_file()), None)
+class _Regions:
+    """Finds the picture of a photograph's valid region: the one given, or of a folder the one of the same name."""
+
+    def __init__(self, given: Path | None) -> None:
+        if given is not None and not given.exists():
+            raise InputError(f"no such valid region: {given}")
+        self._single = str(given) if given is not None and given.is_file() else None
+        self._names = Names(given) if given is not None and given.is_dir() else None
+        self._by_stem: dict[str, dict[str, Path]] = {}
+
+    def find(self, name: str) -> str | None:
+        if self._names is None:
+            return self._single
+        place = PurePosixPath(canonical(name))
+        folder = str(place.parent)
+        if folder not in self._by_stem:
+            there = self._names.find(folder)
+            files = pictures(there) if there is not None and there.is_dir() else []
+            files.sort(key=lambda file: file.suffix.lower() == ".png")  # The last one counts.
+            self._by_stem[folder] = {canonical(file.stem): file for file in files}
+        file = self._by_stem[folder].get(place.stem)
+        return None if file is None else str(file)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
+from edge_sam.annotate.processes import away_from_working_folder
 from edge_sam.annotate.records import Outcome, Task
 from edge_sam.annotate.worker import Annotator, Job
 
@@ -60,7 +61,9 @@ def _together(
     spawn = multiprocessing.get_context("spawn")  # A fork would copy the threads of native libraries half.
     pending: dict[Future[Outcome], Task] = {}
     lost: list[Task] = []
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start) as pool:
+    with away_from_working_folder() as folder:
+        executor = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start, initargs=(folder,))
+    with executor as pool:
         try:
             while True:
                 while not lost and not stopped() and len(pending) < _AHEAD * workers:
@@ -68,7 +71,7 @@ def _together(
                     if task is None:
                         break
                     try:
-                        with _without_interrupts():
+                        with _without_interrupts(), away_from_working_folder():
                             pending[pool.submit(_work, job, task)] = task
                     except BrokenProcessPool:
                         lost.append(task)
@@ -105,8 +108,9 @@ def _without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start() -> None:
+def _start(folder: str) -> None:
     """Begin a worker: end with the parent; what libraries and users' functions print is no output of the command."""
+    os.chdir(folder)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if not os.environ.get("EDGE_SAM_DEBUG"):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

@@ -5,15 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import math
+import warnings
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import msgspec
 
 from edge_sam.annotate.records import GivenPrompt
 from edge_sam.annotate.sources import name_of
+from edge_sam.coco import Id, distinct, read_coco, some
 from edge_sam.errors import InputError
+from edge_sam.names import canonical
+from edge_sam.text import read_text
 
 _BOX, _POINT = ("x0", "y0", "x1", "y1"), ("x", "y")
 
@@ -25,8 +30,8 @@ class PromptTable:
     ----------
     rows : iterable of (str, GivenPrompt)
         Photograph and prompt, in order.
-    categories : dict of str to int, optional
-        Numbers of the categories by name, where the file says them.
+    categories : dict of str to int, float or str, optional
+        Ids of the categories by name, where the file says them.
     images : iterable of str
         Photographs that the file knows, with or without prompts.
     """
@@ -34,12 +39,12 @@ class PromptTable:
     def __init__(
         self,
         rows: Iterable[tuple[str, GivenPrompt]],
-        categories: dict[str, int] | None = None,
+        categories: dict[str, Id] | None = None,
         images: Iterable[str] = (),
     ) -> None:
-        self._rows: dict[str, list[GivenPrompt]] = defaultdict(list, {name_of(name): [] for name in images})
+        self._rows: dict[str, list[GivenPrompt]] = defaultdict(list, {_key(name): [] for name in images})
         for name, prompt in rows:
-            self._rows[name_of(name)].append(prompt)
+            self._rows[_key(name)].append(prompt)
         self.categories = categories
         self._by_basename: dict[str, list[str]] = defaultdict(list)
         for name in self._rows:
@@ -48,6 +53,9 @@ class PromptTable:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
     def __getitem__(self, known: str) -> tuple[GivenPrompt, ...]:
         """Give the prompts of a photograph by the name that `find` gave."""
         return tuple(self._rows[known])
@@ -55,12 +63,18 @@ class PromptTable:
     def find(self, name: str) -> str | None:
         """Give what the file calls a photograph; None where the file does not know it.
 
-        A photograph is known by its name in the data set, or by its file name alone where that is said once.
+        A photograph is known by its name in the data set, or by its file name alone where that is said once. Spelling
+        is no matter: composed or decomposed characters, slashes forward or backward.
         """
+        name = _key(name)
         if name in self._rows:
             return name
         known = self._by_basename.get(PurePosixPath(name).name, [])
         return known[0] if len(known) == 1 else None
+
+
+def _key(name: str) -> str:
+    return name_of(canonical(name))
 
 
 def read_prompts(path: Path) -> PromptTable:
@@ -73,35 +87,34 @@ def read_prompts(path: Path) -> PromptTable:
     Raises
     ------
     InputError
-        It cannot be read, or a line is not of this form.
+        It cannot be read, a line is not of this form, or there is no prompt in it.
     """
     readers = {".json": _coco, ".csv": _csv, ".jsonl": _json_lines}
     if path.suffix.lower() not in readers:
-        raise InputError(f"{path}: prompts come from .json (COCO), .csv or .jsonl")
-    try:
-        data = path.read_bytes().removeprefix(b"\xef\xbb\xbf")  # A byte order mark.
-        return readers[path.suffix.lower()](path, data)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not in the form of its suffix: {error}") from error
+        what = f"a function of it: {path}:NAME" if path.suffix == ".py" else ".json (COCO), .csv or .jsonl"
+        raise InputError(f"{path}: prompts come from {what}")
+    table = readers[path.suffix.lower()](path)
+    if not any(table[name] for name in table):
+        raise InputError(f"{path} has no boxes or points to ask about")
+    return table
 
 
 class _Image(msgspec.Struct):
-    id: int
+    id: Id
     file_name: str
 
 
 class _Category(msgspec.Struct):
-    id: int
+    id: Id
     name: str
 
 
 class _Annotation(msgspec.Struct):
-    image_id: int
-    bbox: tuple[float, float, float, float]
-    category_id: int = 0
-    iscrowd: int = 0
+    image_id: Id
+    id: Id | None = None
+    bbox: Any = None
+    category_id: Id = 0
+    iscrowd: bool | int | float | None = 0
 
 
 class _Instances(msgspec.Struct):
@@ -110,36 +123,60 @@ class _Instances(msgspec.Struct):
     categories: list[_Category] = []
 
 
-def _coco(path: Path, data: bytes) -> PromptTable:
-    if data.lstrip().startswith(b"["):
+def _coco(path: Path) -> PromptTable:
+    instances = read_coco(path, _Instances | list[Any])  # type: ignore[arg-type]
+    if isinstance(instances, list):
         raise InputError(f"{path} is a list of results, which does not name photographs; give COCO instances JSON")
-    instances = msgspec.json.decode(data, type=_Instances)
-    images = {image.id: image.file_name for image in instances.images}
-    names = {category.id: category.name for category in instances.categories}
-    if len(set(names.values())) < len(names):
+    images = distinct(instances.images, "images", path)
+    categories = distinct(instances.categories, "categories", path)
+    numbers = {category.name: number for number, category in categories.items()}
+    if len(numbers) < len(categories):
         raise InputError(f"{path} has two categories of one name")
-    rows = []
+    rows, without = [], []
     for annotation in instances.annotations:
+        what = f"{path}: {'an annotation' if annotation.id is None else f'annotation {annotation.id!r:.80}'}"
         if annotation.image_id not in images:
-            raise InputError(f"{path}: an annotation is on image {annotation.image_id}, which it does not list")
-        if names and annotation.category_id not in names:
-            raise InputError(f"{path}: an annotation is of category {annotation.category_id}, which it does not list")
-        if not annotation.iscrowd:  # A crowd's box is around many objects.
-            x, y, width, height = annotation.bbox
-            category = names.get(annotation.category_id, "object")
-            rows.append(
-                (images[annotation.image_id], GivenPrompt(box=(x, y, x + width, y + height), category=category))
-            )
-    return PromptTable(rows, {name: number for number, name in names.items()} or None, images.values())
+            raise InputError(f"{what} is on image {annotation.image_id!r:.80}, which it does not list")
+        category = categories.get(annotation.category_id)
+        if categories and category is None:
+            raise InputError(f"{what} is of category {annotation.category_id!r:.80}, which it does not list")
+        if annotation.iscrowd:  # A crowd's box is around many objects.
+            continue
+        if annotation.bbox in (None, []):
+            without.append(annotation.id)
+            continue
+        try:
+            x, y, width, height = msgspec.convert(annotation.bbox, tuple[float, float, float, float])
+        except (ValueError, OverflowError) as error:
+            raise InputError(f"{what} has a bbox that is not x, y, width, height: {error}") from error
+        box = (x, y, x + width, y + height)
+        if not all(map(math.isfinite, box)):
+            raise InputError(f"{what} has a bbox that is not finite")
+        prompt = GivenPrompt(box=box, category=category.name if category else "object")
+        rows.append((images[annotation.image_id].file_name, prompt))
+    if without:
+        count = f"{len(without)} annotation{'s' if len(without) > 1 else ''}"
+        warnings.warn(f"{path}: {count} without a bbox left out (id {some(without)})", stacklevel=2)
+    return PromptTable(rows, numbers or None, [image.file_name for image in images.values()])
 
 
-def _csv(path: Path, data: bytes) -> PromptTable:
-    lines = csv.DictReader(io.StringIO(data.decode(), newline=""))
+def _csv(path: Path) -> PromptTable:
+    try:
+        lines = csv.DictReader(io.StringIO(read_text(path).decode(), newline=""), skipinitialspace=True)
+        lines.fieldnames = [name.strip() for name in lines.fieldnames or ()]
+        return PromptTable(_rows(path, lines))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8: {error}") from error
+    except csv.Error as error:
+        raise InputError(f"{path} is not CSV: {error}") from error
+
+
+def _rows(path: Path, lines: csv.DictReader[str]) -> Iterator[tuple[str, GivenPrompt]]:
     fields = set(lines.fieldnames or ())
     columns = _BOX if fields.issuperset(_BOX) else _POINT
     if not fields.issuperset(("image", *columns)):
-        raise InputError(f"{path} needs a header with image and x0,y0,x1,y1 or x,y; it has {', '.join(sorted(fields))}")
-    rows = []
+        have = repr(", ".join(sorted(fields)))
+        raise InputError(f"{path} needs a header with image and x0,y0,x1,y1 or x,y; it has {have:.200}")
     for line in lines:
         try:
             numbers = [float(line[column]) for column in columns]
@@ -152,11 +189,9 @@ def _csv(path: Path, data: bytes) -> PromptTable:
         category = line.get("category") or "object"
         if columns == _BOX:
             x0, y0, x1, y1 = numbers
-            prompt = GivenPrompt(box=(x0, y0, x1, y1), category=category)
+            yield line["image"], GivenPrompt(box=(x0, y0, x1, y1), category=category)
         else:
-            prompt = GivenPrompt(points=((numbers[0], numbers[1]),), category=category)
-        rows.append((line["image"], prompt))
-    return PromptTable(rows)
+            yield line["image"], GivenPrompt(points=((numbers[0], numbers[1]),), category=category)
 
 
 class _Line(msgspec.Struct):
@@ -167,14 +202,14 @@ class _Line(msgspec.Struct):
     category: str = "object"
 
 
-def _json_lines(path: Path, data: bytes) -> PromptTable:
+def _json_lines(path: Path) -> PromptTable:
     rows = []
-    for number, text in enumerate(data.splitlines(), 1):
+    for number, text in enumerate(read_text(path).splitlines(), 1):
         if not text.strip():
             continue
         try:
             line = msgspec.json.decode(text, type=_Line)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InputError(f"{path}, line {number}: {error}") from error
         if line.box is None and not line.points:
             raise InputError(f"{path}, line {number}: neither box nor points")

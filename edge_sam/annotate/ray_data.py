@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
+from edge_sam.annotate.processes import away_from_working_folder
 from edge_sam.annotate.records import Outcome, Task
 from edge_sam.annotate.worker import Annotator, Job
 from edge_sam.errors import InputError, MissingExtraError
@@ -20,7 +22,9 @@ _BLOCK = 16
 class _Actor:
     """A worker as Ray Data wants it: a batch of rows in, a batch of rows out."""
 
-    def __init__(self, job: bytes) -> None:
+    def __init__(self, job: bytes, folder: str) -> None:
+        with contextlib.suppress(OSError):  # Another machine need not have it.
+            os.chdir(folder)
         self._annotate = Annotator(from_json(job, Job))
 
     def __call__(self, batch: dict[str, list[bytes]]) -> dict[str, list[bytes]]:
@@ -74,9 +78,10 @@ def run_ray(
         _require_answer(address)
     threads = job.threads or 1
     here: dict[str, Any] = {"num_cpus": workers * threads, "include_dashboard": False}
-    ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **({} if address else here))
+    with away_from_working_folder() as folder:
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **({} if address else here))
     try:
-        yield from _outcomes(ray, job, tasks, workers, threads, stopped)
+        yield from _outcomes(ray, job, tasks, workers, threads, folder, stopped)
     finally:
         ray.shutdown()
 
@@ -91,7 +96,7 @@ def _require_answer(address: str) -> None:
 
 
 def _outcomes(
-    ray: Any, job: Job, tasks: Sequence[Task], workers: int, threads: int, stopped: Callable[[], bool]
+    ray: Any, job: Job, tasks: Sequence[Task], workers: int, threads: int, folder: str, stopped: Callable[[], bool]
 ) -> Generator[Outcome, None, None]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -101,7 +106,7 @@ def _outcomes(
     blocks = max(min(len(rows), 2 * workers), -(-len(rows) // _BLOCK))
     pipeline = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
         _Actor,
-        fn_constructor_args=(to_json(job),),
+        fn_constructor_args=(to_json(job), folder),
         batch_size=1,
         concurrency=workers,
         num_cpus=threads,

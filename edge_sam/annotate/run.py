@@ -16,6 +16,7 @@ from edge_sam.annotate.records import Outcome, Record, Task
 from edge_sam.annotate.store import Store
 from edge_sam.annotate.writers import write_coco, write_sa1b
 from edge_sam.atomic import write_files
+from edge_sam.coco import Id
 from edge_sam.errors import EdgeSamError
 from edge_sam.serialization import to_json
 
@@ -78,7 +79,7 @@ def annotate(
     output: Path,
     *,
     sa1b: bool,
-    categories: Mapping[str, int] | None,
+    categories: Mapping[str, Id] | None,
     stopped: Callable[[], bool],
     show: Callable[[int], Callable[[], None]],
 ) -> Report:
@@ -96,8 +97,8 @@ def annotate(
         File (COCO) or folder (SA-1B).
     sa1b : bool
         In the form of SA-1B.
-    categories : mapping of str to int, optional
-        Numbers of the categories by name.
+    categories : mapping of str to int, float or str, optional
+        Ids of the categories by name.
     stopped : callable
         Whether to end early; then no data set is written.
     show : callable
@@ -162,7 +163,7 @@ def _work(
 def _records(tasks: Sequence[Task], store: Store) -> Iterator[Record]:
     for task in tasks:
         if store.has(task.key):
-            yield store.get(task.key)
+            yield store.get(task)
 
 
 def _summary(records: Iterable[Record]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any
 import filelock
 import msgspec
 
-from edge_sam.annotate.records import Record
+from edge_sam.annotate.records import Record, Task
 from edge_sam.atomic import write_files
 from edge_sam.errors import InputError
 from edge_sam.serialization import from_json, to_json
@@ -45,9 +46,11 @@ class Store:
         Raises
         ------
         InputError
-            Another run holds it, or it was made with other settings; the message says which.
+            Another run holds it, it was made with other settings (the message says which), or something in it is
+            neither a file nor a folder: through a link, records would be written elsewhere.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        unfinished = [file for file in _files(self.folder) if file.match(".edge-sam-*.part")]
         lock = filelock.FileLock(self.folder / "lock")
         try:
             held = lock.acquire(timeout=0)
@@ -58,8 +61,8 @@ class Store:
                 shutil.rmtree(self.folder / "records", ignore_errors=True)
             else:
                 self._compare(settings)
-            for rest in self.folder.rglob(".edge-sam-*.part"):  # What a killed run was writing.
-                rest.unlink()
+            for file in unfinished:  # What a killed run was writing.
+                file.unlink(missing_ok=True)
             write_files({self.folder / _SETTINGS: to_json(settings, indent=1)})
             yield
 
@@ -71,19 +74,21 @@ class Store:
         """Keep a record."""
         write_files({self._file(key): to_json(record)})
 
-    def get(self, key: str) -> Record:
-        """Give a record back.
+    def get(self, task: Task) -> Record:
+        """Give the record of a task back.
 
         Raises
         ------
         InputError
-            It is damaged.
+            It is damaged, or of another photograph: a folder that came from elsewhere is not believed.
         """
-        file = self._file(key)
+        file = self._file(task.key)
         try:
             record: Record = from_json(file.read_bytes(), Record)
         except msgspec.DecodeError as error:
             raise InputError(f"record {file} is damaged ({error}); remove it and run again") from error
+        if record.name != task.item.name:
+            raise InputError(f"record {file} is of {record.name!r}, not of {task.item.name}; remove it and run again")
         return record
 
     def _file(self, key: str) -> Path:
@@ -107,6 +112,17 @@ class Store:
                 f"{self.folder} was begun with other settings ({'; '.join(changed)}); use those, give another output,"
                 " or --restart to throw the work done away"
             )
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files(Path(entry.path))
+            elif entry.is_file(follow_symlinks=False):
+                yield Path(entry.path)
+            else:
+                raise InputError(f"{entry.path} is a link or a special file, which no run makes; remove it")
 
 
 def _short(value: Any) -> str:

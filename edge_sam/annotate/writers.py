@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, Any
 
 import msgspec
 
 from edge_sam.annotate.records import Mask, Record
 from edge_sam.atomic import write_files
+from edge_sam.coco import Id
 from edge_sam.errors import InputError
 from edge_sam.serialization import to_json
 
@@ -19,7 +20,7 @@ Records = Callable[[], Iterable[Record]]
 """Goes through the records in order; more than once, because they need not fit into memory."""
 
 
-def write_coco(records: Records, output: Path, staging: Path, categories: Mapping[str, int] | None) -> None:
+def write_coco(records: Records, output: Path, staging: Path, categories: Mapping[str, Id] | None) -> None:
     """Write COCO instances JSON; it appears at once and whole.
 
     Parameters
@@ -30,10 +31,10 @@ def write_coco(records: Records, output: Path, staging: Path, categories: Mappin
         The file.
     staging : Path
         A folder on the same disk to write it in.
-    categories : mapping of str to int, optional
-        Numbers of the categories by name; None: those that occur, by name, from 1.
+    categories : mapping of str to int, float or str, optional
+        Ids of the categories by name; None: those that occur, by name, from 1.
     """
-    numbers = dict(categories) if categories is not None else _number(records())
+    numbers: Mapping[str, Id] = categories if categories is not None else _number(records())
     with (staging / ".edge-sam-coco.part").open("wb") as file:
         file.write(b'{"info":{"description":"masks by edge-sam"},"categories":')
         file.write(to_json([{"id": number, "name": name} for name, number in numbers.items()]))
@@ -59,7 +60,7 @@ def write_sa1b(records: Records, output: Path, staging: Path) -> None:
     new.mkdir()
     first = 1
     for number, record in _numbered(records()):
-        file = (new / record.name).with_suffix(".json")
+        file = _inside(new, record.name).with_suffix(".json")
         annotations = [{"id": first + i, **_fields(mask)} for i, mask in enumerate(record.masks)]
         first += len(annotations)
         document = {"image": {"image_id": number, **_size(record)}, "annotations": annotations}
@@ -80,6 +81,14 @@ def distinct_without_suffix(names: Iterable[str]) -> None:
             raise InputError(f"{other} and {name} differ only in their suffix; write COCO instead (--output X.json)")
 
 
+def _inside(folder: Path, name: str) -> Path:
+    """Name a file in a folder. Raises `InputError` where it would lie elsewhere."""
+    relative = PurePath(name)
+    if relative.anchor or ".." in relative.parts or not relative.parts:
+        raise InputError(f"a photograph called {name!r} would be written outside the data set")
+    return folder / relative
+
+
 def _numbered(records: Iterable[Record]) -> Iterator[tuple[int, Record]]:
     return enumerate((record for record in records if record.skipped is None), 1)
 
@@ -93,12 +102,14 @@ def _size(record: Record) -> dict[str, Any]:
     return {"width": record.width, "height": record.height, "file_name": record.name}
 
 
-def _annotations(records: Iterable[Record], numbers: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+def _annotations(records: Iterable[Record], numbers: Mapping[str, Id]) -> Iterator[dict[str, Any]]:
     count = 0
     for image, record in _numbered(records):
         for mask in record.masks:
             count += 1
-            category = numbers[mask.category]
+            category = numbers.get(mask.category)
+            if category is None:
+                raise InputError(f"the record of {record.name} has the category {mask.category!r}, which no prompt has")
             yield {"id": count, "image_id": image, "category_id": category, "iscrowd": 0, **_fields(mask)}
 
 

@@ -53,7 +53,7 @@ def annotate(
         typer.Option(
             metavar="grid|FILE|FUNCTION",
             help="grid: everything mode. Or boxes or points from a file (.json: COCO, .csv, .jsonl). Or a Python"
-            " function: module:function, or an entry point of edge_sam.prompts.",
+            " function, whose code is run: FILE.py:function, module:function, or an entry point of edge_sam.prompts.",
         ),
     ] = "grid",
     layout: Annotated[str, typer.Option("--format", help="coco, sa1b, or auto: by the output's suffix.")] = "auto",
@@ -235,8 +235,8 @@ def _prompts(given: str) -> tuple[PromptTable | None, str | None]:
     path = Path(given)
     if path.is_file() or path.suffix.lower() in (".json", ".csv", ".jsonl"):
         return read_prompts(path), None
-    sys.path.insert(0, str(Path.cwd()))  # Where users keep a module of their own; worker processes inherit it.
-    return None, find_function(given)[0]
+    with contextlib.redirect_stdout(sys.stderr):  # What its code prints is no output of the command.
+        return None, find_function(given)[0]
 
 
 def _engine(name: str, address: str | None, job: Job, workers: int, stop: _Stop) -> Engine:

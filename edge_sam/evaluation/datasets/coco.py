@@ -59,7 +59,7 @@ def read(path: Path, split: str | None) -> Dataset:
     if not annotations:
         raise InputError(
             f"no annotation of {file} belongs to one of its images: the first is on image"
-            f" {instances.annotations[0].image_id!r}, the ids of the images are {some(list(images))}"
+            f" {instances.annotations[0].image_id!r:.80}, the ids of the images are {some(list(images))}"
         )
     masked, left_out = _with_masks(annotations, images, file)
     by_image: dict[Id, list[_Annotation]] = defaultdict(list)
@@ -94,12 +94,12 @@ def _with_masks(
         size = image.height, image.width
         if min(size) < 1 or size[0] * size[1] > MAX_PIXELS:
             raise InputError(
-                f"image {image.id!r} of {file} is {image.width}×{image.height}; expected 1 to {MAX_PIXELS} pixels"
+                f"image {image.id!r:.80} of {file} is {image.width}×{image.height}; expected 1 to {MAX_PIXELS} pixels"
             )
         try:
             annotation.segmentation = check_segmentation(annotation.segmentation, size)
         except InputError as error:
-            raise InputError(f"annotation {annotation.id!r} of {file}: {error}") from error
+            raise InputError(f"annotation {annotation.id!r:.80} of {file}: {error}") from error
         if annotation.segmentation is None:
             left_out.append(annotation.id)
         else:
@@ -138,7 +138,7 @@ def _image_folder(file: Path, image: _Image) -> Path:
         found = Names(folder).find(image.file_name)
         if found is not None and found.is_file():
             return folder
-    raise InputError(f"image {image.file_name} of {file} is in none of {', '.join(map(str, folders))}")
+    raise InputError(f"image {image.file_name:.200} of {file} is in none of {', '.join(map(str, folders))}")
 
 
 def _targets(image: _Image, annotations: Sequence[_Annotation]) -> Iterator[Target]:
