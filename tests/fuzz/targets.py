@@ -15,6 +15,7 @@ Target = Callable[[bytes, Path], None]
 """Reads the bytes; the folder is empty and its own."""
 
 
+@mock.patch("edge_sam.decoding.MAX_PIXELS", 50_000_000)  # What a large picture takes is in docs/lab/fuzzing.md.
 def image(data: bytes, _: Path) -> None:
     from edge_sam.images import decode_image
 
@@ -23,6 +24,18 @@ def image(data: bytes, _: Path) -> None:
     assert pixels.ndim == 3
     assert pixels.shape[2] == 3
     assert pixels.size
+
+
+@mock.patch("edge_sam.decoding.MAX_PIXELS", 50_000_000)
+def labels(data: bytes, folder: Path) -> None:
+    from edge_sam.labels import read_labels
+
+    path = folder / "labels.png"
+    path.write_bytes(data)
+    for colours in (False, True):
+        stored = read_labels(path, colours=colours)
+        assert np.issubdtype(stored.dtype, np.integer)
+        assert stored.ndim == 2 or (colours and stored.shape[2:] == (3,))
 
 
 def manifest(data: bytes, folder: Path) -> None:
@@ -105,4 +118,6 @@ def checkpoint(data: bytes, folder: Path) -> None:
     assert all(isinstance(name, str) for name in tensors)
 
 
-TARGETS: dict[str, Target] = {target.__name__: target for target in (manifest, embedding, logits, coco, checkpoint)}
+TARGETS: dict[str, Target] = {
+    target.__name__: target for target in (manifest, embedding, logits, prompts, coco, checkpoint)
+}
