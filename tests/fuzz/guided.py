@@ -13,6 +13,9 @@ _GUIDES = ["edge_sam", "PIL", "zipfile"]
 """Packages whose coverage counts; of torch, which would take minutes to instrument, one module does."""
 
 with atheris.instrument_imports(include=_GUIDES):
+    from PIL import Image
+
+    Image.init()  # Imports the plugins, of which atheris writes to stderr, before an input does.
     from fuzz.mutations import mutate
     from fuzz.worker import CORPUS, LONGEST_INPUT, start
 
