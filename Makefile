@@ -6,7 +6,7 @@ DEMO := .venv-demo
 EVAL := $(BIN)/edge-sam eval build/bench/mobile-sam --prompts point,box --worst 0
 PHOTO := examples/photographs/coffee.png
 
-.PHONY: demo test lint docs format bench accuracy readme-table schemas build/types clean
+.PHONY: demo test lint docs format bench fuzz accuracy readme-table schemas build/types clean
 
 demo: $(DEMO)/.done  ## Segment a photograph with the package as users get it: no torch.
 	$(DEMO)/bin/edge-sam segment $(PHOTO) --box 76,18,478,390 --point 300,120 --output demo
@@ -31,6 +31,10 @@ format: .venv/.done
 
 bench: .venv/.done  ## Speed beside torch and the plain export.
 	cd benchmarks && ../$(BIN)/python speed.py "$$(../$(BIN)/edge-sam pull mobile-sam)" --output ../build/bench
+
+fuzz: .venv/.done  ## Search for input that breaks a reader, guided by coverage: TARGET=image SECONDS=1200; docs/lab/fuzzing.md.
+	$(PIP) -e ".[fuzz]"
+	PYTHONPATH=tests $(BIN)/python -m fuzz $(TARGET) --seconds $(SECONDS)
 
 accuracy: .venv/.done  ## Agreement with upstream and mIoU; DATA=folder with stills/ and grabcut/.
 	$(BIN)/edge-sam export "$$($(BIN)/edge-sam pull mobile-sam)" --output build/bench/mobile-sam \

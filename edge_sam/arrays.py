@@ -2,35 +2,99 @@
 
 from __future__ import annotations
 
+import math
+import os
+import re
+import zipfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.errors import InputError
+from edge_sam.errors import InputError, one_line
+
+_MOST_BYTES = 1 << 24
+"""Of a file and of an array in it: four times an image embedding."""
+_LONGEST_HEADER = 1024
+_NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
+_FIELD = re.compile(
+    r"""['"](?:descr['"]\s*:\s*['"](?P<descr>[<>=|]?[biuf]\d{1,2})['"]"""
+    r"""|fortran_order['"]\s*:\s*(?P<fortran_order>True|False)"""
+    r"""|shape['"]\s*:\s*\((?P<shape>[\d,\s]*)\))""",
+    re.ASCII,
+)
 
 
-def load_arrays(path: Path, what: str) -> dict[str, NDArray[Any]]:
-    """Read all arrays of a ``.npz`` file; the one of a ``.npy`` file goes by the name ``""``.
+def load_arrays(path: Path, what: str, names: Iterable[str] = ()) -> dict[str, NDArray[Any]]:
+    """Read arrays of real numbers from a ``.npz`` file; the one of a ``.npy`` file goes by the name ``""``.
+
+    Nothing is unpickled. What the file declares is checked before anything is decompressed or allocated.
 
     Parameters
     ----------
     path : Path
-        The file. Nothing in it is unpickled.
+        The file.
     what : str
         What the file should be, for the error: "an image embedding".
+    names : iterable of str
+        The arrays to read from a ``.npz`` file. Those that it lacks are left out.
 
     Raises
     ------
     InputError
-        The file cannot be read, or is damaged or of another kind.
+        The file cannot be read, is damaged or of another kind, or it or an array is larger than 16 MiB.
     """
     try:
-        with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            return {"": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
+        file = path.open("rb")
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except Exception as error:  # numpy, zipfile and tokenize raise a dozen unrelated classes on damaged files.
-        raise InputError(f"{path} is not {what}, or it is damaged") from error
+    except ValueError as error:
+        raise InputError(f"cannot read {str(path)!r}: {error}") from error
+    try:
+        with file:
+            if os.fstat(file.fileno()).st_size > _MOST_BYTES:
+                raise ValueError(f"it is larger than {_MOST_BYTES >> 20} MiB")
+            if not file.peek(len(_ZIP)).startswith(_ZIP):
+                return {"": _read_array(file)}
+            with zipfile.ZipFile(file) as archive:
+                members = {f"{name}.npy": name for name in names}
+                return {members[m]: _read_member(archive, m) for m in archive.namelist() if m in members}
+    except Exception as error:  # zipfile alone raises a dozen unrelated classes on damaged files.
+        raise InputError(f"{path} is not {what}, or it is damaged: {one_line(error)}") from error
+
+
+def _read_member(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    if archive.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{name} is compressed in a way that numpy does not use")  # LZMA's may ask for 4 GB.
+    with archive.open(name) as file:
+        array = _read_array(file)
+        if file.read(1):  # Only at the end is the checksum compared.
+            raise ValueError(f"{name} is longer than its array")
+    return array
+
+
+def _read_array(file: IO[bytes]) -> NDArray[Any]:
+    """Read an array in numpy's format.
+
+    Numpy's own reader evaluates the header as Python source, so that Python's warnings about it go to stderr, and
+    allocates whatever size the header declares.
+    """
+    start = file.read(8)
+    if start[:6] != _NPY:
+        raise ValueError("it has no array in numpy's format")
+    length = int.from_bytes(file.read(2 if start[6:7] == b"\1" else 4), "little")
+    if length > _LONGEST_HEADER:
+        raise ValueError(f"the header of an array has {length} bytes")
+    header = file.read(length).decode("latin-1")
+    fields = {field.lastgroup: field[field.lastgroup] for field in _FIELD.finditer(header) if field.lastgroup}
+    if len(fields) < 3:
+        raise ValueError(f"it has no array of real numbers: {header.strip()[:100]!r}")
+    dtype = np.dtype(fields["descr"])
+    shape = tuple(int(size) for size in fields["shape"].split(",") if size.strip())
+    size = math.prod(shape) * dtype.itemsize
+    if size > _MOST_BYTES:
+        raise ValueError(f"an array of {shape} {dtype.name} is larger than {_MOST_BYTES >> 20} MiB")
+    data = bytearray(file.read(size))  # Arrays of bytes could not be written to.
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if fields["fortran_order"] == "True" else "C")

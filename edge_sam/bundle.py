@@ -18,6 +18,7 @@ from edge_sam.errors import InputError
 from edge_sam.geometry import FRAME
 from edge_sam.guard import PROBED
 from edge_sam.precisions import find_precision, most_exact_first
+from edge_sam.serialization import decode_json
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -30,6 +31,7 @@ FamilyName = Annotated[str, msgspec.Meta(pattern="^[a-z0-9]+(-[a-z0-9]+)*$")]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Pixel = Annotated[float, msgspec.Meta(ge=0, le=255)]
 Spread = Annotated[float, msgspec.Meta(gt=0, le=255)]
+_LARGEST_MANIFEST = 1 << 20
 _CONSTANTS = {"padding": TOKENS, "no_mask": (CHANNELS,)}
 
 
@@ -162,7 +164,7 @@ class Bundle:
         raise InputError(f"bundle {self.manifest.name} has no {role} in {wanted}; it has {', '.join(have) or 'none'}")
 
     def verified_file(self, component: Component) -> Path:
-        """Return the path of a component's file after checking its hash, and that of the file beside it.
+        """Return the path of a component's file after checking its size and hash, and those of the file beside it.
 
         Raises
         ------
@@ -173,9 +175,15 @@ class Bundle:
             if part is None:
                 continue
             try:
-                digest = file_sha256(self.path / part.file)
+                size = (self.path / part.file).stat().st_size  # A link may lead to a device, which has no end.
+                digest = file_sha256(self.path / part.file) if size == part.bytes else ""
             except OSError as error:
                 raise InputError(f"bundle {self.path}: cannot read {part.file}: {error.strerror}") from error
+            if size != part.bytes:
+                raise InputError(
+                    f"bundle {self.path}: {part.file} has {size} bytes instead of the {part.bytes} in {MANIFEST};"
+                    " make or pull the bundle again"
+                )
             if digest != part.sha256:
                 raise InputError(
                     f"bundle {self.path}: {part.file} does not match its hash in {MANIFEST}"
@@ -202,7 +210,7 @@ class Bundle:
         self, role: Role, precision: str, shapes: Mapping[str, tuple[int, ...]]
     ) -> dict[str, NDArray[np.float32]]:
         path = self.verified_file(self.component(role, precision, "npz"))
-        loaded = load_arrays(path, f"the model's {role}")
+        loaded = load_arrays(path, f"the model's {role}", shapes)
         if not loaded.keys() >= shapes.keys():
             raise InputError(f"bundle {self.path}: {path.name} lacks one of {', '.join(shapes)}")
         arrays = {name: loaded[name].astype(np.float32) for name in shapes}
@@ -237,9 +245,12 @@ def open_bundle(name_or_path: str | Path) -> Bundle:
         names = ", ".join(sorted(p.parent.name for p in BUNDLED.glob(f"*/{MANIFEST}")))
         raise InputError(f"no model called {str(name_or_path)!r} and no such folder; with the package come: {names}")
     try:
-        text = (path / MANIFEST).read_bytes()
+        with (path / MANIFEST).open("rb") as file:
+            text = file.read(_LARGEST_MANIFEST + 1)
     except OSError as error:
         raise InputError(f"{path} is not a model bundle: cannot read {MANIFEST}: {error.strerror}") from error
+    if len(text) > _LARGEST_MANIFEST:
+        raise InputError(f"{path} is not a model bundle: {MANIFEST} is larger than {_LARGEST_MANIFEST >> 20} MiB")
     return Bundle(path, parse_manifest(text, str(path)))
 
 
@@ -255,14 +266,14 @@ def file_sha256(path: Path) -> str:
 def parse_manifest(text: bytes, name: str) -> Manifest:
     """Validate the text of a manifest; `name` is what errors call the bundle. Raises `InputError`."""
     try:
-        version = msgspec.json.decode(text, type=_Versioned).schema
+        version = decode_json(text, _Versioned).schema
         if version > SCHEMA:
             raise InputError(
                 f"bundle {name} was written by a newer edge_sam (manifest version {version}, this one reads up to"
                 f" {SCHEMA}); upgrade with: pip install -U edge-sam"
             )
-        manifest = msgspec.json.decode(text, type=Manifest)
-    except (msgspec.DecodeError, RecursionError) as error:
+        manifest: Manifest = decode_json(text, Manifest)
+    except msgspec.DecodeError as error:
         raise InputError(f"bundle {name}: {MANIFEST} is damaged: {error}") from error
     keys = [(component.role, component.precision, component.format) for component in manifest.components]
     if len(set(keys)) < len(keys):

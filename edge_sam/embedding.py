@@ -20,6 +20,7 @@ from edge_sam.errors import InputError
 from edge_sam.geometry import FRAME, TOKEN, Geometry
 from edge_sam.images import MAX_PIXELS
 from edge_sam.runtimes import Session
+from edge_sam.serialization import decode_json
 
 _FORMAT = 1
 
@@ -109,10 +110,10 @@ class ImageEmbedding:
         InputError
             The file is absent, damaged, or of another geometry or version.
         """
-        arrays = load_arrays(Path(path), "an image embedding")
+        arrays = load_arrays(Path(path), "an image embedding", ("features", "header"))
         try:
-            features, header = arrays["features"], msgspec.json.decode(arrays["header"].tobytes(), type=_Header)
-        except (KeyError, ValueError, RecursionError) as error:
+            features, header = arrays["features"], decode_json(arrays["header"].tobytes(), _Header)
+        except (KeyError, msgspec.DecodeError) as error:
             raise InputError(f"{path} is not an image embedding, or it is damaged: {error}") from error
         if header.format > _FORMAT:
             raise InputError(f"embedding {path} was written by a newer edge_sam; upgrade with: pip install -U edge-sam")

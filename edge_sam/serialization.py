@@ -18,15 +18,26 @@ def to_json(value: object, *, indent: int | None = None) -> bytes:
     return data if indent is None else msgspec.json.format(data, indent=indent)
 
 
-def from_json(data: bytes, kind: Any) -> Any:
-    """Read what `to_json` wrote, as a type of msgspec; `msgspec.DecodeError` where it is damaged or of another form."""
+def decode_json(data: bytes | str, kind: Any) -> Any:
+    """Read JSON as a type of msgspec; `msgspec.DecodeError` where it is damaged or of another form.
+
+    msgspec itself raises other errors too: where a key is not UTF-8, and where lists are nested too deeply.
+    """
     try:
         return msgspec.json.decode(data, type=kind)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from error
+
+
+def from_json(data: bytes, kind: Any) -> Any:
+    """Read what `to_json` wrote; see `decode_json`."""
+    try:
+        return decode_json(data, kind)
     except msgspec.ValidationError:
         raise
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except msgspec.DecodeError as error:
         try:
             value = json.loads(data)
         except (ValueError, RecursionError):
-            raise msgspec.DecodeError(str(error)) from None
+            raise error from None
         return msgspec.convert(value, kind)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
+import io
+import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from pickletools import genops
+from typing import IO
 
 import torch
 from torch import Tensor
@@ -79,10 +83,15 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], str]:
     """
     try:
         sha256 = file_sha256(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        _refuse_bombs(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Of a file that may be anything, they tell a user nothing.
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InputError(f"cannot read checkpoint {path}: {error.strerror or error}") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # torch raises a dozen unrelated classes on damaged files.
         raise InputError(
             f"{path} is not a checkpoint of plain tensors (torch.load with weights_only=True refused it)"
         ) from error
@@ -90,6 +99,20 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], str]:
     if not isinstance(tensors, Mapping) or not all(_is_entry(name, value) for name, value in tensors.items()):
         raise InputError(f"{path} holds no state dict (names mapped to dense tensors of real numbers)")
     return dict(tensors), sha256
+
+
+def _refuse_bombs(path: Path) -> None:
+    """Raise `InputError` for what takes memory out of proportion to the file; `torch.save` writes neither of it."""
+    with path.open("rb") as file:
+        pickles: list[IO[bytes]] = [file] * 4  # Magic number, version, machine and objects, one after the other.
+        if file.peek(4).startswith(b"PK\x03\x04"):
+            with zipfile.ZipFile(file) as archive:
+                if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                    raise InputError(f"checkpoint {path} is a compressed archive; torch.save does not compress")
+                pickles = [io.BytesIO(archive.read(n)) for n in archive.namelist() if n.endswith("data.pkl")]
+        for stream in pickles:
+            if any(operation.name == "GLOBAL" and "bytearray" in str(name) for operation, name, _ in genops(stream)):
+                raise InputError(f"checkpoint {path} makes a bytearray, which no model has")  # Of any length.
 
 
 def _is_entry(name: object, value: object) -> bool:

@@ -50,7 +50,8 @@ def test_refuses_wrong_constants(copy: Path, arrays: dict[str, np.ndarray]) -> N
     file = copy / "constants.w16.npz"
     np.savez(file, **arrays)  # type: ignore[arg-type]
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    edit(copy, lambda m: [c.update(sha256=digest) for c in m["components"] if c["role"] == "constants"])
+    entry = {"sha256": digest, "bytes": file.stat().st_size}
+    edit(copy, lambda m: [c.update(entry) for c in m["components"] if c["role"] == "constants"])
     with pytest.raises(InputError, match=r"constants\.w16\.npz"):
         edge_sam.load(copy)
 
@@ -101,6 +102,21 @@ def test_refuses_an_edited_file(copy: Path, file: str) -> None:
         edge_sam.load(copy)
 
 
+def test_refuses_a_file_of_another_size_before_it_is_read(copy: Path) -> None:
+    file = copy / "decoder.w16.onnx"
+    size = file.stat().st_size
+    file.unlink()
+    file.symlink_to("/dev/zero")
+    with pytest.raises(InputError, match=rf"decoder\.w16\.onnx has 0 bytes instead of the {size} in"):
+        edge_sam.load(copy)
+
+
+def test_refuses_a_manifest_without_end(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).symlink_to("/dev/zero")
+    with pytest.raises(InputError, match="larger than 1 MiB"):
+        open_bundle(tmp_path)
+
+
 def test_refuses_a_missing_file(copy: Path) -> None:
     (copy / "decoder.w16.onnx").unlink()
     with pytest.raises(InputError, match=r"cannot read decoder\.w16\.onnx"):
@@ -133,7 +149,8 @@ def test_refuses_an_edited_manifest(copy: Path, change: Callable[[Manifest], obj
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"{", b"[]", b'{"schema": 1, "x": ' + b"[" * 100_000, b"\xff\xfe", b'{"schema": "one"}']
+    "text",
+    [b"", b"{", b"[]", b'{"schema": 1, "x": ' + b"[" * 100_000, b"\xff\xfe", b'{"schema": "one"}', b'{"\xff": 1}'],
 )
 def test_refuses_a_damaged_manifest(text: bytes) -> None:
     with pytest.raises(InputError, match="damaged"):

@@ -145,7 +145,8 @@ def test_lines_of_prompts() -> None:
     ]
     listen([*lines, '{"prompts": [{}]}'], lambda prompts: given.append(len(prompts)))
     assert given == [0, 2]
-    for wrong in ('{"prompt": []}', "[]", '{"prompts": [{"box": [1, 2]}]}', '{"prompts": [{"mask": 3}]}'):
+    damaged = (b'{"\xff": 1}', "[" * 100_000)
+    for wrong in ('{"prompt": []}', "[]", '{"prompts": [{"box": [1, 2]}]}', '{"prompts": [{"mask": 3}]}', *damaged):
         with pytest.raises(InputError, match="not a line of prompts"):
             parse_line(wrong)
 

@@ -10,6 +10,7 @@ import msgspec
 
 from edge_sam.errors import InputError
 from edge_sam.prompts import Prompt
+from edge_sam.serialization import decode_json
 
 MAX_LINE = 2**20
 """Bytes of one line."""
@@ -40,12 +41,12 @@ def parse_line(text: str | bytes) -> list[Prompt]:
     if len(text) > MAX_LINE:
         raise InputError(f"it is longer than {MAX_LINE} bytes")
     try:
-        asked = msgspec.json.decode(text, type=_Line).prompts
-    except (msgspec.DecodeError, UnicodeError) as error:
+        line: _Line = decode_json(text, _Line)
+    except msgspec.DecodeError as error:
         raise InputError(f"not a line of prompts: {error}") from error
-    if len(asked) > MAX_PROMPTS:
-        raise InputError(f"it has {len(asked)} prompts; at most {MAX_PROMPTS} objects are followed")
-    return [Prompt(points=one.points, labels=one.labels, box=one.box) for one in asked]
+    if len(line.prompts) > MAX_PROMPTS:
+        raise InputError(f"it has {len(line.prompts)} prompts; at most {MAX_PROMPTS} objects are followed")
+    return [Prompt(points=asked.points, labels=asked.labels, box=asked.box) for asked in line.prompts]
 
 
 def lines_of(file: RawIOBase) -> Iterator[bytes]:
