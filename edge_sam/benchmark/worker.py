@@ -112,9 +112,7 @@ def main() -> None:
         height, width = sizes[request.image][:2]
         prompt = Prompt(points=[(width / 2, height / 2)])
         try:
-            if (
-                request.with_masks
-            ):  # This run is not timed; those that are come after it and are like those of a long run.
+            if request.with_masks:  # It comes before those that count, which are to be like those of a long run.
                 predictor.warm_up(job.images[request.image], **view)
             start = time.perf_counter()
             embedding = predictor.encode(job.images[request.image], **view)
