@@ -88,7 +88,9 @@ def measure(
     rounds: int,
     progress: Callable[[str], None],
 ) -> list[Row]:
-    """Run every candidate on every photograph, interleaved round by round so that a drifting machine treats all alike.
+    """Time every candidate on every photograph, in turns, so that a drifting machine treats all alike.
+
+    What is timed is what a long run has: before it, each candidate is warmed up for the photograph's size.
 
     Parameters
     ----------
@@ -99,7 +101,7 @@ def measure(
     photographs : sequence of ndarray of uint8, (height, width, 3)
         RGB.
     rounds : int
-        How often; one more goes before to warm up and to compare the masks.
+        How often each photograph is timed.
     progress : callable
         Told each step, in words.
 
@@ -116,12 +118,15 @@ def measure(
         predictor = _load_and_compare(bundle, row, photographs, reference)
         if predictor is not None:
             running.append((row, predictor))
-    for number in range(rounds):
-        progress(f"round {number + 1} of {rounds}")
-        for photograph in photographs:
+    for number, photograph in enumerate(photographs, start=1):
+        progress(f"timing photograph {number} of {len(photographs)}")
+        for turn in range(1 + rounds):
             for row, predictor in running:
                 try:
-                    _time(row, predictor, photograph)
+                    if turn:
+                        _time(row, predictor, photograph)
+                    else:
+                        predictor.warm_up(photograph)
                 except RuntimeUnavailableError as error:  # Out of memory, say, once others were loaded too.
                     row.rejected = row.rejected or one_line(error)
     return sorted(rows, key=lambda row: (row.rejected is not None, row.total_ms if row.encode_ms else 0.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,9 +91,19 @@ def consumers(model: ModelProto) -> dict[str, list[NodeProto]]:
     """Nodes by the tensors that they take."""
     users: dict[str, list[NodeProto]] = {}
     for node in model.graph.node:
-        for name in dict.fromkeys(node.input):
+        for name in dict.fromkeys(inputs(node)):
             users.setdefault(name, []).append(node)
     return users
+
+
+def inputs(node: NodeProto) -> Iterator[str]:
+    """Tensors that a node takes; the bodies of its branches and loops may take any of the graph around them."""
+    yield from node.input
+    for attribute in node.attribute:
+        for body in (attribute.g, *attribute.graphs):
+            yield from (output.name for output in body.output)
+            for inner in body.node:
+                yield from inputs(inner)
 
 
 def attributes(node: NodeProto) -> dict[str, Any]:
@@ -142,7 +153,7 @@ def prune(model: ModelProto) -> None:
     kept = []
     for node in reversed(model.graph.node):  # Nodes come after those that they depend on.
         if needed.intersection(node.output):
-            needed.update(node.input)
+            needed.update(inputs(node))
             kept.append(node)
     arrays = [initializer for initializer in model.graph.initializer if initializer.name in needed]
     del model.graph.node[:], model.graph.initializer[:], model.graph.value_info[:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,14 +30,14 @@ class Seen:
         Extremes of each channel (the last axis).
     samples : list of ndarray of float32, (n,)
         Drawn at random.
-    channels : list of ndarray of int64, (n,)
-        Where they come from.
+    channels : list of ndarray of unsigned integer, (n,)
+        Where they come from, in as few bytes as hold the last channel.
     """
 
     low: NDArray[np.float32] = field(default_factory=lambda: np.full((), np.inf, np.float32))
     high: NDArray[np.float32] = field(default_factory=lambda: np.full((), -np.inf, np.float32))
     samples: list[NDArray[np.float32]] = field(default_factory=list)
-    channels: list[NDArray[np.int64]] = field(default_factory=list)
+    channels: list[NDArray[np.unsignedinteger[Any]]] = field(default_factory=list)
     _unit: float = 0.0
     _rows: list[NDArray[np.float32]] = field(default_factory=list)
     _gram: NDArray[np.float64] = field(default_factory=lambda: np.zeros(()))
@@ -47,7 +48,7 @@ class Seen:
         self.low, self.high = np.minimum(self.low, rows.min(axis=0)), np.maximum(self.high, rows.max(axis=0))
         drawn = draw.integers(rows.size, size=min(_SAMPLE, rows.size))
         self.samples.append(rows.ravel()[drawn])
-        self.channels.append(drawn % rows.shape[1])
+        self.channels.append((drawn % rows.shape[1]).astype(np.min_scalar_type(rows.shape[1] - 1)))
         rows = rows[draw.integers(len(rows), size=min(_ROWS, len(rows)))]
         self._unit = self._unit or float(np.abs(rows).max()) / _STEPS or 1.0
         # Whole numbers: sums of their products are exact, so they do not depend on the order of adding.

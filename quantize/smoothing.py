@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, numpy_helper
 
-from edge_sam.quantize.graph import Constants, Layer, consumers, layers, prune
+from edge_sam.quantize.graph import Constants, Layer, attributes, consumers, layers, prune
 from edge_sam.quantize.observers import Seen
 
 _STRENGTH = 0.8
 """How much of the difference between channels goes into the weights: 0 none, 1 all; the paper's α."""
 _LEAST, _MOST = 1e-5, 100.0
 """Smallest extreme of a channel that is believed, and the largest scale."""
-_LAYOUT = {"Pad", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
+_LAYOUT = {"Reshape", "Slice", "Squeeze", "Unsqueeze"}
 """Operators that leave every number what it is and, in these graphs, channels on the last axis."""
 
 
@@ -60,26 +60,43 @@ def _norms(
 ) -> Iterator[tuple[NodeProto, list[NDArray[np.float32]], list[Layer]]]:
     """Find each LayerNorm whose output only goes into int8 products: its weight and bias, and those layers."""
     constants, users = Constants(model), consumers(model)
+    outputs = {output.name for output in model.graph.output}
     products = {
         each.node.name: each for each in layers(model) if each.block in integer and each.node.op_type == "MatMul"
     }
     for norm in list(model.graph.node):
         if norm.op_type != "LayerNormalization":
             continue
-        takers = [products.get(node.name) for node in _takers(norm.output[0], users)]
+        takers = [node and products.get(node.name) for node in _takers(norm.output[0], users, constants, outputs)]
         found = [layer for layer in takers if layer is not None]
         parameters = [value for name in norm.input[1:] if (value := constants.value(name)) is not None]
         if found and len(found) == len(takers) and len(parameters) == 2:
             yield norm, parameters, found
 
 
-def _takers(name: str, users: Mapping[str, Sequence[NodeProto]]) -> Iterator[NodeProto]:
-    """Nodes that compute with a tensor, however it is laid out on the way."""
+def _takers(
+    name: str, users: Mapping[str, Sequence[NodeProto]], constants: Constants, outputs: Collection[str]
+) -> Iterator[NodeProto | None]:
+    """Nodes that compute with a tensor, however it is laid out on the way; None for whoever runs the graph."""
+    if name in outputs:
+        yield None
     for node in users.get(name, ()):
-        if node.op_type in _LAYOUT and node.input[0] == name:
-            yield from _takers(node.output[0], users)
+        if node.input[0] == name and _is_layout(node, constants):
+            yield from _takers(node.output[0], users, constants, outputs)
         elif node.op_type != "Shape":
             yield node
+
+
+def _is_layout(node: NodeProto, constants: Constants) -> bool:
+    """Whether a node leaves numbers what they are, adds none but 0, and leaves channels on the last axis."""
+    if node.op_type == "Pad":
+        filling = "".join(node.input[2:3])
+        value = constants.value(filling)
+        return not filling or (value is not None and not value.any())
+    if node.op_type == "Transpose":
+        order = attributes(node).get("perm", [0])
+        return bool(order[-1] == len(order) - 1 > 0)
+    return node.op_type in _LAYOUT
 
 
 def _scale(seen: Collection[Seen], found: Collection[Layer]) -> NDArray[np.float32]:

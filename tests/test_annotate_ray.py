@@ -23,7 +23,9 @@ def middle(image, name):
 """
 
 
-def test_ray_gives_the_same_data_set(tmp_path: Path) -> None:
+def test_ray_gives_the_same_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     (tmp_path / "photos").mkdir()
     for name in ("coffee.png", "rocket.jpg", "astronaut.png"):
         shutil.copy(PHOTOGRAPHS / name, tmp_path / "photos" / name)
@@ -46,6 +48,8 @@ def test_ray_gives_the_same_data_set(tmp_path: Path) -> None:
     run = edge_sam(*on_ray, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout)["done_now"] == 1
+
+    assert not list((tmp_path / "home").iterdir())
 
     run = edge_sam(*arguments, "--output", "local.json", cwd=tmp_path)
     assert run.returncode == 0, run.stderr

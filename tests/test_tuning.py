@@ -18,6 +18,7 @@ from edge_sam.cache import Best, Tuned, remember, tuning_key
 from edge_sam.choice import Choice
 from edge_sam.cli import app
 from edge_sam.precisions import Precision
+from edge_sam.predictor import Predictor
 from edge_sam.runtimes import AUTO, probe
 from edge_sam.tuning import Row
 
@@ -39,6 +40,25 @@ def test_tunes_and_auto_follows(own_cache: Path, tmp_path: Path) -> None:
     assert totals == sorted(totals)
     assert edge_sam.load().model.active.choice.threads == report["rows"][0]["threads"]
     assert len(list((own_cache / "tuned").iterdir())) == 1
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_openvino_is_timed_as_compiled_for_each_size(monkeypatch: pytest.MonkeyPatch, coffee: np.ndarray) -> None:
+    if probe("openvino"):
+        pytest.skip("openvino is not installed")
+    time_one, compiled = tuning._time, []
+
+    def watched(row: Row, predictor: Predictor, photograph: np.ndarray) -> None:
+        encoder = predictor.model.active.encoder
+        time_one(row, predictor, photograph)
+        compiled.append((photograph.shape, encoder.compiled_for, encoder._compiling))  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(tuning, "_time", watched)
+    strip = coffee[150:250]
+    photographs = [strip, np.ascontiguousarray(strip.transpose(1, 0, 2))]
+    tuning.measure(open_bundle("mobile-sam"), [Choice("openvino", "w16", None, "test")], photographs, 2, lambda _: None)
+    wide, tall = {"image": (1, 3, 176, 1024)}, {"image": (1, 3, 1024, 176)}
+    assert compiled == 2 * [((100, 600, 3), wide, None)] + 2 * [((600, 100, 3), tall, None)]
 
 
 @pytest.mark.usefixtures("own_cache")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import socket
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
@@ -65,10 +66,12 @@ def run_ray(
     """
     if not tasks:
         return
-    # Both are read when Ray is imported. It reports usage unless told not to; a data engine should be silent.
+    # These are read when Ray is imported. It reports usage unless told not to; a data engine should be silent.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if not address:  # Despite its name this works everywhere: 0 makes Ray listen on the loopback interface only.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        # A secret that lives as long as this cluster; otherwise Ray makes one and keeps it in the home folder.
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex())
     try:
         import ray
         import ray.data
