@@ -66,7 +66,8 @@ def _open_with_reason(data: bytes, name: str) -> Image.Image:
 def _why_not(form: str, data: bytes, error: Exception) -> str:
     """Say what Pillow says, or what it found where that says nothing."""
     text = one_line(error)
-    if form == "WEBP" and len(data) < int.from_bytes(data[4:8], "little") + 8:
+    whole = {"WEBP": int.from_bytes(data[4:8], "little") + 8, "PNG": 26, "GIF": 10}
+    if len(data) < whole.get(form, 0):
         return "it is truncated"
     if text == "not identified by this driver":
         size, depth = "a side of 0", ""
