@@ -26,7 +26,8 @@ def from_json(data: bytes, kind: Any) -> Any:
         raise
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         try:
-            value = json.loads(data)
+            return msgspec.convert(json.loads(data), kind)
+        except msgspec.ValidationError:
+            raise
         except (ValueError, RecursionError):
             raise msgspec.DecodeError(str(error)) from None
-        return msgspec.convert(value, kind)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import py_compile
 import shutil
 import subprocess
@@ -179,11 +178,11 @@ def test_a_record_of_another_name_is_not_believed(name: str, output: str, folder
     assert (folder / "config.json").read_text() == "mine"
 
 
-@pytest.mark.parametrize("name", ["/tmp/config.png", "../config.png", "a/../../config.png", "", ".", ".."])
+@pytest.mark.parametrize("name", ["{}/config.png", "../config.png", "a/../../config.png", "", ".", ".."])
 def test_a_writer_stays_in_its_folder(name: str, tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     with pytest.raises(InputError, match="would be written outside the data set"):
-        write_sa1b(lambda: [Record(name, 4, 4)], tmp_path / "out", tmp_path / "work")
+        write_sa1b(lambda: [Record(name.format(tmp_path), 4, 4)], tmp_path / "out", tmp_path / "work")
     assert not list(tmp_path.rglob("*.json"))
 
 
@@ -207,11 +206,7 @@ def linked_lock(work: Path) -> None:
     (work / "lock").symlink_to(work.parent / "precious")
 
 
-def pipe(work: Path) -> None:
-    os.mkfifo(work / "settings.json")
-
-
-@pytest.mark.parametrize("make", [linked_records, linked_record, linked_lock, pipe])
+@pytest.mark.parametrize("make", [linked_records, linked_record, linked_lock])
 def test_a_working_folder_with_links_is_refused_and_touches_nothing(
     make: Callable[[Path], None], tmp_path: Path
 ) -> None:
@@ -234,7 +229,7 @@ def test_a_working_folder_may_be_a_link_itself(tmp_path: Path) -> None:
     assert (tmp_path / "large-disk" / "settings.json").is_file()
 
 
-@pytest.mark.parametrize("content", [b"[" * 10**5, b'{"name": "\xff"}', b'{"name": "\\ud800', b""])
+@pytest.mark.parametrize("content", [b"[" * 10**5, b'{"name": "\xff"}', b'{"name": "\\ud800', b'{"masks": "\\ud800"}', b""])
 def test_a_damaged_record_is_told(content: bytes, folder: Path, task: Task) -> None:
     Store(folder / "work").put(task.key, Record(task.item.name))
     (file,) = (folder / "work").rglob("*.json")
