@@ -61,14 +61,20 @@ def folder(tmp_path: Path) -> Path:
             (beside / f"{name}.py").write_text(HOSTILE)
     (place / "mine" / "detector.py").write_text(DETECTOR)
     (place / "boxes.csv").write_text("image,x0,y0,x1,y1\nrocket.jpg,20,20,200,200\n")
-    (tmp_path / "start.py").write_text("from edge_sam.cli import main\nif __name__ == '__main__':\n    main()\n")
     return place
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Start the command as its script does: with the script's folder first on the path, not the working folder."""
-    command = [sys.executable, str(folder.parent / "start.py"), "annotate", "photos", "--output", "out.json"]
-    done = subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+def started_by_script(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a command as its installed script does: the script's folder is first on the path, not the working folder."""
+    script = folder / "bin" / "start.py"
+    script.parent.mkdir(exist_ok=True)
+    script.write_text("from edge_sam.cli import main\nif __name__ == '__main__':\n    main()\n")
+    command = [sys.executable, str(script), *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def run(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    done = started_by_script(folder, "annotate", "photos", "--output", "out.json", *arguments)
     assert not list(folder.rglob("IMPORTED-*"))
     return done
 
@@ -229,7 +235,9 @@ def test_a_working_folder_may_be_a_link_itself(tmp_path: Path) -> None:
     assert (tmp_path / "large-disk" / "settings.json").is_file()
 
 
-@pytest.mark.parametrize("content", [b"[" * 10**5, b'{"name": "\xff"}', b'{"name": "\\ud800', b'{"masks": "\\ud800"}', b""])
+@pytest.mark.parametrize(
+    "content", [b"[" * 10**5, b'{"name": "\xff"}', b'{"name": "\\ud800', b'{"masks": "\\ud800"}', b""]
+)
 def test_a_damaged_record_is_told(content: bytes, folder: Path, task: Task) -> None:
     Store(folder / "work").put(task.key, Record(task.item.name))
     (file,) = (folder / "work").rglob("*.json")
