@@ -8,12 +8,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_sam.errors import InputError
-from edge_sam.images import read_image
+from edge_sam.labels import read_labels
 
 
 def read_region(path: str | Path | None) -> NDArray[np.bool_] | None:
-    """Read a picture as a region, (height, width): where it is not black. None stays None. Raises `InputError`."""
-    return None if path is None else np.asarray(read_image(path).max(axis=2) > 0)
+    """Read a picture as a region, (height, width): where it is neither 0 nor black. None stays None.
+
+    Raises `InputError` as `read_labels` does, but not for colours.
+    """
+    if path is None:
+        return None
+    pixels = read_labels(path, colours=True)
+    return np.asarray(pixels.any(axis=2) if pixels.ndim == 3 else pixels != 0)
 
 
 def check_region(

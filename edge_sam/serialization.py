@@ -37,7 +37,8 @@ def from_json(data: bytes, kind: Any) -> Any:
         raise
     except msgspec.DecodeError as error:
         try:
-            value = json.loads(data)
+            return msgspec.convert(json.loads(data), kind)
+        except msgspec.ValidationError:
+            raise
         except (ValueError, RecursionError):
             raise error from None
-        return msgspec.convert(value, kind)

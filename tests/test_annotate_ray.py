@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import PHOTOGRAPHS
+from test_annotate_hostile import HOSTILE, started_by_script
 from test_cli import edge_sam, refused
 
 pytest.importorskip("ray", reason='needs Ray: pip install "edge-sam[ray]"')
@@ -31,12 +32,13 @@ def test_ray_gives_the_same_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyP
         shutil.copy(PHOTOGRAPHS / name, tmp_path / "photos" / name)
     (tmp_path / "photos" / "broken.jpg").write_bytes(b"not a photograph")
     (tmp_path / "mine.py").write_text(FUNCTION)
+    (tmp_path / "numpy.py").write_text(HOSTILE)
     arguments = ("annotate", "photos", "--prompts", "mine.py:middle", "--long-side", "256", "--workers", "2", "--json")
     on_ray = (*arguments, "--output", "ray.json", "--engine", "ray", "--threads", "1")
 
     os.environ["BROKEN"] = ""
     try:
-        run = edge_sam(*on_ray, cwd=tmp_path)
+        run = started_by_script(tmp_path, *on_ray)
     finally:
         del os.environ["BROKEN"]
     assert run.returncode == 1, run.stderr
@@ -45,14 +47,15 @@ def test_ray_gives_the_same_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert [entry["name"] for entry in report["skipped"]] == ["broken.jpg"]
     assert report["failed"] == [{"name": "rocket.jpg", "reason": "RuntimeError: no prompts today"}]
 
-    run = edge_sam(*on_ray, cwd=tmp_path)
+    run = started_by_script(tmp_path, *on_ray)
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout)["done_now"] == 1
 
     assert not list((tmp_path / "home").iterdir())
 
-    run = edge_sam(*arguments, "--output", "local.json", cwd=tmp_path)
+    run = started_by_script(tmp_path, *arguments, "--output", "local.json")
     assert run.returncode == 0, run.stderr
+    assert not list(tmp_path.glob("IMPORTED-*"))
     assert (tmp_path / "ray.json").read_bytes() == (tmp_path / "local.json").read_bytes()
 
 

@@ -18,9 +18,9 @@ from pycocotools.coco import COCO
 from scenes import CUP, SIZE, SPOON
 from test_cli import edge_sam, refused
 
+from edge_sam.decoding import MAX_PIXELS
 from edge_sam.errors import InputError
 from edge_sam.evaluation.datasets import open_dataset
-from edge_sam.images import MAX_PIXELS
 from edge_sam.masks import decode_rle, encode_rle, run_lengths, uncompress_rle
 
 PIXELS = SIZE[0] * SIZE[1]

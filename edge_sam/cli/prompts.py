@@ -11,8 +11,8 @@ from edge_sam.errors import InputError
 if TYPE_CHECKING:
     from edge_sam import Prompt
 
-_MAX_LEVELS = 32
-"""Grey levels of a mask; a picture with more is none."""
+_MAX_OBJECTS = 32
+"""In one mask; a picture with more different pixels is a photograph."""
 
 
 def _numbers(text: str, option: str, counts: tuple[int, ...]) -> list[float]:
@@ -37,7 +37,7 @@ def points_and_boxes(points: Sequence[str], boxes: Sequence[str]) -> list[Prompt
 
 
 def masks(files: Sequence[Path]) -> tuple[list[Prompt], tuple[int, int] | None]:
-    """Turn each grey level but 0 of each mask into a prompt: its tight box and its most interior point.
+    """Turn each number but 0 in each mask into a prompt: its tight box and its most interior point.
 
     The masks' common (height, width) comes with them; None without a mask.
     """
@@ -45,7 +45,7 @@ def masks(files: Sequence[Path]) -> tuple[list[Prompt], tuple[int, int] | None]:
 
     from edge_sam import Prompt
     from edge_sam.evaluation.clicks import most_interior, tight_box
-    from edge_sam.evaluation.datasets.labels import read_labels
+    from edge_sam.labels import read_labels
 
     prompts = []
     size: tuple[int, int] | None = None
@@ -54,12 +54,12 @@ def masks(files: Sequence[Path]) -> tuple[list[Prompt], tuple[int, int] | None]:
         height, width = pixels.shape
         if (size := size or (height, width)) != (height, width):
             raise InputError(f"mask {file} is {width}×{height}, the one before {size[1]}×{size[0]}; one size is needed")
-        levels = [level for level in np.unique(pixels) if level]
-        if not 0 < len(levels) <= _MAX_LEVELS:
-            found = "is black" if not levels else f"has {len(levels)} grey levels"
-            raise InputError(f"mask {file} {found}; expected a PNG in which each level but 0 is an object")
-        for level in levels:
-            truth = pixels == level
+        numbers = [number for number in np.unique(pixels) if number]
+        if not 0 < len(numbers) <= _MAX_OBJECTS:
+            found = f"holds {len(numbers)} numbers besides 0" if numbers else "holds nothing but 0"
+            raise InputError(f"mask {file} {found}; expected 1 to {_MAX_OBJECTS}, each an object")
+        for number in numbers:
+            truth = pixels == number
             x0, y0, x1, y1 = tight_box(truth)
             prompts.append(Prompt(points=[most_interior(truth)], box=(x0, y0, x1 + 1, y1 + 1)))
     return prompts, size

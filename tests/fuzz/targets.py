@@ -119,5 +119,5 @@ def checkpoint(data: bytes, folder: Path) -> None:
 
 
 TARGETS: dict[str, Target] = {
-    target.__name__: target for target in (manifest, embedding, logits, prompts, coco, checkpoint)
+    target.__name__: target for target in (image, labels, manifest, embedding, logits, prompts, coco, checkpoint)
 }

@@ -46,7 +46,7 @@ class Executor:
         self._stderr = os.dup(2)
         faulthandler.enable(self._stderr)
         faulthandler.register(signal.SIGPROF, self._stderr, chain=True)
-        self._most_kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + BYTES // 1024
+        self._most = _peak() + BYTES
         # The kernel stops a bomb before it takes the machine. What is only reserved may be more than what is taken.
         resource.setrlimit(resource.RLIMIT_DATA, (8 * BYTES, 8 * BYTES))
 
@@ -64,8 +64,14 @@ class Executor:
             signal.setitimer(signal.ITIMER_PROF, 0)
         if written := os.pread(self._noise, 500, 0):
             raise DefectError(f"it writes to stderr: {written!r}")
-        if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > self._most_kilobytes:
+        if _peak() > self._most:
             raise DefectError(f"it takes more than {BYTES >> 20} MiB")
+
+
+def _peak() -> int:
+    """Most memory that this process has taken. (`getrusage` counts the one that it was forked from as well.)"""
+    status = Path("/proc/self/status").read_bytes()
+    return int(status.split(b"VmHWM:", 1)[1].split(None, 1)[0]) * 1024
 
 
 def start(folder: Path, target: str) -> tuple[Executor, list[bytes]]:

@@ -13,10 +13,10 @@ import msgspec
 import numpy as np
 
 from edge_sam.coco import Id, check_segmentation, decode_segmentation, distinct, read_coco, some
+from edge_sam.decoding import MAX_PIXELS
 from edge_sam.errors import InputError
 from edge_sam.evaluation.metrics import Mask
 from edge_sam.evaluation.samples import Dataset, Sample, Target
-from edge_sam.images import MAX_PIXELS
 from edge_sam.names import Names
 
 
