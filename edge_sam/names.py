@@ -39,7 +39,10 @@ class Names:
         path = self.folder
         if _exists(path / name):
             return path / name
-        for part in canonical(name).split("/"):
+        parts = canonical(name).split("/")
+        if not parts[0]:  # An absolute path.
+            return None
+        for part in parts:
             entry = part if part in ("", ".", "..") else self._below(path).get(part)
             if entry is None:
                 return None

@@ -84,7 +84,7 @@ def test_masks_are_found_by_composed_and_decomposed_names(written: str, there: s
     assert len(clip.frames) == 4
 
 
-def test_names_are_found_with_other_slashes_and_never_above_the_folder(tmp_path: Path) -> None:
+def test_names_are_found_with_other_slashes_below_the_folder_only(tmp_path: Path) -> None:
     (tmp_path / "in" / "a").mkdir(parents=True)
     (tmp_path / "in" / "a" / "b.png").write_bytes(b"")
     (tmp_path / "in" / "back\\slash.png").write_bytes(b"")
@@ -94,6 +94,9 @@ def test_names_are_found_with_other_slashes_and_never_above_the_folder(tmp_path:
     assert names.find("a/c.png") is None
     assert names.find("b.png") is None
     assert names.find("a/b.png/c") is None
+    assert names.find("/a/b.png") is None
+    assert names.find("\\a\\b.png") is None
+    assert names.find(str(tmp_path / "in" / "a")) == tmp_path / "in" / "a"
     (tmp_path / "in" / "loop").symlink_to("loop")
     assert names.find("loop") is None
     assert names.find("loop/x") is None

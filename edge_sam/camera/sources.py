@@ -161,7 +161,7 @@ class VideoSource:
 
 
 class FolderSource:
-    """Pictures of a folder in the order of their names.
+    """Pictures of a folder in natural order: ``2.png`` before ``10.png``.
 
     Parameters
     ----------
