@@ -34,7 +34,9 @@ class Segmenter:
         See `edge_sam.Stream`.
     """
 
-    def __init__(self, plan: Plan, prompts: Prompt | Sequence[Prompt] | Ask, size: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self, plan: Plan, prompts: Prompt | Sequence[Prompt] | Ask, size: tuple[int, int] | None = None
+    ) -> None:
         self.plan = plan
         self._size = size
         self._follower: Follower | None = None
