@@ -23,7 +23,18 @@ MAY_IMPORT = {
     "quantize": {"edge_sam", "edge_sam.runtimes", "edge_sam.quantize"},
     "export": {"edge_sam", "edge_sam.runtimes", "edge_sam.export"},
 }
-HEAVY = ("torch", "onnx", "onnxruntime", "openvino", "nncf", "matplotlib", "pycocotools", "requests", "pypi_simple")
+HEAVY = (
+    "av",
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "nncf",
+    "matplotlib",
+    "pycocotools",
+    "requests",
+    "pypi_simple",
+)
 
 
 def room(module: str) -> str:

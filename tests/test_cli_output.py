@@ -69,10 +69,10 @@ def test_annotate_keeps_its_name_and_goes_on(folder: Path) -> None:
 def test_eval_says_its_dataset(folder: Path) -> None:
     for kind in ("images", "masks"):
         (folder / kind).mkdir()
-    shutil.move(folder / NAME, folder / "images" / "a.png")
+    shutil.move(folder / NAME, folder / "images" / NAME)
     mask = np.zeros((400, 600), np.uint8)
     mask[100:300, 100:400] = 255
-    (folder / "masks" / "a.png").write_bytes(cv2.imencode(".png", mask)[1].tobytes())
-    run = edge_sam("eval", "mobile-sam", "--dataset", folder, "--prompts", "box", "--worst", "0", *QUICK, cwd=folder)
+    (folder / "masks" / NAME).write_bytes(cv2.imencode(".png", mask)[1].tobytes())
+    run = edge_sam("eval", "mobile-sam", "--dataset", folder, "--prompts", "box", "--worst", "1", *QUICK, cwd=folder)
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout)["dataset"]["path"] == str(folder)

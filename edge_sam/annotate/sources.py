@@ -13,7 +13,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +20,7 @@ from edge_sam.errors import InputError
 from edge_sam.images import SUFFIXES, decode_image, is_picture
 from edge_sam.names import Names, canonical, natural_key
 from edge_sam.text import read_text
+from edge_sam.video import VideoFile
 
 LISTS = {".txt", ".lst"}
 VIDEOS = {".mp4", ".m4v", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg"}
@@ -94,7 +94,7 @@ def open_source(source: str, *, every: int = 1) -> list[Item]:
     elif suffix in LISTS:
         items = _listed(path)
     elif suffix in VIDEOS:
-        return [Item(f"{path.stem}/{i:06d}.png", str(path), i) for i in range(0, _count_frames(path), every)]
+        return [Item(f"{path.stem}/{i:06d}.png", str(path), i) for i in range(0, VideoFile(path).count(), every)]
     elif suffix in SUFFIXES:
         items = [Item(path.name, str(path))]
     else:
@@ -162,24 +162,11 @@ def _listed(path: Path) -> list[Item]:
     return items
 
 
-def _count_frames(path: Path) -> int:
-    """Count by going through: what containers say about their length is often wrong."""
-    capture = cv2.VideoCapture(str(path))
-    count = 0
-    while capture.grab():
-        count += 1
-    capture.release()
-    if not count:
-        raise InputError(f"{path} is not a video that OpenCV reads, or it has no frames")
-    return count
-
-
 class Reader:
     """Reads items. A video stays open, so that frames in order cost no search."""
 
     def __init__(self) -> None:
-        self._video: tuple[str, cv2.VideoCapture] | None = None
-        self._next = 0
+        self._video: tuple[str, VideoFile] | None = None
 
     def read(self, item: Item) -> NDArray[np.uint8]:
         """Read one item as RGB, (height, width, 3).
@@ -193,14 +180,6 @@ class Reader:
         """
         if item.frame is None:
             return decode_image(Path(item.path).read_bytes(), item.path)
-        if self._video is None or self._video[0] != item.path or self._next > item.frame:
-            self._video, self._next = (item.path, cv2.VideoCapture(item.path)), 0
-        capture = self._video[1]
-        while self._next < item.frame and capture.grab():
-            self._next += 1
-        there, frame = capture.read()
-        if not there:
-            self._video = None
-            raise InputError(f"{item.path}: frame {item.frame} cannot be read")
-        self._next += 1
-        return np.ascontiguousarray(frame[..., ::-1], dtype=np.uint8)
+        if self._video is None or self._video[0] != item.path:
+            self._video = (item.path, VideoFile(Path(item.path)))
+        return self._video[1].frame(item.frame)

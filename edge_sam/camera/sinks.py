@@ -7,7 +7,6 @@ import errno
 import json
 import os
 import re
-import secrets
 import shutil
 from pathlib import Path
 from typing import Any, Protocol, TextIO
@@ -16,14 +15,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.atomic import check_output_folder, write_files
+from edge_sam.atomic import check_output_file, check_output_folder, move_into_place, part_beside, write_files
 from edge_sam.camera.frames import StreamFrame
 from edge_sam.errors import InputError
 from edge_sam.images import encode_png
 from edge_sam.masks import encode_rle, label_map
 from edge_sam.overlay import draw_overlay
+from edge_sam.video import SUFFIXES, Writer, create_video
 
-_CODECS = {".mp4": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG", ".webm": "VP80"}
 _RESERVE = 32 * 2**20
 """Bytes that are left free on the disk: closing a video writes its index, and OpenCV reports no failed write."""
 _LOOK_EVERY = 15
@@ -70,20 +69,19 @@ class VideoSink:
     Raises
     ------
     InputError
-        Another suffix.
+        Another suffix, or nothing can be written there.
     """
 
     name = "video"
 
     def __init__(self, path: Path, rate: float, *, in_time: bool) -> None:
-        if path.suffix.lower() not in _CODECS:
-            raise InputError(f"cannot write a video {path.name}; known: {', '.join(_CODECS)}")
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if path.suffix.lower() not in SUFFIXES:
+            raise InputError(f"cannot write a video {path.name}; known: {', '.join(SUFFIXES)}")
+        check_output_file(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path, self._rate, self._in_time = path, rate, in_time
-        self._part = path.parent / f".edge-sam-{secrets.token_hex(8)}.part{path.suffix}"
-        self._writer: cv2.VideoWriter | None = None
+        self._part = part_beside(path, path.suffix)
+        self._writer: Writer | None = None
         self._size = (0, 0)
         self._written = 0
         self._begin = 0.0
@@ -92,7 +90,7 @@ class VideoSink:
         """See `Sink`."""
         if self._writer is None:
             self._writer = self._open(frame)
-        if self._written % _LOOK_EVERY == 0 and shutil.disk_usage(self._path.parent).free < _RESERVE:
+        if self._written % _LOOK_EVERY == 0 and shutil.disk_usage(self._part.parent).free < _RESERVE:
             raise OSError(
                 errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} (less than {_RESERVE >> 20} MB left)", str(self._path)
             )
@@ -110,21 +108,18 @@ class VideoSink:
         """See `Sink`."""
         if self._writer is None:
             return
-        self._writer.release()
-        self._writer = None
-        if self._written:
-            self._part.replace(self._path)
-        else:  # The disk was full from the start: a film without a picture takes nobody's place.
+        writer, self._writer = self._writer, None
+        try:
+            writer.close()
+            if self._written:
+                move_into_place(self._part, self._path)
+        finally:  # A disk that was full from the start: a film without a picture takes nobody's place.
             self._part.unlink(missing_ok=True)
 
-    def _open(self, frame: StreamFrame) -> cv2.VideoWriter:
+    def _open(self, frame: StreamFrame) -> Writer:
         self._size = (frame.image.shape[1], frame.image.shape[0])
         self._begin = frame.time
-        codec = cv2.VideoWriter.fourcc(*_CODECS[self._path.suffix.lower()])
-        writer = cv2.VideoWriter(str(self._part), codec, self._rate, self._size)
-        if not writer.isOpened():
-            raise OSError(errno.EIO, "OpenCV cannot write this video here", str(self._path))
-        return writer
+        return create_video(self._part, self._rate, self._size)
 
     def _times(self, time: float) -> int:
         """How often a frame is written so that the video is in time after it."""

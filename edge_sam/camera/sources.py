@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -15,12 +14,11 @@ from numpy.typing import NDArray
 from edge_sam.camera.addresses import hide_passwords
 from edge_sam.errors import EdgeSamError, InputError
 from edge_sam.images import pictures, read_image
+from edge_sam.video import VideoFile, usual_rate
+from edge_sam.video.opencv import open_capture, to_rgb
 
 Picture = tuple[NDArray[np.uint8], str | None]
 """RGB of 8 bits (height, width, 3), and the frame's name where it has one."""
-
-_USUAL_RATES = (1, 240)
-"""Frames a second that a camera may claim; other numbers mean that it does not know."""
 
 
 class SourceLostError(EdgeSamError):
@@ -78,22 +76,22 @@ def find_source(given: str | int | Path | Source, timeout: float = 5.0) -> Sourc
     if " ! " in name:
         if "GStreamer: YES" not in re.sub(r" +", " ", cv2.getBuildInformation()):
             raise InputError("this OpenCV is built without GStreamer (pip's are); use the OpenCV of JetPack or Debian")
-        return VideoSource(name, cv2.CAP_GSTREAMER, live=True, timeout=timeout)
+        return VideoSource(name, cv2.CAP_GSTREAMER, timeout=timeout)
     if re.fullmatch(r"[a-z][a-z0-9+.-]*://.*", name, re.IGNORECASE):
-        return VideoSource(name, cv2.CAP_FFMPEG, live=True, timeout=timeout)
+        return VideoSource(name, cv2.CAP_FFMPEG, timeout=timeout)
     if name.isdecimal() and not Path(name).exists():
         if not Path(f"/dev/video{name}").exists() and Path("/dev").is_dir():
             raise InputError(f"there is no camera {name}; there are: {_cameras()}")
-        return VideoSource(int(name), cv2.CAP_ANY, live=True)
+        return VideoSource(int(name), cv2.CAP_ANY)
     path = Path(name)
     if path.is_dir():
         return FolderSource(path)
     if path.is_char_device():
-        return VideoSource(name, cv2.CAP_V4L2, live=True)
+        return VideoSource(name, cv2.CAP_V4L2)
     if not path.exists():
         hint = f"; cameras: {_cameras()}" if name.startswith("/dev/") else ""
         raise InputError(f"there is no video, folder or camera {hide_passwords(name)}{hint}")
-    return VideoSource(name, cv2.CAP_ANY, live=False)
+    return FileSource(path)
 
 
 def _cameras() -> str:
@@ -101,45 +99,41 @@ def _cameras() -> str:
 
 
 class VideoSource:
-    """What OpenCV's `VideoCapture` opens.
+    """A camera, network stream or pipeline, which OpenCV's `VideoCapture` opens.
 
     Parameters
     ----------
     target : str or int
-        File, device, address, pipeline or number.
+        Device, address, pipeline or number.
     backend : int
         OpenCV's number of the library that opens it.
-    live : bool
-        See `Source`; an address that turns out to be a file of known length is none.
     timeout : float, optional
         Seconds to wait for an answer, where the library can be told.
+
+    Attributes
+    ----------
+    live, rate
+        See `Source`. An address that turns out to be a file of known length is not live.
     """
 
-    def __init__(self, target: str | int, backend: int, *, live: bool, timeout: float | None = None) -> None:
-        self.live = live
+    def __init__(self, target: str | int, backend: int, *, timeout: float | None = None) -> None:
+        self.live = True
         self.rate: float | None = None
         self._target, self._backend, self._timeout = target, backend, timeout
         self._capture: cv2.VideoCapture | None = None
 
     def open(self) -> None:
         """See `Source`."""
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # Else every lost connection is a line of FFmpeg's.
         parameters: list[int] = []
         if self._timeout is not None:
             milliseconds = max(1, int(self._timeout * 1000))
             for option in (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC):
                 parameters += [option, milliseconds]
-        what = f"{hide_passwords(str(self._target))} as a {'camera or stream' if self.live else 'video'}"
-        try:
-            capture = cv2.VideoCapture(self._target, self._backend, parameters)
-        except cv2.error as error:
-            raise InputError(f"cannot open {what}: {hide_passwords(error.err)}") from error
-        if not capture.isOpened():
-            raise InputError(f"cannot open {what}")
+        failure = f"cannot open {hide_passwords(str(self._target))} as a camera or stream"
+        capture = open_capture(self._target, failure, self._backend, parameters)
         if isinstance(self._target, int) or self._backend == cv2.CAP_V4L2:
             capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # The driver keeps old frames else.
-        rate = capture.get(cv2.CAP_PROP_FPS)
-        self.rate = rate if _USUAL_RATES[0] <= rate <= _USUAL_RATES[1] else None
+        self.rate = usual_rate(capture.get(cv2.CAP_PROP_FPS))
         if self._backend == cv2.CAP_FFMPEG and capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
             self.live = False
         self._capture = capture
@@ -151,13 +145,46 @@ class VideoSource:
             there, frame = self._capture.read()
         except cv2.error as error:
             raise CorruptFrameError(str(error)) from error
-        return (_rgb(frame), None) if there and frame is not None else None
+        return (to_rgb(frame), None) if there and frame is not None else None
 
     def close(self) -> None:
         """See `Source`."""
         if self._capture is not None:
             self._capture.release()
             self._capture = None
+
+
+class FileSource:
+    """A video file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.live = False
+        self.rate: float | None = None
+        self._path = path
+        self._video: VideoFile | None = None
+
+    def open(self) -> None:
+        """See `Source`."""
+        self._video = VideoFile(self._path)
+        self.rate = self._video.rate
+
+    def read(self) -> Picture | None:
+        """See `Source`."""
+        assert self._video is not None
+        image = self._video.read()
+        return None if image is None else (image, None)
+
+    def close(self) -> None:
+        """See `Source`."""
+        if self._video is not None:
+            self._video.close()
+            self._video = None
 
 
 class FolderSource:
@@ -202,11 +229,3 @@ class FolderSource:
 
     def close(self) -> None:
         """See `Source`."""
-
-
-def _rgb(frame: NDArray[Any]) -> NDArray[np.uint8]:
-    channels = 1 if frame.ndim == 2 else frame.shape[2]
-    code = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}.get(channels)
-    if code is None or frame.dtype != np.uint8:
-        raise CorruptFrameError(f"{channels} channels of {frame.dtype} are no picture")
-    return np.asarray(cv2.cvtColor(frame, code), dtype=np.uint8)

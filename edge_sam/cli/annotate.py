@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from edge_sam.cli.loading import silenced
 from edge_sam.cli.options import (
     BoxNmsOption,
     CropDownscaleOption,
@@ -34,6 +33,7 @@ from edge_sam.cli.options import (
 )
 from edge_sam.cli.output import echo, print_json
 from edge_sam.errors import InputError
+from edge_sam.quiet import silenced
 
 if TYPE_CHECKING:
     from edge_sam.annotate.prompt_files import PromptTable

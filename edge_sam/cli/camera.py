@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge_sam.cli.loading import silenced
 from edge_sam.cli.options import ModelOption, PrecisionOption, RuntimeOption, StrictOption, ThreadsOption
 from edge_sam.cli.output import echo
 from edge_sam.cli.progress import status
 from edge_sam.cli.prompts import masks as masks_as_prompts
 from edge_sam.cli.prompts import points_and_boxes
 from edge_sam.errors import InputError
+from edge_sam.quiet import silenced
 
 if TYPE_CHECKING:
     from types import FrameType

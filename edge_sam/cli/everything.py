@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge_sam.cli.loading import model_facts, silenced
+from edge_sam.cli.loading import model_facts
 from edge_sam.cli.options import (
     BoxNmsOption,
     CropDownscaleOption,
@@ -33,6 +33,7 @@ from edge_sam.cli.options import (
 from edge_sam.cli.output import echo, print_json
 from edge_sam.cli.progress import status
 from edge_sam.errors import InputError
+from edge_sam.quiet import silenced
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge_sam.cli.loading import model_facts, silenced
+from edge_sam.cli.loading import model_facts
 from edge_sam.cli.options import (
     JsonOption,
     LongSideOption,
@@ -21,6 +21,7 @@ from edge_sam.cli.options import (
 from edge_sam.cli.output import plain_console, print_json, table
 from edge_sam.cli.prompts import points_and_boxes
 from edge_sam.errors import InputError
+from edge_sam.quiet import silenced
 
 if TYPE_CHECKING:
     import numpy as np

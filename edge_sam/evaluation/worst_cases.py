@@ -81,7 +81,8 @@ def _tile(case: Case, scores: list[float]) -> Picture:
     fitted = np.concatenate([_fit(picture) for picture in pictures], axis=1)
     caption = np.full((_CAPTION, fitted.shape[1], 3), 255, np.uint8)
     values = " against ".join(f"{100 * score:.1f}" for score in scores)
-    name = f"{case.row.sample} {case.row.target}".strip()
+    # OpenCV draws ASCII only, and ends the process where a name is not UTF-8.
+    name = f"{case.row.sample} {case.row.target}".strip().encode("ascii", "replace").decode()
     cv2.putText(caption, f"{values}  {name}", (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
     return np.concatenate([fitted, caption])
 

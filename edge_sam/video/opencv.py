@@ -1,0 +1,112 @@
+"""Video files, cameras and streams by OpenCV."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sam.errors import InputError
+from edge_sam.quiet import silenced
+from edge_sam.video import EXTRA
+
+_CODECS = {".avi": "MJPG", ".webm": "VP80"}
+_USUAL = "mp4v"
+_SMALL = 16
+"""Pixels of a side below which OpenCV's Motion JPEG writes beyond its memory, and ends the process."""
+_CONVERSIONS = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}
+_log = logging.getLogger("edge_sam")
+
+
+def open_capture(
+    target: str | int, failure: str, backend: int = cv2.CAP_ANY, parameters: Sequence[int] = ()
+) -> cv2.VideoCapture:
+    """Open what OpenCV reads frames from; `failure` is what an `InputError` says where that is not possible."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # Else every lost connection is a line of FFmpeg's.
+    if isinstance(target, str):
+        _check_name(target)
+    try:
+        capture = cv2.VideoCapture(target, backend, parameters)
+    except cv2.error as error:
+        raise InputError(failure) from error
+    if not capture.isOpened():
+        raise InputError(failure)
+    return capture
+
+
+def to_rgb(frame: NDArray[Any]) -> NDArray[np.uint8]:
+    """Turn a frame as OpenCV gives it into RGB (height, width, 3). Raises `InputError` where it is no picture."""
+    channels = 1 if frame.ndim == 2 else frame.shape[2]
+    if channels not in _CONVERSIONS or frame.dtype != np.uint8 or not frame.size:
+        raise InputError(f"{frame.dtype} pixels of shape {frame.shape} are no picture")
+    return np.asarray(cv2.cvtColor(frame, _CONVERSIONS[channels]), dtype=np.uint8)
+
+
+class OpenCvFrames:
+    """See `edge_sam.video.Frames`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._capture = open_capture(str(path), f"cannot open {path}: it is not a video that OpenCV reads")
+        self.rate = self._capture.get(cv2.CAP_PROP_FPS)
+        self.codec = int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("ascii", "replace")
+
+    def grab(self) -> bool:
+        """See `Frames`."""
+        return self._capture.grab()
+
+    def retrieve(self) -> NDArray[np.uint8]:
+        """See `Frames`."""
+        there, frame = self._capture.retrieve()
+        if not there:
+            raise InputError(f"{self._path}: a frame cannot be decoded")
+        return to_rgb(frame)
+
+    def close(self) -> None:
+        """See `Frames`."""
+        self._capture.release()
+
+
+class OpenCvWriter:
+    """See `edge_sam.video.Writer`."""
+
+    def __init__(self, path: Path, rate: float, size: tuple[int, int]) -> None:
+        width, height = size
+        if min(size) < 2:
+            raise InputError(f"OpenCV cannot write a video of {width}×{height}; {EXTRA} does")
+        if width % 2 or height % 2:
+            _log.warning(
+                f"the video is {width // 2 * 2}×{height // 2 * 2} instead of {width}×{height}, for OpenCV writes even"
+                f" sizes only; {EXTRA} keeps them"
+            )
+        _check_name(str(path))
+        codec = _CODECS.get(path.suffix.lower(), _USUAL)
+        if codec == "MJPG" and min(size) < _SMALL:
+            codec = "XVID"
+        with silenced():  # It warns of every WebM, which it writes well.
+            self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), rate, size)
+        if not self._writer.isOpened():
+            raise OSError(errno.EIO, "OpenCV cannot write this video here", str(path))
+
+    def write(self, picture: NDArray[np.uint8]) -> None:
+        """See `Writer`."""
+        self._writer.write(picture)
+
+    def close(self) -> None:
+        """See `Writer`."""
+        self._writer.release()
+
+
+def _check_name(name: str) -> None:
+    """Refuse a name that ends the process in OpenCV."""
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"OpenCV opens nothing whose name is not UTF-8: {name}; of files {EXTRA} does") from error
