@@ -27,6 +27,8 @@ from edge_sam.identify import identify, one_line
 
 MAX_PIXELS = 200_000_000
 """Larger pictures are refused from their header, before anything is allocated."""
+_MOST_BY_PYTHON = 4_000_000
+"""Pixels of formats that Pillow decodes in Python, at about a microsecond each: run-length BMP, QOI and others."""
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # Without one Python prints Pillow's errors itself.
 
 
@@ -130,7 +132,13 @@ def opened(data: bytes, name: str) -> Iterator[Picture]:
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise InputError(f"{name} is {width}×{height}; the limit is {MAX_PIXELS // 10**6} million pixels")
-        yield _prepared(image, data, name)
+        picture = _prepared(image, data, name)
+        if width * height > _MOST_BY_PYTHON and any(t[0] in Image.DECODERS for t in getattr(picture.image, "tile", ())):
+            raise InputError(
+                f"{name} is {width}×{height} {image.format} of a kind that is decoded slowly, for which the limit is"
+                f" {_MOST_BY_PYTHON // 10**6} million pixels; save it as PNG"
+            )
+        yield picture
 
 
 def read_bytes(source: str | Path, what: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import sys
 import threading
 import warnings
@@ -443,3 +444,10 @@ def test_a_few_of_many_are_spread_over_all() -> None:
     assert spread(range(7), 4) == [0, 2, 4, 6]
     assert spread("abc", 5) == ["a", "b", "c"]
     assert spread([], 4) == []
+
+
+def test_a_large_picture_that_pillow_decodes_in_python_is_refused() -> None:
+    header = struct.pack("<IiiHHIIiiII", 40, 3000, 2000, 1, 8, 1, 4, 0, 0, 1, 0)  # Run lengths of 8 bits.
+    data = b"BM" + struct.pack("<IHHI", 62, 0, 0, 58) + header + bytes(4) + bytes([0, 1, 0, 1])
+    with pytest.raises(InputError, match="3000×2000 BMP of a kind that is decoded slowly"):
+        decode_image(data, "runs.bmp")
