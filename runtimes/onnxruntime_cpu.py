@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.runtimes.onnxruntime_session import CPU, open_inference_session
@@ -48,11 +49,21 @@ class OnnxRuntimeSession(Session):
         self._outputs = [output.name for output in self._session.get_outputs()]
         self.input_names: list[str] = [tensor.name for tensor in self._session.get_inputs()]
         self.provider: str = self._session.get_providers()[0]
+        # Of the encoder alone: it takes the most by far, and its one input is an image.
+        shapes = options.shapes if options.steady else {}
+        self._smallest = {name: np.zeros(least, np.float32) for name, (least, _, _) in shapes.items()}
 
     def run(self, inputs: Mapping[str, Any]) -> Tensors:
         """See `Session.run`."""
         outputs = self._session.run(self._outputs, dict(inputs))
         return dict(zip(self._outputs, outputs, strict=True))
+
+    def release_memory(self) -> None:
+        """See `Session.release_memory`. ONNX Runtime gives back only at the end of a run, so this is a small one."""
+        if self._smallest:
+            options = load_package().RunOptions()
+            options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+            self._session.run(self._outputs, self._smallest, options)
 
 
 def open_session(model: Path, options: SessionOptions) -> OnnxRuntimeSession:

@@ -84,6 +84,11 @@ class _Compiled:
         self.idle.append(request)
         return outputs
 
+    def release_memory(self) -> None:
+        self.idle.clear()
+        with contextlib.suppress(AttributeError, RuntimeError):  # Since 2025.0, and not while another thread runs it.
+            self.model.release_memory()
+
 
 class OpenVinoSession(Session):
     """A model component in OpenVINO.
@@ -142,6 +147,12 @@ class OpenVinoSession(Session):
             self._finish_compiling()
             self.run(arrays)
 
+    def release_memory(self) -> None:
+        """See `Session.release_memory`."""
+        for compiled in (self._general, self._fixed):
+            if compiled is not None:
+                compiled.release_memory()
+
     def nodes(self) -> list[Any]:
         """Return what OpenVINO says of each node of the last run; it must have been told to count."""
         return list(self._fitting(self._latest).idle[-1].get_profiling_info())
@@ -185,9 +196,7 @@ class OpenVinoSession(Session):
             self._stay("the answers differ")
             return
         self._fixed, self._compiling = fixed, None
-        self._general.idle.clear()
-        with contextlib.suppress(AttributeError, RuntimeError):  # Since 2025.0, and not while another thread runs it.
-            self._general.model.release_memory()
+        self._general.release_memory()
 
     def _stay(self, reason: object) -> None:
         """Keep to the model for any shape from now on."""

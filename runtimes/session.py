@@ -81,6 +81,10 @@ class Session(Protocol):
         """Run, and return once further runs with inputs of these shapes take as long as they ever will."""
         self.run(inputs)
 
+    def release_memory(self) -> None:
+        """Give back the memory that runs leave reserved for the next one, where the backend can."""
+        return None
+
 
 class Backend(Protocol):
     """A backend module."""

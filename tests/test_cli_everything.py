@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -33,6 +35,30 @@ def test_writes_masks_labels_and_overlay(tmp_path: Path) -> None:
     assert read_pixels(tmp_path / report["overlay"]).shape == (400, 600, 3)
     assert json.loads((tmp_path / report["file"]).read_text())["masks"] == report["masks"]
     assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read as Linux tells it")
+def test_twelve_megapixels_take_at_most_600_mb(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "large.jpg"), cv2.resize(read_pixels(COFFEE), (4000, 3000)))
+    code = """
+import sys
+from pathlib import Path
+from edge_sam.cli import main
+try:
+    main()
+finally:
+    print(next(line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line), file=sys.stderr)
+"""
+    options = ["--points-per-side", "4", "--threads", "2", "--output", "out", "--json"]
+    command = [sys.executable, "-c", code, "everything", "large.jpg", *options]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    report = json.loads(run.stdout)
+    assert len(report["masks"]) >= 3
+    assert read_pixels(tmp_path / report["labels"]).shape == (3000, 4000)
+    assert read_pixels(tmp_path / report["overlay"]).shape == (1536, 2048, 3)
+    name, kilobytes, unit = run.stderr.split()
+    assert (name, unit) == ("VmHWM:", "kB")
+    assert int(kilobytes) * 1024 <= 600e6
 
 
 def test_streams_json_lines(tmp_path: Path) -> None:

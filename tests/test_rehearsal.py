@@ -102,8 +102,14 @@ def test_frames_beside_the_warm_up_of_another_long_side_do_not_count(
     plan = Plan(predictor, None, Target(budget_ms=100))
     plan.prepare(frame, [PROMPT])
     assert plan.setting.long_side == 384
-    warmed, go_on = [], threading.Event()
-    monkeypatch.setattr(predictor, "warm_up", lambda _, long_side: warmed.append(long_side) or go_on.wait(60))
+    warmed: list[int] = []
+    go_on = threading.Event()
+
+    def warm_up(_: np.ndarray, long_side: int) -> None:
+        warmed.append(long_side)
+        go_on.wait(60)
+
+    monkeypatch.setattr(predictor, "warm_up", warm_up)
 
     def learn(milliseconds: float, frames: int = 3) -> int:
         for _ in range(frames):

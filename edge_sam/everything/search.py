@@ -96,6 +96,7 @@ class Search:
         settings, (x0, y0, x1, y1) = self.settings, crop.box
         part = self.image[y0:y1, x0:x1]
         embedding = self.predictor.encode(part, long_side=settings.long_side, square=settings.square)
+        self.predictor.release_memory()  # Hundreds of prompts follow, then masks of the photograph's size.
         region = None if self.region is None else self.region[y0:y1, x0:x1]
         judge = Judge(settings, embedding.geometry, crop, self.image.shape[:2], region, self.rejected)
         agenda = Agenda(points, embedding, adaptive=settings.adaptive)
