@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from edge_sam.errors import InputError
 from edge_sam.geometry import LOGITS, Geometry
 
+POINT_LIMIT = 1000
+"""Points of one prompt: each costs the decoder about 0.35 MB, because it attends to all image tokens."""
 _ABSENT, _NOT_A_POINT, _TOP_LEFT, _BOTTOM_RIGHT = -2, -1, 2, 3
 
 
@@ -19,7 +21,7 @@ class Prompt:
     Parameters
     ----------
     points : array_like, (K, 2), optional
-        XY in pixels of the photograph.
+        XY in pixels of the photograph; at most 1000.
     labels : array_like of int, (K,), optional
         1 for a point on the object, 0 for a point off it. Default: all 1.
     box : array_like, (4,), optional
@@ -37,7 +39,8 @@ class Prompt:
     Raises
     ------
     InputError
-        Nothing given, wrong shapes, values that are not finite, labels other than 0 and 1, an empty box.
+        Nothing given, wrong shapes, too many points, values that are not finite, labels other than 0 and 1, an empty
+        box.
     """
 
     def __init__(
@@ -55,6 +58,12 @@ class Prompt:
         self.mask = None if mask is None else _mask(mask)
         if (self.points is None or len(self.points) == 0) and self.box is None and self.mask is None:
             raise InputError("the prompt is empty; give at least one point, a box or a mask")
+
+    @property
+    def size(self) -> int:
+        """How many points the decoder is given, corners of the box and padding included."""
+        points = 0 if self.points is None else len(self.points)
+        return points + (2 if self.box is not None else 1)
 
     @property
     def ambiguous(self) -> bool:
@@ -199,6 +208,8 @@ def _points(values: ArrayLike) -> NDArray[np.float64]:
         return np.zeros((0, 2))
     if points.ndim != 2 or points.shape[1] != 2:
         raise InputError(f"points have shape {points.shape}; expected (K, 2), XY in pixels")
+    if len(points) > POINT_LIMIT:
+        raise InputError(f"{len(points)} points in one prompt; give at most {POINT_LIMIT}, or several prompts")
     return points
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from conftest import PHOTOGRAPHS, iou
 import edge_sam
 from edge_sam import ImageEmbedding, InputError, Predictor, Prompt, Result
 from edge_sam.profiles import MAX_POINTS
+from edge_sam.runtimes import Session, Tensors
 
 CUP = (76, 18, 478, 390)
 
@@ -204,6 +206,35 @@ def test_the_decoder_makes_the_same_logits_for_a_part_of_the_frame(
     )
     assert part.shape == (1, 4, 144, 200)
     np.testing.assert_allclose(part, whole[:, :, :144, :200], atol=1e-3)
+
+
+class Watched(Session):
+    """The real decoder, which keeps the shape of the points that it was given."""
+
+    def __init__(self, session: Session) -> None:
+        self.provider, self.input_names, self._session = session.provider, session.input_names, session
+        self.shapes: list[tuple[int, ...]] = []
+
+    def run(self, inputs: Mapping[str, Any]) -> Tensors:
+        self.shapes.append(inputs["point_labels"].shape)
+        return self._session.run(inputs)
+
+
+def test_long_prompts_share_no_call(
+    predictor: Predictor, embedding: ImageEmbedding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a call takes grows with its prompts times the longest of them; 1000 points take 0.35 GB."""
+    decoder = Watched(predictor.model.active.decoder)
+    watched = Predictor(predictor.model.replaced({"decoder": decoder}))
+    rng = np.random.default_rng(0)
+    several = [Prompt(points=rng.uniform((0, 0), (600, 400), (count, 2))) for count in (1, 8, 1, 4, 4, 2, 2, 1)]
+    several.insert(6, Prompt(points=[(250, 120)], mask=np.zeros((256, 256), np.float32)))
+    monkeypatch.setattr("edge_sam.predictor.POINT_LIMIT", 10)
+    together = list(watched.answers(embedding, several, 3))
+    assert decoder.shapes == [(1, 2), (1, 9), (2, 5), (2, 5), (1, 2), (2, 3)]
+    for prompt, answer in zip(several, together, strict=True):
+        (alone,) = predictor.answers(embedding, [prompt])
+        np.testing.assert_allclose(answer.logits, alone.logits, atol=1e-3)
 
 
 def test_more_points_than_an_engine_is_compiled_for(predictor: Predictor, embedding: ImageEmbedding) -> None:

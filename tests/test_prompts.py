@@ -57,6 +57,7 @@ def test_a_box_is_cut_to_the_photograph() -> None:
         ({"points": [(1, 2)], "labels": [2]}, "label 2 is neither"),
         ({"points": [(1, 2)], "labels": [0.5]}, "label 0.5 is neither"),
         ({"points": [(1, 2)], "labels": [1, 0]}, "labels have shape"),
+        ({"points": np.zeros((1001, 2))}, "1001 points in one prompt; give at most 1000"),
         ({"labels": [1]}, "labels were given without points"),
         ({"box": (10, 10, 10, 20)}, "is empty; expected x0 < x1"),
         ({"box": (10, 20, 30, 10)}, "is empty"),
