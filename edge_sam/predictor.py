@@ -10,7 +10,8 @@ from typing import overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edge_sam.bundle import Bundle
+from edge_sam.bundle import Bundle, open_bundle
+from edge_sam.choice import Choice
 from edge_sam.embedding import ImageEmbedding
 from edge_sam.errors import InputError
 from edge_sam.geometry import FRAME, Geometry
@@ -31,6 +32,9 @@ _BATCH = 2
 class Predictor:
     """A loaded model. Safe to share between threads: it keeps no state between calls.
 
+    A pickle or a deep copy of it loads the model again, in the same way: runtime, precision, threads, options and
+    strictness. So it may be sent to another process on a machine that has the bundle in the same folder.
+
     Parameters
     ----------
     model : Model
@@ -44,6 +48,12 @@ class Predictor:
 
     def __init__(self, model: Model) -> None:
         self.model = model
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _load_again, (type(self), *self.model.recipe)
+
+    def __copy__(self) -> Predictor:
+        return type(self)(self.model)
 
     @property
     def bundle(self) -> Bundle:
@@ -249,6 +259,10 @@ class Predictor:
                     f"the embedding was made with another {what} ({theirs[:12]}, this predictor has {ours[:12]});"
                     " encode the image again"
                 )
+
+
+def _load_again(kind: type[Predictor], folder: Path, choices: list[Choice], strict: bool) -> Predictor:
+    return kind(Model(open_bundle(folder), choices, strict))
 
 
 def _calls(prompts: Sequence[Prompt], batch: int) -> Iterator[list[Prompt]]:

@@ -18,6 +18,8 @@ _ABSENT, _NOT_A_POINT, _TOP_LEFT, _BOTTOM_RIGHT = -2, -1, 2, 3
 class Prompt:
     """One question to the model: any mix of points, one box and one mask.
 
+    Prompts with the same values are equal and have the same hash. Their arrays are copies that cannot be written to.
+
     Parameters
     ----------
     points : array_like, (K, 2), optional
@@ -58,6 +60,25 @@ class Prompt:
         self.mask = None if mask is None else _mask(mask)
         if (self.points is None or len(self.points) == 0) and self.box is None and self.mask is None:
             raise InputError("the prompt is empty; give at least one point, a box or a mask")
+        for array in self._arrays:
+            if array is not None:
+                array.flags.writeable = False
+
+    @property
+    def _arrays(self) -> tuple[NDArray[np.generic] | None, ...]:
+        return self.points, self.labels, self.box, self.mask
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Prompt):
+            return NotImplemented
+        return all(
+            ours is theirs if ours is None or theirs is None else np.array_equal(ours, theirs)
+            for ours, theirs in zip(self._arrays, other._arrays, strict=True)
+        )
+
+    def __hash__(self) -> int:
+        # Numbers and not bytes, for 0.0 equals -0.0; the mask is left to `__eq__`.
+        return hash(tuple(None if array is None else tuple(array.ravel().tolist()) for array in self._arrays[:3]))
 
     @property
     def size(self) -> int:
