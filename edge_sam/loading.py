@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from edge_sam.bundle import Bundle, open_bundle
 from edge_sam.choice import Choice, choices
+from edge_sam.errors import InputError
 from edge_sam.model import Model
 from edge_sam.predictor import Predictor
 
@@ -51,12 +54,21 @@ def load(
     ------
     InputError
         No such model, a damaged bundle, a precision that it lacks, an unknown runtime, an impossible number of
-        threads.
+        threads, or an argument of another type.
     RuntimeUnavailableError
         No runtime is usable here; with `strict`, the one asked for is not.
     """
+    for name, value, kinds, expected in (
+        ("model", model, str | Path, "a name or a path"),
+        ("runtime", runtime, str, 'a name or "auto"'),
+        ("precision", precision, str, 'a name or "auto"'),
+        ("threads", threads, int | np.integer | None, "a whole number or None"),
+        ("options", options, Mapping | None, "a mapping or None"),
+    ):
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise InputError(f"{name} must be {expected}, not {type(value).__name__}")
     bundle = open_bundle(model)
-    return Predictor(Model(bundle, choices(bundle, runtime, precision, threads, options), strict))
+    return Predictor(Model(bundle, choices(bundle, runtime, precision, threads, dict(options or {})), strict))
 
 
 def load_choice(bundle: Bundle, choice: Choice) -> Predictor:

@@ -165,6 +165,11 @@ class Model:
             except Exception as error:  # A runtime fails in as many classes as it has layers.
                 self._replace(model, error)
 
+    @property
+    def recipe(self) -> tuple[Path, list[Choice], bool]:
+        """The bundle's folder, the choice in use with those after it, and `strict`: what makes the same model again."""
+        return self.bundle.path.absolute(), [self.active.choice, *self._left], self._strict
+
     def replaced(self, sessions: Mapping[Role, Session]) -> Model:
         """Return the same model with other sessions for some of its components, which nobody has probed."""
         model = copy.copy(self)

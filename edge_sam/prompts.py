@@ -10,16 +10,20 @@ from numpy.typing import ArrayLike, NDArray
 from edge_sam.errors import InputError
 from edge_sam.geometry import LOGITS, Geometry
 
+POINT_LIMIT = 1000
+"""Points of one prompt: each costs the decoder about 0.35 MB, because it attends to all image tokens."""
 _ABSENT, _NOT_A_POINT, _TOP_LEFT, _BOTTOM_RIGHT = -2, -1, 2, 3
 
 
 class Prompt:
     """One question to the model: any mix of points, one box and one mask.
 
+    Prompts with the same values are equal and have the same hash. Their arrays are copies that cannot be written to.
+
     Parameters
     ----------
     points : array_like, (K, 2), optional
-        XY in pixels of the photograph.
+        XY in pixels of the photograph; at most 1000.
     labels : array_like of int, (K,), optional
         1 for a point on the object, 0 for a point off it. Default: all 1.
     box : array_like, (4,), optional
@@ -37,7 +41,8 @@ class Prompt:
     Raises
     ------
     InputError
-        Nothing given, wrong shapes, values that are not finite, labels other than 0 and 1, an empty box.
+        Nothing given, wrong shapes, too many points, values that are not finite, labels other than 0 and 1, an empty
+        box.
     """
 
     def __init__(
@@ -55,6 +60,31 @@ class Prompt:
         self.mask = None if mask is None else _mask(mask)
         if (self.points is None or len(self.points) == 0) and self.box is None and self.mask is None:
             raise InputError("the prompt is empty; give at least one point, a box or a mask")
+        for array in self._arrays:
+            if array is not None:
+                array.flags.writeable = False
+
+    @property
+    def _arrays(self) -> tuple[NDArray[np.generic] | None, ...]:
+        return self.points, self.labels, self.box, self.mask
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Prompt):
+            return NotImplemented
+        return all(
+            ours is theirs if ours is None or theirs is None else np.array_equal(ours, theirs)
+            for ours, theirs in zip(self._arrays, other._arrays, strict=True)
+        )
+
+    def __hash__(self) -> int:
+        # Numbers and not bytes, for 0.0 equals -0.0; the mask is left to `__eq__`.
+        return hash(tuple(None if array is None else tuple(array.ravel().tolist()) for array in self._arrays[:3]))
+
+    @property
+    def size(self) -> int:
+        """How many points the decoder is given, corners of the box and padding included."""
+        points = 0 if self.points is None else len(self.points)
+        return points + (2 if self.box is not None else 1)
 
     def check(self, image_size: tuple[int, int]) -> None:
         """Make sure that it fits a photograph of (height, width).
@@ -194,6 +224,8 @@ def _points(values: ArrayLike) -> NDArray[np.float64]:
         return np.zeros((0, 2))
     if points.ndim != 2 or points.shape[1] != 2:
         raise InputError(f"points have shape {points.shape}; expected (K, 2), XY in pixels")
+    if len(points) > POINT_LIMIT:
+        raise InputError(f"{len(points)} points in one prompt; give at most {POINT_LIMIT}, or several prompts")
     return points
 
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
+import multiprocessing
+import pickle
+import warnings
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +19,10 @@ from conftest import PHOTOGRAPHS, iou
 
 import edge_sam
 from edge_sam import ImageEmbedding, InputError, Predictor, Prompt, Result
+from edge_sam.errors import RuntimeFallbackWarning
+from edge_sam.model import Model
 from edge_sam.profiles import MAX_POINTS
+from edge_sam.runtimes import Session, Tensors
 
 CUP = (76, 18, 478, 390)
 
@@ -177,6 +186,58 @@ def test_load_refuses_what_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None
         edge_sam.load()
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"model": 123}, "model must be a name or a path, not int"),
+        ({"model": None}, "model must be a name or a path, not NoneType"),
+        ({"runtime": None}, 'runtime must be a name or "auto", not NoneType'),
+        ({"runtime": ["onnxruntime"]}, 'runtime must be a name or "auto", not list'),
+        ({"precision": None}, 'precision must be a name or "auto", not NoneType'),
+        ({"precision": 16}, 'precision must be a name or "auto", not int'),
+        ({"threads": "2"}, "threads must be a whole number or None, not str"),
+        ({"threads": 2.0}, "threads must be a whole number or None, not float"),
+        ({"threads": True}, "threads must be a whole number or None, not bool"),
+        ({"runtime": "onnxruntime", "options": ["a=b"]}, "options must be a mapping or None, not list"),
+    ],
+)
+def test_load_refuses_another_type(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        edge_sam.load(**given)
+    assert str(caught.value) == message
+
+
+def _answer(predictor: Predictor, image: np.ndarray, long_side: int) -> tuple[tuple[object, ...], np.ndarray]:
+    """How a predictor was loaded, and one of its masks; runs in another process too."""
+    result = predictor.predict(predictor.encode(image, long_side=long_side), Prompt(box=CUP), multimask=False)
+    active = predictor.model.active.choice
+    how = predictor.bundle.manifest, active.runtime, active.precision, active.threads, active.options
+    return (*how, predictor.model.recipe), result.masks
+
+
+def test_a_copy_is_loaded_by_the_same_recipe(coffee: np.ndarray) -> None:
+    given: dict[str, Any] = {"runtime": "onnxruntime", "precision": "w16", "threads": 1}
+    ours = edge_sam.load(**given, strict=True, options={"arena_extend_strategy": "kSameAsRequested"})
+    how, masks = _answer(ours, coffee, 256)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        theirs = pool.submit(_answer, ours, coffee, 256).result()
+    for what, mask in (theirs, _answer(copy.deepcopy(ours), coffee, 256)):
+        assert what == how
+        np.testing.assert_array_equal(mask, masks)
+    assert copy.copy(ours).model is ours.model
+    assert copy.deepcopy(ours).model is not ours.model
+
+
+def test_a_copy_of_a_predictor_that_fell_back_does_so_no_more(predictor: Predictor) -> None:
+    choices = [replace(predictor.model.active.choice, runtime=name) for name in ("tensorrt", "onnxruntime")]
+    with pytest.warns(RuntimeFallbackWarning):
+        fallen = Predictor(Model(predictor.bundle, choices, strict=False))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = pickle.loads(pickle.dumps(fallen))
+    assert again.runtime == fallen.runtime == "onnxruntime"
+
+
 def test_one_thread_gives_the_same_masks(predictor: Predictor, coffee: np.ndarray, embedding: ImageEmbedding) -> None:
     single = edge_sam.load(threads=1)
     a = single.predict(single.encode(coffee), Prompt(box=CUP), multimask=False)
@@ -204,6 +265,35 @@ def test_the_decoder_makes_the_same_logits_for_a_part_of_the_frame(
     )
     assert part.shape == (1, 4, 144, 200)
     np.testing.assert_allclose(part, whole[:, :, :144, :200], atol=1e-3)
+
+
+class Watched(Session):
+    """The real decoder, which keeps the shape of the points that it was given."""
+
+    def __init__(self, session: Session) -> None:
+        self.provider, self.input_names, self._session = session.provider, session.input_names, session
+        self.shapes: list[tuple[int, ...]] = []
+
+    def run(self, inputs: Mapping[str, Any]) -> Tensors:
+        self.shapes.append(inputs["point_labels"].shape)
+        return self._session.run(inputs)
+
+
+def test_long_prompts_share_no_call(
+    predictor: Predictor, embedding: ImageEmbedding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a call takes grows with its prompts times the longest of them; 1000 points take 0.35 GB."""
+    decoder = Watched(predictor.model.active.decoder)
+    watched = Predictor(predictor.model.replaced({"decoder": decoder}))
+    rng = np.random.default_rng(0)
+    several = [Prompt(points=rng.uniform((0, 0), (600, 400), (count, 2))) for count in (1, 8, 1, 4, 4, 2, 2, 1)]
+    several.insert(6, Prompt(points=[(250, 120)], mask=np.zeros((256, 256), np.float32)))
+    monkeypatch.setattr("edge_sam.predictor.POINT_LIMIT", 10)
+    together = list(watched.answers(embedding, several, 3))
+    assert decoder.shapes == [(1, 2), (1, 9), (2, 5), (2, 5), (1, 2), (2, 3)]
+    for prompt, answer in zip(several, together, strict=True):
+        (alone,) = predictor.answers(embedding, [prompt])
+        np.testing.assert_allclose(answer.logits, alone.logits, atol=1e-3)
 
 
 def test_more_points_than_an_engine_is_compiled_for(predictor: Predictor, embedding: ImageEmbedding) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -57,6 +59,7 @@ def test_a_box_is_cut_to_the_photograph() -> None:
         ({"points": [(1, 2)], "labels": [2]}, "label 2 is neither"),
         ({"points": [(1, 2)], "labels": [0.5]}, "label 0.5 is neither"),
         ({"points": [(1, 2)], "labels": [1, 0]}, "labels have shape"),
+        ({"points": np.zeros((1001, 2))}, "1001 points in one prompt; give at most 1000"),
         ({"labels": [1]}, "labels were given without points"),
         ({"box": (10, 10, 10, 20)}, "is empty; expected x0 < x1"),
         ({"box": (10, 20, 30, 10)}, "is empty"),
@@ -95,3 +98,38 @@ def test_points_and_boxes_are_combined() -> None:
     assert repr(both) == "Prompt(points=[[1.0, 2.0], [3.0, 4.0]], labels=[1, 0], box=[0.0, 0.0, 5.0, 5.0])"
     with pytest.raises(InputError, match="several boxes cannot be mixed with points"):
         combine([(1, 2)], None, [(0, 0, 5, 5), (1, 1, 9, 9)])
+
+
+def test_prompts_of_the_same_values_are_equal() -> None:
+    mask = np.zeros((256, 256), np.float32)
+    given: list[dict[str, Any]] = [
+        {"points": [(1, 2)]},
+        {"points": [(1, 3)]},
+        {"points": [(1, 2)], "labels": [0]},
+        {"points": [(1, 2), (1, 2)]},
+        {"box": (0, 0, 9, 9)},
+        {"box": (0, 0, 9, 9), "points": [(1, 2)]},
+        {"mask": mask},
+        {"mask": mask + 1},
+    ]
+    for i, ours in enumerate(given):
+        for j, theirs in enumerate(given):
+            assert (Prompt(**ours) == Prompt(**theirs)) == (i == j)
+        assert hash(Prompt(**ours)) == hash(Prompt(**ours))
+        assert pickle.loads(pickle.dumps(Prompt(**ours))) == copy.deepcopy(Prompt(**ours)) == Prompt(**ours)
+    assert len({Prompt(**each) for each in given * 2}) == len(given)
+    assert Prompt(points=[(0.0, 1)]) == Prompt(points=np.array([[-0.0, 1]]))
+    assert hash(Prompt(points=[(0.0, 1)])) == hash(Prompt(points=np.array([[-0.0, 1]])))
+    assert Prompt(points=[(1, 2)]) == Prompt(points=[(1, 2)], labels=[1])
+    assert Prompt(points=[(1, 2)]) != "Prompt"
+
+
+def test_a_prompt_keeps_its_own_values() -> None:
+    points, box, mask = np.array([[1.0, 2.0]]), np.array([0.0, 0, 9, 9]), np.zeros((256, 256), np.float32)
+    prompt = Prompt(points, np.array([1]), box, mask)
+    points[:] = box[:] = mask[:] = 5
+    assert prompt == Prompt([(1, 2)], [1], (0, 0, 9, 9), np.zeros((256, 256), np.float32))
+    for array in (prompt.points, prompt.labels, prompt.box, prompt.mask):
+        assert array is not None
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 7
