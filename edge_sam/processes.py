@@ -33,15 +33,16 @@ def python_command(module: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def outside_working_folder() -> Iterator[None]:
+def outside_working_folder() -> Iterator[str]:
     """Be in a folder without any Python or settings, while a library starts processes or looks for its settings.
 
-    Python processes import from where they start, and matplotlib reads its settings from there.
+    Python processes import from where they start, and matplotlib reads its settings from there. Yields the working
+    folder, to which such a process can go once it has started.
     """
-    here = Path.cwd()
+    here = str(Path.cwd())
     os.chdir(_PACKAGE / "bundles")
     try:
-        yield
+        yield here
     finally:
         os.chdir(here)
 

@@ -152,7 +152,7 @@ class TorchReference:
         order = np.argsort(-scores, kind="stable")
         if wanted == "default" and prefer != "single":
             # The same rule as ours, so that a difference is the models' own. It never takes token 0, which is not here.
-            rows, columns = Geometry(masks.shape[1:], square=True).cell_size
+            rows, columns = Geometry(tuple(masks.shape[1:]), square=True).cell_size
             planes = np.concatenate([logits[:1], logits])[:, :rows, :columns]
-            order = [choose(planes, np.concatenate([scores[:1], scores]), prefer, prompt) - 1]
+            order = np.array([choose(planes, np.concatenate([scores[:1], scores]), prefer, prompt) - 1])
         return Result(masks[order], scores[order], logits[order], self.facts.provider)

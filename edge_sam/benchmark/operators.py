@@ -64,7 +64,7 @@ def profile(variant: Variant, image: Path, say: Callable[[str, bytes], str]) -> 
     recorders: dict[Role, _Recorder] = {"encoder": _Recorder(active.encoder), "decoder": _Recorder(active.decoder)}
     height, width = pixels.shape[:2]
     watched = replace(segmenter, predictor=Predictor(predictor.model.replaced(recorders)))
-    watched.encode(pixels)(Prompt(points=[(width / 2, height / 2)]), True)
+    watched.encode(pixels)(Prompt(points=[(width / 2, height / 2)]), "three")
     bundle, formats = predictor.bundle, backend(predictor.runtime).MODEL_FORMATS
     profiles = []
     for component, recorder in recorders.items():
