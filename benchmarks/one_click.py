@@ -124,7 +124,7 @@ def draw_cells(
         inside &= labels == 0
         labels[inside] = label
         picture[inside] = rng.uniform(60, 190) + texture[inside]
-    return cv2.GaussianBlur(picture, (0, 0), 1.5), labels
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), 1.5), np.float32), labels
 
 
 def write_micrographs(folder: Path) -> Path:

@@ -44,7 +44,7 @@ def test_scores_are_those_of_the_masks(predictor: Predictor, coffee: np.ndarray)
 def test_clicks_correct_the_mask(predictor: Predictor, coffee: np.ndarray) -> None:
     """The truth is the saucer with the cup, which one click does not mean."""
     ask = BundleSegmenter(predictor).encode(coffee)
-    truth = ask(Prompt(box=(76, 18, 478, 390)), False).masks[0]
+    truth = ask(Prompt(box=(76, 18, 478, 390)), "single").masks[0]
     trial = find_protocol("6points").run(ask, Target("", truth, EVERYWHERE))
     scores = [trial.scores[f"iou@{k}"] for k in range(1, 7)]
     assert scores[0] < 0.85
