@@ -45,7 +45,7 @@ def camera(
     ] = None,
     mask_file: Annotated[
         list[Path] | None,
-        typer.Option(help="Picture of the first frame's size: each grey level but 0 is an object. Repeatable."),
+        typer.Option(help="Picture of the first frame's size: each number but 0 is an object. Repeatable."),
     ] = None,
     stdin: Annotated[
         bool, typer.Option("--stdin", help='Take new prompts from standard input: {"prompts": [{"box": …}]} a line.')
