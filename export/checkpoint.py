@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from pickletools import genops
 from typing import IO
@@ -15,6 +16,19 @@ from torch import Tensor
 
 from edge_sam.bundle import file_sha256
 from edge_sam.errors import InputError
+
+_KEYS = (
+    *("state_dict_ema", "ema_state_dict", "model_ema", "params_ema", "ema"),
+    *("state_dict", "model_state_dict", "model_state", "model", "params", "module", "net", "network", "weights"),
+)
+"""Where training programs put a state dict, averaged weights first."""
+_WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+"""Parts of names that torch's wrappers of modules put anywhere."""
+_PREFIXES = {"model", "sam", "net", "network", "ema_model"}
+"""Beginnings of names: what training programs call the model."""
+_NAMED = 5
+"""Tensors that an error names."""
+_REMEDY = "save the state dict alone: torch.save(model.state_dict(), FILE)"
 
 
 class Weights:
@@ -47,9 +61,9 @@ class Weights:
                 del self._tensors[name]
 
     def finish(self) -> None:
-        """Raise `InputError` that names every missing, misshapen or unknown tensor."""
+        """Raise `InputError` that names missing, misshapen and unknown tensors, some of each where there are many."""
         problems = [
-            f"{title}: {', '.join(names)}"
+            f"{title}: {some_of(names)}"
             for title, names in (
                 ("missing", self._missing),
                 ("wrong shape", self._misshapen),
@@ -67,19 +81,20 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], str]:
     Parameters
     ----------
     path : Path
-        A file written by ``torch.save``: a state dict, bare or under the key ``model``.
+        A file written by ``torch.save``: a state dict, bare or under the usual keys of training programs
+        (``state_dict``, ``model``, ``ema``, …). Of several with as many tensors, averaged weights are taken.
 
     Returns
     -------
     tensors : dict of str to Tensor
-        The state dict.
+        The state dict, its names without what wrappers put before them (``module.``, ``_orig_mod.``, …).
     sha256 : str
         Hex digest of the file.
 
     Raises
     ------
     InputError
-        The file is absent, is not a checkpoint, or holds something other than tensors.
+        The file is absent, is not a checkpoint, or holds something other than tensors; the message says what.
     """
     try:
         sha256 = file_sha256(path)
@@ -92,13 +107,68 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], str]:
     except InputError:
         raise
     except Exception as error:  # torch raises a dozen unrelated classes on damaged files.
+        raise InputError(f"{path} is not a checkpoint of plain tensors: {_reason(path, error)}") from error
+    found = list(_state_dicts(loaded))
+    if not found:
         raise InputError(
-            f"{path} is not a checkpoint of plain tensors (torch.load with weights_only=True refused it)"
-        ) from error
-    tensors = loaded.get("model", loaded) if isinstance(loaded, Mapping) else None
-    if not isinstance(tensors, Mapping) or not all(_is_entry(name, value) for name, value in tensors.items()):
-        raise InputError(f"{path} holds no state dict (names mapped to dense tensors of real numbers)")
-    return dict(tensors), sha256
+            f"{path} holds no state dict (names mapped to dense tensors of real numbers); it holds {_outline(loaded)}"
+        )
+    return _plain_names(max(found, key=len), path), sha256
+
+
+def _state_dicts(value: object, depth: int = 3) -> Iterator[Mapping[str, Tensor]]:
+    """Find state dicts: the value itself, or else what lies under the keys of training programs."""
+    if not isinstance(value, Mapping):
+        return
+    if all(_is_entry(name, entry) for name, entry in value.items()):
+        yield value
+    elif depth:
+        for key in _KEYS:
+            yield from _state_dicts(value.get(key), depth - 1)
+
+
+def _plain_names(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Take from each name what wrappers of modules put into it."""
+    plain: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        parts = [part for part in name.split(".") if part not in _WRAPPERS]
+        while len(parts) > 1 and parts[0] in _PREFIXES:
+            del parts[0]
+        short = ".".join(parts)
+        if short in plain:
+            raise InputError(f"{path} holds {short} more than once, under several prefixes; keep one state dict in it")
+        plain[short] = tensor
+    plain.pop("n_averaged", None)  # Of torch.optim.swa_utils.
+    return plain
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """Say what a file is that torch.load refuses."""
+    with path.open("rb") as file:
+        start = file.read(64)
+    kind = re.search(r"(?:GLOBAL|Unsupported class) ([\w.]+)", str(error))
+    if kind:
+        return f"it holds an object of {kind[1]}, which only its own code can read; {_REMEDY}"
+    if start[8:9] == b"{":
+        return "it is a safetensors file; load it with safetensors.torch.load_file and torch.save what comes"
+    if start.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS; get the file itself with: git lfs pull"
+    if start.lstrip().startswith(b"<"):
+        return "it is a web page; download the file itself"
+    return "it is damaged or cut short, or torch.save did not write it (torch.load with weights_only=True refused it)"
+
+
+def _outline(value: object) -> str:
+    """Say in a few words what was read."""
+    if not isinstance(value, Mapping):
+        return f"a {type(value).__name__}"
+    return some_of([f"{name!s:.40} ({type(entry).__name__})" for name, entry in value.items()])
+
+
+def some_of(names: Sequence[str]) -> str:
+    """Name the first few, and say how many more there are."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _refuse_bombs(path: Path) -> None:
@@ -107,6 +177,10 @@ def _refuse_bombs(path: Path) -> None:
         pickles: list[IO[bytes]] = [file] * 4  # Magic number, version, machine and objects, one after the other.
         if file.peek(4).startswith(b"PK\x03\x04"):
             with zipfile.ZipFile(file) as archive:
+                if any(name.endswith("/constants.pkl") for name in archive.namelist()):
+                    raise InputError(
+                        f"{path} is not a checkpoint of plain tensors: it is a TorchScript archive; {_REMEDY}"
+                    )
                 if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
                     raise InputError(f"checkpoint {path} is a compressed archive; torch.save does not compress")
                 pickles = [io.BytesIO(archive.read(n)) for n in archive.namelist() if n.endswith("data.pkl")]

@@ -6,16 +6,24 @@ from collections.abc import Collection
 from pathlib import Path
 
 from edge_sam.errors import InputError
+from edge_sam.export.checkpoint import some_of
 from edge_sam.export.family import Family
 from edge_sam.export.tiny_vit import MOBILE_SAM
 
 FAMILIES: tuple[Family, ...] = (MOBILE_SAM,)
 _ELSEWHERE = {
+    "HQ-SAM": "mask_decoder.hf_token.weight",
     "SAM (ViT)": "image_encoder.blocks.0.attn.rel_pos_h",
+    "EdgeSAM (RepViT)": "image_encoder.fuse_stage2.weight",
+    "RepViT-SAM": "image_encoder.features.1.token_mixer.0.bn.weight",
+    "EfficientSAM": "prompt_encoder.invalid_points.weight",
+    "EfficientViT-SAM": "image_encoder.backbone.stages.0.op_list.0.conv.weight",
+    "EdgeTAM": "image_encoder.trunk.body.stem.conv1.c.weight",
+    "EfficientTAM": "image_encoder.neck.convs.0.conv_1x1.weight",
     "SAM 2": "sam_mask_decoder.iou_token.weight",
-    "EdgeSAM (RepViT)": "image_encoder.features.0.0.c.weight",
+    "SAM, with the names of transformers": "vision_encoder.pos_embed",
 }
-"""Marks of families that cannot be exported yet, so that a refusal can name them."""
+"""Marks of families that cannot be exported yet, so that a refusal can name them; Light HQ-SAM has MobileSAM's too."""
 
 
 def find_family(names: Collection[str], path: Path) -> Family:
@@ -26,9 +34,13 @@ def find_family(names: Collection[str], path: Path) -> Family:
     InputError
         None that can be exported; the message says which it is instead, where that is known.
     """
-    for family in FAMILIES:
-        if family.mark in names:
-            return family
     found = next((title for title, mark in _ELSEWHERE.items() if mark in names), None)
-    what = f"a checkpoint of {found}" if found else "not a checkpoint of a known SAM family"
+    known = next((family for family in FAMILIES if family.mark in names), None)
+    if known and not found:
+        return known
+    what = (
+        f"a checkpoint of {found}"
+        if found
+        else f"not a checkpoint of a known SAM family ({some_of(sorted(names)) or 'no tensors'})"
+    )
     raise InputError(f"{path} is {what}; this version exports {', '.join(family.title for family in FAMILIES)}")
