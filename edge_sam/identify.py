@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 
 from PIL import Image, TiffImagePlugin, TiffTags
@@ -12,6 +13,10 @@ from edge_sam.errors import InputError
 _REFUSED = {"EPS": "a drawing", "WMF": "a drawing", "BLP": "a texture", "DDS": "a texture", "FTEX": "a texture"}
 """Formats that are no photographs. Drawings are programs that Pillow has run by another one; textures, which it decodes
 in Python, take it seconds a megapixel."""
+_TOO_SHORT = (struct.error, IndexError, EOFError)
+"""What Pillow's plugins meet where a header goes beyond the file."""
+_MOST_CHANNELS = 8
+"""Of a TIFF that are named in an error."""
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 
 
@@ -36,8 +41,8 @@ def identify(data: bytes, name: str) -> Image.Image:
 
 
 def one_line(error: Exception) -> str:
-    """Give an error's text, or its kind where it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """Give an error's text, or its kind where it has none. What it quotes of the file is cut and made harmless."""
+    return re.sub(r"[^ -~]+", " ", str(error)).strip()[:200] or type(error).__name__
 
 
 def _open_with_reason(data: bytes, name: str) -> Image.Image:
@@ -69,14 +74,16 @@ def _why_not(form: str, data: bytes, error: Exception) -> str:
     whole = {"WEBP": int.from_bytes(data[4:8], "little") + 8, "PNG": 26, "GIF": 10}
     if len(data) < whole.get(form, 0):
         return "it is truncated"
-    if text == "not identified by this driver":
-        size, depth = "a side of 0", ""
-        if form == "PNG":
-            width, height, bits, colours = struct.unpack_from(">IIBB", data, 16)
-            size, depth = f"{width}×{height}", f", {bits} bits, colour type {colours}"
+    if isinstance(error, _TOO_SHORT) or isinstance(error.__cause__, _TOO_SHORT):
+        return "its header is truncated or damaged"
+    if isinstance(error.__cause__, KeyError):
+        text = f"tag or value {text} is missing or unknown"
+    elif text == "not identified by this driver":
+        text = "no pixels, or pixels of no known kind"
+        if form == "PNG" and data[12:16] == b"IHDR":
+            text += " ({}×{}, {} bits, colour type {})".format(*struct.unpack_from(">IIBB", data, 16))
         elif form == "GIF":
-            size = "{}×{}".format(*struct.unpack_from("<HH", data, 6))
-        text = f"no pixels, or pixels of no known kind ({size}{depth})"
+            text += " ({}×{})".format(*struct.unpack_from("<HH", data, 6))
     return text + (_tiff_layout(data) if form == "TIFF" else "")
 
 
@@ -89,7 +96,7 @@ def _tiff_layout(data: bytes) -> str:
         tags.load(stream)
         names = {value: key for key, value in TiffTags.lookup(262).enum.items()}
         kind = {1: "unsigned", 2: "signed", 3: "floating-point"}.get(tags.get(339, (1,))[0], "other")
-        bits = "+".join(map(str, tags.get(258, (1,))))
+        bits = "+".join(map(str, tags.get(258, (1,))[:_MOST_CHANNELS]))
         colours = names.get(tags[262], tags[262])
     except Exception:  # Damaged, as the file may be.
         return ""

@@ -14,6 +14,8 @@ from conftest import PHOTOGRAPHS, read_pixels
 from pycocotools import mask as coco
 from test_cli import edge_sam, refused
 
+from edge_sam.labels import read_labels
+
 COFFEE = PHOTOGRAPHS / "coffee.png"
 QUICK = ("--points-per-side", "6", "--no-square")
 
@@ -28,6 +30,7 @@ def test_writes_masks_labels_and_overlay(tmp_path: Path) -> None:
     assert len(report["masks"]) >= 3
     labels = read_pixels(tmp_path / report["labels"])
     assert labels.dtype == np.uint16
+    np.testing.assert_array_equal(read_labels(tmp_path / report["labels"]), labels)
     # Where masks overlap the smallest is seen, so the smallest of all is seen whole.
     smallest = min(range(len(report["masks"])), key=lambda i: report["masks"][i]["area"])
     seen = labels == smallest + 1
