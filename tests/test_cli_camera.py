@@ -163,11 +163,13 @@ def test_lines_of_prompts() -> None:
         (("VIDEO", *BOX, "--fps", "-3"), "fps is -3; it must be more than 0"),
         (("VIDEO", *BOX, "--video", "out.gif"), "cannot write a video out.gif; known: .mp4"),
         (("VIDEO", *BOX, "--video", "VIDEO"), "would overwrite the source"),
+        (("absent.mp4", *BOX, "--video", "VIDEO/x.mp4"), "cup.mp4 is not a folder"),
+        (("absent.mp4", *BOX, "--masks", "VIDEO"), "cup.mp4 is not a folder"),
         (("77", *BOX), "there is no camera 77"),
     ],
 )
 def test_mistakes_are_told_in_one_line(arguments: tuple[str, ...], message: str, video: Path, tmp_path: Path) -> None:
-    given = [str(video) if part == "VIDEO" else part for part in arguments]
+    given = [part.replace("VIDEO", str(video)) for part in arguments]
     assert message in refused(edge_sam("camera", *given, cwd=tmp_path))
     assert list(tmp_path.iterdir()) == []
 

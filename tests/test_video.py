@@ -18,6 +18,7 @@ import edge_sam
 from edge_sam.annotate.sources import Reader, open_source
 from edge_sam.camera.frames import StreamFrame
 from edge_sam.camera.sinks import VideoSink
+from edge_sam.camera.sources import FileSource
 from edge_sam.errors import InputError
 from edge_sam.video import SUFFIXES, VideoFile, create_video
 
@@ -94,6 +95,31 @@ def test_a_name_that_is_not_utf8(library: str, tmp_path: Path) -> None:
     for source in (path, os.fsdecode(b"http://127.0.0.1:9/caf\xe9")):
         with pytest.raises(InputError, match="OpenCV opens nothing whose name is not UTF-8"):
             edge_sam.Stream(source)
+
+
+def test_frames_come_when_the_file_says(library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As phones and screen recorders write them: the third of four frames is shown for a second."""
+    av = pytest.importorskip("av") if library == "pyav" else None
+    if av is None:
+        monkeypatch.undo()
+        av = pytest.importorskip("av")
+    path = tmp_path / "uneven.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        for i, shown in enumerate((0, 1, 2, 27)):
+            frame = av.VideoFrame.from_ndarray(quarters(20 * i), format="bgr24")
+            frame.pts = shown
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    if library == "opencv":
+        monkeypatch.setitem(sys.modules, "av", None)
+    source = FileSource(path)
+    source.open()
+    times = []
+    while source.read() is not None:
+        times.append(source.time)
+    assert times == pytest.approx([0, 0.04, 0.08, 1.08], abs=1e-3)
 
 
 @pytest.mark.usefixtures("library")

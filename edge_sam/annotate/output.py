@@ -40,6 +40,8 @@ def working_folder(output: Path) -> Path:
 
 def spare_what_is_not_ours(output: Path) -> None:
     """Refuse an output that cannot be written, or that is not of an earlier run of ours: it would be replaced."""
+    if output.exists() and not (output.is_file() or output.is_dir()):
+        raise InputError(f"{output} is no file, and a data set cannot be begun and finished in it; give a file (.json)")
     if not output.is_dir():
         check_output_file(output)
     working = working_folder(output)

@@ -12,11 +12,14 @@ from edge_sam.camera.slot import Slot
 from edge_sam.camera.sources import CorruptFrameError, Picture, Source, SourceLostError
 from edge_sam.errors import InputError
 from edge_sam.preprocess import check_image
+from edge_sam.timing import elapsed_ms
 
 USUAL_RATE = 30.0
 """Frames a second of a source that says nothing about its rate."""
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
 """Seconds before a lost source is opened again; doubled each time that it fails."""
+_LONGEST_STEP = 10.0
+"""Seconds that a frame of a file may be shown; a file that says more is not believed."""
 _NAP = 0.05
 """Seconds after which a waiting thread looks whether it is to stop."""
 _MANY_CORRUPT = 100
@@ -75,6 +78,7 @@ class Capture:
         self._source, self._playing = source, playing
         self._stopping = self._ended = False
         self._corrupt = 0
+        self._said: float | None = None
         self._playing_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="edge-sam capture", daemon=True)
 
@@ -112,22 +116,32 @@ class Capture:
             self.slot.close()
 
     def _read_all(self) -> None:
-        rate = self._playing.rate or self._source.rate or USUAL_RATE
-        paced = not self._source.live and not self._playing.every_frame
+        paced, played = not self._source.live and not self._playing.every_frame, 0.0
         while not self._stopping:
-            if paced and self.frames and not self._wait_for_turn(self.frames / rate):
-                return
             start = time.perf_counter()
             picture = self._next_picture()
             if picture is None:
                 return
-            clock = time.perf_counter()
+            read_ms, step = elapsed_ms(start), self._step()
+            played += step if self.frames else 0
+            if paced and self.frames and not self._wait_for_turn(played):
+                return
             image, name = picture
             name = str(name or f"frame-{self.frames:06d}")
-            captured = Captured(image, self.frames, name, time.time(), clock, (clock - start) * 1000)
+            captured = Captured(image, self.frames, name, time.time(), time.perf_counter(), read_ms)
             self.frames += 1
             if not self.slot.put(captured):
                 return
+
+    def _step(self) -> float:
+        """Seconds from the frame before to this one: as a file says, or by the rate where that makes no sense."""
+        before, self._said = self._said, getattr(self._source, "time", None)
+        if (
+            not (self._playing.rate or before is None or self._said is None)
+            and 0 < self._said - before <= _LONGEST_STEP
+        ):
+            return float(self._said - before)
+        return 1 / (self._playing.rate or self._source.rate or USUAL_RATE)
 
     def _next_picture(self) -> Picture | None:
         """Read until there is a picture; None at the end. A live source is opened again until one comes."""

@@ -78,9 +78,9 @@ class VideoSink:
         if path.suffix.lower() not in SUFFIXES:
             raise InputError(f"cannot write a video {path.name}; known: {', '.join(SUFFIXES)}")
         check_output_file(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._path, self._rate, self._in_time = path, rate, in_time
         self._part = part_beside(path, path.suffix)
+        self._part.parent.mkdir(parents=True, exist_ok=True)
         self._writer: Writer | None = None
         self._size = (0, 0)
         self._written = 0
@@ -145,7 +145,7 @@ class MaskSink:
     Parameters
     ----------
     folder : Path
-        Made where it is missing.
+        Made with the first frame where it is missing.
 
     Raises
     ------
@@ -157,7 +157,6 @@ class MaskSink:
 
     def __init__(self, folder: Path) -> None:
         check_output_folder(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
 
     def write(self, frame: StreamFrame) -> None:

@@ -161,6 +161,13 @@ class FileSource:
     ----------
     path : Path
         The file.
+
+    Attributes
+    ----------
+    live, rate
+        See `Source`.
+    time : float or None
+        Seconds from the first frame to the last one that was read, where the file says so.
     """
 
     def __init__(self, path: Path) -> None:
@@ -173,6 +180,11 @@ class FileSource:
         """See `Source`."""
         self._video = VideoFile(self._path)
         self.rate = self._video.rate
+
+    @property
+    def time(self) -> float | None:
+        """See the class."""
+        return None if self._video is None else self._video.time
 
     def read(self) -> Picture | None:
         """See `Source`."""

@@ -82,7 +82,7 @@ def camera(
     if not prompts and not stdin:
         raise InputError("nothing to follow; give --point X,Y, --box X0,Y0,X1,Y1, --mask-file FILE or --stdin")
     _check_window(show)
-    _spare_the_source(source, video, masks)
+    _check_outputs(source, video, masks)
 
     import edge_sam
 
@@ -150,9 +150,14 @@ def _check_window(show: bool) -> None:
         raise InputError(f"--show: {reason}")
 
 
-def _spare_the_source(source: str, video: Path | None, masks: Path | None) -> None:
-    for option, path in (("--video", video), ("--masks", masks)):
-        if path is not None and path.exists() and Path(source).exists() and path.samefile(source):
+def _check_outputs(source: str, video: Path | None, masks: Path | None) -> None:
+    from edge_sam.atomic import check_output_file, check_output_folder
+
+    for option, path, check in (("--video", video, check_output_file), ("--masks", masks, check_output_folder)):
+        if path is None:
+            continue
+        check(path)
+        if os.path.exists(source) and path.exists() and path.samefile(source):  # noqa: PTH110 (never raises)
             raise InputError(f"{option} {path} would overwrite the source; write somewhere else")
 
 

@@ -33,10 +33,13 @@ class Frames(Protocol):
         Frames a second, 0 where it does not know.
     codec : str
         Its name.
+    time : float or None
+        Seconds at which the frame that was grabbed is to be shown, where the file says so.
     """
 
     rate: float
     codec: str
+    time: float | None
 
     def grab(self) -> bool:
         """Decode the next frame; False at the end. Raises `InputError` where it is damaged; the next may be fine."""
@@ -69,7 +72,7 @@ class VideoFile:
     Attributes
     ----------
     rate : float or None
-        Frames a second, where the file says so.
+        Frames a second on average, where the file says so.
 
     Raises
     ------
@@ -94,6 +97,12 @@ class VideoFile:
         if self._damaged:
             raise self._damaged.pop(0)
         return self._frames.retrieve() if self._grab() else None
+
+    @property
+    def time(self) -> float | None:
+        """Seconds from the first frame to the last one that was read, where the file says so."""
+        now = self._frames.time
+        return None if now is None or self._begin is None else now - self._begin
 
     def frame(self, number: int) -> NDArray[np.uint8]:
         """Give a frame by its number from 0. Forwards costs what lies between, backwards everything from the start.
@@ -131,6 +140,7 @@ class VideoFile:
                 break
             except InputError as error:
                 self._damaged.append(error)
+        self._begin = self._frames.time
         if not self._ahead:
             codec = self._frames.codec
             self.close()

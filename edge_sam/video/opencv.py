@@ -29,9 +29,9 @@ def open_capture(
     target: str | int, failure: str, backend: int = cv2.CAP_ANY, parameters: Sequence[int] = ()
 ) -> cv2.VideoCapture:
     """Open what OpenCV reads frames from; `failure` is what an `InputError` says where that is not possible."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # Else every lost connection is a line of FFmpeg's.
     if isinstance(target, str):
         _check_name(target)
+    _quiet_ffmpeg()
     try:
         capture = cv2.VideoCapture(target, backend, parameters)
     except cv2.error as error:
@@ -56,11 +56,14 @@ class OpenCvFrames:
         self._path = path
         self._capture = open_capture(str(path), f"cannot open {path}: it is not a video that OpenCV reads")
         self.rate = self._capture.get(cv2.CAP_PROP_FPS)
+        self.time: float | None = None
         self.codec = int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("ascii", "replace")
 
     def grab(self) -> bool:
         """See `Frames`."""
-        return self._capture.grab()
+        grabbed = self._capture.grab()
+        self.time = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        return grabbed
 
     def retrieve(self) -> NDArray[np.uint8]:
         """See `Frames`."""
@@ -87,6 +90,7 @@ class OpenCvWriter:
                 f" sizes only; {EXTRA} keeps them"
             )
         _check_name(str(path))
+        _quiet_ffmpeg()
         codec = _CODECS.get(path.suffix.lower(), _USUAL)
         if codec == "MJPG" and min(size) < _SMALL:
             codec = "XVID"
@@ -102,6 +106,11 @@ class OpenCvWriter:
     def close(self) -> None:
         """See `Writer`."""
         self._writer.release()
+
+
+def _quiet_ffmpeg() -> None:
+    """Keep FFmpeg from a line for every lost connection; OpenCV looks at this when it uses FFmpeg first."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
 def _check_name(name: str) -> None:

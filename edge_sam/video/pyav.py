@@ -17,12 +17,10 @@ from numpy.typing import NDArray
 
 from edge_sam.errors import InputError, one_line
 
-_CODECS = {".avi": ("mjpeg", "yuvj420p"), ".webm": ("libvpx", "yuv420p")}
-_USUAL = ("mpeg4", "yuv420p")
-"""Codec and pixels by suffix. MPEG-4 costs a third of the time of H.264, and takes odd sizes with these pixels."""
+_CODECS = {".avi": ("mjpeg", "yuvj420p", 2.2), ".webm": ("libvpx", "yuv420p", 1.5)}
+_USUAL = ("mpeg4", "yuv420p", 1.5)
+"""Codec, pixels and bits a pixel by suffix, as OpenCV has them. H.264 takes three times as long and no odd sizes."""
 _OPTIONS = {"libvpx": {"deadline": "realtime", "cpu-used": "8"}}
-_BITS_PER_PIXEL = 1.5
-"""What OpenCV gives MPEG-4; about 35 dB on the frames of a camera."""
 _LEAST_BITS = 100_000
 """A second. VP8 leaves frames out where there are fewer."""
 _LARGEST_BASE = 65535
@@ -47,6 +45,7 @@ class PyAvFrames:
         if self._stream.codec_context is None:
             raise InputError(f"{path} opens as a video, but this FFmpeg has no decoder for it")
         self.codec = self._stream.codec_context.name
+        self.time: float | None = None
         self._packets: Iterator[av.Packet[Any]] = self._container.demux(self._stream)
         self._decoded: deque[VideoFrame] = deque()
 
@@ -63,6 +62,7 @@ class PyAvFrames:
             except (av.FFmpegError, ValueError) as error:
                 raise InputError(f"{self._path}: {_reason(error)}") from error
         self._frame = self._decoded.popleft()
+        self.time = self._frame.time
         return True
 
     def retrieve(self) -> NDArray[np.uint8]:
@@ -83,7 +83,7 @@ class PyAvWriter:
     """See `edge_sam.video.Writer`."""
 
     def __init__(self, path: Path, rate: float, size: tuple[int, int]) -> None:
-        codec, pixels = _CODECS.get(path.suffix.lower(), _USUAL)
+        codec, pixels, bits = _CODECS.get(path.suffix.lower(), _USUAL)
         parts = min(1001, max(1, int(_LARGEST_BASE / (rate + 1))))
         self._path, self._next = path, 0
         with _failures_told(path):
@@ -93,7 +93,7 @@ class PyAvWriter:
         self._stream = cast(VideoStream, added)
         self._stream.width, self._stream.height = size
         self._stream.pix_fmt = pixels
-        self._stream.bit_rate = max(_LEAST_BITS, round(_BITS_PER_PIXEL * rate * size[0] * size[1]))
+        self._stream.bit_rate = max(_LEAST_BITS, round(bits * rate * size[0] * size[1]))
 
     def write(self, picture: NDArray[np.uint8]) -> None:
         """See `Writer`."""
