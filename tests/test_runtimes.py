@@ -71,7 +71,7 @@ def test_options_reach_the_runtime() -> None:
     loaded = edge_sam.load(runtime="openvino", strict=True, options={"INFERENCE_NUM_THREADS": "1"})
     decoder = loaded.model.active.decoder
     assert isinstance(decoder, OpenVinoSession)
-    assert decoder._compiled.model.get_property("INFERENCE_NUM_THREADS") == 1
+    assert decoder._general.model.get_property("INFERENCE_NUM_THREADS") == 1
     with pytest.raises(RuntimeUnavailableError, match="NO_SUCH_THING"):
         edge_sam.load(runtime="openvino", strict=True, options={"NO_SUCH_THING": "1"})
 
