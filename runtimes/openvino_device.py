@@ -163,10 +163,11 @@ class OpenVinoSession(Session):
 
     def _start_compiling(self, inputs: Mapping[str, NDArray[Any]], outputs: Tensors) -> bool:
         """Begin to compile for the shapes of a run, in a thread, one at a time; False where there is no use or need."""
-        comparable = all(np.isfinite(array).all() for array in outputs.values())
         with self._lock:
-            if not self._steady or not comparable or self._compiling or self.compiled_for == _shapes(inputs):
+            if not self._steady or self._compiling or self.compiled_for == _shapes(inputs):
                 return False
+            if not all(np.isfinite(array).all() for array in outputs.values()):
+                return False  # There is nothing to compare with.
             try:
                 # Copies, because the caller may write over its arrays. No daemon, because the interpreter must not end
                 # in the middle of native code.
@@ -188,10 +189,11 @@ class OpenVinoSession(Session):
         try:
             fixed = self._compile(_shapes(inputs))
             computed = fixed.run(inputs)
+            same = all(_agree(computed[name], array) for name, array in expected.items())
         except Exception as error:  # Kernels for one size are others: they may be missing, or want too much memory.
             self._stay(error)
             return
-        if not all(_agree(computed[name], array) for name, array in expected.items()):
+        if not same:
             _log.warning("OpenVINO computes something else once compiled for one size, so it is not")
             self._stay("the answers differ")
             return

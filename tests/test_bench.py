@@ -280,7 +280,7 @@ def test_what_is_profiled_is_what_was_timed(monkeypatch: pytest.MonkeyPatch, run
             opened.append({"threads": given.intra_op_num_threads, "spinning": spinning})
         else:
             names = ("INFERENCE_NUM_THREADS", "PERFORMANCE_HINT", "INFERENCE_PRECISION_HINT", "NUM_STREAMS")
-            opened.append({name: str(session._compiled.model.get_property(name)) for name in names})
+            opened.append({name: str(session._general.model.get_property(name)) for name in names})
         return session
 
     module, name = (
