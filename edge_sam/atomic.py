@@ -102,19 +102,24 @@ def check_output_folder(folder: Path) -> None:
     there = next(path for path in (place, *place.parents) if os.path.lexists(path))
     if not there.is_dir():
         raise InputError(f"cannot write into {folder}: {there} is not a folder")
-    if not os.access(there, os.W_OK | os.X_OK):
+    if not _allowed(there, os.W_OK | os.X_OK):
         raise InputError(f"cannot write into {folder}: no permission to write in {there}")
 
 
 def check_output_file(file: Path) -> None:
     """Find out before the work whether a file can be written; see `check_output_folder`."""
     if _is_special(file):
-        if not os.access(file, os.W_OK):
+        if not _allowed(file, os.W_OK):
             raise InputError(f"cannot write {file}: no permission")
         return
     if file.is_dir():
         raise InputError(f"cannot write {file}: it is a folder")
     check_output_folder(Path(os.path.realpath(file)).parent)
+
+
+def _allowed(path: Path, mode: int) -> bool:
+    """Tell whether the system allows it to the user, with the capabilities, that this process has now."""
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _followed(target: Path) -> Path:

@@ -25,8 +25,9 @@ from PIL import Image, ImageFile, TiffImagePlugin, _imaging
 from edge_sam.errors import InputError
 from edge_sam.identify import identify, one_line
 
-MAX_PIXELS = 200_000_000
-"""Larger pictures are refused from their header, before anything is allocated."""
+MAX_PIXELS = 128_000_000
+"""Larger pictures are refused from their header, before anything is allocated. Pillow takes 4 bytes for a pixel and the
+result 3, so that no picture takes more than 1 GB."""
 _MOST_BY_PYTHON = 4_000_000
 """Pixels of formats that Pillow decodes in Python, at about a microsecond each: run-length BMP, QOI and others."""
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # Without one Python prints Pillow's errors itself.

@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from edge_sam.decoding import Picture, opened, read_bytes, upright
 from edge_sam.errors import InputError
+
+_AT_A_TIME = 1 << 18
+"""Pixels that are looked at together."""
 
 
 def read_labels(path: str | Path, *, colours: bool = False) -> NDArray[np.integer[Any]]:
@@ -37,27 +41,43 @@ def read_labels(path: str | Path, *, colours: bool = False) -> NDArray[np.intege
         picture.load()
         pixels = _stored(picture, colours)
         orientation = picture.orientation
-    if pixels.ndim == 3 and not colours:
-        if (pixels != pixels[..., :1]).any():
-            raise InputError(f"mask {path} is in colour; expected grey, or a palette")
-        pixels = np.ascontiguousarray(pixels[..., 0])
     return upright(pixels, orientation)
 
 
 def _stored(picture: Picture, colours: bool) -> NDArray[np.integer[Any]]:
-    """Give (height, width), or (height, width, 3) of a picture in colour."""
+    """Give (height, width), or (height, width, 3) of a picture in colour.
+
+    It is read a few rows at a time, because colours and wide integers take several times the memory of labels.
+    """
     image = picture.image
-    if image.mode == "F":
+    width, height = image.size
+    step = max(1, _AT_A_TIME // width)
+    pixels: NDArray[np.integer[Any]] | None = None
+    for top in range(0, height, step):
+        values = _numbers(image.crop((0, top, width, min(top + step, height))), picture, colours)
+        if pixels is None:
+            pixels = np.empty((height, *values.shape[1:]), dtype=values.dtype)
+        pixels[top : top + step] = values
+    assert pixels is not None  # Every picture has rows.
+    return pixels
+
+
+def _numbers(strip: Image.Image, picture: Picture, colours: bool) -> NDArray[np.integer[Any]]:
+    if strip.mode == "F":
         raise InputError(f"{picture.name} has floating-point pixels; labels are whole numbers")
-    if image.mode in ("1", "L", "P") or image.mode.startswith("I"):
-        palette = image.getpalette() if colours and image.mode == "P" else None
-        pixels = np.asarray(image.convert("RGB") if palette and any(palette[:3]) else image)
+    if strip.mode in ("1", "L", "P") or strip.mode.startswith("I"):
+        palette = picture.image.getpalette() if colours and strip.mode == "P" else None
+        values = np.asarray(strip.convert("RGB") if palette and any(palette[:3]) else strip)
     elif ";16" in picture.samples:
         raise InputError(f"{picture.name} has more than one channel of 16 bits; save it as grey of 16 bits")
     else:
-        pixels = np.asarray(image.getchannel(0) if image.mode in ("LA", "PA") else image.convert("RGB"))
-    pixels = pixels.astype(np.uint8 if pixels.dtype == bool else pixels.dtype.newbyteorder("="))
+        values = np.asarray(strip.getchannel(0) if strip.mode in ("LA", "PA") else strip.convert("RGB"))
+    if values.ndim == 3 and not colours:
+        if (values != values[..., :1]).any():
+            raise InputError(f"{picture.name} is in colour; expected grey, or a palette")
+        values = values[..., 0]
+    values = values.astype(np.uint8 if values.dtype == bool else values.dtype.newbyteorder("="))
     if picture.maximum is None:
-        return pixels
-    full = 255 if pixels.dtype == np.uint8 else 65535
-    return ((pixels.astype(np.uint32) * picture.maximum + full // 2) // full).astype(pixels.dtype)
+        return values
+    full = 255 if values.dtype == np.uint8 else 65535
+    return ((values.astype(np.uint32) * picture.maximum + full // 2) // full).astype(values.dtype)

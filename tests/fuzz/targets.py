@@ -15,7 +15,6 @@ Target = Callable[[bytes, Path], None]
 """Reads the bytes; the folder is empty and its own."""
 
 
-@mock.patch("edge_sam.decoding.MAX_PIXELS", 50_000_000)  # What a large picture takes is in docs/lab/fuzzing.md.
 def image(data: bytes, _: Path) -> None:
     from edge_sam.images import decode_image
 
@@ -26,7 +25,6 @@ def image(data: bytes, _: Path) -> None:
     assert pixels.size
 
 
-@mock.patch("edge_sam.decoding.MAX_PIXELS", 50_000_000)
 def labels(data: bytes, folder: Path) -> None:
     from edge_sam.labels import read_labels
 
