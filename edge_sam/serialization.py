@@ -21,11 +21,11 @@ def to_json(value: object, *, indent: int | None = None) -> bytes:
 def decode_json(data: bytes | str, kind: Any) -> Any:
     """Read JSON as a type of msgspec; `msgspec.DecodeError` where it is damaged or of another form.
 
-    msgspec itself raises other errors too: where a key is not UTF-8, and where lists are nested too deeply.
+    msgspec itself raises other errors too: where text is not UTF-8, and where lists are nested too deeply.
     """
     try:
         return msgspec.json.decode(data, type=kind)
-    except (UnicodeDecodeError, RecursionError) as error:
+    except (UnicodeError, RecursionError) as error:
         raise msgspec.DecodeError(str(error)) from error
 
 

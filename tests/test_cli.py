@@ -158,10 +158,12 @@ def test_standard_error_may_be_closed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_a_forged_bundle_gets_one_line(tmp_path: Path, runtime: str) -> None:
     bundle = Path(shutil.copytree(BUNDLED / "mobile-sam", tmp_path / "bundle"))
-    (bundle / "encoder.w16.onnx").write_bytes(b"not a model")
+    model = (bundle / "encoder.w16.onnx").read_bytes()
+    forged = b"not a model".ljust(len(model))
+    (bundle / "encoder.w16.onnx").write_bytes(forged)
     manifest = (bundle / "manifest.json").read_text()
-    genuine = hashlib.sha256((BUNDLED / "mobile-sam" / "encoder.w16.onnx").read_bytes()).hexdigest()
-    (bundle / "manifest.json").write_text(manifest.replace(genuine, hashlib.sha256(b"not a model").hexdigest()))
+    genuine, new = (hashlib.sha256(data).hexdigest() for data in (model, forged))
+    (bundle / "manifest.json").write_text(manifest.replace(genuine, new))
     run = edge_sam("segment", COFFEE, "--box", BOX, "--model", bundle, "--runtime", runtime, cwd=tmp_path)
     assert "encoder.w16.onnx" in refused(run, code=1)
 

@@ -202,12 +202,14 @@ def _print(report: dict[str, Any], as_json: bool) -> None:
         print_json(report)
         return
     console = plain_console()
-    rows = table("mask", "score", "area", "box (x0 y0 x1 y1)", "file", "preferred as")
+    rows = table("mask", "score", "area", "box (x0 y0 x1 y1)", "file")
     for i, mask in enumerate(report["masks"]):
         box = " ".join(f"{value:.0f}" for value in mask["box"])
-        preferred = ", ".join(mask.get("preferred_as", ()))
-        rows.add_row(str(i), f"{mask['score']:.3f}", str(mask["area"]), box, mask["file"], preferred)
+        rows.add_row(str(i), f"{mask['score']:.3f}", str(mask["area"]), box, mask["file"])
     console.print(rows)
+    preferred = [f"{i} as {name}" for i, mask in enumerate(report["masks"]) for name in mask.get("preferred_as", ())]
+    if preferred:
+        console.print(f"preferred: {', '.join(preferred)}")
     stages = "  ".join(f"{stage} {value:.1f}" for stage, value in report["timings_ms"].items())
     console.print(f"{report['model']} {report['precision']} on {report['provider']}; milliseconds: {stages}")
     console.print(f"overlay: {report['overlay']}", soft_wrap=True)
