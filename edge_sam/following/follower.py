@@ -69,7 +69,8 @@ class Follower:
         image : ndarray of uint8, (height, width, 3)
             RGB.
         prompts : sequence of Prompt
-            One for each object, answered with the mask that `Predictor.predict` prefers for it.
+            One for each object. Points alone are answered with the object, other prompts with token 0's mask; see
+            `edge_sam.preference`.
 
         Returns
         -------
@@ -148,7 +149,7 @@ class Follower:
 
     def _take_up(self, scene: Scene, prompt: Prompt) -> Followed:
         """Begin to follow an object."""
-        # Of a box the single mask: `best` loses a limb on one of the four DAVIS videos (docs/lab/one-click.md).
+        # For a box token 0: on DAVIS videos it is 2 to 4 points better than `best` (docs/lab/one-click.md).
         prefer: Preference = "auto" if suitable(prompt) == "object" else "single"
         result = self._predictor.predict(scene.embedding, prompt, multimask=False, prefer=prefer)
         item = Followed(held(result.masks[0], float(result.scores[0])))
