@@ -151,7 +151,7 @@ def test_encodes_a_path_as_the_array(predictor: Predictor, embedding: ImageEmbed
         (np.zeros((10, 10, 4), np.uint8), "shape"),
         (np.zeros((10, 10, 3), np.float32), "float32"),
         (np.zeros((10, 10, 3), np.int64), "int64"),
-        (np.zeros((0, 10, 3), np.uint8), "empty"),
+        (np.zeros((0, 10, 3), np.uint8), "no pixels"),
         ([[1, 2, 3]], "list"),
         (None, "NoneType"),
         (Path("/nonexistent.jpg"), "cannot read"),
