@@ -64,6 +64,9 @@ def test_frames_of_a_video(tmp_path: Path) -> None:
     writer.release()
     items = open_source(str(file), every=3)
     assert names(items) == ["clip/000000.png", "clip/000003.png", "clip/000006.png", "clip/000009.png"]
+    odd = file.rename(tmp_path / "...avi")  # Its stem is the folder above.
+    assert names(open_source(str(odd)))[0] == "000000.png"
+    odd.rename(file)
     reader = Reader()
     for item in [items[1], items[3], items[0], items[2]]:  # Forwards, and back again.
         assert item.frame is not None

@@ -94,7 +94,8 @@ def open_source(source: str, *, every: int = 1) -> list[Item]:
     elif suffix in LISTS:
         items = _listed(path)
     elif suffix in VIDEOS:
-        return [Item(f"{path.stem}/{i:06d}.png", str(path), i) for i in range(0, VideoFile(path).count(), every)]
+        numbers = range(0, VideoFile(path).count(), every)
+        return [Item(name_of(f"{path.stem}/{i:06d}.png"), str(path), i) for i in numbers]
     elif suffix in SUFFIXES:
         items = [Item(path.name, str(path))]
     else:
