@@ -81,13 +81,14 @@ def unlike_frames(image: NDArray[np.uint8], long_side: int) -> list[NDArray[np.u
     coarse = np.random.default_rng(0).integers(0, 256, (_PARTS, _PARTS, 3), dtype=np.uint8)
     squares = cv2.resize(coarse, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     shift = np.maximum(1, np.array(image.shape[:2]) // _PARTS)
-    stillness = Stillness()
     for frame in (image, np.asarray(squares, dtype=np.uint8)):
         frames = [np.roll(frame, way * shift, axis=(0, 1)) for way in (0, 1, -1)]
-        for before, after in itertools.combinations(frames, 2):
-            stillness.keep(before, long_side)
-            if stillness.still(after, long_side):
-                break
-        else:
+        if not any(_alike(*pair, long_side) for pair in itertools.combinations(frames, 2)):
             break
     return frames
+
+
+def _alike(before: NDArray[np.uint8], after: NDArray[np.uint8], long_side: int) -> bool:
+    stillness = Stillness()
+    stillness.keep(before, long_side)
+    return stillness.still(after, long_side)
