@@ -44,7 +44,8 @@ def test_boundary_iou_compares_inner_bands() -> None:
     assert boundary_iou(a, a) == boundary_iou(EMPTY, EMPTY) == 1
     # The edge of the image is a boundary as well: a mask that covers it all has a frame for a band.
     inside = square(5, 5, 50)
-    assert 0 < boundary_iou(EVERYTHING, EVERYTHING & ~inside) <= 1
+    frame, ring = 60 * 80 - 56 * 76, 54**2 - 50**2
+    assert boundary_iou(EVERYTHING, EVERYTHING & ~inside) == pytest.approx(frame / (frame + ring))
 
 
 def test_boundary_f_forgives_the_tolerance_and_no_more() -> None:
