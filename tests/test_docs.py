@@ -15,7 +15,19 @@ from edge_sam.cli import app
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+OTHERS = {"--system-site-packages"}
+"""Options of other programs that pages speak of."""
 _INLINE = re.compile(r"`edge-sam ([a-z]+)((?:\s+[^`]*)?)`")
+
+
+def _joined(text: str) -> str:
+    """Join lines that end with a backslash with the next."""
+    return re.sub(r" *\\\n *", " ", text)
+
+
+def options_of(command: Any) -> set[str]:
+    """Every spelling of a command's options."""
+    return {option for each in command.params for option in (*each.opts, *each.secondary_opts)} | {"--help"}
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -27,7 +39,7 @@ def commands(page: Path) -> list[str]:
     return [
         line.strip()
         for block in blocks(page, "")
-        for line in re.sub(r" *\\\n *", " ", block).splitlines()
+        for line in _joined(block).splitlines()
         if line.strip().startswith("edge-sam ")
     ]
 
@@ -44,10 +56,30 @@ def known() -> dict[str, Any]:
     return dict(group.commands)
 
 
-def test_pages_have_commands() -> None:
-    assert sum(len(commands(page)) for page in PAGES) > 10
-    assert len(inline()) > 10
-    assert {language for page in PAGES for language, _ in _FENCE.findall(page.read_text())} == {"", "python"}
+def test_the_pages_are_those_of_the_site() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
+    listed = {name for name in re.findall(r"- ([\w/-]+\.md)$", navigation, re.MULTILINE) if "/" not in name}
+    assert {page.name for page in PAGES} == listed | {"README.md"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_is_found(page: Path) -> None:
+    """What `commands` and `inline` do not find is a heading or a comment: a command that no test reads fails here."""
+    text = _joined(page.read_text())
+    for line in commands(page):
+        assert line in text
+        text = text.replace(line, "", 1)
+    left = re.findall(r"^.*\bedge-sam [a-z].*$", _INLINE.sub("", text), re.MULTILINE)
+    assert [line for line in left if "#" not in line.partition("edge-sam")[0]] == []
+    assert {language for language, _ in _FENCE.findall(page.read_text())} <= {"", "python"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_option_that_stands_alone_belongs_to_a_command(known: dict[str, Any], page: Path) -> None:
+    """`--fps` in a table, say, without its command."""
+    options = {option for command in known.values() for option in options_of(command)} | OTHERS
+    alone = set(re.findall(r"`(--[a-z0-9-]+)[^`]*`", _FENCE.sub("", page.read_text())))
+    assert alone <= options
 
 
 @pytest.mark.parametrize(
@@ -67,6 +99,5 @@ def test_command_parses(known: dict[str, Any], page: str, line: str) -> None:
 @pytest.mark.parametrize(("page", "name", "rest"), inline(), ids=lambda text: text.strip()[:40] or "-")
 def test_options_in_running_text_exist(known: dict[str, Any], page: str, name: str, rest: str) -> None:
     assert name in known, f"{page}: there is no command {name}"
-    options = {option for parameter in known[name].params for option in parameter.opts} | {"--help"}
-    unknown = set(re.findall(r"--[a-z][a-z-]*", rest)) - options
+    unknown = set(re.findall(r"(?<!\S)-[^\s=,|]+", rest)) - options_of(known[name])
     assert not unknown, f"{page}: edge-sam {name} has no {', '.join(sorted(unknown))}"
