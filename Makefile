@@ -20,6 +20,7 @@ lint: .venv/.done build/types
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p edge_sam
 	cd build/types && MYPYPATH=.:../../tests:../../benchmarks ../../$(BIN)/mypy --config-file ../../pyproject.toml \
 		--cache-dir ../../.mypy_cache ../../tests ../../benchmarks
+	cd build/types && PYTHONPATH=. ../../$(BIN)/lint-imports ../../pyproject.toml --no-cache --no-logo
 
 docs: .venv/.done build/types  ## The documentation as a site in build/site.
 	$(BIN)/python -m typer edge_sam.cli utils docs --name edge-sam > docs/reference/commands.md

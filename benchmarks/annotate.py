@@ -34,7 +34,7 @@ from edge_sam.annotate.sources import open_source
 from edge_sam.annotate.store import Store
 from edge_sam.annotate.validators import Limits
 from edge_sam.annotate.worker import Annotator, Job, mask_generator
-from edge_sam.images import read_image
+from edge_sam.imaging.images import read_image
 
 
 def worker_share(job: Job, tasks: Sequence[Task]) -> tuple[float, float]:

@@ -23,7 +23,7 @@ from pycocotools import mask as coco
 import edge_sam
 from edge_sam.everything import Found
 from edge_sam.export.reference import load_generator
-from edge_sam.images import read_image
+from edge_sam.imaging.images import read_image
 
 MODES = ("adaptive", "exhaustive")
 FOUND = 0.9

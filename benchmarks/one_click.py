@@ -24,8 +24,8 @@ from edge_sam.evaluation.clicks import most_interior, next_click, random_interio
 from edge_sam.evaluation.datasets import open_dataset
 from edge_sam.evaluation.protocols import box_prompt
 from edge_sam.evaluation.samples import Target
-from edge_sam.geometry import Geometry
-from edge_sam.masks import iou
+from edge_sam.imaging.geometry import Geometry
+from edge_sam.imaging.masks import iou
 from edge_sam.preference import Bounds, choose
 from edge_sam.result import Answer
 

@@ -27,7 +27,7 @@ import numpy as np
 
 import edge_sam
 from edge_sam.camera.sinks import JsonSink
-from edge_sam.images import read_image
+from edge_sam.imaging.images import read_image
 
 PHOTOGRAPH = Path(__file__).parent.parent / "examples" / "photographs" / "coffee.png"
 CUP = (76 - 40, 18, 478 - 40, 390)

@@ -33,10 +33,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import edge_sam
 from edge_sam.export.reference import load_predictor
-from edge_sam.geometry import Geometry
-from edge_sam.images import read_image
-from edge_sam.machine import find_processor
-from edge_sam.runtimes import BACKENDS, probe
+from edge_sam.imaging.geometry import Geometry
+from edge_sam.imaging.images import read_image
+from edge_sam.runtimes import BACKENDS, why_unusable
+from edge_sam.system.machine import find_processor
 
 Image = NDArray[np.uint8]
 PHOTOGRAPHS = Path(__file__).parent.parent / "examples" / "photographs"
@@ -159,7 +159,7 @@ def run_rounds(
     peaks: list[float] = []
     product = matrix_session(threads)
     for shape, image in photographs().items():
-        ours = {f"edge_sam {name}": Ours(bundle, name, threads) for name in BACKENDS if probe(name) is None}
+        ours = {f"edge_sam {name}": Ours(bundle, name, threads) for name in BACKENDS if why_unusable(name) is None}
         for number in range(-_WARM_UP, rounds):
             for name, contender in (peers | ours).items():
                 time.sleep(_SETTLE)

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from edge_sam.errors import InputError
-from edge_sam.images import pictures, read_image
+from edge_sam.imaging.images import pictures, read_image
 from edge_sam.video import VideoFile, create_video
 
 ROUNDS = 5

@@ -9,15 +9,14 @@ if not Path(__file__).with_name("runtimes").exists():
 
 from edge_sam.camera import Stream
 from edge_sam.embedding import ImageEmbedding
-from edge_sam.errors import EdgeSamError, InputError
+from edge_sam.errors import EdgeSamError, InputError, RuntimeUnavailableError
 from edge_sam.everything import MaskGenerator
 from edge_sam.loading import load
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
 from edge_sam.result import Result
-from edge_sam.runtimes import RuntimeUnavailableError
+from edge_sam.version import __version__
 
-__version__ = "0.1.0"
 __all__ = [
     "EdgeSamError",
     "ImageEmbedding",
@@ -28,5 +27,6 @@ __all__ = [
     "Result",
     "RuntimeUnavailableError",
     "Stream",
+    "__version__",
     "load",
 ]

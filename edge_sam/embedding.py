@@ -13,14 +13,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.arrays import load_arrays
-from edge_sam.atomic import write_files
-from edge_sam.contract import TOKENS
-from edge_sam.decoding import MAX_PIXELS
+from edge_sam.bundles.contract import TOKENS
 from edge_sam.errors import InputError
-from edge_sam.geometry import FRAME, TOKEN, Geometry
+from edge_sam.files.arrays import load_arrays
+from edge_sam.files.atomic import write_files
+from edge_sam.files.serialization import decode_json
+from edge_sam.imaging.decoding import MAX_PIXELS
+from edge_sam.imaging.geometry import FRAME, TOKEN, Geometry
 from edge_sam.runtimes import Session
-from edge_sam.serialization import decode_json
 
 _FORMAT = 1
 

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from edge_sam.runtimes.errors import EdgeSamError, RuntimeUnavailableError
 
-class EdgeSamError(Exception):
-    """Base of all errors raised on purpose."""
+__all__ = [
+    "AccuracyError",
+    "DownloadError",
+    "EdgeSamError",
+    "ExportError",
+    "InputError",
+    "MissingExtraError",
+    "RuntimeFallbackWarning",
+    "RuntimeUnavailableError",
+    "one_line",
+]
 
 
 class InputError(EdgeSamError, ValueError):

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_sam.bundle import Bundle, open_bundle
-from edge_sam.choice import Choice, choices
+from edge_sam.bundles.bundle import Bundle, open_bundle
 from edge_sam.errors import InputError
-from edge_sam.model import Model
+from edge_sam.inference.choice import Choice, choices
+from edge_sam.inference.model import Model
 from edge_sam.predictor import Predictor
 
 

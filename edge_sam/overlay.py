@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.errors import InputError
-from edge_sam.preprocess import check_image
+from edge_sam.imaging.preprocess import check_image
 from edge_sam.prompts import Prompt
 
 _COLOURS = ((30, 144, 255), (255, 140, 0), (50, 205, 50), (218, 70, 239), (255, 215, 0), (64, 224, 208))

@@ -10,21 +10,21 @@ from typing import overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edge_sam.bundle import Bundle, open_bundle
-from edge_sam.choice import Choice
+from edge_sam.bundles.bundle import Bundle, open_bundle
 from edge_sam.embedding import ImageEmbedding
 from edge_sam.errors import InputError
-from edge_sam.geometry import FRAME, Geometry
-from edge_sam.images import read_image
-from edge_sam.model import LoadedModel, Model
+from edge_sam.imaging.geometry import FRAME, Geometry
+from edge_sam.imaging.images import read_image
+from edge_sam.imaging.preprocess import check_image, encoder_input
+from edge_sam.imaging.region import check_region
+from edge_sam.inference.choice import Choice
+from edge_sam.inference.model import LoadedModel, Model
+from edge_sam.inference.profiles import check_points
 from edge_sam.preference import Preference, check_preference
-from edge_sam.preprocess import check_image, encoder_input
-from edge_sam.profiles import check_points
 from edge_sam.prompts import POINT_LIMIT, Prompt, check_prompts, decoder_points
-from edge_sam.region import check_region
 from edge_sam.result import Answer, Result, to_result
 from edge_sam.runtimes import Tensors
-from edge_sam.timing import elapsed_ms, stage
+from edge_sam.system.timing import elapsed_ms, stage
 
 _BATCH = 2
 """Prompts in one call of the decoder: more gains next to nothing on a CPU and costs about 60 MB each."""

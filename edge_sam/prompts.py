@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_sam.errors import InputError
-from edge_sam.geometry import LOGITS, Geometry
+from edge_sam.imaging.geometry import LOGITS, Geometry
 
 POINT_LIMIT = 1000
 """Points of one prompt: each costs the decoder about 0.35 MB, because it attends to all image tokens."""

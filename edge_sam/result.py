@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.geometry import Geometry
-from edge_sam.masks import Rle, box_of, encode_rle
+from edge_sam.imaging.geometry import Geometry
+from edge_sam.imaging.masks import Rle, box_of, encode_rle
 from edge_sam.overlay import draw_overlay
 from edge_sam.preference import AMBIGUOUS, Preference, choose
 from edge_sam.prompts import Prompt
-from edge_sam.timing import elapsed_ms
+from edge_sam.system.timing import elapsed_ms
 
 _OUTSIDE = np.float32(-32)
 """Logit of what a region of interest forbids: background beyond doubt (0 is the threshold)."""

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from edge_sam.bundle import SCHEMA, Bundle, Component, MadeBy, Manifest, Measured, Source
-from edge_sam.bundle_folder import Draft
-from edge_sam.contract import INPUTS
+from edge_sam.bundles.bundle import SCHEMA, Bundle, Component, MadeBy, Manifest, Measured, Source
+from edge_sam.bundles.contract import INPUTS
+from edge_sam.bundles.draft import Draft
 from edge_sam.errors import InputError
 from edge_sam.export.family import Family
 from edge_sam.export.onnx_writer import OPSET, tensor_specs, to_onnx
@@ -21,7 +21,7 @@ from edge_sam.export.openvino_writer import require_formats, to_openvino
 from edge_sam.export.parity import check_parity, open_sessions
 from edge_sam.export.probe_writer import probe_values
 from edge_sam.export.torch_model import TorchModel, load_model
-from edge_sam.geometry import FRAME
+from edge_sam.imaging.geometry import FRAME
 
 PRECISIONS = ("fp32", "w16")
 """fp32: as in the checkpoint. w16: weights stored in 16 bits, arithmetic in fp32; half the size."""

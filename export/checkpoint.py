@@ -14,7 +14,7 @@ from typing import IO
 import torch
 from torch import Tensor
 
-from edge_sam.bundle import file_sha256
+from edge_sam.bundles.bundle import file_sha256
 from edge_sam.errors import InputError
 
 _KEYS = (

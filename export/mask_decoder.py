@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edge_sam.contract import CHANNELS
+from edge_sam.bundles.contract import CHANNELS
 from edge_sam.export.checkpoint import Weights
 from edge_sam.export.layers import Linear, Norm, parameter
 from edge_sam.export.prompt_encoder import PointEncoder, PositionEncoding
 from edge_sam.export.two_way_attention import TokenToImage, TwoWayBlock
-from edge_sam.geometry import GRID
+from edge_sam.imaging.geometry import GRID
 
 OUTPUTS = 5
 """Tokens of the decoder's own: one for predicted IoU, four for masks."""

@@ -13,8 +13,8 @@ import torch
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from edge_sam.bundle import TensorSpec
-from edge_sam.contract import INPUTS, INTEGERS, OUTPUTS, Role, Shape
+from edge_sam.bundles.bundle import TensorSpec
+from edge_sam.bundles.contract import INPUTS, INTEGERS, OUTPUTS, Role, Shape
 from edge_sam.errors import ExportError
 from edge_sam.export.torch_model import HALF_FROM
 
@@ -38,7 +38,7 @@ def to_onnx(role: Role, module: nn.Module, store_half: bool) -> ModelProto:
     Parameters
     ----------
     role : Role
-        What it is in the bundle; see `edge_sam.contract`.
+        What it is in the bundle; see `edge_sam.bundles.contract`.
     module : nn.Module
         What to trace.
     store_half : bool

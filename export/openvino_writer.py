@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from edge_sam.bundle import Bundle, Companion, Component
-from edge_sam.bundle_folder import Draft, entry, made_further
+from edge_sam.bundles.bundle import Bundle, Companion, Component
+from edge_sam.bundles.draft import Draft, entry, made_further
 from edge_sam.errors import InputError, MissingExtraError
 from edge_sam.runtimes import openvino_device
 

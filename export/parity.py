@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge_sam.contract import INPUTS, OUTPUTS, Role
+from edge_sam.bundles.contract import INPUTS, OUTPUTS, Role
 from edge_sam.errors import ExportError
 from edge_sam.export.torch_model import TorchModel
-from edge_sam.geometry import FRAME, GRID, LOGITS
+from edge_sam.imaging.geometry import FRAME, GRID, LOGITS
 from edge_sam.runtimes import Session, SessionOptions, backend
 
 EMBEDDING_BOUND = 1e-4

@@ -1,4 +1,4 @@
-"""What PyTorch makes of the probe images, for the guard to compare with (`edge_sam.guard`)."""
+"""What PyTorch makes of the probe images, for the guard to compare with (`edge_sam.inference.guard`)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from edge_sam.contract import INPUTS, OUTPUTS, Role
+from edge_sam.bundles.contract import INPUTS, OUTPUTS, Role
 from edge_sam.export.torch_model import TorchModel
-from edge_sam.guard import run_probe
+from edge_sam.inference.guard import run_probe
 from edge_sam.runtimes import Session, Tensors
 
 
@@ -53,7 +53,7 @@ def probe_values(model: TorchModel, padding: NDArray[np.float32]) -> Tensors:
     Returns
     -------
     dict of str to ndarray of float32
-        See `edge_sam.guard.PROBED`.
+        See `edge_sam.bundles.contract.PROBED`.
     """
     return run_probe(
         _TorchParts(

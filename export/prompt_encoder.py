@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edge_sam.contract import CHANNELS
+from edge_sam.bundles.contract import CHANNELS
 from edge_sam.export.checkpoint import Weights
 from edge_sam.export.layers import Norm, parameter
-from edge_sam.geometry import FRAME, GRID
+from edge_sam.imaging.geometry import FRAME, GRID
 
 
 class PositionEncoding(nn.Module):

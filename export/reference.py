@@ -16,11 +16,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge_sam import Prompt, Result
-from edge_sam.bundle import file_sha256
-from edge_sam.geometry import FRAME, Geometry
+from edge_sam.bundles.bundle import file_sha256
+from edge_sam.evaluation.variant import Ask, Facts, Wanted
+from edge_sam.imaging.geometry import FRAME, Geometry
 from edge_sam.preference import choose, suitable
-from edge_sam.variant import Ask, Facts, Wanted
+from edge_sam.prompts import Prompt
+from edge_sam.result import Result
 
 
 class _DropPath(torch.nn.Identity):

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edge_sam.contract import CHANNELS
+from edge_sam.bundles.contract import CHANNELS
 from edge_sam.export.checkpoint import Weights
 from edge_sam.export.family import Family
 from edge_sam.export.layers import Linear, Norm, parameter

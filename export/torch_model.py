@@ -10,13 +10,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from edge_sam.contract import CHANNELS
+from edge_sam.bundles.contract import CHANNELS
 from edge_sam.export.checkpoint import Weights, read_checkpoint
 from edge_sam.export.families import find_family
 from edge_sam.export.family import Family
 from edge_sam.export.mask_decoder import MaskDecoder
 from edge_sam.export.prompt_encoder import MaskEncoder
-from edge_sam.geometry import FRAME
+from edge_sam.imaging.geometry import FRAME
 
 HALF_FROM = 4096
 """Tensors with fewer elements (norms, biases, position frequencies) always keep 32 bits: they are a thousandth of

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edge_sam.contract import CHANNELS
+from edge_sam.bundles.contract import CHANNELS
 from edge_sam.export.checkpoint import Weights
 from edge_sam.export.layers import Linear, Norm, parameter, reshape
-from edge_sam.geometry import GRID
+from edge_sam.imaging.geometry import GRID
 
 _HEADS = 8
 

@@ -9,10 +9,10 @@ from edge_sam.errors import InputError
 from edge_sam.evaluation.report import ProtocolReport
 from edge_sam.evaluation.run import Evaluation
 from edge_sam.evaluation.samples import Dataset
+from edge_sam.evaluation.variant import BundleSegmenter
 from edge_sam.predictor import Predictor
 from edge_sam.quantize.objects import as_samples
 from edge_sam.quantize.photographs import Photographs
-from edge_sam.variant import BundleSegmenter
 
 PROMPTS = ("point", "box")
 KNOWN, OWN = "known masks", "the float model's masks"

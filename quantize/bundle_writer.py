@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from edge_sam.bundle import Bundle, Manifest, Measured
-from edge_sam.bundle_folder import Draft
+from edge_sam.bundles.bundle import Bundle, Manifest, Measured
+from edge_sam.bundles.draft import Draft
 from edge_sam.quantize.accuracy import Accuracy
 from edge_sam.quantize.work import Part
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-import edge_sam
-from edge_sam.contract import Role
-from edge_sam.images import read_image
+from edge_sam.bundles.contract import Role
+from edge_sam.imaging.images import read_image
 from edge_sam.predictor import Predictor
+from edge_sam.prompts import Prompt
 from edge_sam.quantize.graph import layers
 from edge_sam.quantize.observers import Seen
 from edge_sam.quantize.sessions import ROLES, ObservingSession
@@ -57,7 +57,7 @@ def watch(
         for prompt in prompts(image, draw):
             answer = predictor.predict(embedding, prompt)
         # As an annotator refines a mask: the logits of the last answer go back in.
-        predictor.predict(embedding, edge_sam.Prompt(points=[_point(image, draw)], mask=answer.logits[0]))
+        predictor.predict(embedding, Prompt(points=[_point(image, draw)], mask=answer.logits[0]))
         progress()
     return {role: session.seen for role, session in watching.items()}
 
@@ -66,15 +66,15 @@ def _layer_inputs(graph: ModelProto) -> list[str]:
     return list(dict.fromkeys(layer.node.input[0] for layer in layers(graph)))
 
 
-def prompts(image: NDArray[np.uint8], draw: np.random.Generator) -> Iterator[edge_sam.Prompt]:
+def prompts(image: NDArray[np.uint8], draw: np.random.Generator) -> Iterator[Prompt]:
     """Draw prompts of every kind: one point, a point with one that is not meant, a box, a box with a point in it."""
     for i in range(_POINTS):
         first, second = _point(image, draw), _point(image, draw)
-        yield edge_sam.Prompt(points=[first, second][: 1 + i % 2], labels=[1, 0][: 1 + i % 2])
+        yield Prompt(points=[first, second][: 1 + i % 2], labels=[1, 0][: 1 + i % 2])
     for i in range(_BOXES):
         (x0, x1), (y0, y1) = (np.sort(pair) for pair in zip(_point(image, draw), _point(image, draw), strict=True))
         box = (x0, y0, x1 + 1, y1 + 1)
-        yield edge_sam.Prompt(points=[((x0 + x1) / 2, (y0 + y1) / 2)] if i % 2 else None, box=box)
+        yield Prompt(points=[((x0 + x1) / 2, (y0 + y1) / 2)] if i % 2 else None, box=box)
 
 
 def _point(image: NDArray[np.uint8], draw: np.random.Generator) -> tuple[float, float]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from edge_sam.blocks import OUTSIDE, block_of
+from edge_sam.bundles.blocks import OUTSIDE, block_of
 
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
 LARGE = 1024

@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-import edge_sam
+from edge_sam.embedding import ImageEmbedding
 from edge_sam.evaluation.clicks import most_interior, tight_box
 from edge_sam.evaluation.metrics import Mask
 from edge_sam.evaluation.samples import Sample, Target
-from edge_sam.images import read_image
-from edge_sam.masks import iou
+from edge_sam.imaging.images import read_image
+from edge_sam.imaging.masks import iou
+from edge_sam.predictor import Predictor
+from edge_sam.prompts import Prompt
 
 _GRID = (0.2, 0.4, 0.6, 0.8)
 _MOST = 6
@@ -24,11 +26,11 @@ _SURE, _SMALLEST, _SAME = 0.8, 0.002, 0.7
 """Least predicted IoU; least share of the photograph; IoU from which two masks are one object."""
 
 
-def find_objects(predictor: edge_sam.Predictor, path: Path) -> list[Target]:
+def find_objects(predictor: Predictor, path: Path) -> list[Target]:
     """Segment a grid of points and keep the masks that the model is sure of, one for each object."""
     image = read_image(path)
     height, width = image.shape[:2]
-    grid = [edge_sam.Prompt(points=[(x * width, y * height)]) for y in _GRID for x in _GRID]
+    grid = [Prompt(points=[(x * width, y * height)]) for y in _GRID for x in _GRID]
     results = predictor.predict(predictor.encode(image), grid)
     kept: list[Mask] = []
     for result in sorted(results, key=lambda result: -float(result.scores[0])):
@@ -39,7 +41,7 @@ def find_objects(predictor: edge_sam.Predictor, path: Path) -> list[Target]:
     return [Target(str(i), mask, np.ones_like(mask)) for i, mask in enumerate(kept)]
 
 
-def as_samples(predictor: edge_sam.Predictor, paths: Sequence[Path]) -> list[Sample]:
+def as_samples(predictor: Predictor, paths: Sequence[Path]) -> list[Sample]:
     """Make an evaluation's samples of photographs; objects are looked for when one is read."""
     return [Sample(path.name, path.name, path, partial(find_objects, predictor, path)) for path in paths]
 
@@ -49,17 +51,17 @@ class Trial:
     """A photograph, encoded by the exact model, with prompts and the masks that it answers them with."""
 
     image: NDArray[np.uint8]
-    embedding: edge_sam.ImageEmbedding
-    prompts: list[edge_sam.Prompt]
+    embedding: ImageEmbedding
+    prompts: list[Prompt]
     masks: list[Mask]
 
-    def agreement(self, predictor: edge_sam.Predictor, *, encode: bool) -> list[float]:
+    def agreement(self, predictor: Predictor, *, encode: bool) -> list[float]:
         """Ask another model the same, or only its decoder; IoU of each mask with the exact one."""
         embedding = predictor.encode(self.image) if encode else self.embedding
         return [iou(*pair) for pair in zip(_masks(predictor, embedding, self.prompts), self.masks, strict=True)]
 
 
-def make_trials(predictor: edge_sam.Predictor, paths: Sequence[Path], count: int) -> list[Trial]:
+def make_trials(predictor: Predictor, paths: Sequence[Path], count: int) -> list[Trial]:
     """Ask the exact model for every object of the first `count` photographs on which it finds any, by point and box."""
     trials: list[Trial] = []
     for path in paths:
@@ -68,8 +70,8 @@ def make_trials(predictor: edge_sam.Predictor, paths: Sequence[Path], count: int
         prompts = []
         for found in find_objects(predictor, path):
             x0, y0, x1, y1 = tight_box(found.truth)
-            prompts.append(edge_sam.Prompt(points=[most_interior(found.truth)]))
-            prompts.append(edge_sam.Prompt(box=(x0, y0, x1 + 1, y1 + 1)))
+            prompts.append(Prompt(points=[most_interior(found.truth)]))
+            prompts.append(Prompt(box=(x0, y0, x1 + 1, y1 + 1)))
         if prompts:
             image = read_image(path)
             embedding = predictor.encode(image)
@@ -77,7 +79,5 @@ def make_trials(predictor: edge_sam.Predictor, paths: Sequence[Path], count: int
     return trials
 
 
-def _masks(
-    predictor: edge_sam.Predictor, embedding: edge_sam.ImageEmbedding, prompts: Sequence[edge_sam.Prompt]
-) -> list[Mask]:
+def _masks(predictor: Predictor, embedding: ImageEmbedding, prompts: Sequence[Prompt]) -> list[Mask]:
     return [answer.masks[0] for answer in predictor.predict(embedding, prompts, multimask=False, prefer="single")]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edge_sam.errors import InputError
 from edge_sam.evaluation.datasets import open_dataset
 from edge_sam.evaluation.samples import Sample
-from edge_sam.images import pictures, read_image, spread
+from edge_sam.imaging.images import pictures, read_image, spread
 
 ENOUGH = 16
 """Photographs to judge by, where there are as many beside those to calibrate with."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edge_sam.plotting import Figure, to_png
+from edge_sam.imaging.plotting import Figure, to_png
 from edge_sam.quantize.ranking import Ranked
 
 _INTEGER, _STORED, _FLOAT = "#1f4e79", "#5b8db8", "#c9ced4"

@@ -11,10 +11,10 @@ import msgspec
 import onnx
 from onnx import ModelProto
 
-from edge_sam.bundle import Bundle, Calibration
-from edge_sam.bundle_folder import Draft, made_further
-from edge_sam.contract import Role
-from edge_sam.errors import AccuracyError, InputError
+from edge_sam.bundles.bundle import Bundle, Calibration
+from edge_sam.bundles.contract import Role
+from edge_sam.bundles.draft import Draft, made_further
+from edge_sam.errors import AccuracyError, InputError, RuntimeUnavailableError
 from edge_sam.predictor import Predictor
 from edge_sam.quantize.accuracy import OWN, Accuracy, find_truths, judge
 from edge_sam.quantize.bundle_writer import add_parts, measured
@@ -25,7 +25,6 @@ from edge_sam.quantize.ranking import Ranked, count_blocks, rank
 from edge_sam.quantize.sessions import ROLES, open_predictor, with_graphs
 from edge_sam.quantize.targets import TARGETS, Target
 from edge_sam.quantize.work import Work
-from edge_sam.runtimes import RuntimeUnavailableError
 
 _BLAMED = 5
 Steps = Callable[[str, int], AbstractContextManager[Callable[[], None]]]

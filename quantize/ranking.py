@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from edge_sam.benchmark.operators import profile
-from edge_sam.bundle_folder import Draft
-from edge_sam.contract import Role
+from edge_sam.bundles.contract import Role
+from edge_sam.bundles.draft import Draft
+from edge_sam.errors import RuntimeUnavailableError
+from edge_sam.evaluation.variant import Variant
 from edge_sam.quantize.bundle_writer import add_parts
 from edge_sam.quantize.objects import Trial, make_trials
 from edge_sam.quantize.recipe import Blocks, default_blocks, every_block
 from edge_sam.quantize.sessions import THREADS, with_graphs
 from edge_sam.quantize.work import Part, Work
-from edge_sam.runtimes import RuntimeUnavailableError
-from edge_sam.variant import Variant
 
 _log = logging.getLogger("edge_sam")
 LOOKED_AT = 6

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from onnx import ModelProto
 
-from edge_sam.contract import Role
+from edge_sam.bundles.contract import Role
 from edge_sam.quantize.graph import layers, weight_blocks
 
 HALF: dict[Role, tuple[str, ...]] = {

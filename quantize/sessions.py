@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, helper
 
-from edge_sam.bundle import Bundle
-from edge_sam.choice import Choice
-from edge_sam.contract import Role
+from edge_sam.bundles.bundle import Bundle
+from edge_sam.bundles.contract import Role
+from edge_sam.inference.choice import Choice
 from edge_sam.loading import load_choice
 from edge_sam.predictor import Predictor
 from edge_sam.quantize.observers import Seen

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from onnx import ModelProto
 
-from edge_sam.contract import Role
+from edge_sam.bundles.contract import Role
 from edge_sam.predictor import Predictor
 from edge_sam.quantize.calibration import watch
 from edge_sam.quantize.observers import OBSERVERS, Observed, Seen

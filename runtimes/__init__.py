@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 from typing import cast
 
+from edge_sam.runtimes.errors import RuntimeUnavailableError
 from edge_sam.runtimes.session import (
     Backend,
     Event,
     Profile,
-    RuntimeUnavailableError,
     Session,
     SessionOptions,
     Shapes,
@@ -28,9 +28,9 @@ __all__ = [
     "Shapes",
     "Tensors",
     "backend",
-    "probe",
     "profiler",
     "split_runtime",
+    "why_unusable",
 ]
 
 BACKENDS = {
@@ -57,10 +57,10 @@ def backend(runtime: str) -> Backend:
     return cast(Backend, importlib.import_module(BACKENDS[split_runtime(runtime)[0]]))
 
 
-def probe(runtime: str) -> str | None:
+def why_unusable(runtime: str) -> str | None:
     """Return None when a runtime is usable here, else one line that says why not. Never raises for a known name."""
     try:
-        return backend(runtime).probe(split_runtime(runtime)[1])
+        return backend(runtime).why_unusable(split_runtime(runtime)[1])
     except Exception as error:  # A broken installation fails in as many ways as there are packages.
         return f"asking it failed: {type(error).__name__}: {error}"
 

@@ -22,7 +22,7 @@ MODEL_FORMATS = ("onnx",)
 COMPILES_FOR_MINUTES = False
 
 
-def probe(device: str) -> str | None:
+def why_unusable(device: str) -> str | None:
     """Return None when ONNX Runtime is installed, else what to install."""
     if device:
         return f"it runs on the CPU and has no device {device!r}"

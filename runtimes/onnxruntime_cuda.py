@@ -21,7 +21,7 @@ COMPILES_FOR_MINUTES = False
 PROVIDER = "CUDAExecutionProvider"
 
 
-def probe(device: str) -> str | None:
+def why_unusable(device: str) -> str | None:
     """Return None when a device, its driver and an ONNX Runtime for it are there, else what is missing."""
     return missing_cuda_device(device) or missing_provider(PROVIDER, install_command())
 

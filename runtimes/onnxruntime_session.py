@@ -11,7 +11,8 @@ from types import ModuleType
 from typing import Any
 
 from edge_sam.runtimes.cores import default_threads
-from edge_sam.runtimes.session import RuntimeUnavailableError, SessionOptions
+from edge_sam.runtimes.errors import RuntimeUnavailableError
+from edge_sam.runtimes.session import SessionOptions
 
 CPU = "CPUExecutionProvider"
 _PRINTING = threading.Lock()

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edge_sam.runtimes.cuda_driver import missing_cuda_device
+from edge_sam.runtimes.errors import RuntimeUnavailableError
 from edge_sam.runtimes.gpu_package import install_gpu
 from edge_sam.runtimes.onnxruntime_cuda import PROVIDER as CUDA
 from edge_sam.runtimes.onnxruntime_cuda import DeviceSession, cuda_options
 from edge_sam.runtimes.onnxruntime_cuda import hardware as hardware
 from edge_sam.runtimes.onnxruntime_session import CPU, missing_provider
 from edge_sam.runtimes.onnxruntime_session import load_package as load_package
-from edge_sam.runtimes.session import RuntimeUnavailableError, SessionOptions, Shapes
+from edge_sam.runtimes.session import SessionOptions, Shapes
 
 MODEL_FORMATS = ("onnx",)
 COMPILES_FOR_MINUTES = True
@@ -20,7 +21,7 @@ PACKAGES = ("onnxruntime-gpu", "tensorrt", "tensorrt-cu12", "tensorrt-cu13")
 PROVIDER = "TensorrtExecutionProvider"
 
 
-def probe(device: str) -> str | None:
+def why_unusable(device: str) -> str | None:
     """Return None when a device, its driver and an ONNX Runtime with TensorRT are there, else what is missing."""
     return missing_cuda_device(device) or missing_provider(PROVIDER, install_command())
 

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.runtimes.cores import default_threads
-from edge_sam.runtimes.session import Event, RuntimeUnavailableError, Session, SessionOptions, Tensors
+from edge_sam.runtimes.errors import RuntimeUnavailableError
+from edge_sam.runtimes.session import Event, Session, SessionOptions, Tensors
 
 _log = logging.getLogger("edge_sam")
 MODEL_FORMATS = ("openvino", "onnx")
@@ -33,7 +34,7 @@ int8, where a last bit decides about a whole step; a wrong kernel gives 1 and mo
 Shapes = dict[str, tuple[int, ...]]
 
 
-def probe(device: str) -> str | None:
+def why_unusable(device: str) -> str | None:
     """Return None when OpenVINO is installed and has the device, else what is missing."""
     if importlib.util.find_spec("openvino") is None:
         return f"openvino is not installed: {install_command()}"

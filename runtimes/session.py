@@ -1,4 +1,4 @@
-"""What a backend is: a module with `probe` and `open_session`, and the session that it opens."""
+"""What a backend is: a module with `why_unusable` and `open_session`, and the session that it opens."""
 
 from __future__ import annotations
 
@@ -15,10 +15,6 @@ Shapes = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 Event = dict[str, Any]
 """One node of one run, as a complete event of the Chrome trace format: `name`, `ts` and `dur` in microseconds, and in
 `args` the node's name as the model has it (`node`) and its kind (`op_name`)."""
-
-
-class RuntimeUnavailableError(RuntimeError):
-    """A backend cannot be used on this machine; the message says why and what mends it."""
 
 
 @dataclass(frozen=True)
@@ -98,14 +94,14 @@ class Backend(Protocol):
     COMPILES_FOR_MINUTES: bool
     """Whether it compiles each model for so long that nobody should meet it unasked."""
 
-    def probe(self, device: str) -> str | None:
+    def why_unusable(self, device: str) -> str | None:
         """Return None when usable here, else one line that says why not and what mends it. Loads no model."""
         ...
 
     def install_command(self) -> str | None:
         """Return the pip command that brings its packages, or mends them; None where none is known for this machine.
 
-        `probe` ends with it where that is what helps.
+        `why_unusable` ends with it where that is what helps.
         """
         ...
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import edge_sam
-from edge_sam.bundle import Bundle
-from edge_sam.cache import cache_home
+from edge_sam.bundles.bundle import Bundle
+from edge_sam.files.cache_home import cache_home
 from edge_sam.predictor import Predictor
 
 ROOT = Path(__file__).parent.parent
@@ -68,7 +68,7 @@ def checkpoint() -> Path:
     given = os.environ.get("EDGE_SAM_CHECKPOINT")
     if given:
         return Path(given)
-    from edge_sam import download, zoo
+    from edge_sam.bundles import download, zoo
 
     model = zoo.read_index()["mobile-sam"]
     home = _CACHE

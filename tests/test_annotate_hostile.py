@@ -24,7 +24,7 @@ from edge_sam.annotate.store import Store
 from edge_sam.annotate.validators import Limits
 from edge_sam.annotate.worker import Job
 from edge_sam.annotate.writers import write_coco, write_sa1b
-from edge_sam.bundle import open_bundle
+from edge_sam.bundles.bundle import open_bundle
 from edge_sam.errors import InputError
 
 HOSTILE = """

@@ -15,7 +15,7 @@ from edge_sam.annotate.sources import Item
 from edge_sam.annotate.validators import Limits, validate
 from edge_sam.annotate.worker import Annotator, Job
 from edge_sam.errors import InputError
-from edge_sam.masks import encode_rle
+from edge_sam.imaging.masks import encode_rle
 from edge_sam.predictor import Predictor
 
 SIZE = (100, 200)

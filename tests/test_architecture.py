@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from conftest import ROOT
@@ -17,12 +15,6 @@ else:
 
 FOLDERS = {"edge_sam": "edge_sam", "export": "edge_sam.export", "quantize": "edge_sam.quantize"}
 FOLDERS["runtimes"] = "edge_sam.runtimes"
-MAY_IMPORT = {
-    "runtimes": {"edge_sam.runtimes"},
-    "edge_sam": {"edge_sam", "edge_sam.runtimes"},
-    "quantize": {"edge_sam", "edge_sam.runtimes", "edge_sam.quantize"},
-    "export": {"edge_sam", "edge_sam.runtimes", "edge_sam.export"},
-}
 HEAVY = (
     "av",
     "torch",
@@ -35,36 +27,6 @@ HEAVY = (
     "requests",
     "pypi_simple",
 )
-
-
-def room(module: str) -> str:
-    """The folder, by import name, that a module of ours belongs to."""
-    parts = module.split(".")
-    return f"edge_sam.{parts[1]}" if parts[1:2] and parts[1] in FOLDERS and parts[1] != "edge_sam" else "edge_sam"
-
-
-def our_imports(path: Path) -> set[str]:
-    """Modules of ours that a file imports, wherever in the file."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: imports are absolute"
-            names.add(node.module or "")
-            names |= {f"{node.module}.{alias.name}" for alias in node.names if node.module == "edge_sam"}
-    return {name for name in names if name.split(".")[0] == "edge_sam"}
-
-
-@pytest.mark.parametrize("folder", FOLDERS)
-def test_a_folder_imports_only_what_it_may(folder: str) -> None:
-    files = list((ROOT / folder).rglob("*.py"))
-    assert files
-    for file in files:
-        rooms = {room(name) for name in our_imports(file)}
-        if file.parent.name == "cli":  # Commands start the work that lives in the other folders.
-            rooms -= {"edge_sam.export", "edge_sam.quantize"}
-        assert rooms <= MAY_IMPORT[folder], file
 
 
 def test_every_package_is_listed() -> None:

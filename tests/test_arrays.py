@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from edge_sam import ImageEmbedding, InputError
-from edge_sam.arrays import load_arrays
+from edge_sam.files.arrays import load_arrays
 
 
 def npy(header: str, content: bytes = b"", version: int = 1) -> bytes:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_sam.atomic import check_output_file, check_output_folder, move_into_place, write_files
 from edge_sam.errors import InputError
+from edge_sam.files.atomic import check_output_file, check_output_folder, move_into_place, write_files
 
 
 def test_writes_and_replaces(tmp_path: Path) -> None:
@@ -98,7 +98,8 @@ def test_a_full_device_says_so_and_stays(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="needs /dev/fd")
 def test_open_files_are_written_where_they_are(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from edge_sam.atomic import write_files; print('before', flush=True);"
+        "import sys; from pathlib import Path; from edge_sam.files.atomic import write_files;"
+        "print('before', flush=True);"
         "write_files({Path(name): b'through\\n' for name in sys.argv[1:]}); print('after')"
     )
     links = [tmp_path / "stdout", tmp_path / "fd"]

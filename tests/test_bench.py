@@ -22,11 +22,11 @@ from edge_sam.benchmark.plots import pareto_front
 from edge_sam.benchmark.process import WorkerError, WorkerProcess
 from edge_sam.benchmark.report import STAGES, BenchReport, Skipped
 from edge_sam.benchmark.summary import summarise
-from edge_sam.blocks import block_of
-from edge_sam.bundle import BUNDLED
+from edge_sam.bundles.blocks import block_of
+from edge_sam.bundles.bundle import BUNDLED
 from edge_sam.evaluation.report import EvalReport
-from edge_sam.runtimes import SessionOptions, onnxruntime_cpu, openvino_device, probe, profiler
-from edge_sam.variant import Variant
+from edge_sam.evaluation.variant import Variant
+from edge_sam.runtimes import SessionOptions, onnxruntime_cpu, openvino_device, profiler, why_unusable
 
 ROCKET = PHOTOGRAPHS / "rocket.jpg"
 
@@ -267,7 +267,7 @@ def test_bad_input_gets_one_line_and_leaves_nothing(tmp_path: Path, arguments: l
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino:CPU"])
 def test_what_is_profiled_is_what_was_timed(monkeypatch: pytest.MonkeyPatch, runtime: str) -> None:
     """Threads from the environment, and everything else that a session is opened with."""
-    if probe(runtime):
+    if why_unusable(runtime):
         pytest.skip("not usable here")
     monkeypatch.setenv("EDGE_SAM_THREADS", "1")
     opened: list[dict[str, object]] = []

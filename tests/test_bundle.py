@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import edge_sam
-from edge_sam.bundle import BUNDLED, MANIFEST, open_bundle, parse_manifest
+from edge_sam.bundles.bundle import BUNDLED, MANIFEST, open_bundle, parse_manifest
 from edge_sam.errors import InputError
 
 Manifest = dict[str, Any]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_sam.bundle import BUNDLED, open_bundle
-from edge_sam.bundle_folder import Draft
+from edge_sam.bundles.bundle import BUNDLED, open_bundle
+from edge_sam.bundles.draft import Draft
 from edge_sam.errors import InputError
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import PHOTOGRAPHS
 
-from edge_sam.cache import cache_home
-from edge_sam.runtimes import probe
+from edge_sam.files.cache_home import cache_home
+from edge_sam.runtimes import why_unusable
 
 NOBODY = 54321
 """A user that the system does not know, as containers have them."""
@@ -44,7 +44,7 @@ def as_nobody(temporary: Path, *command: object, **environment: str) -> subproce
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_without_a_home_it_is_among_the_temporary_files(temporary: Path, runtime: str) -> None:
-    if probe(runtime):
+    if why_unusable(runtime):
         pytest.skip("not usable here")
     cache = temporary / f"edge-sam-{NOBODY}"
     command = ("segment", PHOTOGRAPHS / "coffee.png", "--point", "300,120", "--runtime", runtime, "--strict")

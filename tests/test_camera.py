@@ -22,9 +22,9 @@ from edge_sam.camera.frames import Captured, StreamFrame
 from edge_sam.camera.sinks import MaskSink, VideoSink, draw_frame
 from edge_sam.camera.sources import SourceLostError
 from edge_sam.errors import InputError, RuntimeFallbackWarning
-from edge_sam.following import Tracked
-from edge_sam.model import LoadedModel
-from edge_sam.runtimes import AUTO, probe
+from edge_sam.inference.model import LoadedModel
+from edge_sam.runtimes import AUTO, why_unusable
+from edge_sam.tracking import Tracked
 
 PROMPT = edge_sam.Prompt(box=CUP)
 Make = Callable[..., edge_sam.Stream]
@@ -147,7 +147,7 @@ def test_a_source_that_dies_20_times_is_picked_up_20_times(stream_of: Make, fram
     assert [frame.index for frame in seen] == sorted({frame.index for frame in seen})
 
 
-def test_following_goes_on_after_a_silent_stream(stream_of: Make, frames: list[np.ndarray]) -> None:
+def test_tracking_goes_on_after_a_silent_stream(stream_of: Make, frames: list[np.ndarray]) -> None:
     first, second = [jpeg(frame) for frame in frames[:2]], [jpeg(frame) for frame in frames[2:4]]
     with broadcast([[*first, HANG], [*second, HANG]]) as address, stream_of(address, timeout=0.5) as stream:
         for frame in stream:
@@ -347,7 +347,7 @@ def test_a_deadline_chooses_from_what_was_measured(
 
 
 @pytest.mark.usefixtures("own_cache")
-@pytest.mark.skipif(sum(probe(name) is None for name in AUTO) < 2, reason="there is one runtime only")
+@pytest.mark.skipif(sum(why_unusable(name) is None for name in AUTO) < 2, reason="there is one runtime only")
 def test_the_fastest_runtime_keeps_the_threads_and_the_fallback(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGE_SAM_THREADS", "1")
     with edge_sam.Stream(video, "mobile-sam", [PROMPT], long_side=256, fps=1) as stream:

@@ -18,7 +18,7 @@ import pytest
 from conftest import PHOTOGRAPHS, ROOT, read_pixels
 from pycocotools import mask as coco
 
-from edge_sam.bundle import BUNDLED
+from edge_sam.bundles.bundle import BUNDLED
 
 COFFEE = PHOTOGRAPHS / "coffee.png"
 BOX = "76,18,478,390"

@@ -14,7 +14,7 @@ from conftest import PHOTOGRAPHS, read_pixels
 from pycocotools import mask as coco
 from test_cli import edge_sam, refused
 
-from edge_sam.labels import read_labels
+from edge_sam.imaging.labels import read_labels
 
 COFFEE = PHOTOGRAPHS / "coffee.png"
 QUICK = ("--points-per-side", "6", "--no-square")

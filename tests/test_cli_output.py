@@ -16,7 +16,7 @@ from conftest import PHOTOGRAPHS
 from test_cli import edge_sam
 
 from edge_sam.annotate.records import Mask, Record
-from edge_sam.serialization import from_json, to_json
+from edge_sam.files.serialization import from_json, to_json
 
 NAME = os.fsdecode(b"caf\xe9.png")
 QUICK = ("--long-side", "256", "--json")

@@ -18,10 +18,10 @@ from pycocotools.coco import COCO
 from scenes import CUP, SIZE, SPOON
 from test_cli import edge_sam, refused
 
-from edge_sam.decoding import MAX_PIXELS
 from edge_sam.errors import InputError
 from edge_sam.evaluation.datasets import open_dataset
-from edge_sam.masks import decode_rle, encode_rle, run_lengths, uncompress_rle
+from edge_sam.imaging.decoding import MAX_PIXELS
+from edge_sam.imaging.masks import decode_rle, encode_rle, run_lengths, uncompress_rle
 
 PIXELS = SIZE[0] * SIZE[1]
 FILE = "annotations/instances_val2017.json"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from test_doctor import fake_root
 
-from edge_sam.runtimes import probe
+from edge_sam.runtimes import why_unusable
 from edge_sam.runtimes.cores import default_threads, usable_cores
 
 THREADS = """
@@ -30,7 +30,7 @@ for status in pathlib.Path("/proc/self/task").glob("*/status"):
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="not Linux")
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_no_thread_is_outside_the_affinity(runtime: str) -> None:
-    if probe(runtime) or len(os.sched_getaffinity(0)) < 2:
+    if why_unusable(runtime) or len(os.sched_getaffinity(0)) < 2:
         pytest.skip("not usable here")
     last = max(os.sched_getaffinity(0))
     command = [sys.executable, "-c", f"import os; os.sched_setaffinity(0, [{last}])\n{THREADS}", runtime]

@@ -14,7 +14,7 @@ from scenes import CUP, SIZE, SPOON, disc
 
 from edge_sam import InputError
 from edge_sam.evaluation.datasets import open_dataset
-from edge_sam.labels import read_labels
+from edge_sam.imaging.labels import read_labels
 
 
 def test_a_palette_gives_its_indices(tmp_path: Path) -> None:

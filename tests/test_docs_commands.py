@@ -22,9 +22,9 @@ from test_cli import edge_sam as run_command
 from test_docs import PAGES, blocks, commands
 
 import edge_sam
-from edge_sam.bundle import open_bundle
-from edge_sam.cache import cache_home
-from edge_sam.runtimes import probe
+from edge_sam.bundles.bundle import open_bundle
+from edge_sam.files.cache_home import cache_home
+from edge_sam.runtimes import why_unusable
 
 BUNDLE = open_bundle("mobile-sam").path
 CHEAPER = {
@@ -177,7 +177,7 @@ def _one_click(names: dict[str, Any]) -> None:
 
 def _runtimes(names: dict[str, Any]) -> None:
     predictor = names["predictor"]
-    assert (predictor.runtime == "cuda") == (probe("cuda") is None)
+    assert (predictor.runtime == "cuda") == (why_unusable("cuda") is None)
     assert predictor.provider == predictor.model.active.encoder.provider
 
 

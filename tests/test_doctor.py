@@ -21,11 +21,12 @@ from edge_sam.cli import app
 from edge_sam.doctor import Report, diagnose
 from edge_sam.doctor.packages import conflicts, installed
 from edge_sam.doctor.trial import Trial, try_isolated, try_runtime
-from edge_sam.machine import find_processor
-from edge_sam.runtimes import BACKENDS, RuntimeUnavailableError, SessionOptions, Tensors, onnxruntime_cpu, probe
+from edge_sam.errors import RuntimeUnavailableError
+from edge_sam.runtimes import BACKENDS, SessionOptions, Tensors, onnxruntime_cpu, why_unusable
 from edge_sam.runtimes.cuda_driver import CudaDevice
 from edge_sam.runtimes.gpu_package import gpu_requirements
 from edge_sam.runtimes.jetson import find_jetson
+from edge_sam.system.machine import find_processor
 
 ORIN = "processor : 0\nFeatures : fp asimd aes asimddp\nCPU implementer : 0x41\nCPU part : 0xd42\n"
 HYBRID = (
@@ -73,7 +74,7 @@ def test_reports_this_machine_in_json() -> None:
     assert trials["onnxruntime"]["usable"] is True
     assert trials["onnxruntime"]["provider"] == "CPUExecutionProvider"
     for name, trial in trials.items():
-        if probe(name) is not None:
+        if why_unusable(name) is not None:
             assert trial["usable"] is False
             assert trial["why"]
     if trials["openvino"]["usable"]:
@@ -264,9 +265,9 @@ def raises(error: BaseException) -> Callable[..., Any]:
 @pytest.mark.parametrize(
     ("member", "value", "why", "mends"),
     [
-        ("probe", raises(OSError("libx.so: no such file")), "asking it failed: OSError: libx.so", False),
-        ("probe", lambda _: "no driver on this machine", "no driver on this machine", False),
-        ("probe", lambda _: "not installed: " + onnxruntime_cpu.install_command(), "not installed", True),
+        ("why_unusable", raises(OSError("libx.so: no such file")), "asking it failed: OSError: libx.so", False),
+        ("why_unusable", lambda _: "no driver on this machine", "no driver on this machine", False),
+        ("why_unusable", lambda _: "not installed: " + onnxruntime_cpu.install_command(), "not installed", True),
         ("hardware", raises(RuntimeError("plugin missing")), "RuntimeError: plugin missing", False),
         ("open_session", raises(RuntimeUnavailableError("put\nCPU in its place")), "put CPU in its place", True),
         ("open_session", raises(ValueError("odd")), "its first inference failed: ValueError: odd", True),
@@ -289,7 +290,7 @@ def test_a_broken_backend_is_a_reason(
 def test_tensorrt_is_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     from edge_sam.runtimes import onnxruntime_tensorrt
 
-    monkeypatch.setattr(onnxruntime_tensorrt, "probe", lambda _: None)
+    monkeypatch.setattr(onnxruntime_tensorrt, "why_unusable", lambda _: None)
     monkeypatch.setattr(onnxruntime_tensorrt, "hardware", lambda _: "A GPU")
     monkeypatch.setattr(onnxruntime_tensorrt, "open_session", raises(AssertionError("it was opened")))
     trial = try_runtime("tensorrt")
@@ -329,7 +330,7 @@ def test_a_hang_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_fact_may_break(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = raises(ZeroDivisionError("broken"))
     for name in ("find_processor", "system", "memory", "nvidia"):
-        monkeypatch.setattr(f"edge_sam.machine.{name}", broken)
+        monkeypatch.setattr(f"edge_sam.system.machine.{name}", broken)
     for name in ("board_model", "find_jetson", "installed", "conflicts", "cache_home"):
         monkeypatch.setattr(f"edge_sam.doctor.{name}", broken)
     report = diagnose(attempt=broken)
@@ -357,8 +358,8 @@ def test_commands_are_shown_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 
 def test_tells_what_was_tuned_and_where_it_cannot_write(own_cache: Path, tmp_path: Path) -> None:
-    from edge_sam.bundle import open_bundle
-    from edge_sam.cache import Best, Tuned, remember, tuning_key
+    from edge_sam.bundles.bundle import open_bundle
+    from edge_sam.inference.cache import Best, Tuned, remember, tuning_key
 
     def attempt(name: str) -> Trial:
         return Trial(name, usable=False)

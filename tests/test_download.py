@@ -16,10 +16,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from edge_sam.cache import cache_home
-from edge_sam.download import pull
-from edge_sam.errors import DownloadError, InputError
-from edge_sam.zoo import (
+from edge_sam.bundles.download import pull
+from edge_sam.bundles.zoo import (
     PypiSource,
     UrlSource,
     ZooModel,
@@ -28,6 +26,8 @@ from edge_sam.zoo import (
     read_index,
     require_license,
 )
+from edge_sam.errors import DownloadError, InputError
+from edge_sam.files.cache_home import cache_home
 
 CONTENT = np.random.default_rng(0).bytes(1_000_000)
 PARTIAL, WHOLE = 400_000, len(CONTENT)

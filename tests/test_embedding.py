@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge_sam import ImageEmbedding, InputError, Predictor, Prompt
-from edge_sam.geometry import Geometry
+from edge_sam.imaging.geometry import Geometry
 
 PROMPT = Prompt(box=(76, 18, 478, 390))
 

@@ -14,17 +14,17 @@ from scenes import CUP, SIZE, SPOON
 from test_cli import edge_sam, refused
 
 from edge_sam import Predictor, Prompt
-from edge_sam.bundle import Bundle
+from edge_sam.bundles.bundle import Bundle
 from edge_sam.evaluation.datasets import open_dataset
 from edge_sam.evaluation.metrics import boundary_f
 from edge_sam.evaluation.protocols import find_protocol
 from edge_sam.evaluation.report import EvalReport
 from edge_sam.evaluation.samples import Target
 from edge_sam.evaluation.stills import evaluate_sample
+from edge_sam.evaluation.variant import BundleSegmenter, Variant
 from edge_sam.evaluation.video import box_on_every_frame, measure_clip
 from edge_sam.export.reference import TorchReference
-from edge_sam.masks import iou
-from edge_sam.variant import BundleSegmenter, Variant
+from edge_sam.imaging.masks import iou
 
 EVERYWHERE = np.ones(SIZE, bool)
 

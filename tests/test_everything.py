@@ -20,7 +20,7 @@ from edge_sam.everything.pictures import draw_labels
 from edge_sam.everything.points import Crop, cut, point_grid
 from edge_sam.everything.regions import remove_small_regions
 from edge_sam.everything.suppression import suppress, suppress_by_overlap
-from edge_sam.masks import label_map
+from edge_sam.imaging.masks import label_map
 
 KEYS = {"segmentation", "area", "bbox", "predicted_iou", "point_coords", "stability_score", "crop_box"}
 

@@ -15,7 +15,7 @@ from conftest import iou
 
 import edge_sam
 from edge_sam import Prompt
-from edge_sam.bundle import Bundle, open_bundle
+from edge_sam.bundles.bundle import Bundle, open_bundle
 from edge_sam.errors import ExportError, InputError
 from edge_sam.export import bundle_writer, parity
 from edge_sam.export.bundle_writer import export_bundle

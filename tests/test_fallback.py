@@ -15,8 +15,8 @@ import pytest
 import edge_sam
 from edge_sam import Predictor, Prompt, RuntimeUnavailableError
 from edge_sam.errors import InputError, RuntimeFallbackWarning
-from edge_sam.model import LoadedModel
-from edge_sam.runtimes import AUTO, SessionOptions, Tensors, onnxruntime_cpu, probe
+from edge_sam.inference.model import LoadedModel
+from edge_sam.runtimes import AUTO, SessionOptions, Tensors, onnxruntime_cpu, why_unusable
 
 CLICK = Prompt(points=[(250, 120)])
 
@@ -44,7 +44,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Any:
         behaviour: dict[str, Any] = {
             "MODEL_FORMATS": ("onnx",),
             "PACKAGES": (),
-            "probe": lambda _: None,
+            "why_unusable": lambda _: None,
             "hardware": lambda _: name,
             "open_session": onnxruntime_cpu.open_session,
             **members,
@@ -52,7 +52,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Any:
         for member, value in behaviour.items():
             setattr(module, member, staticmethod(value) if callable(value) else value)
         real = edge_sam.runtimes.backend
-        for place in ("edge_sam.runtimes", "edge_sam.model", "edge_sam.cache"):
+        for place in ("edge_sam.runtimes", "edge_sam.inference.model", "edge_sam.inference.cache"):
             current = monkeypatch
             current.setattr(f"{place}.backend", lambda runtime, real=real: module if runtime == name else real(runtime))
         monkeypatch.setitem(edge_sam.runtimes.BACKENDS, name, name)
@@ -72,10 +72,10 @@ def fails_after(runs: int) -> Any:
 def test_with_three_broken_the_fourth_answers(
     broken: Any, monkeypatch: pytest.MonkeyPatch, predictor: Predictor, coffee: np.ndarray
 ) -> None:
-    broken("absent", probe=lambda _: "no such device")
+    broken("absent", why_unusable=lambda _: "no such device")
     broken("unloadable", open_session=cannot_open)
     broken("exhausted", open_session=fails_after(2))
-    for place in ("edge_sam.runtimes", "edge_sam.choice"):
+    for place in ("edge_sam.runtimes", "edge_sam.inference.choice"):
         monkeypatch.setattr(f"{place}.AUTO", ("absent", "unloadable", "exhausted", "onnxruntime"))
 
     with pytest.warns(RuntimeFallbackWarning, match="using exhausted: unloadable in w16: the driver has gone"):
@@ -148,7 +148,7 @@ def test_however_a_runtime_fails_while_loading(broken: Any, members: dict[str, A
 def test_a_cache_that_cannot_be_written_is_no_failure(
     runtime: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if probe(runtime):
+    if why_unusable(runtime):
         pytest.skip(f"{runtime} is not usable here")
     (tmp_path / "file").write_text("where a folder should be")
     monkeypatch.setenv("EDGE_SAM_HOME", str(tmp_path / "file"))
@@ -164,12 +164,14 @@ def test_standard_output_survives_sessions_opened_side_by_side() -> None:
 
 @pytest.mark.usefixtures("own_cache")
 def test_auto_takes_the_first_that_is_usable(monkeypatch: pytest.MonkeyPatch) -> None:
-    usable = [name for name in AUTO if probe(name) is None]
+    usable = [name for name in AUTO if why_unusable(name) is None]
     assert edge_sam.load().runtime == usable[0]
     if "openvino" in usable:
-        monkeypatch.setattr("edge_sam.choice.probe", lambda name: None if name == "openvino" else "not today")
+        monkeypatch.setattr(
+            "edge_sam.inference.choice.why_unusable", lambda name: None if name == "openvino" else "not today"
+        )
         assert edge_sam.load().runtime == "openvino"
-    monkeypatch.setattr("edge_sam.choice.probe", lambda _: "not today")
+    monkeypatch.setattr("edge_sam.inference.choice.why_unusable", lambda _: "not today")
     with pytest.raises(RuntimeUnavailableError, match="onnxruntime: not today"):
         edge_sam.load()
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from edge_sam.errors import InputError
-from edge_sam.geometry import Geometry
-from edge_sam.preprocess import encoder_input, resize_bilinear
+from edge_sam.imaging.geometry import Geometry
+from edge_sam.imaging.preprocess import encoder_input, resize_bilinear
 
 SIZES = [(480, 854), (854, 480), (321, 481), (512, 512), (3000, 4000), (1, 1), (1, 3000), (3000, 1), (37, 1001)]
 

@@ -13,12 +13,13 @@ import onnx
 import pytest
 
 import edge_sam
-from edge_sam.bundle import Bundle, open_bundle
-from edge_sam.cache import runtime_key
-from edge_sam.choice import Choice
-from edge_sam.guard import check_probe, run_probe
-from edge_sam.model import LoadedModel
-from edge_sam.runtimes import RuntimeUnavailableError, Tensors
+from edge_sam.bundles.bundle import Bundle, open_bundle
+from edge_sam.errors import RuntimeUnavailableError
+from edge_sam.inference.cache import runtime_key
+from edge_sam.inference.choice import Choice
+from edge_sam.inference.guard import check_probe, run_probe
+from edge_sam.inference.model import LoadedModel
+from edge_sam.runtimes import Tensors
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,7 @@ def test_two_processes_fill_one_cache(own_cache: Path) -> None:
 def test_the_key_changes_with_what_matters(exported: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = {runtime_key(exported, runtime, p) for runtime in ("onnxruntime", "openvino") for p in ("fp32", "w16")}
     assert len(keys) == 4
-    monkeypatch.setattr("edge_sam.machine.metadata.version", lambda _: "99.0")
+    monkeypatch.setattr("edge_sam.system.machine.metadata.version", lambda _: "99.0")
     assert runtime_key(exported, "onnxruntime", "fp32") not in keys
 
 

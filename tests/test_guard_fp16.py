@@ -11,11 +11,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from edge_sam.bundle import open_bundle
+from edge_sam.bundles.bundle import open_bundle
+from edge_sam.errors import RuntimeUnavailableError
 from edge_sam.export.probe_writer import probe_values
 from edge_sam.export.torch_model import TorchModel, load_model
-from edge_sam.guard import check_probe
-from edge_sam.runtimes import RuntimeUnavailableError, Tensors
+from edge_sam.inference.guard import check_probe
+from edge_sam.runtimes import Tensors
 
 BUNDLE = open_bundle("mobile-sam")
 

@@ -12,12 +12,13 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 import edge_sam
-from edge_sam.bundle import open_bundle
-from edge_sam.contract import Role
-from edge_sam.guard import check_probe, run_probe
-from edge_sam.model import LoadedModel
+from edge_sam.bundles.bundle import open_bundle
+from edge_sam.bundles.contract import Role
+from edge_sam.errors import RuntimeUnavailableError
+from edge_sam.inference.guard import check_probe, run_probe
+from edge_sam.inference.model import LoadedModel
 from edge_sam.quantize.half import exact_nodes, to_half, written_out
-from edge_sam.runtimes import RuntimeUnavailableError, Session, Tensors
+from edge_sam.runtimes import Session, Tensors
 
 BUNDLE = open_bundle("mobile-sam")
 ROLES: tuple[Role, ...] = ("encoder", "decoder")

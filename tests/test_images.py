@@ -17,9 +17,9 @@ from conftest import ROOT
 from encoded import encoded, grey_png, idat, ihdr, png, pnm, tiff
 from PIL import Image, ImageOps, PngImagePlugin
 
-from edge_sam import decoding
 from edge_sam.errors import InputError
-from edge_sam.images import decode_image, encode_png, pictures, read_image, spread
+from edge_sam.imaging import decoding
+from edge_sam.imaging.images import decode_image, encode_png, pictures, read_image, spread
 
 CASES = ROOT.parent / "shared" / "data" / "cases"
 FORMATS = ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"]

@@ -14,9 +14,9 @@ from scenes import CUP, SIZE, SPOON
 from edge_sam import InputError
 from edge_sam.cli.prompts import masks
 from edge_sam.evaluation.datasets import open_dataset
-from edge_sam.images import encode_png
-from edge_sam.labels import read_labels
-from edge_sam.region import read_region
+from edge_sam.imaging.images import encode_png
+from edge_sam.imaging.labels import read_labels
+from edge_sam.imaging.region import read_region
 
 RANDOM = np.random.default_rng(0)
 

@@ -13,8 +13,8 @@ from scenes import CUP, photograph, write_grey
 from edge_sam.annotate.sources import open_source
 from edge_sam.camera.sources import FolderSource
 from edge_sam.evaluation.datasets import open_dataset
-from edge_sam.images import pictures
-from edge_sam.names import Names, canonical, natural_key
+from edge_sam.files.names import Names, canonical, natural_key
+from edge_sam.imaging.images import pictures
 
 ORDER = [
     "1.png",

@@ -12,11 +12,11 @@ from conftest import iou
 
 import edge_sam
 from edge_sam import Predictor, Prompt, RuntimeUnavailableError
-from edge_sam.bundle import open_bundle
-from edge_sam.choice import Choice
-from edge_sam.model import LoadedModel
-from edge_sam.profiles import PROFILES
-from edge_sam.runtimes import SessionOptions, onnxruntime_cuda, onnxruntime_session, onnxruntime_tensorrt, probe
+from edge_sam.bundles.bundle import open_bundle
+from edge_sam.inference.choice import Choice
+from edge_sam.inference.model import LoadedModel
+from edge_sam.inference.profiles import PROFILES
+from edge_sam.runtimes import SessionOptions, onnxruntime_cuda, onnxruntime_session, onnxruntime_tensorrt, why_unusable
 from edge_sam.runtimes.cuda_driver import cuda_devices, missing_cuda_device
 from edge_sam.runtimes.onnxruntime_tensorrt import tensorrt_options
 
@@ -150,7 +150,7 @@ def test_without_a_device_the_reason_is_one_line() -> None:
     if not isinstance(cuda_devices(), str):
         pytest.skip("there is a device")
     for runtime in ("cuda", "tensorrt", "cuda:1"):
-        reason = probe(runtime)
+        reason = why_unusable(runtime)
         assert reason is not None
         assert "\n" not in reason
     assert missing_cuda_device("x") == "a CUDA device is a number, not 'x'"
@@ -160,7 +160,7 @@ def test_without_a_device_the_reason_is_one_line() -> None:
 @pytest.mark.usefixtures("own_cache")
 @pytest.mark.parametrize("runtime", ["cuda", "tensorrt"])
 def test_on_a_real_device_masks_agree(runtime: str, predictor: Predictor, coffee: np.ndarray) -> None:
-    reason = probe(runtime)
+    reason = why_unusable(runtime)
     if reason:
         pytest.skip(reason)
     LoadedModel(BUNDLE, Choice(runtime, "w16", None, "test"), build=True)

@@ -15,11 +15,11 @@ import pytest
 from numpy.typing import NDArray
 
 import edge_sam
-from edge_sam.bundle import open_bundle
-from edge_sam.runtimes import SessionOptions, openvino_device, probe
+from edge_sam.bundles.bundle import open_bundle
+from edge_sam.runtimes import SessionOptions, openvino_device, why_unusable
 from edge_sam.runtimes.openvino_device import RUNS_ALIKE, OpenVinoSession
 
-pytestmark = pytest.mark.skipif(probe("openvino") is not None, reason="openvino is not usable here")
+pytestmark = pytest.mark.skipif(why_unusable("openvino") is not None, reason="openvino is not usable here")
 WIDE, TALL = (128, 256), (256, 192)
 Inputs = dict[str, NDArray[Any]]
 

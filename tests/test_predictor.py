@@ -20,8 +20,8 @@ from conftest import PHOTOGRAPHS, iou
 import edge_sam
 from edge_sam import ImageEmbedding, InputError, Predictor, Prompt, Result
 from edge_sam.errors import RuntimeFallbackWarning
-from edge_sam.model import Model
-from edge_sam.profiles import MAX_POINTS
+from edge_sam.inference.model import Model
+from edge_sam.inference.profiles import MAX_POINTS
 from edge_sam.runtimes import Session, Tensors
 
 CUP = (76, 18, 478, 390)

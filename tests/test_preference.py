@@ -7,7 +7,7 @@ import pytest
 from conftest import PHOTOGRAPHS
 
 from edge_sam.errors import InputError
-from edge_sam.geometry import LOGITS
+from edge_sam.imaging.geometry import LOGITS
 from edge_sam.predictor import Predictor
 from edge_sam.preference import Preference, choose, suitable
 from edge_sam.prompts import Prompt

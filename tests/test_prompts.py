@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge_sam import InputError, Prompt
-from edge_sam.geometry import Geometry
+from edge_sam.imaging.geometry import Geometry
 from edge_sam.prompts import combine, decoder_points
 
 GEOMETRY = Geometry((480, 854))

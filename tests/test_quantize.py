@@ -15,15 +15,14 @@ from test_cli import edge_sam as run_command
 from test_cli import refused
 
 import edge_sam
-from edge_sam.bundle import BUNDLED, Bundle, open_bundle
-from edge_sam.choice import choices
+from edge_sam.bundles.bundle import BUNDLED, Bundle, open_bundle
 from edge_sam.cli.progress import progress_bar
-from edge_sam.errors import AccuracyError
+from edge_sam.errors import AccuracyError, RuntimeUnavailableError
+from edge_sam.inference.choice import choices
 from edge_sam.quantize import objects, ranking
 from edge_sam.quantize.accuracy import find_truths
 from edge_sam.quantize.photographs import find_photographs
 from edge_sam.quantize.quantizer import Outcome, Settings, quantize_bundle
-from edge_sam.runtimes import RuntimeUnavailableError
 
 QUICK = ("quantize", "mobile-sam", "--calibration", PHOTOGRAPHS, "--samples", "4", "--max-drop", "20")
 

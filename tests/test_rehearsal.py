@@ -16,12 +16,12 @@ from edge_sam import Prompt
 from edge_sam.camera import rehearsal
 from edge_sam.camera.deadline import Target
 from edge_sam.camera.plan import Plan
-from edge_sam.following import Follower
-from edge_sam.following.stillness import Stillness
-from edge_sam.following.tracked import Tracked
 from edge_sam.predictor import Predictor
-from edge_sam.runtimes import probe
+from edge_sam.runtimes import why_unusable
 from edge_sam.runtimes.openvino_device import OpenVinoSession
+from edge_sam.tracking import Tracker
+from edge_sam.tracking.stillness import Stillness
+from edge_sam.tracking.tracked import Tracked
 
 PROMPT = Prompt(box=CUP)
 BLACK = np.zeros((128, 192, 3), np.uint8)
@@ -38,7 +38,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
     """The stages of every step that is rehearsed, and whether OpenVINO was compiled for its size."""
     seen: list[set[str]] = []
 
-    class Watched(Follower):
+    class Watched(Tracker):
         def step(self, image: np.ndarray, *, encode: bool = True) -> list[Tracked]:
             found = super().step(image, encode=encode)
             encoder = self._predictor.model.active.encoder
@@ -46,7 +46,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
             seen.append(set(self.timings) & {"encode", "flow", "reused"} | size)
             return found
 
-    monkeypatch.setattr(rehearsal, "Follower", Watched)
+    monkeypatch.setattr(rehearsal, "Tracker", Watched)
     return seen
 
 
@@ -77,7 +77,7 @@ def test_a_carried_frame_is_timed_and_not_one_that_is_reused(
     assert carried > 0
 
 
-@pytest.mark.skipif(probe("openvino") is not None, reason="openvino is not usable here")
+@pytest.mark.skipif(why_unusable("openvino") is not None, reason="openvino is not usable here")
 def test_openvino_is_compiled_for_a_size_before_it_is_timed(
     frame: np.ndarray, stages: list[set[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,8 @@ from conftest import PHOTOGRAPHS, iou, read_rgb
 
 import edge_sam
 from edge_sam import InputError, Predictor, Prompt
-from edge_sam.runtimes import BACKENDS, RuntimeUnavailableError, SessionOptions, backend, probe
+from edge_sam.errors import RuntimeUnavailableError
+from edge_sam.runtimes import BACKENDS, SessionOptions, backend, why_unusable
 from edge_sam.runtimes.openvino_device import OpenVinoSession
 
 PROMPTS = [
@@ -24,7 +25,7 @@ PROMPTS = [
 
 @pytest.fixture(scope="module", params=list(BACKENDS))
 def other(request: pytest.FixtureRequest) -> Predictor:
-    reason = probe(request.param)
+    reason = why_unusable(request.param)
     if reason:
         pytest.skip(reason)
     return edge_sam.load(runtime=request.param, strict=True)
@@ -66,7 +67,7 @@ def test_a_file_that_is_no_model_is_refused(other: Predictor, tmp_path: Path) ->
 def test_options_reach_the_runtime() -> None:
     with pytest.raises(InputError, match="name it instead of auto"):
         edge_sam.load(options={"NUM_STREAMS": "1"})
-    if probe("openvino"):
+    if why_unusable("openvino"):
         pytest.skip("openvino is not usable here")
     loaded = edge_sam.load(runtime="openvino", strict=True, options={"INFERENCE_NUM_THREADS": "1"})
     decoder = loaded.model.active.decoder

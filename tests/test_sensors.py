@@ -16,7 +16,7 @@ from edge_sam.benchmark.measure import Measurement
 from edge_sam.benchmark.nvml import Nvml, open_nvml
 from edge_sam.benchmark.summary import summarise
 from edge_sam.benchmark.worker import Answer, Ready
-from edge_sam.variant import Facts, Variant
+from edge_sam.evaluation.variant import Facts, Variant
 
 ORIN_NANO = {"in1": "VDD_IN", "in2": "VDD_CPU_GPU_CV", "in3": "VDD_SOC"}
 """Rails of a Jetson Orin Nano by channel, as its device tree labels them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from edge_sam.serialization import decode_json, from_json
+from edge_sam.files.serialization import decode_json, from_json
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b'{"\xff": 1}', b"[" * 100_000, b'{"a": "\xff"}', b"[]"])

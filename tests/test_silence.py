@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import PHOTOGRAPHS, ROOT
 
-from edge_sam.runtimes import probe
+from edge_sam.runtimes import why_unusable
 
 COFFEE = PHOTOGRAPHS / "coffee.png"
 HOOK = """
@@ -37,7 +37,7 @@ COMMANDS = [
 IMPORTERS = {
     "openvino": "runtimes/openvino_device.py",
     "onnxruntime": "runtimes/onnxruntime_session.py",
-    "matplotlib": "edge_sam/plotting.py",
+    "matplotlib": "edge_sam/imaging/plotting.py",
     "ray": "edge_sam/annotate/ray_data.py",
 }
 """The one file that imports each package that would report its use or write into the home folder."""
@@ -52,7 +52,7 @@ def traced(command: list[str], log: Path) -> list[str]:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_opens_no_socket_and_writes_into_the_cache_alone(command: str, tmp_path: Path) -> None:
-    if "openvino" in command and probe("openvino"):
+    if "openvino" in command and why_unusable("openvino"):
         pytest.skip("openvino is not usable here")
     home, hook, output, temporary, working = (tmp_path / name for name in ("home", "hook", "out", "tmp", "work"))
     for folder in (home, hook, output, temporary, working):

@@ -9,8 +9,8 @@ from conftest import PHOTOGRAPHS
 from onnx import ModelProto
 
 import edge_sam
-from edge_sam.bundle import open_bundle
-from edge_sam.images import read_image
+from edge_sam.bundles.bundle import open_bundle
+from edge_sam.imaging.images import read_image
 from edge_sam.quantize.calibration import watch
 from edge_sam.quantize.observers import OBSERVERS, Seen
 from edge_sam.quantize.recipe import default_blocks

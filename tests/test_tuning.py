@@ -12,15 +12,15 @@ from conftest import PHOTOGRAPHS
 from typer.testing import CliRunner
 
 import edge_sam
-from edge_sam import tuning
-from edge_sam.bundle import open_bundle
-from edge_sam.cache import Best, Tuned, remember, tuning_key
-from edge_sam.choice import Choice
+from edge_sam.benchmark import tuning
+from edge_sam.benchmark.tuning import Row
+from edge_sam.bundles.bundle import open_bundle
+from edge_sam.bundles.precisions import Precision
 from edge_sam.cli import app
-from edge_sam.precisions import Precision
+from edge_sam.inference.cache import Best, Tuned, remember, tuning_key
+from edge_sam.inference.choice import Choice
 from edge_sam.predictor import Predictor
-from edge_sam.runtimes import AUTO, probe
-from edge_sam.tuning import Row
+from edge_sam.runtimes import AUTO, why_unusable
 
 
 def test_tunes_and_auto_follows(own_cache: Path, tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_tunes_and_auto_follows(own_cache: Path, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("own_cache")
 def test_openvino_is_timed_as_compiled_for_each_size(monkeypatch: pytest.MonkeyPatch, coffee: np.ndarray) -> None:
-    if probe("openvino"):
+    if why_unusable("openvino"):
         pytest.skip("openvino is not installed")
     time_one, compiled = tuning._time, []
 
@@ -63,7 +63,7 @@ def test_openvino_is_timed_as_compiled_for_each_size(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.usefixtures("own_cache")
 def test_auto_follows_only_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    if probe("openvino"):
+    if why_unusable("openvino"):
         pytest.skip("openvino is not installed")
     bundle = open_bundle("mobile-sam")
     key, best = tuning_key(bundle), Best("openvino", "w16", None)
@@ -73,7 +73,7 @@ def test_auto_follows_only_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     remember(key, Tuned(Best("openvino", "int8", None)))
     assert edge_sam.load().runtime != "openvino"
     remember(key, Tuned(best))
-    monkeypatch.setattr("edge_sam.machine.metadata.version", lambda _: "99.0")
+    monkeypatch.setattr("edge_sam.system.machine.metadata.version", lambda _: "99.0")
     assert edge_sam.load().runtime != "openvino"
 
 

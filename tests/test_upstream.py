@@ -14,7 +14,7 @@ from conftest import PHOTOGRAPHS, ROOT, iou, read_pixels, read_rgb
 
 import edge_sam
 from edge_sam import Predictor, Prompt
-from edge_sam.bundle import Bundle
+from edge_sam.bundles.bundle import Bundle
 from edge_sam.export.reference import load_predictor
 
 DATA = ROOT.parent / "shared" / "data"

@@ -15,8 +15,8 @@ import pytest
 from conftest import PHOTOGRAPHS, ROOT
 
 from edge_sam.benchmark.process import WorkerError, WorkerProcess
-from edge_sam.processes import python_command, reason_of_end
-from edge_sam.variant import Variant
+from edge_sam.evaluation.variant import Variant
+from edge_sam.system.processes import python_command, reason_of_end
 
 COMMANDS = {
     "doctor": "doctor --json",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge_sam.atomic import check_output_file
 from edge_sam.errors import InputError
+from edge_sam.files.atomic import check_output_file
 
 
 def is_sa1b(output: Path, layout: str) -> bool:

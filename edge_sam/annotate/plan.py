@@ -15,14 +15,14 @@ from edge_sam.annotate.prompt_files import PromptTable
 from edge_sam.annotate.records import Task
 from edge_sam.annotate.sources import Item
 from edge_sam.annotate.worker import Job
-from edge_sam.bundle import Bundle
+from edge_sam.bundles.bundle import Bundle
 from edge_sam.errors import InputError
-from edge_sam.images import pictures
-from edge_sam.machine import installed_versions
-from edge_sam.names import Names, canonical
+from edge_sam.files.names import Names, canonical
+from edge_sam.files.serialization import to_json
+from edge_sam.imaging.images import pictures
 from edge_sam.runtimes import backend, split_runtime
 from edge_sam.runtimes.cores import MAX_THREADS, usable_cores
-from edge_sam.serialization import to_json
+from edge_sam.system.machine import installed_versions
 
 
 def plan(items: Sequence[Item], table: PromptTable | None, valid_mask: Path | None) -> list[Task]:
@@ -79,7 +79,7 @@ def settings(job: Job, bundle: Bundle) -> dict[str, Any]:
     Threads are not in it: on ONNX Runtime they change no bit. Nor is the machine, though another processor may round
     otherwise.
     """
-    import edge_sam
+    from edge_sam.version import __version__
 
     files = [c.sha256 for c in bundle.manifest.components if c.precision == job.precision]
     function = source_hash(find_function(job.function)[1])[:16] if job.function else None
@@ -90,7 +90,7 @@ def settings(job: Job, bundle: Bundle) -> dict[str, Any]:
         "model_files": hashlib.sha256("".join(sorted(files)).encode()).hexdigest()[:16],
         "function_source": function,
         "versions": {
-            "edge-sam": edge_sam.__version__,
+            "edge-sam": __version__,
             "opencv": cv2.__version__,
             **installed_versions(backend(job.runtime).PACKAGES),
         },

@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 from edge_sam.annotate.records import Outcome, Task
 from edge_sam.annotate.worker import Annotator, Job
-from edge_sam.processes import outside_working_folder
+from edge_sam.system.processes import outside_working_folder
 
 _AHEAD = 2
 """Tasks for each worker that are handed out but not back: one in work, one waiting, so that no worker ever does."""

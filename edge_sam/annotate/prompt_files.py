@@ -15,10 +15,10 @@ import msgspec
 
 from edge_sam.annotate.records import GivenPrompt
 from edge_sam.annotate.sources import name_of
-from edge_sam.coco import Id, distinct, read_coco, some
 from edge_sam.errors import InputError
-from edge_sam.names import canonical
-from edge_sam.text import read_text
+from edge_sam.files.names import canonical
+from edge_sam.files.text import read_text
+from edge_sam.imaging.coco import Id, distinct, read_coco, some
 
 _BOX, _POINT = ("x0", "y0", "x1", "y1"), ("x", "y")
 

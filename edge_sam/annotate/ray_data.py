@@ -13,8 +13,8 @@ from typing import Any
 from edge_sam.annotate.records import Outcome, Task
 from edge_sam.annotate.worker import Annotator, Job
 from edge_sam.errors import InputError, MissingExtraError
-from edge_sam.processes import outside_working_folder
-from edge_sam.serialization import from_json, to_json
+from edge_sam.files.serialization import from_json, to_json
+from edge_sam.system.processes import outside_working_folder
 
 _BLOCK = 16
 """Tasks in one block, which Ray hands out and repeats as a whole: some seconds of work."""

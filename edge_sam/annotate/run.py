@@ -15,10 +15,10 @@ import msgspec
 from edge_sam.annotate.records import Outcome, Record, Task
 from edge_sam.annotate.store import Store
 from edge_sam.annotate.writers import write_coco, write_sa1b
-from edge_sam.atomic import write_files
-from edge_sam.coco import Id
 from edge_sam.errors import EdgeSamError
-from edge_sam.serialization import to_json
+from edge_sam.files.atomic import write_files
+from edge_sam.files.serialization import to_json
+from edge_sam.imaging.coco import Id
 
 Engine = Callable[[Sequence[Task]], Generator[Outcome, None, None]]
 """Does tasks, in any order; see `edge_sam.annotate.pool` and `edge_sam.annotate.ray_data`."""

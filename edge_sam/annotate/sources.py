@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.errors import InputError
-from edge_sam.images import SUFFIXES, decode_image, is_picture
-from edge_sam.names import Names, canonical, natural_key
-from edge_sam.text import read_text
+from edge_sam.files.names import Names, canonical, natural_key
+from edge_sam.files.text import read_text
+from edge_sam.imaging.images import SUFFIXES, decode_image, is_picture
 from edge_sam.video import VideoFile
 
 LISTS = {".txt", ".lst"}

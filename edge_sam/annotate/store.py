@@ -13,9 +13,9 @@ import filelock
 import msgspec
 
 from edge_sam.annotate.records import Record, Task
-from edge_sam.atomic import write_files
 from edge_sam.errors import InputError
-from edge_sam.serialization import from_json, to_json
+from edge_sam.files.atomic import write_files
+from edge_sam.files.serialization import from_json, to_json
 
 _SETTINGS = "settings.json"
 

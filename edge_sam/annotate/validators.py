@@ -9,7 +9,7 @@ import msgspec
 
 from edge_sam.annotate.records import Mask
 from edge_sam.errors import InputError
-from edge_sam.masks import overlaps
+from edge_sam.imaging.masks import overlaps
 
 
 class Limits(msgspec.Struct, frozen=True):

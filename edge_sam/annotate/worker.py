@@ -17,17 +17,17 @@ from edge_sam.annotate.functions import find_function
 from edge_sam.annotate.records import GivenPrompt, Mask, Outcome, Record, Task
 from edge_sam.annotate.sources import Reader
 from edge_sam.annotate.validators import Limits, validate
-from edge_sam.atomic import write_files
 from edge_sam.errors import InputError
 from edge_sam.everything import Found, MaskGenerator
-from edge_sam.geometry import Geometry
-from edge_sam.images import encode_png
+from edge_sam.files.atomic import write_files
+from edge_sam.imaging.geometry import Geometry
+from edge_sam.imaging.images import encode_png
+from edge_sam.imaging.masks import encode_rle, stability
+from edge_sam.imaging.region import check_region, read_region
 from edge_sam.loading import load
-from edge_sam.masks import encode_rle, stability
 from edge_sam.predictor import Predictor
 from edge_sam.preference import Preference
 from edge_sam.prompts import Prompt
-from edge_sam.region import check_region, read_region
 from edge_sam.result import Answer
 
 

@@ -11,10 +11,10 @@ from typing import IO, Any
 import msgspec
 
 from edge_sam.annotate.records import Mask, Record
-from edge_sam.atomic import move_into_place, write_files
-from edge_sam.coco import Id
 from edge_sam.errors import InputError
-from edge_sam.serialization import to_json
+from edge_sam.files.atomic import move_into_place, write_files
+from edge_sam.files.serialization import to_json
+from edge_sam.imaging.coco import Id
 
 Records = Callable[[], Iterable[Record]]
 """Goes through the records in order; more than once, because they need not fit into memory."""

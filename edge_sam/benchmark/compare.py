@@ -9,7 +9,7 @@ import msgspec
 
 from edge_sam.benchmark.report import SCHEMA, BenchReport, Row
 from edge_sam.errors import InputError
-from edge_sam.serialization import from_json
+from edge_sam.files.serialization import from_json
 
 _NOT_JUDGED = {"load ms", "compile ms"}
 """Measured once in each report, so that one slow moment of the machine would count as a regression."""

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Protocol
 
 from edge_sam.benchmark.nvml import Nvml
-from edge_sam.machine import read_text
+from edge_sam.system.machine import read_text
 
 _PERIOD = 0.05
 """Seconds between two looks at a sensor that tells power only. A look costs a few milliseconds on the I²C bus."""

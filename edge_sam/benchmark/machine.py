@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edge_sam.benchmark.nvml import Nvml
 from edge_sam.benchmark.report import Machine
-from edge_sam.machine import find_processor, installed_versions, memory, read_text
+from edge_sam.system.machine import find_processor, installed_versions, memory, read_text
 
 _PACKAGES = ("edge-sam", "onnxruntime", "onnxruntime-gpu", "openvino", "numpy", "opencv-python-headless")
 _SLOWER = 0.9

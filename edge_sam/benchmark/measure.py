@@ -14,7 +14,7 @@ from edge_sam.benchmark.plan import Plan
 from edge_sam.benchmark.process import WorkerError, WorkerProcess
 from edge_sam.benchmark.report import Skipped
 from edge_sam.benchmark.worker import Answer, Ready
-from edge_sam.variant import Variant
+from edge_sam.evaluation.variant import Variant
 
 _SETTLE = 0.05
 """Seconds between two combinations, for the threads of the one before to come to rest."""

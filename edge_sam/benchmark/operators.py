@@ -12,14 +12,14 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edge_sam.benchmark.report import OperatorProfile, Share
-from edge_sam.blocks import OUTSIDE, block_of
-from edge_sam.contract import Role
-from edge_sam.images import read_image
-from edge_sam.model import session_options
+from edge_sam.bundles.blocks import OUTSIDE, block_of
+from edge_sam.bundles.contract import Role
+from edge_sam.evaluation.variant import Variant
+from edge_sam.imaging.images import read_image
+from edge_sam.inference.model import session_options
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
 from edge_sam.runtimes import Event, Session, Tensors, backend, profiler
-from edge_sam.variant import Variant
 
 RUNS = 5
 Inputs = Mapping[str, NDArray[Any]]

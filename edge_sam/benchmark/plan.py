@@ -8,11 +8,11 @@ from itertools import product
 from pathlib import Path
 
 from edge_sam.benchmark.report import Skipped
-from edge_sam.bundle import open_bundle
+from edge_sam.bundles.bundle import open_bundle
 from edge_sam.errors import InputError
-from edge_sam.geometry import Geometry
-from edge_sam.runtimes import BACKENDS, probe, split_runtime
-from edge_sam.variant import Variant
+from edge_sam.evaluation.variant import Variant
+from edge_sam.imaging.geometry import Geometry
+from edge_sam.runtimes import BACKENDS, split_runtime, why_unusable
 
 ALL = "all"
 
@@ -83,7 +83,7 @@ def expand(
     wanted = _expanded(precisions, have, "precision")
     for long_side in long_sides:
         Geometry((1, 1), long_side)
-    skipped = [Skipped(name, reason) for name in names if (reason := probe(name)) is not None]
+    skipped = [Skipped(name, reason) for name in names if (reason := why_unusable(name)) is not None]
     usable = [name for name in names if name not in {skip.combination for skip in skipped}]
     variants = [
         Variant(bundle, runtime, precision, count, long_side)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edge_sam.benchmark.report import STAGES, Row
-from edge_sam.plotting import Figure, to_png
+from edge_sam.imaging.plotting import Figure, to_png
 
 _DPI = 130
 _COLOURS = ("#9aa5b1", "#5b8db8", "#1f4e79", "#e08214", "#fdb863")

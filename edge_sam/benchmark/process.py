@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from edge_sam.benchmark.worker import Answer, Failure, Farewell, Job, Message, Ready, Request
 from edge_sam.errors import EdgeSamError
-from edge_sam.processes import python_command, reason_of_end
-from edge_sam.serialization import from_json, to_json
-from edge_sam.variant import Variant
+from edge_sam.evaluation.variant import Variant
+from edge_sam.files.serialization import from_json, to_json
+from edge_sam.system.processes import python_command, reason_of_end
 
 _M = TypeVar("_M", bound=Message)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from edge_sam.evaluation.bootstrap import Estimate
-from edge_sam.variant import Facts, Variant
+from edge_sam.evaluation.variant import Facts, Variant
 
 SCHEMA = 2
 STAGES = ("read", "preprocess", "encode", "decode", "upsample")

@@ -6,17 +6,17 @@ import dataclasses
 import datetime
 from collections.abc import Callable
 
-import edge_sam
 from edge_sam.benchmark.machine import Clock, describe_machine, read_clock
 from edge_sam.benchmark.measure import measure, reference_masks
 from edge_sam.benchmark.nvml import open_nvml
 from edge_sam.benchmark.plan import Plan
 from edge_sam.benchmark.report import SCHEMA, BenchReport
 from edge_sam.benchmark.summary import drift, summarise
-from edge_sam.bundle import open_bundle
+from edge_sam.bundles.bundle import open_bundle
 from edge_sam.errors import EdgeSamError
-from edge_sam.runtimes import probe
-from edge_sam.variant import Variant
+from edge_sam.evaluation.variant import Variant
+from edge_sam.runtimes import why_unusable
+from edge_sam.version import __version__
 
 
 def run_benchmark(plan: Plan, progress: Callable[[], None]) -> tuple[BenchReport, list[Variant]]:
@@ -56,7 +56,7 @@ def run_benchmark(plan: Plan, progress: Callable[[], None]) -> tuple[BenchReport
         raise EdgeSamError("no combination works: " + "; ".join(f"{s.combination}: {s.reason}" for s in failed))
     report = BenchReport(
         schema=SCHEMA,
-        version=edge_sam.__version__,
+        version=__version__,
         time=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         images=[str(image) for image in plan.images],
         rounds=plan.rounds,
@@ -71,5 +71,5 @@ def run_benchmark(plan: Plan, progress: Callable[[], None]) -> tuple[BenchReport
 
 def _reference(variant: Variant) -> Variant:
     """Take the bundle's most exact precision in ONNX Runtime, or else in the first row's runtime."""
-    runtime = "onnxruntime" if probe("onnxruntime") is None else variant.runtime
+    runtime = "onnxruntime" if why_unusable("onnxruntime") is None else variant.runtime
     return Variant(variant.bundle, runtime, open_bundle(variant.bundle).precisions[0])

@@ -9,9 +9,9 @@ import numpy as np
 
 from edge_sam.benchmark.measure import Measurement, Rle
 from edge_sam.benchmark.report import STAGES, Agreement, Energy, Ratio, Row, Spread
-from edge_sam.bundle import open_bundle
-from edge_sam.contract import Role
-from edge_sam.masks import overlaps
+from edge_sam.bundles.bundle import open_bundle
+from edge_sam.bundles.contract import Role
+from edge_sam.imaging.masks import overlaps
 from edge_sam.runtimes import backend
 
 

@@ -17,12 +17,12 @@ from typing import Any
 import msgspec
 
 from edge_sam.errors import one_line
-from edge_sam.images import read_image
-from edge_sam.machine import read_text
+from edge_sam.evaluation.variant import Facts, Variant
+from edge_sam.files.serialization import from_json, to_json
+from edge_sam.imaging.images import read_image
 from edge_sam.prompts import Prompt
 from edge_sam.runtimes import backend
-from edge_sam.serialization import from_json, to_json
-from edge_sam.variant import Facts, Variant
+from edge_sam.system.machine import read_text
 
 
 class Job(msgspec.Struct):

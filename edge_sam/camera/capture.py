@@ -11,8 +11,8 @@ from edge_sam.camera.frames import Captured
 from edge_sam.camera.slot import Slot
 from edge_sam.camera.sources import CorruptFrameError, Picture, Source, SourceLostError
 from edge_sam.errors import InputError
-from edge_sam.preprocess import check_image
-from edge_sam.timing import elapsed_ms
+from edge_sam.imaging.preprocess import check_image
+from edge_sam.system.timing import elapsed_ms
 
 USUAL_RATE = 30.0
 """Frames a second of a source that says nothing about its rate."""

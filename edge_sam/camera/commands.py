@@ -9,8 +9,8 @@ from io import RawIOBase
 import msgspec
 
 from edge_sam.errors import InputError
+from edge_sam.files.serialization import decode_json
 from edge_sam.prompts import Prompt
-from edge_sam.serialization import decode_json
 
 MAX_LINE = 2**20
 """Bytes of one line."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.following import Tracked
+from edge_sam.tracking import Tracked
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from edge_sam.camera.frames import StreamFrame
 from edge_sam.camera.sinks import Sink
 from edge_sam.camera.slot import Slot
 from edge_sam.camera.statistics import Durations
-from edge_sam.timing import elapsed_ms
+from edge_sam.system.timing import elapsed_ms
 
 
 class Outlet:

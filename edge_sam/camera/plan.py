@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edge_sam.camera.deadline import LONG_SIDES, Deadline, Setting, Target
 from edge_sam.camera.rehearsal import load_fastest, measure
 from edge_sam.errors import one_line
-from edge_sam.geometry import Geometry
+from edge_sam.imaging.geometry import Geometry
 from edge_sam.loading import load
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edge_sam.camera.slot import Slot
 from edge_sam.camera.sources import Picture
 from edge_sam.errors import InputError
-from edge_sam.preprocess import check_image
+from edge_sam.imaging.preprocess import check_image
 
 _log = logging.getLogger("edge_sam")
 

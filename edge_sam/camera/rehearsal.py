@@ -12,16 +12,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.bundle import open_bundle
-from edge_sam.cache import Tuned, recall, tuning_key
-from edge_sam.choice import choices
-from edge_sam.following import Follower
-from edge_sam.following.stillness import Stillness
+from edge_sam.bundles.bundle import open_bundle
+from edge_sam.errors import RuntimeUnavailableError
+from edge_sam.inference.cache import Tuned, recall, tuning_key
+from edge_sam.inference.choice import choices
 from edge_sam.loading import load, load_choice
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
-from edge_sam.runtimes import RuntimeUnavailableError
-from edge_sam.timing import elapsed_ms
+from edge_sam.system.timing import elapsed_ms
+from edge_sam.tracking import Tracker
+from edge_sam.tracking.stillness import Stillness
 
 _COMPARED_AT = 512
 _PARTS = 32
@@ -62,13 +62,13 @@ def _step_ms(
 ) -> float:
     """Time one step of following, as fast as it gets in a long run."""
     predictor.warm_up(image, long_side=long_side)
-    follower = Follower(predictor, long_side=long_side)
+    tracker = Tracker(predictor, long_side=long_side)
     first, *others = unlike_frames(image, long_side)
-    follower.start(first, prompts)
+    tracker.start(first, prompts)
     times = []
     for frame in others:
         start = time.perf_counter()
-        follower.step(frame, encode=encode)
+        tracker.step(frame, encode=encode)
         times.append(elapsed_ms(start))
     return min(times)
 

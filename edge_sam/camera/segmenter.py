@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from edge_sam.camera.frames import Captured, StreamFrame
 from edge_sam.camera.plan import Plan
 from edge_sam.errors import InputError
-from edge_sam.following import Follower, Tracked
 from edge_sam.prompts import Prompt, check_prompts
-from edge_sam.timing import elapsed_ms
+from edge_sam.system.timing import elapsed_ms
+from edge_sam.tracking import Tracked, Tracker
 
 Ask = Callable[[Captured], Prompt | Sequence[Prompt] | None]
 _log = logging.getLogger("edge_sam")
@@ -39,7 +39,7 @@ class Segmenter:
     ) -> None:
         self.plan = plan
         self._size = size
-        self._follower: Follower | None = None
+        self._tracker: Tracker | None = None
         self._ask = prompts if callable(prompts) else None
         self._lock = threading.Lock()
         self._given: list[Prompt] | None = None if callable(prompts) else check_prompts(prompts)
@@ -60,7 +60,7 @@ class Segmenter:
             made_for = "×".join(map(str, self._size[::-1]))
             raise InputError(f"the prompts are for a frame of {made_for} pixels, the first one has {width}×{height}")
         prompts, _ = self._choose(self._asked, captured)
-        self._follower = Follower(self.plan.prepare(captured.image, prompts or []))
+        self._tracker = Tracker(self.plan.prepare(captured.image, prompts or []))
 
     def prompt(self, prompts: Prompt | Sequence[Prompt]) -> None:
         """Follow these objects from the next frame on, in the place of those before; none: follow nothing.
@@ -86,10 +86,10 @@ class Segmenter:
         start = time.perf_counter()
         timings = {"read": captured.read_ms, "wait": (start - captured.clock) * 1000}
         asked = self._take_prompts(captured)
-        assert self._follower is not None, "prepare comes first"
-        self._follower.long_side = self.plan.setting.long_side
-        long_side = self._follower.long_side
-        objects, stages = self._follow(self._follower, captured.image, asked)
+        assert self._tracker is not None, "prepare comes first"
+        self._tracker.long_side = self.plan.setting.long_side
+        long_side = self._tracker.long_side
+        objects, stages = self._follow(self._tracker, captured.image, asked)
         end = time.perf_counter()
         timings |= stages | {"segment": (end - start) * 1000}
         return StreamFrame(
@@ -133,24 +133,24 @@ class Segmenter:
         return self._given, problem
 
     def _follow(
-        self, follower: Follower, image: NDArray[np.uint8], asked: list[Prompt] | None
+        self, tracker: Tracker, image: NDArray[np.uint8], asked: list[Prompt] | None
     ) -> tuple[list[Tracked], dict[str, float]]:
         if asked:
-            objects = follower.start(image, asked)
+            objects = tracker.start(image, asked)
             self._since_encoded, self._following = 0, True
         elif asked is None and self._following:
-            objects = self._step(follower, image)
+            objects = self._step(tracker, image)
         else:
             self._following = False
             return [], {}
-        return objects, dict(follower.timings)
+        return objects, dict(tracker.timings)
 
-    def _step(self, follower: Follower, image: NDArray[np.uint8]) -> list[Tracked]:
+    def _step(self, tracker: Tracker, image: NDArray[np.uint8]) -> list[Tracked]:
         encode = self._since_encoded + 1 >= self.plan.setting.interval
         self._since_encoded = 0 if encode else self._since_encoded + 1
         start = time.perf_counter()
-        objects = follower.step(image, encode=encode)
-        if "reused" not in follower.timings:  # An answer that holds says nothing about what frames cost.
+        objects = tracker.step(image, encode=encode)
+        if "reused" not in tracker.timings:  # An answer that holds says nothing about what frames cost.
             self.plan.learn(image, elapsed_ms(start), encoded=encode)
         return objects
 

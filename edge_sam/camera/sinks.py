@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.atomic import check_output_file, check_output_folder, move_into_place, part_beside, write_files
 from edge_sam.camera.frames import StreamFrame
 from edge_sam.errors import InputError
-from edge_sam.images import encode_png
-from edge_sam.masks import encode_rle, label_map
+from edge_sam.files.atomic import check_output_file, check_output_folder, move_into_place, part_beside, write_files
+from edge_sam.imaging.images import encode_png
+from edge_sam.imaging.masks import encode_rle, label_map
 from edge_sam.overlay import draw_overlay
 from edge_sam.video import SUFFIXES, Writer, create_video
 

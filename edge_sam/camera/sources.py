@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge_sam.camera.addresses import hide_passwords
 from edge_sam.errors import EdgeSamError, InputError
-from edge_sam.images import pictures, read_image
+from edge_sam.imaging.images import pictures, read_image
 from edge_sam.video import VideoFile, usual_rate
 from edge_sam.video.opencv import open_capture, to_rgb
 

@@ -27,8 +27,7 @@ from edge_sam.cli.output import Commands, echo
 from edge_sam.cli.quantize import quantize
 from edge_sam.cli.segment import segment
 from edge_sam.cli.tune import tune
-from edge_sam.errors import EdgeSamError, InputError, MissingExtraError, one_line
-from edge_sam.runtimes import RuntimeUnavailableError
+from edge_sam.errors import EdgeSamError, InputError, one_line
 
 app = typer.Typer(
     name="edge-sam",
@@ -99,7 +98,7 @@ def main() -> None:
         app()
     except InputError as error:
         _fail(str(error), 2)
-    except (EdgeSamError, MissingExtraError, RuntimeUnavailableError) as error:
+    except EdgeSamError as error:
         _fail(str(error), 1)
     except OSError as error:
         _fail(one_line(error), 1)

@@ -33,7 +33,7 @@ from edge_sam.cli.options import (
 )
 from edge_sam.cli.output import echo, print_json
 from edge_sam.errors import InputError
-from edge_sam.quiet import silenced
+from edge_sam.system.quiet import silenced
 
 if TYPE_CHECKING:
     from edge_sam.annotate.prompt_files import PromptTable
@@ -116,8 +116,8 @@ def annotate(
     from edge_sam.annotate.validators import Limits
     from edge_sam.annotate.worker import Job, mask_generator
     from edge_sam.annotate.writers import distinct_without_suffix
-    from edge_sam.atomic import check_output_folder
     from edge_sam.cli.progress import progress_bar
+    from edge_sam.files.atomic import check_output_folder
     from edge_sam.preference import check_preference
 
     if engine not in ("local", "ray"):

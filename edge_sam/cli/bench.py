@@ -59,14 +59,14 @@ def bench(
 
     import msgspec
 
-    from edge_sam.atomic import check_output_folder
     from edge_sam.benchmark.additions import add_accuracy, add_operators
     from edge_sam.benchmark.plan import Plan, expand
     from edge_sam.benchmark.run import run_benchmark
     from edge_sam.cli.progress import progress_bar
     from edge_sam.evaluation.datasets import open_dataset
     from edge_sam.evaluation.run import Evaluation
-    from edge_sam.images import read_image
+    from edge_sam.files.atomic import check_output_folder
+    from edge_sam.imaging.images import read_image
 
     traced = report or Path("edge-sam-output")
     if report is not None or per_op:
@@ -117,7 +117,7 @@ def _images(given: list[Path] | None) -> Iterator[list[Path]]:
         return
     import tempfile
 
-    from edge_sam.scene import scene_jpeg
+    from edge_sam.imaging.scene import scene_jpeg
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scene.jpg"
@@ -127,17 +127,17 @@ def _images(given: list[Path] | None) -> Iterator[list[Path]]:
 
 def _require_matplotlib() -> None:
     with needs("bench", "--report"):
-        import edge_sam.plotting  # noqa: F401
+        import edge_sam.imaging.plotting  # noqa: F401
 
 
 def _write(result: BenchReport, folder: Path | None, traces: dict[Path, bytes]) -> None:
-    from edge_sam.atomic import write_files
+    from edge_sam.files.atomic import write_files
 
     files = dict(traces)
     if folder is not None:
         from edge_sam.benchmark.page import html_page
         from edge_sam.benchmark.plots import accuracy_plot, latency_plot
-        from edge_sam.serialization import to_json
+        from edge_sam.files.serialization import to_json
 
         plots = {"Latency by stage": latency_plot(result.rows)}
         files[folder / "latency.png"] = plots["Latency by stage"]

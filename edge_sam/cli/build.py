@@ -25,15 +25,17 @@ def build(
     They are kept in the cache under a key of the device, its driver, the versions of the packages and the model's
     files, so engines of another board or version are never used.
     """
-    from edge_sam.bundle import open_bundle
-    from edge_sam.cache import cache_home, runtime_key
-    from edge_sam.choice import choices
-    from edge_sam.model import LoadedModel
-    from edge_sam.runtimes import RuntimeUnavailableError, backend, probe, split_runtime
+    from edge_sam.bundles.bundle import open_bundle
+    from edge_sam.errors import RuntimeUnavailableError
+    from edge_sam.files.cache_home import cache_home
+    from edge_sam.inference.cache import runtime_key
+    from edge_sam.inference.choice import choices
+    from edge_sam.inference.model import LoadedModel
+    from edge_sam.runtimes import backend, split_runtime, why_unusable
 
     opened = open_bundle(bundle)
     choice = choices(opened, runtime, precision, None)[0]
-    reason = probe(choice.runtime)
+    reason = why_unusable(choice.runtime)
     if reason is not None:
         raise RuntimeUnavailableError(f"cannot build for {choice.runtime}: {reason}")
     start = time.perf_counter()

@@ -18,7 +18,7 @@ from edge_sam.cli.progress import status
 from edge_sam.cli.prompts import masks as masks_as_prompts
 from edge_sam.cli.prompts import points_and_boxes
 from edge_sam.errors import InputError
-from edge_sam.quiet import silenced
+from edge_sam.system.quiet import silenced
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -151,7 +151,7 @@ def _check_window(show: bool) -> None:
 
 
 def _check_outputs(source: str, video: Path | None, masks: Path | None) -> None:
-    from edge_sam.atomic import check_output_file, check_output_folder
+    from edge_sam.files.atomic import check_output_file, check_output_folder
 
     for option, path, check in (("--video", video, check_output_file), ("--masks", masks, check_output_folder)):
         if path is None:

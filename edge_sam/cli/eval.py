@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edge_sam.evaluation.bootstrap import Estimate
     from edge_sam.evaluation.protocols import Segmenter
     from edge_sam.evaluation.report import EvalReport, ProtocolReport
-    from edge_sam.variant import Facts, Variant
+    from edge_sam.evaluation.variant import Facts, Variant
 
 
 def evaluate(
@@ -64,11 +64,11 @@ def evaluate(
 
     What each protocol does, and where it comes from: docs/evaluation.md.
     """
-    from edge_sam.atomic import check_output_folder, write_files
     from edge_sam.cli.progress import progress_bar
     from edge_sam.evaluation.datasets import open_dataset
     from edge_sam.evaluation.run import Evaluation
-    from edge_sam.variant import Variant
+    from edge_sam.evaluation.variant import Variant
+    from edge_sam.files.atomic import check_output_folder, write_files
 
     if worst:
         check_output_folder(output)
@@ -100,8 +100,8 @@ def _open(variant: Variant, against: str | None) -> list[Segmenter]:
 
 def _torch(weights: str, threads: int | None) -> Segmenter:
     """MobileSAM's own predictor with the checkpoint that the bundle was made from."""
-    from edge_sam import zoo
-    from edge_sam.cache import cache_home
+    from edge_sam.bundles import zoo
+    from edge_sam.files.cache_home import cache_home
 
     known = (model for model in zoo.read_index().values() if model.family == "mobile-sam")
     model = next((model for model in known if model.sha256 == weights), None)

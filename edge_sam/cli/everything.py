@@ -33,7 +33,7 @@ from edge_sam.cli.options import (
 from edge_sam.cli.output import echo, print_json
 from edge_sam.cli.progress import status
 from edge_sam.errors import InputError
-from edge_sam.quiet import silenced
+from edge_sam.system.quiet import silenced
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,9 +84,9 @@ def everything(
     import time
 
     import edge_sam
-    from edge_sam.atomic import check_output_folder
-    from edge_sam.images import read_image
-    from edge_sam.region import read_region
+    from edge_sam.files.atomic import check_output_folder
+    from edge_sam.imaging.images import read_image
+    from edge_sam.imaging.region import read_region
 
     if not stream:
         check_output_folder(output)
@@ -161,11 +161,11 @@ def _stream(generator: MaskGenerator, pixels: NDArray[np.uint8], region: NDArray
 
 def _write(folder: Path, stem: str, image: NDArray[np.uint8], report: dict[str, Any]) -> dict[str, str]:
     """Write the masks and their pictures; say where."""
-    from edge_sam.atomic import write_files
     from edge_sam.everything.pictures import draw_labels
-    from edge_sam.images import encode_png
-    from edge_sam.masks import decode_rle, label_map
-    from edge_sam.serialization import to_json
+    from edge_sam.files.atomic import write_files
+    from edge_sam.files.serialization import to_json
+    from edge_sam.imaging.images import encode_png
+    from edge_sam.imaging.masks import decode_rle, label_map
 
     labels = label_map((decode_rle(mask["segmentation"]) for mask in report["masks"]), (image.shape[0], image.shape[1]))
     files = {

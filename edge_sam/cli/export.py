@@ -44,7 +44,7 @@ def convert(
     json: JsonOption = False,
 ) -> None:
     """Copy a bundle and add OpenVINO's own format to it; OpenVINO then reads that instead of ONNX."""
-    from edge_sam.bundle import open_bundle
+    from edge_sam.bundles.bundle import open_bundle
     from edge_sam.export.openvino_writer import convert_bundle
 
     made = convert_bundle(open_bundle(bundle), output, overwrite=overwrite, progress=_progress)

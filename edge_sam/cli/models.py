@@ -11,7 +11,7 @@ from edge_sam.cli.options import JsonOption
 from edge_sam.cli.output import echo, plain_console, print_json, table
 
 if TYPE_CHECKING:
-    from edge_sam.zoo import ZooModel
+    from edge_sam.bundles.zoo import ZooModel
 
 
 def models(
@@ -20,9 +20,9 @@ def models(
     """List the models of the zoo: family, size, licence, and where each comes from."""
     import msgspec
 
-    from edge_sam.bundle import file_sha256
-    from edge_sam.cache import cache_home
-    from edge_sam.zoo import checkpoint_path, read_index
+    from edge_sam.bundles.bundle import file_sha256
+    from edge_sam.bundles.zoo import checkpoint_path, read_index
+    from edge_sam.files.cache_home import cache_home
 
     home = cache_home()
     rows = []
@@ -61,7 +61,7 @@ def pull(
     json: JsonOption = False,
 ) -> None:
     """Download a model's checkpoint into the cache, checked against its sha256."""
-    from edge_sam import zoo
+    from edge_sam.bundles import zoo
 
     model = zoo.find_model(name, zoo.read_index())
     echo(f"{model.name}: {model.bytes / 1e6:.1f} MB, licence {model.license}, {model.license_url}", err=True)
@@ -76,8 +76,8 @@ def pull(
 def _pull_with_progress(model: ZooModel) -> Path:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from edge_sam import download
-    from edge_sam.cache import cache_home
+    from edge_sam.bundles import download
+    from edge_sam.files.cache_home import cache_home
 
     console = plain_console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())

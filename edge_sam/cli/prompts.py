@@ -45,7 +45,7 @@ def masks(files: Sequence[Path]) -> tuple[list[Prompt], tuple[int, int] | None]:
 
     from edge_sam import Prompt
     from edge_sam.evaluation.clicks import most_interior, tight_box
-    from edge_sam.labels import read_labels
+    from edge_sam.imaging.labels import read_labels
 
     prompts = []
     size: tuple[int, int] | None = None

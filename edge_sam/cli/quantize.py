@@ -55,9 +55,9 @@ def quantize(
     """
     with needs("quantize", "quantize"):
         from edge_sam.quantize.quantizer import Settings, quantize_bundle
-    from edge_sam.atomic import check_output_file, write_files
-    from edge_sam.bundle import open_bundle
+    from edge_sam.bundles.bundle import open_bundle
     from edge_sam.cli.progress import progress_bar
+    from edge_sam.files.atomic import check_output_file, write_files
 
     picture = output.parent / f"{output.name}-ranking.png"
     if explain:

@@ -21,7 +21,7 @@ from edge_sam.cli.options import (
 from edge_sam.cli.output import plain_console, print_json, table
 from edge_sam.cli.prompts import points_and_boxes
 from edge_sam.errors import InputError
-from edge_sam.quiet import silenced
+from edge_sam.system.quiet import silenced
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,10 +67,10 @@ def segment(
     prompts = _prompts(point or [], box or [], mask_file)
 
     import edge_sam
-    from edge_sam.atomic import check_output_folder, write_files
-    from edge_sam.images import read_image
+    from edge_sam.files.atomic import check_output_folder, write_files
+    from edge_sam.imaging.images import read_image
+    from edge_sam.imaging.region import read_region
     from edge_sam.preference import check_preference
-    from edge_sam.region import read_region
 
     wanted = check_preference(prefer)
     check_output_folder(output)
@@ -113,7 +113,7 @@ def _prompts(points: list[str], boxes: list[str], mask_file: Path | None) -> lis
 
 
 def _load_logits(path: Path) -> NDArray[Any]:
-    from edge_sam.arrays import load_arrays
+    from edge_sam.files.arrays import load_arrays
 
     arrays = load_arrays(path, "a .npy file of numbers")
     if "" not in arrays:
@@ -127,7 +127,7 @@ def _report(
     """Say what was found, and which files with which contents show it."""
     import numpy as np
 
-    from edge_sam.images import encode_png
+    from edge_sam.imaging.images import encode_png
     from edge_sam.overlay import draw_overlay
 
     files: dict[Path, bytes] = {}

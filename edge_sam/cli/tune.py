@@ -38,8 +38,8 @@ def tune(
     runtime's version changes.
     """
     import edge_sam
-    from edge_sam import tuning
-    from edge_sam.bundle import open_bundle
+    from edge_sam.benchmark import tuning
+    from edge_sam.bundles.bundle import open_bundle
 
     opened = open_bundle(bundle)
     for name in runtime or []:
@@ -71,15 +71,15 @@ def _print_table(rows: list[dict[str, str | float | None]]) -> None:
 
 
 def _thread_counts(given: str) -> list[int | None]:
-    from edge_sam.choice import thread_count
+    from edge_sam.inference.choice import thread_count
 
     return [thread_count(part.strip()) for part in given.split(",")] if given else [None]
 
 
 def _photographs(given: list[Path]) -> list[NDArray[np.uint8]]:
     """Read a few of what was given, evenly spread; without any, a picture of a camera's usual shape."""
-    from edge_sam.images import decode_image, pictures, read_image, spread
-    from edge_sam.scene import scene_jpeg
+    from edge_sam.imaging.images import decode_image, pictures, read_image, spread
+    from edge_sam.imaging.scene import scene_jpeg
 
     if not given:
         return [decode_image(scene_jpeg(), "the drawn scene")]

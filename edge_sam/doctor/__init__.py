@@ -10,13 +10,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from edge_sam import machine
-from edge_sam.bundle import BUNDLED, MANIFEST, open_bundle
-from edge_sam.cache import Tuned, cache_home, is_writable, recall, tuning_key
+from edge_sam.bundles.bundle import BUNDLED, MANIFEST, open_bundle
 from edge_sam.doctor.packages import Conflict, conflicts, installed
 from edge_sam.doctor.trial import Trial, try_isolated
+from edge_sam.files.cache_home import cache_home, is_writable
+from edge_sam.inference.cache import Tuned, recall, tuning_key
 from edge_sam.runtimes import BACKENDS
 from edge_sam.runtimes.jetson import Jetson, board_model, find_jetson
+from edge_sam.system import machine
 
 __all__ = ["Cache", "Report", "diagnose"]
 
@@ -82,7 +83,7 @@ def diagnose(root: Path = Path("/"), attempt: Callable[[str], Trial] = try_isola
     attempt : callable
         How to try a runtime.
     """
-    from edge_sam import __version__
+    from edge_sam.version import __version__
 
     unknown: dict[str, str] = {}
 

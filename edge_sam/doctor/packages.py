@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge_sam.machine import installed_versions
 from edge_sam.runtimes import BACKENDS, backend
 from edge_sam.runtimes.cuda_driver import cuda_devices
 from edge_sam.runtimes.gpu_package import gpu_requirements
+from edge_sam.system.machine import installed_versions
 
 ONNXRUNTIME = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
 OPENCV = (

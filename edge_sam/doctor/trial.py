@@ -9,11 +9,19 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from edge_sam.bundle import open_bundle
-from edge_sam.contract import TOKENS
-from edge_sam.geometry import LOGITS
-from edge_sam.processes import python_command, reason_of_end
-from edge_sam.runtimes import RuntimeUnavailableError, Session, SessionOptions, Tensors, backend, probe, split_runtime
+from edge_sam.bundles.bundle import open_bundle
+from edge_sam.bundles.contract import TOKENS
+from edge_sam.imaging.geometry import LOGITS
+from edge_sam.runtimes import (
+    RuntimeUnavailableError,
+    Session,
+    SessionOptions,
+    Tensors,
+    backend,
+    split_runtime,
+    why_unusable,
+)
+from edge_sam.system.processes import python_command, reason_of_end
 
 _NOT_RUN = "not run: building an engine takes minutes; edge-sam build does it and proves that it works"
 _SECONDS = 120
@@ -51,7 +59,7 @@ class Trial:
 def try_runtime(runtime: str) -> Trial:
     """Run a tiny real model, in this process. Whatever is raised becomes the reason why the runtime is not usable."""
     try:
-        reason = probe(runtime)
+        reason = why_unusable(runtime)
         command = backend(runtime).install_command()
         if reason is not None:
             helps = command is not None and command in reason

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.masks import iou
+from edge_sam.imaging.masks import iou
 
 Mask = NDArray[np.bool_]
 BOUNDARY_WIDTH = 0.02

@@ -14,9 +14,9 @@ from edge_sam.errors import InputError
 from edge_sam.evaluation.clicks import most_interior, next_click, random_interior, tight_box
 from edge_sam.evaluation.metrics import Mask, boundary_iou
 from edge_sam.evaluation.samples import Target
-from edge_sam.masks import iou
+from edge_sam.evaluation.variant import Ask, Facts, Wanted
+from edge_sam.imaging.masks import iou
 from edge_sam.prompts import Prompt
-from edge_sam.variant import Ask, Facts, Wanted
 
 NOC_IOUS = (0.85, 0.90)
 """Thresholds of the number of clicks (NoC) that the literature reports."""

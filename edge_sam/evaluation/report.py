@@ -8,7 +8,7 @@ import msgspec
 
 from edge_sam.evaluation.bootstrap import CONFIDENCE, RESAMPLES, Estimate, estimate_mean
 from edge_sam.evaluation.stills import Row
-from edge_sam.variant import Facts
+from edge_sam.evaluation.variant import Facts
 
 SCHEMA = 1
 SIZES = ("small", "medium", "large")

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-import edge_sam
 from edge_sam.errors import InputError
 from edge_sam.evaluation.protocols import Protocol, Segmenter, find_protocol
 from edge_sam.evaluation.report import SCHEMA, DatasetFacts, EvalReport, ProtocolReport, summarise
@@ -16,7 +15,8 @@ from edge_sam.evaluation.samples import Dataset
 from edge_sam.evaluation.stills import Row, evaluate_sample
 from edge_sam.evaluation.video import VIDEO_PROTOCOLS, VideoProtocol, measure_clip
 from edge_sam.evaluation.worst_cases import WorstCases
-from edge_sam.images import encode_png
+from edge_sam.imaging.images import encode_png
+from edge_sam.version import __version__
 
 
 class Evaluation:
@@ -107,7 +107,7 @@ class Evaluation:
         data, facts = self._dataset, [segmenter.facts for segmenter in segmenters]
         report = EvalReport(
             schema=SCHEMA,
-            version=edge_sam.__version__,
+            version=__version__,
             segmenter=facts[0],
             against=facts[1] if len(facts) == 2 else None,
             dataset=DatasetFacts(str(data.path), data.layout, len(data.samples), len(data.clips), list(data.left_out)),
@@ -124,7 +124,7 @@ class Evaluation:
         for clip in self._dataset.clips:
             # Each segmenter goes through the clip by itself; the first one tells how far it is.
             measured = [
-                measure_clip(video.follower(segmenter), clip, (lambda: None) if i else progress)
+                measure_clip(video.tracker(segmenter), clip, (lambda: None) if i else progress)
                 for i, segmenter in enumerate(segmenters)
             ]
             for name, *scores in zip(clip.objects, *measured, strict=True):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge_sam.errors import InputError
 from edge_sam.evaluation.metrics import Mask
-from edge_sam.images import read_image
+from edge_sam.imaging.images import read_image
 
 _SMALL, _MEDIUM = 32**2, 96**2
 """Areas in pixels that part small from medium and medium from large objects in COCO."""

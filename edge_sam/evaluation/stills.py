@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edge_sam.evaluation.protocols import Protocol, Segmenter, Trial
 from edge_sam.evaluation.samples import Sample, Target
-from edge_sam.masks import iou
+from edge_sam.imaging.masks import iou
 
 
 @dataclass(frozen=True)

@@ -8,24 +8,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam import following
+from edge_sam import tracking
 from edge_sam.errors import InputError
 from edge_sam.evaluation.metrics import Mask, boundary_f
 from edge_sam.evaluation.protocols import Segmenter, box_prompt, find_protocol
 from edge_sam.evaluation.samples import Clip, Target
-from edge_sam.masks import iou
-from edge_sam.variant import BundleSegmenter
+from edge_sam.evaluation.variant import BundleSegmenter
+from edge_sam.imaging.masks import iou
 
 Frame = tuple[NDArray[np.uint8], Sequence[Target]]
-Follower = Callable[[Iterator[Frame]], Iterator[Sequence[Mask]]]
+Tracker = Callable[[Iterator[Frame]], Iterator[Sequence[Mask]]]
 """Yields for every frame that it is given the masks of the clip's objects, in their order.
 
-An honest follower looks at the targets of the first frame only.
+An honest tracker looks at the targets of the first frame only.
 """
 
 
-def box_on_every_frame(segmenter: Segmenter) -> Follower:
-    """Make a follower that is given each object's true box in each frame: what following by boxes can reach."""
+def box_on_every_frame(segmenter: Segmenter) -> Tracker:
+    """Make a tracker that is given each object's true box in each frame: what following by boxes can reach."""
     box = find_protocol("box")
 
     def follow(frames: Iterator[Frame]) -> Iterator[Sequence[Mask]]:
@@ -39,8 +39,8 @@ def box_on_every_frame(segmenter: Segmenter) -> Follower:
     return follow
 
 
-def follow_from_first_box(segmenter: Segmenter) -> Follower:
-    """Make the follower of `edge_sam.following`, given each object's true box in the first frame and nothing later.
+def follow_from_first_box(segmenter: Segmenter) -> Tracker:
+    """Make the tracker of `edge_sam.tracking`, given each object's true box in the first frame and nothing later.
 
     Raises
     ------
@@ -49,14 +49,14 @@ def follow_from_first_box(segmenter: Segmenter) -> Follower:
     """
     if not isinstance(segmenter, BundleSegmenter) or segmenter.square:
         raise InputError("video-follow needs a bundle without --square; torch's own predictor follows nothing")
-    follower = following.Follower(segmenter.predictor, long_side=segmenter.long_side)
+    tracker = tracking.Tracker(segmenter.predictor, long_side=segmenter.long_side)
 
     def follow(frames: Iterator[Frame]) -> Iterator[Sequence[Mask]]:
         image, targets = next(frames)
-        tracked = follower.start(image, [box_prompt(target.truth) for target in targets])
+        tracked = tracker.start(image, [box_prompt(target.truth) for target in targets])
         yield [item.mask for item in tracked]
         for image, _ in frames:
-            yield [item.mask for item in follower.step(image)]
+            yield [item.mask for item in tracker.step(image)]
 
     return follow
 
@@ -69,13 +69,13 @@ class VideoProtocol:
     ----------
     name, description : str
         Its name on the command line, and what it does in one sentence.
-    follower : callable
-        Makes the follower of a segmenter, anew for each clip.
+    tracker : callable
+        Makes the tracker of a segmenter, anew for each clip.
     """
 
     name: str
     description: str
-    follower: Callable[[Segmenter], Follower]
+    tracker: Callable[[Segmenter], Tracker]
 
 
 VIDEO_PROTOCOLS = {
@@ -95,8 +95,8 @@ VIDEO_PROTOCOLS = {
 }
 
 
-def measure_clip(follower: Follower, clip: Clip, progress: Callable[[], None]) -> list[dict[str, float]]:
-    """Score a follower on one clip.
+def measure_clip(tracker: Tracker, clip: Clip, progress: Callable[[], None]) -> list[dict[str, float]]:
+    """Score a tracker on one clip.
 
     J is IoU, F the boundary's F-measure (`boundary_f`), each the mean over all frames but the first, which is given,
     and the last, as the semi-supervised task of DAVIS 2017 has it. Jordi Pont-Tuset et al., "The 2017 DAVIS Challenge
@@ -104,7 +104,7 @@ def measure_clip(follower: Follower, clip: Clip, progress: Callable[[], None]) -
 
     Parameters
     ----------
-    follower : Follower
+    tracker : Tracker
         What is measured.
     clip : Clip
         The video.
@@ -133,7 +133,7 @@ def measure_clip(follower: Follower, clip: Clip, progress: Callable[[], None]) -
 
     j: list[list[float]] = []
     f: list[list[float]] = []
-    for masks in follower(frames()):
+    for masks in tracker(frames()):
         pairs = list(zip(masks, shown.pop(0), strict=True))
         j.append([iou(mask, target.truth, target.valid) for mask, target in pairs])
         f.append([boundary_f(mask, target.truth, target.valid) for mask, target in pairs])

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.embedding import ImageEmbedding
-from edge_sam.geometry import CELL, TOKEN
+from edge_sam.imaging.geometry import CELL, TOKEN
 
 _EXPLAINED = 0.85
 """Likeness of a point to an answered one from which on it is not asked; docs/everything.md has the measurements."""

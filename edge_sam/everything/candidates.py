@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from edge_sam.everything.points import Crop
 from edge_sam.everything.settings import Settings
-from edge_sam.geometry import FRAME, LOGITS, Geometry
-from edge_sam.masks import box_of, stability
+from edge_sam.imaging.geometry import FRAME, LOGITS, Geometry
+from edge_sam.imaging.masks import box_of, stability
 
 _BACKGROUND = -32.0
 """Logit that stands for all cells far from a mask."""

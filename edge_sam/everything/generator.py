@@ -17,12 +17,12 @@ from edge_sam.everything.candidates import Candidate
 from edge_sam.everything.records import Record, Records
 from edge_sam.everything.search import Found, Search
 from edge_sam.everything.settings import Settings
-from edge_sam.geometry import FRAME
-from edge_sam.images import read_image
-from edge_sam.masks import decode_rle, uncompress_rle
+from edge_sam.imaging.geometry import FRAME
+from edge_sam.imaging.images import read_image
+from edge_sam.imaging.masks import decode_rle, uncompress_rle
+from edge_sam.imaging.preprocess import check_image
+from edge_sam.imaging.region import check_region
 from edge_sam.predictor import Predictor
-from edge_sam.preprocess import check_image
-from edge_sam.region import check_region
 
 
 @dataclass(frozen=True)

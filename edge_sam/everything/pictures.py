@@ -22,7 +22,7 @@ def draw_labels(image: NDArray[np.uint8], labels: NDArray[np.uint16]) -> NDArray
     image : ndarray of uint8, (height, width, 3)
         RGB; left as it is.
     labels : ndarray of uint16, (height, width)
-        From `edge_sam.masks.label_map`.
+        From `edge_sam.imaging.masks.label_map`.
 
     Returns
     -------

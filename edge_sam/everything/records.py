@@ -13,8 +13,8 @@ from edge_sam.everything.candidates import Candidate
 from edge_sam.everything.regions import remove_small_regions
 from edge_sam.everything.settings import Settings
 from edge_sam.everything.suppression import suppress, suppress_by_overlap
-from edge_sam.geometry import Geometry
-from edge_sam.masks import encode_rle, overlaps
+from edge_sam.imaging.geometry import Geometry
+from edge_sam.imaging.masks import encode_rle, overlaps
 
 Record = dict[str, Any]
 

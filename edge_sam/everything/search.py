@@ -14,8 +14,8 @@ from edge_sam.everything.candidates import Candidate, Judge
 from edge_sam.everything.points import Crop, cut
 from edge_sam.everything.settings import Settings
 from edge_sam.everything.suppression import suppress
+from edge_sam.inference.profiles import MAX_PROMPTS
 from edge_sam.predictor import Predictor
-from edge_sam.profiles import MAX_PROMPTS
 from edge_sam.prompts import Prompt
 
 

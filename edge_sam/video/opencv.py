@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.errors import InputError
-from edge_sam.quiet import silenced
+from edge_sam.system.quiet import silenced
 from edge_sam.video import EXTRA
 
 _CODECS = {".avi": "MJPG", ".webm": "VP80"}

@@ -16,7 +16,7 @@ Target = Callable[[bytes, Path], None]
 
 
 def image(data: bytes, _: Path) -> None:
-    from edge_sam.images import decode_image
+    from edge_sam.imaging.images import decode_image
 
     pixels = decode_image(data, "photograph")
     assert pixels.dtype == np.uint8
@@ -26,7 +26,7 @@ def image(data: bytes, _: Path) -> None:
 
 
 def labels(data: bytes, folder: Path) -> None:
-    from edge_sam.labels import read_labels
+    from edge_sam.imaging.labels import read_labels
 
     path = folder / "labels.png"
     path.write_bytes(data)
@@ -37,7 +37,7 @@ def labels(data: bytes, folder: Path) -> None:
 
 
 def manifest(data: bytes, folder: Path) -> None:
-    from edge_sam.bundle import MANIFEST, open_bundle
+    from edge_sam.bundles.bundle import MANIFEST, open_bundle
 
     (folder / MANIFEST).write_bytes(data)
     bundle = open_bundle(folder)
@@ -61,7 +61,7 @@ def embedding(data: bytes, folder: Path) -> None:
 
 
 def logits(data: bytes, folder: Path) -> None:
-    from edge_sam.arrays import load_arrays
+    from edge_sam.files.arrays import load_arrays
     from edge_sam.prompts import Prompt
 
     path = folder / "logits.npy"

@@ -9,7 +9,7 @@ from typing import Protocol
 from edge_sam.errors import InputError
 from edge_sam.evaluation.datasets import coco, davis, folder, voc
 from edge_sam.evaluation.samples import Dataset
-from edge_sam.images import spread
+from edge_sam.imaging.images import spread
 
 
 class Layout(Protocol):

@@ -12,12 +12,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edge_sam.coco import Id, check_segmentation, decode_segmentation, distinct, read_coco, some
-from edge_sam.decoding import MAX_PIXELS
 from edge_sam.errors import InputError
 from edge_sam.evaluation.metrics import Mask
 from edge_sam.evaluation.samples import Dataset, Sample, Target
-from edge_sam.names import Names
+from edge_sam.files.names import Names
+from edge_sam.imaging.coco import Id, check_segmentation, decode_segmentation, distinct, read_coco, some
+from edge_sam.imaging.decoding import MAX_PIXELS
 
 
 class _Image(msgspec.Struct):

@@ -11,8 +11,8 @@ import numpy as np
 from edge_sam.errors import InputError
 from edge_sam.evaluation.datasets.files import listed, mask_of, pictures_by_stem
 from edge_sam.evaluation.samples import Clip, Dataset, Sample, Target
-from edge_sam.labels import read_labels
-from edge_sam.names import Names, natural_key
+from edge_sam.files.names import Names, natural_key
+from edge_sam.imaging.labels import read_labels
 
 WHITE = 255
 """Ignored pixels, except where it is the only number: then it is the one object, as in DAVIS 2016."""

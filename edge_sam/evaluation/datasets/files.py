@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge_sam.errors import InputError
-from edge_sam.images import pictures
-from edge_sam.names import Names, canonical
-from edge_sam.text import read_text
+from edge_sam.files.names import Names, canonical
+from edge_sam.files.text import read_text
+from edge_sam.imaging.images import pictures
 
 
 def pictures_by_stem(folder: Path) -> dict[str, Path]:

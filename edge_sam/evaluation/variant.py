@@ -1,0 +1,134 @@
+"""What is measured: a model with all that decides about its masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sam.errors import InputError
+from edge_sam.imaging.geometry import FRAME
+from edge_sam.loading import load
+from edge_sam.predictor import Predictor
+from edge_sam.preference import Preference
+from edge_sam.prompts import Prompt
+from edge_sam.result import Result
+
+Wanted = Literal["three", "single", "default"]
+"""Masks that are asked for: the three of an ambiguous prompt; token 0's, as the reference implementation gives for a
+clear prompt; or the one that the segmenter shows when nothing is said."""
+Ask = Callable[[Prompt, Wanted], Result]
+"""Answers a prompt about one photograph."""
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What a report says about a segmenter."""
+
+    model: str
+    weights: str
+    """sha256 of the checkpoint."""
+    precision: str
+    runtime: str
+    provider: str
+    long_side: int
+    square: bool
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A bundle and how to run it.
+
+    Attributes
+    ----------
+    bundle : str
+        Name or folder.
+    runtime, precision, threads
+        See `edge_sam.load`.
+    long_side, square
+        See `edge_sam.Predictor.encode`.
+    """
+
+    bundle: str
+    runtime: str = "auto"
+    precision: str = "auto"
+    threads: int | None = None
+    long_side: int = FRAME
+    square: bool = False
+
+    @property
+    def label(self) -> str:
+        """Its name in tables, plots and messages, where all have one bundle."""
+        count = f" {self.threads}t" if self.threads else ""
+        return f"{self.runtime} {self.precision} {self.long_side}{count}"
+
+    def changed(self, text: str) -> Variant:
+        """Return the variant that a text like ``BUNDLE,precision=fp32,long-side=768,square`` describes.
+
+        What the text does not mention stays; an empty bundle is this one's.
+
+        Raises
+        ------
+        InputError
+            The text has a setting that there is not.
+        """
+        bundle, *settings = text.split(",")
+        variant = replace(self, bundle=bundle or self.bundle)
+        for setting in settings:
+            name, _, value = setting.partition("=")
+            if name == "runtime" and value:
+                variant = replace(variant, runtime=value)
+            elif name == "precision" and value:
+                variant = replace(variant, precision=value)
+            elif name == "long-side" and value.isascii() and value.isdigit():
+                variant = replace(variant, long_side=int(value))
+            elif setting in ("square", "square=no"):
+                variant = replace(variant, square=setting == "square")
+            else:
+                raise InputError(
+                    f"unknown setting {setting!r} in {text!r}; known: runtime=…, precision=…, long-side=…, square,"
+                    " square=no"
+                )
+        return variant
+
+    def open(self) -> BundleSegmenter:
+        """Load the bundle; see `edge_sam.load` for what is raised."""
+        # Strict: a figure of another runtime than the one named would be worse than none.
+        predictor = load(self.bundle, runtime=self.runtime, precision=self.precision, threads=self.threads, strict=True)
+        return BundleSegmenter(predictor, self.long_side, self.square)
+
+
+@dataclass(frozen=True)
+class BundleSegmenter:
+    """A predictor at one setting of speed."""
+
+    predictor: Predictor
+    long_side: int = FRAME
+    square: bool = False
+
+    @property
+    def facts(self) -> Facts:
+        """What it is."""
+        manifest, predictor = self.predictor.bundle.manifest, self.predictor
+        return Facts(
+            model=manifest.name,
+            weights=manifest.source.sha256,
+            precision=predictor.precision,
+            runtime=predictor.runtime,
+            provider=predictor.provider,
+            long_side=self.long_side,
+            square=self.square,
+        )
+
+    def encode(self, image: NDArray[np.uint8]) -> Ask:
+        """Encode a photograph, (height, width, 3) RGB; returns what answers a prompt: see `Ask`."""
+        embedding = self.predictor.encode(image, long_side=self.long_side, square=self.square)
+
+        def ask(prompt: Prompt, wanted: Wanted) -> Result:
+            prefer: Preference = "single" if wanted == "single" else "auto"
+            return self.predictor.predict(embedding, prompt, multimask=wanted == "three", prefer=prefer)
+
+        return ask

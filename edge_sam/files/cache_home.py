@@ -1,0 +1,57 @@
+"""The folder of this user that holds what can be made or fetched again."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import os
+import shutil
+import stat
+import tempfile
+import warnings
+from pathlib import Path
+
+from edge_sam.errors import InputError
+
+
+def cache_home() -> Path:
+    """Folder for downloads, verdicts and compiled models: ``EDGE_SAM_HOME``, or the user's cache folder.
+
+    A user without a home folder, as services and containers have, gets one among the temporary files, with a warning.
+    """
+    import platformdirs
+
+    given = os.environ.get("EDGE_SAM_HOME")
+    try:
+        folder = Path(given).expanduser() if given else platformdirs.user_cache_path("edge-sam")
+    except RuntimeError as error:  # Neither the environment nor the system names a home folder.
+        if given:
+            raise InputError(f"EDGE_SAM_HOME is {given}, but this user has no home; give a whole path") from error
+        folder = Path("~")  # As older platformdirs leave it.
+    if given or (folder.is_absolute() and (os.access(folder, os.F_OK) or is_writable(folder))):
+        return folder
+    try:
+        return _temporary_home()
+    except OSError:  # Nothing can be written anywhere; then nothing is remembered.
+        return folder
+
+
+def is_writable(folder: Path) -> bool:
+    """Whether files can be written into a folder, or into that which it would be made in."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if os.access(path, os.F_OK))
+    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+
+
+@functools.cache
+def _temporary_home() -> Path:
+    folder = Path(tempfile.gettempdir(), f"edge-sam-{os.getuid()}")
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        folder = Path(tempfile.mkdtemp(prefix="edge-sam-"))  # Somebody else was there first.
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    message = f"there is no home folder to keep a cache in, so it is in {folder}; EDGE_SAM_HOME names another place"
+    warnings.warn(message, RuntimeWarning, stacklevel=3)
+    return folder

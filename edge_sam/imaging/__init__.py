@@ -1,0 +1,1 @@
+"""Pixels and geometry: reading photographs and label images, coordinates, masks."""

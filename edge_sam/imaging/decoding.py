@@ -1,0 +1,226 @@
+"""Encoded pictures: Pillow says what a file is and decodes it, quietly and within a limit."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import math
+import re
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, TiffImagePlugin, _imaging
+
+from edge_sam.errors import InputError
+from edge_sam.imaging.identify import identify, one_line
+
+MAX_PIXELS = 128_000_000
+"""Larger pictures are refused from their header, before anything is allocated. Pillow takes 4 bytes for a pixel and the
+result 3, so that no picture takes more than 1 GB."""
+_MOST_BY_PYTHON = 4_000_000
+"""Pixels of formats that Pillow decodes in Python, at about a microsecond each: run-length BMP, QOI and others."""
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # Without one Python prints Pillow's errors itself.
+
+
+class _Quiet:
+    """Keeps Pillow's warnings from standard error, in any number of threads at a time.
+
+    `warnings.catch_warnings` alone puts back what another thread had set in between.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\b|pillow_heif\b")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._filters.__exit__(None, None, None)
+
+
+_quiet = _Quiet()
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An encoded picture whose header was read.
+
+    Attributes
+    ----------
+    name : str
+        What errors call it.
+    image : Image
+        Pillow's image, of which nothing is decoded before `load`. Its orientation is not applied.
+    samples : str
+        How the file packs a pixel, as Pillow has it: ``"L;4"`` is 4 bits of grey, ``"RGB;16B"`` 16 bits a channel.
+    maximum : int or None
+        Largest sample that the file can have, where Pillow stretches samples to 8 or 16 bits.
+    inverted : bool
+        Grey of 16 bits is 0 where it is white, which Pillow does not turn round as it does for fewer bits.
+    """
+
+    name: str
+    image: Image.Image
+    samples: str
+    maximum: int | None = None
+    inverted: bool = False
+
+    def load(self) -> None:
+        """Decode it. Raises `InputError` with the reason why that is not possible."""
+        try:
+            self.image.load()
+        except MemoryError:
+            raise
+        except Exception as error:  # Damaged data makes Pillow raise errors of every kind.
+            text = one_line(error)
+            if "truncated" in text.lower():
+                raise InputError(f"{self.name} is truncated") from error
+            compression = self.image.info.get("compression")
+            form = f"{self.image.format} ({compression})" if isinstance(compression, str) else self.image.format
+            raise InputError(
+                f"{self.name} is damaged, or {form} of a kind that Pillow cannot decode: {text}"
+            ) from error
+
+    @property
+    def orientation(self) -> int:
+        """How it must be turned to be upright: EXIF's number, 1 where there is none. Ask after `load`."""
+        try:
+            return int(self.image.getexif().get(0x0112, 1))
+        except Exception:  # Damaged metadata does not make a picture unreadable.
+            return 1
+
+
+@contextmanager
+def opened(data: bytes, name: str) -> Iterator[Picture]:
+    """Identify an encoded picture; its memory is released in the end.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+    name : str
+        What errors call it.
+
+    Raises
+    ------
+    InputError
+        It is empty, of no format that is read, damaged, or has more than `MAX_PIXELS`.
+    """
+    if not data:
+        raise InputError(f"{name} is empty")
+    with _quiet, contextlib.closing(identify(data, name)) as image:
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise InputError(f"{name} is {width}×{height}; the limit is {MAX_PIXELS // 10**6} million pixels")
+        picture = _prepared(image, data, name)
+        if width * height > _MOST_BY_PYTHON and any(t[0] in Image.DECODERS for t in getattr(picture.image, "tile", ())):
+            raise InputError(
+                f"{name} is {width}×{height} {image.format} of a kind that is decoded slowly, for which the limit is"
+                f" {_MOST_BY_PYTHON // 10**6} million pixels; save it as PNG"
+            )
+        yield picture
+
+
+def read_bytes(source: str | Path, what: str) -> bytes:
+    """Read a file, or standard input for ``"-"``. Errors call it `what` and its path. Raises `InputError`."""
+    if str(source) == "-":
+        if sys.stdin is None:
+            raise InputError(f"cannot read {what} from standard input: it is closed")
+        return sys.stdin.buffer.read()
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {what} {source}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise InputError(f"cannot read {what} {source!r}: {error}") from error
+
+
+def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Turn an array of (height, width[, channels]) in place, as EXIF's 1 to 8 say; other numbers say nothing."""
+    if orientation in (5, 6, 7, 8):
+        pixels = cv2.transpose(pixels)
+    flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
+    return pixels if flip is None else cv2.flip(pixels, flip, dst=pixels)
+
+
+def _prepared(image: Image.Image, data: bytes, name: str) -> Picture:
+    """Mend what Pillow misreads, and what it reads in a loop of Python."""
+    if not isinstance(image, ImageFile.ImageFile) or image.format not in ("PNG", "PPM", "TIFF") or not image.tile:
+        return Picture(name, image, image.mode)
+    tile = image.tile[0]
+    arguments = tile.args if isinstance(tile.args, tuple) else (tile.args,)
+    samples = str(arguments[0])
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        _silence_libtiff()
+        if tile.codec_name == "raw" and image.tag_v2.get(284) == 2 and 16 in image.tag_v2.get(258, ()):
+            return Picture(name, _read_planes(image, data, name), f"{image.mode};16")
+        if samples.startswith("I;16"):
+            return Picture(name, image, samples, inverted=image.tag_v2.get(262) == 0)
+    elif image.format == "PPM" and image.mode in ("L", "I", "RGB"):
+        maximum = int(arguments[-1]) if len(arguments) == 2 else 255 if image.mode != "I" else 65535
+        if tile.codec_name == "ppm":
+            image = _read_pnm(image, data, maximum, name)
+        return Picture(name, image, samples + ";16" * (maximum > 255), maximum)
+    packed = re.fullmatch(r"L;([24])[IR]*", samples)
+    return Picture(name, image, samples, 2 ** int(packed[1]) - 1 if packed else None)
+
+
+def _read_pnm(header: ImageFile.ImageFile, data: bytes, maximum: int, name: str) -> Image.Image:
+    """Read a binary PGM or PPM whose samples end at any number, as Pillow does in its loop."""
+    shape = (header.height, header.width, 3)[: 3 if header.mode == "RGB" else 2]
+    kind, offset = np.dtype(">u2" if maximum > 255 else "u1"), header.tile[0].offset
+    if len(data) < offset + math.prod(shape) * kind.itemsize:
+        raise InputError(f"{name} is truncated")
+    stored = np.frombuffer(data, kind, math.prod(shape), offset).reshape(shape)
+    full = 65535 if header.mode == "I" else 255
+    pixels = np.empty(shape, np.uint16 if header.mode == "I" else np.uint8)
+    for row, samples in zip(pixels, stored, strict=True):
+        row[:] = np.minimum((samples.astype(np.uint32) * full + maximum // 2) // maximum, full)
+    return Image.fromarray(pixels)
+
+
+def _read_planes(header: TiffImagePlugin.TiffImageFile, data: bytes, name: str) -> Image.Image:
+    """Read the high bytes of a TIFF with 16-bit planes that are not compressed. Pillow takes each byte for a pixel."""
+    width, height = size = header.tag_v2[256], header.tag_v2[257]
+    planes = np.zeros((height, width, len(header.mode)), dtype=np.uint8)
+    pitch, high = 2 * header.tag_v2.get(322, width), header.tag_v2.prefix == b"II"
+    for _, extents, offset, arguments in header.tile:
+        assert extents is not None
+        assert isinstance(arguments, tuple)
+        left, top, right, bottom = extents
+        if len(data) < offset + pitch * (bottom - top):
+            raise InputError(f"{name} is truncated")
+        if arguments[0] in header.mode:  # Planes beyond those of the mode are not shown.
+            stored = np.frombuffer(data, np.uint8, pitch * (bottom - top), offset).reshape(-1, pitch)
+            planes[top:bottom, left:right, header.mode.index(arguments[0])] = stored[:, high : 2 * (right - left) : 2]
+    image = Image.frombytes(header.mode, size, planes.tobytes())
+    image.getexif()[0x0112] = header.tag_v2.get(0x0112, 1)
+    return image
+
+
+@cache
+def _silence_libtiff() -> None:
+    """Keep what libtiff says of damaged files from standard error, where Pillow's reaches it; Pillow raises as well."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)

@@ -1,0 +1,1 @@
+"""What opens a runtime and trusts it: choice, profiles, model, guard, cache."""

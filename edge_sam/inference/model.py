@@ -1,0 +1,240 @@
+"""A model's components, loaded in a runtime, and the next runtime when one fails."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import threading
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sam.bundles.bundle import Bundle, Component
+from edge_sam.bundles.contract import INPUTS, Role
+from edge_sam.errors import InputError, RuntimeFallbackWarning, RuntimeUnavailableError, one_line
+from edge_sam.files.cache_home import cache_home
+from edge_sam.inference.cache import Verdict, recall, remember, runtime_key
+from edge_sam.inference.choice import Choice
+from edge_sam.inference.guard import check_probe, run_probe
+from edge_sam.inference.profiles import PROFILES
+from edge_sam.runtimes import Session, SessionOptions, backend, split_runtime, why_unusable
+from edge_sam.system.timing import stage
+
+_log = logging.getLogger("edge_sam")
+_T = TypeVar("_T")
+
+
+class LoadedModel:
+    """Encoder, mask encoder and decoder of a bundle in one precision, loaded in one runtime and trusted there.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Where the weights are.
+    choice : Choice
+        Runtime, precision and threads.
+    build : bool
+        Whether the runtime may compile for minutes.
+
+    Attributes
+    ----------
+    choice : Choice
+        What was loaded.
+    encoder, mask_encoder, decoder : Session
+        Tensors in and out as docs/bundle.md has them.
+    padding : ndarray of float32, (64, 64, 256)
+        Embedding of a frame that is all padding.
+    no_mask : ndarray of float32, (256,)
+        Added to every image token where a prompt has no mask.
+    timings : dict of str to float
+        Milliseconds: ``compile`` for opening the sessions, ``guard`` for the probe, 0 where its verdict is known.
+
+    Raises
+    ------
+    InputError
+        The bundle is damaged or lacks a component.
+    RuntimeUnavailableError
+        The runtime is not usable here, or computes something else than the model means.
+    """
+
+    def __init__(self, bundle: Bundle, choice: Choice, *, build: bool = False) -> None:
+        self.choice = choice
+        reason = why_unusable(choice.runtime)
+        if reason is not None:
+            raise RuntimeUnavailableError(reason)
+        key = runtime_key(bundle, choice.runtime, choice.precision, choice.options)
+        verdict = recall(key, Verdict)
+        _require_trust(verdict)  # What is known to be wrong need not be compiled first.
+        formats = backend(choice.runtime).MODEL_FORMATS
+        components = {role: bundle.component(role, choice.precision, *formats) for role in INPUTS}
+        files = {role: bundle.verified_file(component) for role, component in components.items()}
+        self.timings = {"compile": 0.0, "guard": 0.0}
+        with stage(self.timings, "compile"):
+            self.encoder, self.mask_encoder, self.decoder = (
+                _open(bundle, components[role], files[role], choice, key, build) for role in INPUTS
+            )
+        constants = bundle.constants(choice.precision)
+        self.padding: NDArray[np.float32] = constants["padding"]
+        self.no_mask: NDArray[np.float32] = constants["no_mask"]
+        if verdict is None:
+            with stage(self.timings, "guard"):
+                verdict = self._judge(bundle)
+            remember(key, verdict)
+            _require_trust(verdict)
+
+    def _judge(self, bundle: Bundle) -> Verdict:
+        """Probe the runtime with this model, as is done once on a machine (see `edge_sam.inference.guard`)."""
+        precision, computed = self.choice.precision, run_probe(self)
+        try:
+            differences = check_probe(computed, bundle.probe(precision), precision)
+        except RuntimeUnavailableError as error:
+            return Verdict(self.choice.runtime, precision, str(error), {})
+        return Verdict(self.choice.runtime, precision, None, differences)
+
+
+def _require_trust(verdict: Verdict | None) -> None:
+    if verdict is not None and verdict.rejected is not None:
+        raise RuntimeUnavailableError(f"it computes something else than the model means: {verdict.rejected}")
+
+
+class Model:
+    """A bundle in the first of several choices that works, and in the next one when that fails.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Where the weights are.
+    candidates : list of Choice
+        What to try, best first.
+    strict : bool
+        Raise when the first fails instead of trying the next.
+
+    Attributes
+    ----------
+    bundle : Bundle
+        As above.
+    active : LoadedModel
+        What is in use now.
+
+    Raises
+    ------
+    InputError
+        The bundle is damaged or lacks a component.
+    RuntimeUnavailableError
+        No candidate is usable here; the message names the reason of each.
+    """
+
+    def __init__(self, bundle: Bundle, candidates: list[Choice], strict: bool) -> None:
+        self.bundle, self._strict = bundle, strict
+        self._left = list(candidates)
+        self._lock = threading.Lock()
+        self.active = self._load_next([])
+        _log.info("%s in %s: %s", self.active.choice.runtime, self.active.choice.precision, self.active.choice.why)
+
+    def attempt(self, action: Callable[[LoadedModel], _T]) -> tuple[LoadedModel, _T]:
+        """Do something with the loaded model; when that fails, do it again with the next runtime.
+
+        Parameters
+        ----------
+        action : callable
+            Given the loaded model. It is called again from the start, so it must have no other effect than its
+            result.
+
+        Returns
+        -------
+        model : LoadedModel
+            Which one it worked with.
+        result
+            What `action` returned.
+
+        Raises
+        ------
+        RuntimeUnavailableError
+            Every runtime failed, or the first one and `strict` was given.
+        """
+        while True:
+            model = self.active
+            try:
+                return model, action(model)
+            except (InputError, MemoryError):
+                raise
+            except Exception as error:  # A runtime fails in as many classes as it has layers.
+                self._replace(model, error)
+
+    @property
+    def recipe(self) -> tuple[Path, list[Choice], bool]:
+        """The bundle's folder, the choice in use with those after it, and `strict`: what makes the same model again."""
+        return self.bundle.path.absolute(), [self.active.choice, *self._left], self._strict
+
+    def replaced(self, sessions: Mapping[Role, Session]) -> Model:
+        """Return the same model with other sessions for some of its components, which nobody has probed."""
+        model = copy.copy(self)
+        model.active = copy.copy(self.active)
+        for role, session in sessions.items():
+            setattr(model.active, role, session)
+        return model
+
+    def _replace(self, failed: LoadedModel, error: Exception) -> None:
+        """Put the next candidate in the place of one that failed while running, unless another thread has."""
+        with self._lock:
+            if self.active is not failed:
+                return
+            cause = f"{failed.choice.runtime} failed while running: {error}"
+            if self._strict:
+                raise RuntimeUnavailableError(cause) from error
+            # Embeddings are tied to a precision, so one made before must still fit after.
+            precision = failed.choice.precision
+            self._left = [c for c in self._left if c.precision == precision and c.runtime != failed.choice.runtime]
+            self.active = self._load_next([cause])
+
+    def _load_next(self, causes: list[str]) -> LoadedModel:
+        """Load the first of what is left that works; `causes` says what failed before, and is added to."""
+        while self._left:
+            choice = self._left.pop(0)
+            try:
+                model = LoadedModel(self.bundle, choice)
+            except (InputError, MemoryError):  # The bundle is at fault, not the runtime.
+                raise
+            except Exception as error:  # A broken installation fails in as many ways as there are packages.
+                causes.append(f"{choice.runtime} in {choice.precision}: {one_line(error)}")
+                if self._strict:
+                    break
+                continue
+            if causes:
+                message = f"using {choice.runtime}: {'; '.join(causes)}"
+                warnings.warn(message, RuntimeFallbackWarning, stacklevel=2)
+            return model
+        raise RuntimeUnavailableError("no usable runtime; " + "; ".join(causes))
+
+
+def session_options(choice: Choice, role: Role) -> SessionOptions:
+    """Say how a component is opened; without a folder to keep anything in."""
+    return SessionOptions(
+        threads=choice.threads,
+        device=split_runtime(choice.runtime)[1],
+        shapes=PROFILES.get(role, {}),
+        steady=role == "encoder",
+        precision=choice.precision,
+        extra=choice.options,
+    )
+
+
+def _open(bundle: Bundle, component: Component, file: Path, choice: Choice, key: str, build: bool) -> Session:
+    role = component.role
+    cache: Path | None = None
+    try:
+        cache = cache_home() / "compiled" / key / role
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        cache = None  # What cannot be kept is compiled again.
+    options = replace(session_options(choice, role), cache=cache, build=build)
+    session = backend(choice.runtime).open_session(file, options)
+    names = set(session.input_names)
+    if names != INPUTS[role].keys() or names != {tensor.name for tensor in component.inputs}:
+        raise InputError(f"bundle {bundle.path}: {component.file} is not the {role}; its inputs are {sorted(names)}")
+    return session
