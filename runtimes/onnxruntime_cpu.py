@@ -19,7 +19,7 @@ from edge_sam.runtimes.onnxruntime_session import load_package as load_package
 from edge_sam.runtimes.session import Event, Session, SessionOptions, Tensors
 
 MODEL_FORMATS = ("onnx",)
-COMPILES_FOR_MINUTES = False
+BUILDS_ENGINES = False
 
 
 def why_unusable(device: str) -> str | None:
@@ -34,6 +34,11 @@ def why_unusable(device: str) -> str | None:
 def install_command() -> str:
     """See `Backend.install_command`."""
     return "pip install --force-reinstall onnxruntime"
+
+
+def runs_on_cpu(device: str) -> bool:
+    """See `Backend.runs_on_cpu`."""
+    return not device
 
 
 def hardware(device: str) -> str:

@@ -17,7 +17,7 @@ from edge_sam.runtimes.onnxruntime_session import load_package as load_package
 from edge_sam.runtimes.session import Session, SessionOptions, Tensors
 
 MODEL_FORMATS = ("onnx",)
-COMPILES_FOR_MINUTES = False
+BUILDS_ENGINES = False
 PROVIDER = "CUDAExecutionProvider"
 
 
@@ -29,6 +29,11 @@ def why_unusable(device: str) -> str | None:
 def install_command() -> str | None:
     """See `Backend.install_command`."""
     return install_gpu()
+
+
+def runs_on_cpu(_device: str) -> bool:
+    """See `Backend.runs_on_cpu`."""
+    return False
 
 
 def hardware(device: str) -> str:

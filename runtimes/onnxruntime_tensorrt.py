@@ -11,12 +11,13 @@ from edge_sam.runtimes.gpu_package import install_gpu
 from edge_sam.runtimes.onnxruntime_cuda import PROVIDER as CUDA
 from edge_sam.runtimes.onnxruntime_cuda import DeviceSession, cuda_options
 from edge_sam.runtimes.onnxruntime_cuda import hardware as hardware
+from edge_sam.runtimes.onnxruntime_cuda import runs_on_cpu as runs_on_cpu
 from edge_sam.runtimes.onnxruntime_session import CPU, missing_provider
 from edge_sam.runtimes.onnxruntime_session import load_package as load_package
 from edge_sam.runtimes.session import SessionOptions, Shapes
 
 MODEL_FORMATS = ("onnx",)
-COMPILES_FOR_MINUTES = True
+BUILDS_ENGINES = True
 PACKAGES = ("onnxruntime-gpu", "tensorrt", "tensorrt-cu12", "tensorrt-cu13")
 PROVIDER = "TensorrtExecutionProvider"
 

@@ -23,7 +23,7 @@ from edge_sam.runtimes.session import Event, Session, SessionOptions, Tensors
 _log = logging.getLogger("edge_sam")
 MODEL_FORMATS = ("openvino", "onnx")
 PACKAGES = ("openvino",)
-COMPILES_FOR_MINUTES = False
+BUILDS_ENGINES = False
 RUNS_ALIKE = 3
 """Runs with the same shapes, one after the other, for the model to be compiled for these; doubled each time. The two
 images of a probe do not reach it."""
@@ -38,7 +38,7 @@ def why_unusable(device: str) -> str | None:
     """Return None when OpenVINO is installed and has the device, else what is missing."""
     if importlib.util.find_spec("openvino") is None:
         return f"openvino is not installed: {install_command()}"
-    if device in ("", _CPU):
+    if runs_on_cpu(device):
         return None
     devices = load_package().Core().available_devices
     if not any(name == device or name.startswith(f"{device}.") for name in devices):
@@ -58,6 +58,11 @@ def load_package() -> ModuleType:
 
     module: ModuleType = openvino
     return module
+
+
+def runs_on_cpu(device: str) -> bool:
+    """See `Backend.runs_on_cpu`."""
+    return device in ("", _CPU)
 
 
 def hardware(device: str) -> str:

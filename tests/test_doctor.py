@@ -265,7 +265,7 @@ def raises(error: BaseException) -> Callable[..., Any]:
 @pytest.mark.parametrize(
     ("member", "value", "why", "mends"),
     [
-        ("why_unusable", raises(OSError("libx.so: no such file")), "asking it failed: OSError: libx.so", False),
+        ("why_unusable", raises(OSError("libx.so: no such file")), "the check failed: OSError: libx.so", False),
         ("why_unusable", lambda _: "no driver on this machine", "no driver on this machine", False),
         ("why_unusable", lambda _: "not installed: " + onnxruntime_cpu.install_command(), "not installed", True),
         ("hardware", raises(RuntimeError("plugin missing")), "RuntimeError: plugin missing", False),

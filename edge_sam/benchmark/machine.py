@@ -11,9 +11,11 @@ from pathlib import Path
 
 from edge_sam.benchmark.nvml import Nvml
 from edge_sam.benchmark.report import Machine
+from edge_sam.runtimes import packages
 from edge_sam.system.machine import find_processor, installed_versions, memory, read_text
 
-_PACKAGES = ("edge-sam", "onnxruntime", "onnxruntime-gpu", "openvino", "numpy", "opencv-python-headless")
+_PACKAGES = ("edge-sam", "numpy", "opencv-python-headless")
+"""Besides those of the runtimes."""
 _SLOWER = 0.9
 """A clock that fell below this fraction of what it was is worth a note."""
 
@@ -90,7 +92,7 @@ def describe_machine(clocks: Sequence[Clock], drift: float | None) -> Machine:
         features=[name for name, has in (processor.instruction_sets or {}).items() if has],
         system=f"{platform.system()} {platform.release()} {platform.machine()}, Python {platform.python_version()}",
         memory_mb=memory().total / 2**20,
-        versions=installed_versions(_PACKAGES),
+        versions=installed_versions([*_PACKAGES, *packages()]),
         governor=governor,
         mhz_first=mhz[0] if mhz else None,
         mhz_last=mhz[-1] if mhz else None,

@@ -67,7 +67,7 @@ def try_runtime(runtime: str) -> Trial:
             return Trial(runtime, usable=False, why=_line(why), mend=command if helps else None)
         device = split_runtime(runtime)[1]
         hardware = backend(runtime).hardware(device)
-        if backend(runtime).COMPILES_FOR_MINUTES:
+        if backend(runtime).BUILDS_ENGINES:
             return Trial(runtime, usable=None, hardware=hardware, why=_NOT_RUN)
     except Exception as error:
         return Trial(runtime, usable=False, why=_line(f"{type(error).__name__}: {error}"))

@@ -5,13 +5,11 @@ from __future__ import annotations
 from edge_sam.bundles.contract import TOKENS, Role
 from edge_sam.errors import InputError
 from edge_sam.imaging.geometry import FRAME, GRID, LOGITS, TOKEN
-from edge_sam.runtimes import Shapes, split_runtime
+from edge_sam.runtimes import Shapes, backend
 
 MAX_PROMPTS = 8
 MAX_POINTS = 64
 """Points of one prompt, box corners and padding included."""
-_COMPILED = {"tensorrt"}
-"""Runtimes that would compile in the middle of a run for anything beyond the ranges, which takes minutes."""
 
 _WIDE = 9 * FRAME // 16
 """Height of a 16:9 photograph in the frame: the shape that cameras give."""
@@ -31,8 +29,8 @@ PROFILES: dict[Role, dict[str, Shapes]] = {
 
 
 def check_points(count: int, runtime: str) -> None:
-    """Raise `InputError` where a prompt of so many points, box corners and padding included, is beyond the ranges."""
-    if count > MAX_POINTS and split_runtime(runtime)[0] in _COMPILED:
+    """Raise `InputError` if a prompt has more points, box corners and padding included, than an engine takes."""
+    if count > MAX_POINTS and backend(runtime).BUILDS_ENGINES:
         raise InputError(
             f"a prompt has {count} points, box corners and padding included; {runtime} is compiled for {MAX_POINTS}:"
             " give fewer, or take another runtime"
