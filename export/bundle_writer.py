@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from edge_sam.bundles.bundle import SCHEMA, Bundle, Component, MadeBy, Manifest, Measured, Source
+from edge_sam.bundles.bundle import Bundle
 from edge_sam.bundles.contract import INPUTS
 from edge_sam.bundles.draft import Draft
+from edge_sam.bundles.manifest import SCHEMA, Component, MadeBy, Manifest, Measured, Source
 from edge_sam.errors import InputError
 from edge_sam.export.family import Family
 from edge_sam.export.onnx_writer import OPSET, tensor_specs, to_onnx

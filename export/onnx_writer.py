@@ -13,8 +13,8 @@ import torch
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from edge_sam.bundles.bundle import TensorSpec
 from edge_sam.bundles.contract import INPUTS, INTEGERS, OUTPUTS, Role, Shape
+from edge_sam.bundles.manifest import TensorSpec
 from edge_sam.errors import ExportError
 from edge_sam.export.torch_model import HALF_FROM
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from edge_sam.bundles.bundle import Bundle, Companion, Component
+from edge_sam.bundles.bundle import Bundle
 from edge_sam.bundles.draft import Draft, entry, made_further
+from edge_sam.bundles.manifest import Companion, Component
 from edge_sam.errors import InputError, MissingExtraError
 from edge_sam.runtimes import openvino_device
 

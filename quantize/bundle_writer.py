@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from edge_sam.bundles.bundle import Bundle, Manifest, Measured
+from edge_sam.bundles.bundle import Bundle
 from edge_sam.bundles.draft import Draft
+from edge_sam.bundles.manifest import Manifest, Measured
 from edge_sam.quantize.accuracy import Accuracy
 from edge_sam.quantize.work import Part
 

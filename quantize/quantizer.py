@@ -11,9 +11,10 @@ import msgspec
 import onnx
 from onnx import ModelProto
 
-from edge_sam.bundles.bundle import Bundle, Calibration
+from edge_sam.bundles.bundle import Bundle
 from edge_sam.bundles.contract import Role
 from edge_sam.bundles.draft import Draft, made_further
+from edge_sam.bundles.manifest import Calibration
 from edge_sam.errors import AccuracyError, InputError, RuntimeUnavailableError
 from edge_sam.predictor import Predictor
 from edge_sam.quantize.accuracy import OWN, Accuracy, find_truths, judge

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 
 import edge_sam
 from edge_sam import InputError, Predictor, Prompt
-from edge_sam.bundles.bundle import BUNDLED, MANIFEST, Bundle, open_bundle
+from edge_sam.bundles.bundle import BUNDLED, Bundle, open_bundle
+from edge_sam.bundles.manifest import MANIFEST
 from edge_sam.cli import app
 from edge_sam.export.openvino_writer import convert_bundle, require_formats
 

@@ -110,4 +110,4 @@ def _files_mb(measurement: Measurement) -> float:
     bundle, formats = open_bundle(measurement.variant.bundle), backend(facts.runtime).MODEL_FORMATS
     roles: tuple[Role, ...] = ("encoder", "mask_encoder", "decoder", "constants", "probe")
     components = [bundle.component(role, facts.precision, *formats, "npz") for role in roles]
-    return sum(part.bytes for c in components for part in (c, c.companion) if part is not None) / 1e6
+    return sum(file.bytes for component in components for file in component.files) / 1e6

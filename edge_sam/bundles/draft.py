@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
-from edge_sam.bundles.bundle import MANIFEST, Bundle, Component, MadeBy, Manifest, file_sha256, open_bundle
+from edge_sam.bundles.bundle import Bundle, file_sha256, open_bundle
 from edge_sam.bundles.contract import Role
+from edge_sam.bundles.manifest import MANIFEST, Component, MadeBy, Manifest
 from edge_sam.errors import InputError
 from edge_sam.files.atomic import check_output_folder
 
@@ -124,7 +125,6 @@ def _refuse_existing(output: Path, overwrite: bool) -> None:
 
 
 def _copy(source: Bundle, folder: Path) -> None:
-    parts = [part for each in source.manifest.components for part in (each, each.companion) if part is not None]
     terms = [name for name in TERMS if (source.path / name).is_file()]
-    for name in (*dict.fromkeys(part.file for part in parts), *terms):
+    for name in (*dict.fromkeys(part.file for part in source.manifest.files()), *terms):
         shutil.copyfile(source.path / name, folder / name)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from edge_sam.bundles.bundle import BUNDLED, MANIFEST, FileName, Sha256
+from edge_sam.bundles.bundle import bundled_models
+from edge_sam.bundles.manifest import FileName, Sha256
 from edge_sam.errors import InputError
 
 INDEX = Path(__file__).parent / "zoo.json"
@@ -50,7 +51,7 @@ class ZooModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def bundled(self) -> bool:
         """Whether a ready bundle of it comes with the package."""
-        return (BUNDLED / self.name / MANIFEST).is_file()
+        return self.name in bundled_models()
 
 
 class _Index(msgspec.Struct, forbid_unknown_fields=True):

@@ -83,8 +83,7 @@ def _facts(outcome: Outcome) -> dict[str, Any]:
         part.file: part.bytes
         for component in outcome.bundle.manifest.components
         if component.precision == outcome.precision and component.role in ("encoder", "decoder")
-        for part in (component, component.companion)
-        if part is not None
+        for part in component.files
     }
     return {
         "bundle": str(outcome.bundle.path),

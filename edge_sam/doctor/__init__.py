@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from edge_sam.bundles.bundle import BUNDLED, MANIFEST, open_bundle
+from edge_sam.bundles.bundle import bundled_models, open_bundle
 from edge_sam.doctor.packages import Conflict, conflicts, installed
 from edge_sam.doctor.trial import Trial, try_isolated
 from edge_sam.files.cache_home import cache_home, is_writable
@@ -117,8 +117,7 @@ def diagnose(root: Path = Path("/"), attempt: Callable[[str], Trial] = try_isola
 
 def _cache() -> Cache:
     folder = cache_home()
-    models = sorted(path.parent.name for path in BUNDLED.glob(f"*/{MANIFEST}"))
-    return Cache(str(folder), is_writable(folder), {name: _tuned(name) for name in models})
+    return Cache(str(folder), is_writable(folder), {name: _tuned(name) for name in bundled_models()})
 
 
 def _tuned(model: str) -> dict[str, Any] | None:

@@ -89,8 +89,7 @@ def remember(key: str, record: Verdict | Tuned) -> bool:
 
 def _hashes(bundle: Bundle, precision: str) -> list[str]:
     """Hashes of all files of a precision."""
-    components = [c for c in bundle.manifest.components if c.precision == precision]
-    return sorted(part.sha256 for c in components for part in (c, c.companion) if part is not None)
+    return sorted(file.sha256 for file in bundle.manifest.files(precision))
 
 
 def tuning_key(bundle: Bundle) -> str:

@@ -14,8 +14,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.bundles.bundle import Bundle, Component
+from edge_sam.bundles.bundle import Bundle
 from edge_sam.bundles.contract import INPUTS, Role
+from edge_sam.bundles.manifest import Component
 from edge_sam.errors import InputError, RuntimeFallbackWarning, RuntimeUnavailableError, one_line
 from edge_sam.files.cache_home import cache_home
 from edge_sam.inference.cache import Verdict, recall, remember, runtime_key
