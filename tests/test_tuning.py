@@ -105,7 +105,7 @@ def test_rows_are_ranked_by_a_photograph_and_its_clicks() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--threads", "1,two"], "number of threads must be between 1 and 256, not 'two'"),
+        (["--threads", "1,two"], "threads must be a whole number from 1 to 256, not 'two'"),
         (["--runtime", "warp"], "unknown runtime 'warp'"),
         (["--image", "/nowhere.png"], "nowhere.png"),
     ],

@@ -21,7 +21,7 @@ from edge_sam.files.names import Names, canonical
 from edge_sam.files.serialization import to_json
 from edge_sam.imaging.images import pictures
 from edge_sam.runtimes import backend, runs_on_cpu
-from edge_sam.runtimes.cores import MAX_THREADS, usable_cores
+from edge_sam.runtimes.cores import check_threads, usable_cores
 from edge_sam.system.machine import installed_versions
 
 
@@ -115,8 +115,8 @@ def share_cores(workers: int | None, threads: int | None, runtime: str) -> tuple
     workers, threads : int
     """
     for name, given in (("workers", workers), ("threads", threads)):
-        if given is not None and not 1 <= given <= MAX_THREADS:
-            raise InputError(f"{name} must be 1 to {MAX_THREADS}, not {given}")
+        if given is not None:
+            check_threads(given, name)
     cores = usable_cores()
     if workers is None:
         workers = max(1, cores // (threads or 1)) if runs_on_cpu(runtime) else 1

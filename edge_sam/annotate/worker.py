@@ -20,7 +20,7 @@ from edge_sam.annotate.validators import Limits, validate
 from edge_sam.errors import InputError
 from edge_sam.everything import Found, MaskGenerator
 from edge_sam.files.atomic import write_files
-from edge_sam.imaging.geometry import Geometry
+from edge_sam.imaging.geometry import Geometry, check_long_side
 from edge_sam.imaging.images import encode_png
 from edge_sam.imaging.masks import encode_rle, stability
 from edge_sam.imaging.region import check_region, read_region
@@ -65,7 +65,7 @@ class Job(msgspec.Struct, frozen=True):
     frames: str | None = None
 
     def __post_init__(self) -> None:
-        Geometry((1, 1), self.long_side)  # An impossible long side is told before any work.
+        check_long_side(self.long_side)
 
 
 def mask_generator(job: Job, predictor: Predictor) -> MaskGenerator | None:

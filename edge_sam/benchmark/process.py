@@ -14,6 +14,7 @@ from edge_sam.errors import EdgeSamError
 from edge_sam.evaluation.variant import Variant
 from edge_sam.files.serialization import from_json, to_json
 from edge_sam.system.processes import python_command, reason_of_end
+from edge_sam.system.timing import elapsed_ms
 
 _M = TypeVar("_M", bound=Message)
 
@@ -60,7 +61,7 @@ class WorkerProcess:
         except BaseException:
             self.close()
             raise
-        self.ready_wall_ms = (time.perf_counter() - start) * 1000
+        self.ready_wall_ms = elapsed_ms(start)
 
     def run(self, image: int, *, with_masks: bool = False) -> tuple[Answer, float]:
         """Segment one photograph; the milliseconds are those that it took seen from here.
@@ -73,7 +74,7 @@ class WorkerProcess:
         start = time.perf_counter()
         self._send(Request(image, with_masks))
         answer = self._receive(Answer)
-        return answer, (time.perf_counter() - start) * 1000
+        return answer, elapsed_ms(start)
 
     def finish(self) -> float:
         """End the process in order and return its peak resident memory in MiB."""

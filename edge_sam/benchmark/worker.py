@@ -23,6 +23,7 @@ from edge_sam.imaging.images import read_image
 from edge_sam.prompts import Prompt
 from edge_sam.runtimes import backend
 from edge_sam.system.machine import read_text
+from edge_sam.system.timing import elapsed_ms
 
 
 class Job(msgspec.Struct):
@@ -98,7 +99,7 @@ def main() -> None:
             backend(job.variant.runtime).load_package()  # Which counts as starting and not as compiling.
         start = time.perf_counter()
         segmenter = job.variant.open()
-        load_ms = (time.perf_counter() - start) * 1000
+        load_ms = elapsed_ms(start)
         timings = segmenter.predictor.model.active.timings
         say(Ready(segmenter.facts, load_ms, timings["compile"], timings["guard"]))
     except Exception as error:  # Whatever a runtime raises: the combination does not work, and the parent says so.
@@ -120,7 +121,7 @@ def main() -> None:
         except Exception as error:
             say(Failure(one_line(error)))
             return
-        total = (time.perf_counter() - start) * 1000
+        total = elapsed_ms(start)
         say(Answer({**embedding.timings, **result.timings}, total, result.to_rle() if request.with_masks else []))
     say(Farewell(peak_rss_mb()))
 

@@ -22,6 +22,7 @@ from edge_sam.cli.output import plain_console, print_json, table
 from edge_sam.cli.prompts import points_and_boxes
 from edge_sam.errors import InputError
 from edge_sam.system.quiet import silenced
+from edge_sam.system.timing import elapsed_ms
 
 if TYPE_CHECKING:
     import numpy as np
@@ -194,7 +195,7 @@ def _timed(action: Any) -> tuple[Any, float]:
 
     start = time.perf_counter()
     result = action()
-    return result, (time.perf_counter() - start) * 1000
+    return result, elapsed_ms(start)
 
 
 def _print(report: dict[str, Any], as_json: bool) -> None:

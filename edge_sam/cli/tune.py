@@ -71,9 +71,9 @@ def _print_table(rows: list[dict[str, str | float | None]]) -> None:
 
 
 def _thread_counts(given: str) -> list[int | None]:
-    from edge_sam.inference.choice import thread_count
+    from edge_sam.runtimes.cores import check_threads
 
-    return [thread_count(part.strip()) for part in given.split(",")] if given else [None]
+    return [check_threads(part.strip()) for part in given.split(",")] if given else [None]
 
 
 def _photographs(given: list[Path]) -> list[NDArray[np.uint8]]:

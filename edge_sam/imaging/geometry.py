@@ -31,6 +31,21 @@ BACKGROUND = np.float32(-18)
 """Logit of a cell that is surely not on the object (0 is the threshold)."""
 
 
+def check_long_side(long_side: int) -> int:
+    """Return the long side as an int.
+
+    Raises
+    ------
+    InputError
+        It is not a whole number, not a multiple of `TOKEN`, or larger than `FRAME`.
+    """
+    if not isinstance(long_side, int | np.integer):
+        raise InputError(f"long side {long_side!r} is not a whole number")
+    if not TOKEN <= long_side <= FRAME or long_side % TOKEN:
+        raise InputError(f"long side {long_side} is not a multiple of {TOKEN} between {TOKEN} and {FRAME}")
+    return int(long_side)
+
+
 @dataclass(frozen=True)
 class Geometry:
     """How one photograph lies in the model's frame.
@@ -57,14 +72,10 @@ class Geometry:
     square: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.long_side, int | np.integer):
-            raise InputError(f"long side {self.long_side!r} is not a whole number")
-        object.__setattr__(self, "long_side", int(self.long_side))
+        object.__setattr__(self, "long_side", check_long_side(self.long_side))
         if min(self.image_size) < 1:
             height, width = self.image_size
             raise InputError(f"the image is empty ({width}×{height} pixels)")
-        if not TOKEN <= self.long_side <= FRAME or self.long_side % TOKEN:
-            raise InputError(f"long side {self.long_side} is not a multiple of {TOKEN} between {TOKEN} and {FRAME}")
 
     @property
     def scaled_size(self) -> tuple[int, int]:

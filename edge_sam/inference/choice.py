@@ -11,7 +11,7 @@ from edge_sam.bundles.bundle import Bundle
 from edge_sam.errors import InputError, RuntimeUnavailableError
 from edge_sam.inference.cache import Tuned, recall, tuning_key
 from edge_sam.runtimes import AUTO, BACKENDS, split_runtime, why_unusable
-from edge_sam.runtimes.cores import MAX_THREADS
+from edge_sam.runtimes.cores import check_threads
 
 _log = logging.getLogger("edge_sam")
 
@@ -111,12 +111,7 @@ def _tuned(bundle: Bundle, precision: str, threads: int | None) -> list[Choice]:
 
 
 def _threads(threads: int | None) -> int | None:
-    given = os.environ.get("EDGE_SAM_THREADS") if threads is None else str(threads)
-    return thread_count(given) if given else None
-
-
-def thread_count(given: str) -> int:
-    """Read a number of threads, or raise `InputError`."""
-    if not (given.isascii() and given.isdigit()) or not 1 <= int(given) <= MAX_THREADS:
-        raise InputError(f"number of threads must be between 1 and {MAX_THREADS}, not {given!r}")
-    return int(given)
+    if threads is not None:
+        return check_threads(threads)
+    given = os.environ.get("EDGE_SAM_THREADS")
+    return check_threads(given, "EDGE_SAM_THREADS") if given else None
