@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge_sam import InputError
-from edge_sam.benchmark.cells import COLUMNS
+from edge_sam.benchmark.columns import COLUMNS
 from edge_sam.benchmark.compare import read_report
-from edge_sam.benchmark.report import BenchReport, Row
+from edge_sam.benchmark.report import BenchReport, BenchRow
 
 _NAMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "cuda": "CUDA", "tensorrt": "TensorRT"}
 
@@ -44,7 +44,7 @@ def markdown(report: BenchReport) -> Iterator[str]:
     yield from (f"note: {note}" for note in machine.notes)
 
 
-def cells(row: Row, *, first: bool, several: bool) -> Iterator[str]:
+def cells(row: BenchRow, *, first: bool, several: bool) -> Iterator[str]:
     """Yield the cells of one row; the first row is what the others are compared with."""
     assert row.miou is not None
     facts, miou = row.combination, row.miou["box"]

@@ -22,7 +22,7 @@ PERIODIC = ("Sin", "Cos")
 LARGEST = float(np.finfo(np.float16).max)
 
 
-class Typist:
+class TypedGraphWriter:
     """Writes a graph's nodes anew and hands out every tensor in the type that its user wants."""
 
     def __init__(self, model: ModelProto) -> None:
@@ -80,7 +80,7 @@ def to_half(model: ModelProto) -> ModelProto:
         The same inputs and outputs in float32, standard operators only.
     """
     exact = exact_nodes(model)
-    typist = Typist(model)
+    typist = TypedGraphWriter(model)
     folded = _stored_weights(model)
     for node in model.graph.node:
         if node.output[0] in folded:
@@ -113,7 +113,7 @@ def exact_nodes(model: ModelProto) -> set[str]:
     return exact
 
 
-def written_out(half: ModelProto) -> ModelProto:
+def with_explicit_rounding(half: ModelProto) -> ModelProto:
     """Write a typed graph so that ONNX Runtime's CPU kernels round as fp16 hardware does.
 
     The CPU provider has few kernels for fp16: it computes chains of such nodes in float32 and rounds nothing between
@@ -150,7 +150,7 @@ def written_out(half: ModelProto) -> ModelProto:
     return changed
 
 
-def _write(node: NodeProto, typist: Typist, kind: int) -> None:
+def _write(node: NodeProto, typist: TypedGraphWriter, kind: int) -> None:
     copy = NodeProto()
     copy.CopyFrom(node)
     if node.op_type == "Cast":  # Takes any type.
@@ -175,7 +175,7 @@ def _set_type(node: NodeProto, kind: int) -> None:
             attribute.t.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(attribute.t).astype(dtype)))
 
 
-def _return_single(name: str, typist: Typist) -> None:
+def _return_single(name: str, typist: TypedGraphWriter) -> None:
     """Rename a graph's output that has become fp16, and cast it to the name it had."""
     single = typist.get(name, TensorProto.FLOAT)
     if single == name:

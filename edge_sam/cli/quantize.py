@@ -13,7 +13,7 @@ from edge_sam.cli.output import needs, plain_console, print_json, table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edge_sam.quantize.quantizer import Outcome
+    from edge_sam.quantize.quantizer import QuantizationResult
 
 
 def quantize(
@@ -76,7 +76,7 @@ def quantize(
         _print(facts)
 
 
-def _facts(outcome: Outcome) -> dict[str, Any]:
+def _facts(outcome: QuantizationResult) -> dict[str, Any]:
     import msgspec
 
     files = {

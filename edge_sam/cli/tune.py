@@ -77,8 +77,8 @@ def _thread_counts(given: str) -> list[int | None]:
 
 
 def _photographs(given: list[Path]) -> list[NDArray[np.uint8]]:
-    """Read a few of what was given, evenly spread; without any, a picture of a camera's usual shape."""
-    from edge_sam.imaging.images import decode_image, pictures, read_image, spread
+    """Read a few of what was given, evenly spaced; without any, a picture of a camera's usual shape."""
+    from edge_sam.imaging.images import decode_image, evenly_spaced, pictures, read_image
     from edge_sam.imaging.scene import scene_jpeg
 
     if not given:
@@ -89,4 +89,4 @@ def _photographs(given: list[Path]) -> list[NDArray[np.uint8]]:
         if not inside:
             raise InputError(f"no photograph in {path}")
         paths += inside
-    return [read_image(path) for path in spread(paths, _MAX_PHOTOGRAPHS)]
+    return [read_image(path) for path in evenly_spaced(paths, _MAX_PHOTOGRAPHS)]

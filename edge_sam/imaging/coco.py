@@ -65,7 +65,7 @@ def read_coco(path: Path, kind: type[_Kind]) -> _Kind:
         raise InputError(f"{path} is not COCO instances JSON: {error}") from error
 
 
-def distinct(entries: Iterable[Identified], what: str, path: Path) -> dict[Id, Any]:
+def by_id(entries: Iterable[Identified], what: str, path: Path) -> dict[Id, Any]:
     """Give entries by id. Raises `InputError` where two share one, for each would get what belongs to the other."""
     found: dict[Id, Any] = {}
     for entry in entries:
@@ -75,7 +75,7 @@ def distinct(entries: Iterable[Identified], what: str, path: Path) -> dict[Id, A
     return found
 
 
-def some(ids: Sequence[object]) -> str:
+def first_few(ids: Sequence[object]) -> str:
     """Name the first few of the ids."""
     return ", ".join(f"{one!r:.80}" for one in ids[:_SHOWN]) + (", …" if len(ids) > _SHOWN else "")
 

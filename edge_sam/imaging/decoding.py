@@ -112,7 +112,7 @@ class Picture:
 
 
 @contextmanager
-def opened(data: bytes, name: str) -> Iterator[Picture]:
+def open_picture(data: bytes, name: str) -> Iterator[Picture]:
     """Identify an encoded picture; its memory is released in the end.
 
     Parameters

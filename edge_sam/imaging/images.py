@@ -13,7 +13,7 @@ from PIL import Image
 
 from edge_sam.errors import InputError
 from edge_sam.files.names import natural_key
-from edge_sam.imaging.decoding import Picture, opened, read_bytes, upright
+from edge_sam.imaging.decoding import Picture, open_picture, read_bytes, upright
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 """Of files in a folder, in small letters, that are taken for pictures."""
@@ -42,8 +42,8 @@ def pictures(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: natural_key(path.name))
 
 
-def spread(items: Sequence[_T], count: int) -> list[_T]:
-    """Choose at most `count` of the items, evenly spread, the first and the last among them."""
+def evenly_spaced(items: Sequence[_T], count: int) -> list[_T]:
+    """Choose at most `count` of the items, evenly spaced, the first and the last among them."""
     chosen = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
     return [items[i] for i in chosen]
 
@@ -76,7 +76,7 @@ def read_image(source: str | Path) -> NDArray[np.uint8]:
 
 def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
     """Decode an encoded photograph; see `read_image`. `name` is what errors call it."""
-    with opened(data, name) as picture:
+    with open_picture(data, name) as picture:
         pixels = _still_webp(data, picture.image)
         if pixels is None:
             picture.load()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edge_sam.errors import InputError
-from edge_sam.imaging.decoding import Picture, opened, read_bytes, upright
+from edge_sam.imaging.decoding import Picture, open_picture, read_bytes, upright
 
 _AT_A_TIME = 1 << 18
 """Pixels that are looked at together."""
@@ -37,7 +37,7 @@ def read_labels(path: str | Path, *, colours: bool = False) -> NDArray[np.intege
     InputError
         The file cannot be read, is in colour without being asked for it, or its pixels are no whole numbers.
     """
-    with opened(read_bytes(path, "mask"), f"mask {path}") as picture:
+    with open_picture(read_bytes(path, "mask"), f"mask {path}") as picture:
         picture.load()
         pixels = _stored(picture, colours)
         orientation = picture.orientation

@@ -69,7 +69,7 @@ _Record = TypeVar("_Record", Verdict, Tuned)
 _FOLDERS: dict[type, str] = {Verdict: "guard", Tuned: "tuned"}
 
 
-def recall(key: str, kind: type[_Record]) -> _Record | None:
+def read_record(key: str, kind: type[_Record]) -> _Record | None:
     """Read what was remembered; None where there is nothing, or nothing that is a record of this kind."""
     try:
         return msgspec.json.decode((cache_home() / _FOLDERS[kind] / f"{key}.json").read_bytes(), type=kind)
@@ -77,7 +77,7 @@ def recall(key: str, kind: type[_Record]) -> _Record | None:
         return None
 
 
-def remember(key: str, record: Verdict | Tuned) -> bool:
+def write_record(key: str, record: Verdict | Tuned) -> bool:
     """Write a record, whole or not at all; returns False where the cache cannot be written, which is no error."""
     data = msgspec.json.format(msgspec.json.encode(record), indent=1)
     try:

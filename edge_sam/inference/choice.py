@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from edge_sam.bundles.bundle import Bundle
 from edge_sam.errors import InputError, RuntimeUnavailableError
-from edge_sam.inference.cache import Tuned, recall, tuning_key
+from edge_sam.inference.cache import Tuned, read_record, tuning_key
 from edge_sam.runtimes import AUTO, BACKENDS, split_runtime, why_unusable
 from edge_sam.runtimes.cores import check_threads
 
@@ -96,7 +96,7 @@ def choices(
 
 def _tuned(bundle: Bundle, precision: str, threads: int | None) -> list[Choice]:
     """Return what `edge-sam tune` measured to be the fastest here, where that fits what was asked for."""
-    record = recall(tuning_key(bundle), Tuned)
+    record = read_record(tuning_key(bundle), Tuned)
     if record is None:
         return []
     best = record.best

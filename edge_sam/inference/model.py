@@ -19,7 +19,7 @@ from edge_sam.bundles.contract import INPUTS, Role
 from edge_sam.bundles.manifest import Component
 from edge_sam.errors import InputError, RuntimeFallbackWarning, RuntimeUnavailableError, one_line
 from edge_sam.files.cache_home import cache_home
-from edge_sam.inference.cache import Verdict, recall, remember, runtime_key
+from edge_sam.inference.cache import Verdict, read_record, runtime_key, write_record
 from edge_sam.inference.choice import Choice
 from edge_sam.inference.guard import check_probe, run_probe
 from edge_sam.inference.profiles import PROFILES
@@ -69,8 +69,8 @@ class LoadedModel:
         if reason is not None:
             raise RuntimeUnavailableError(reason)
         key = runtime_key(bundle, choice.runtime, choice.precision, choice.options)
-        verdict = recall(key, Verdict)
-        _require_trust(verdict)  # What is known to be wrong need not be compiled first.
+        verdict = read_record(key, Verdict)
+        _raise_if_rejected(verdict)  # What is known to be wrong need not be compiled first.
         formats = backend(choice.runtime).MODEL_FORMATS
         components = {role: bundle.component(role, choice.precision, *formats) for role in INPUTS}
         files = {role: bundle.verified_file(component) for role, component in components.items()}
@@ -85,8 +85,8 @@ class LoadedModel:
         if verdict is None:
             with stage(self.timings, "guard"):
                 verdict = self._judge(bundle)
-            remember(key, verdict)
-            _require_trust(verdict)
+            write_record(key, verdict)
+            _raise_if_rejected(verdict)
 
     def _judge(self, bundle: Bundle) -> Verdict:
         """Probe the runtime with this model, as is done once on a machine (see `edge_sam.inference.guard`)."""
@@ -98,7 +98,7 @@ class LoadedModel:
         return Verdict(self.choice.runtime, precision, None, differences)
 
 
-def _require_trust(verdict: Verdict | None) -> None:
+def _raise_if_rejected(verdict: Verdict | None) -> None:
     if verdict is not None and verdict.rejected is not None:
         raise RuntimeUnavailableError(f"it computes something else than the model means: {verdict.rejected}")
 
