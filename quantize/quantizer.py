@@ -13,7 +13,7 @@ from onnx import ModelProto
 
 from edge_sam.bundles.bundle import Bundle
 from edge_sam.bundles.contract import Role
-from edge_sam.bundles.draft import Draft, made_further
+from edge_sam.bundles.draft import Draft, with_command
 from edge_sam.bundles.manifest import Calibration
 from edge_sam.errors import AccuracyError, InputError, RuntimeUnavailableError
 from edge_sam.predictor import Predictor
@@ -132,7 +132,7 @@ def quantize_bundle(
         manifest = msgspec.structs.replace(
             manifest,
             name=draft.output.name,
-            made_by=made_further(manifest.made_by, command, "onnx", "onnxruntime"),
+            made_by=with_command(manifest.made_by, command, "onnx", "onnxruntime"),
             measured=(*manifest.measured, *(measured(each, settings.precision, protocol) for each in accuracies)),
             calibrations=(*manifest.calibrations, *([calibration] if calibration else [])),
         )

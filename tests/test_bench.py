@@ -209,7 +209,7 @@ def test_one_that_dies_at_the_end_takes_no_other_with_it(monkeypatch: pytest.Mon
     measurements, skipped = measure(plan, progress)
     assert [measurement.variant for measurement in measurements] == variants[1:]
     assert measurements[0].peak_rss_mb > 0
-    assert skipped == [Skipped("onnxruntime w16 256 1t", "the process was ended by SIGKILL")]
+    assert skipped == [Skipped("onnxruntime w16 256 1t", "the process was killed by SIGKILL")]
 
 
 def test_combinations_come_in_the_order_given() -> None:

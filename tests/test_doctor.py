@@ -302,7 +302,7 @@ def test_tensorrt_is_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("script", "why"),
     [
-        ("import os, signal; os.kill(os.getpid(), signal.SIGILL)", "it was ended by SIGILL"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGILL)", "it was killed by SIGILL"),
         ("import sys; print('libx is missing', file=sys.stderr); sys.exit(3)", "exit code 3: libx is missing"),
         ("print('noise')", "ended with exit code 0"),
     ],

@@ -1,4 +1,4 @@
-"""Which runtime, precision and number of threads to try, in which order."""
+"""Which runtimes, precisions and numbers of threads to try, and in which order."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class Choice:
     Attributes
     ----------
     runtime : str
-        A name in `edge_sam.runtimes.BACKENDS`, with a device after a colon where one was asked for.
+        A name in `edge_sam.runtimes.BACKENDS`, optionally with a device after a colon.
     precision : str
-        One that the bundle has.
+        A precision of the bundle.
     threads : int, optional
-        Threads for one inference; None: as many as this process may use cores.
+        Threads for one inference. None: one for each core that this process may use.
     why : str
-        In words, for the log.
+        The reason for this choice, for the log.
     options : mapping of str to str
-        The runtime's own options, passed on as they are.
+        The runtime's own options, passed on unchanged.
     """
 
     runtime: str
@@ -44,7 +44,7 @@ class Choice:
 def choices(
     bundle: Bundle, runtime: str, precision: str, threads: int | None, options: Mapping[str, str] | None = None
 ) -> list[Choice]:
-    """List what to try, best first. Nothing is loaded.
+    """List the choices to try, best first. Nothing is loaded.
 
     Parameters
     ----------
@@ -56,14 +56,14 @@ def choices(
     Returns
     -------
     list of Choice
-        What was asked for, then what may take its place. Runtimes of ``auto`` that are not usable here are left out.
+        The requested choice, then its fallbacks. Runtimes of ``auto`` that are unusable here are left out.
 
     Raises
     ------
     InputError
-        An unknown runtime, a precision that the bundle lacks, an impossible number of threads.
+        The runtime is unknown, the bundle lacks the precision, or the number of threads is invalid.
     RuntimeUnavailableError
-        With ``auto``, none is usable here; with the reason of each.
+        With ``auto``, no runtime is usable here; the message gives the reason for each.
     """
     count = _threads(threads)
     if not bundle.precisions:
@@ -83,7 +83,7 @@ def choices(
         found = _tuned(bundle, precision, count)
     else:
         found = [Choice(runtime, p, count, "asked for", options or {}) for p in wanted]
-    # Where a precision was tuned for one runtime, it must have a successor in the others: embeddings are tied to it.
+    # A precision that was tuned for one runtime needs fallbacks in the others, because embeddings depend on it.
     wanted = list(dict.fromkeys([*wanted, *(choice.precision for choice in found)]))
     reasons = {name: why_unusable(name) for name in AUTO if name != runtime}
     for name, reason in reasons.items():
@@ -95,7 +95,7 @@ def choices(
 
 
 def _tuned(bundle: Bundle, precision: str, threads: int | None) -> list[Choice]:
-    """Return what `edge-sam tune` measured to be the fastest here, where that fits what was asked for."""
+    """Return the fastest choice that `edge-sam tune` measured here, if it fits the request."""
     record = read_record(tuning_key(bundle), Tuned)
     if record is None:
         return []

@@ -1,4 +1,4 @@
-"""Ranges of input shapes, for runtimes that compile a model for a range."""
+"""Ranges of input shapes for runtimes that build engines for a range."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from edge_sam.runtimes import Shapes, backend
 
 MAX_PROMPTS = 8
 MAX_POINTS = 64
-"""Points of one prompt, box corners and padding included."""
+"""Most points of one prompt, box corners and padding included."""
 
 _WIDE = 9 * FRAME // 16
-"""Height of a 16:9 photograph in the frame: the shape that cameras give."""
+"""Height of a 16:9 photograph in the frame, the shape of most cameras."""
 
 PROFILES: dict[Role, dict[str, Shapes]] = {
     "encoder": {"image": ((1, 3, TOKEN, TOKEN), (1, 3, _WIDE, FRAME), (1, 3, FRAME, FRAME))},
@@ -21,11 +21,11 @@ PROFILES: dict[Role, dict[str, Shapes]] = {
         "image_tokens": ((1, *TOKENS), (1, *TOKENS), (MAX_PROMPTS, *TOKENS)),
         "point_coords": ((1, 1, 2), (1, 2, 2), (MAX_PROMPTS, MAX_POINTS, 2)),
         "point_labels": ((1, 1), (1, 2), (MAX_PROMPTS, MAX_POINTS)),
-        # Read as numbers, not as a shape: rows and columns.
+        # Range of the tensor's values (rows and columns), not of its shape.
         "token_size": ((1, 1), (_WIDE // TOKEN, GRID), (GRID, GRID)),
     },
 }
-"""Smallest, usual and largest shape of each input that is free, by component: everything the predictor sends."""
+"""Smallest, typical and largest shape of each dynamic input by component. They cover all that the predictor sends."""
 
 
 def check_points(count: int, runtime: str) -> None:
