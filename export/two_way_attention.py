@@ -1,8 +1,8 @@
 """Two-way attention between prompt and image (arXiv 2304.02643, appendix A), written for export.
 
 There are 4096 image tokens and about 7 prompt tokens. Upstream projects all image tokens to queries, keys and values in
-each of five attention layers. Here these projections are absorbed into the few prompt tokens. This is exact because they
-are linear:
+each of five attention layers. Here the few prompt tokens absorb these projections, which is exact because they are
+linear:
 
 - token to image: ``(W_q t) · (W_k i) = (W_kᵀ W_q t) · i``; the bias of the keys adds the same number to all
   scores of a token, which softmax ignores; and ``Σ a (W_v i) = W_v (Σ a i)``.
