@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from typing import Any
 
 import numpy as np
@@ -145,6 +146,15 @@ def weight_blocks(model: ModelProto) -> dict[str, str]:
             node = users[node.output[0]]
         blocks[initializer.name] = block_of(node.name) or OUTSIDE
     return blocks
+
+
+def sort_nodes(model: ModelProto) -> None:
+    """Sort the nodes topologically, as ONNX requires."""
+    nodes = list(model.graph.node)
+    made_by = {output: i for i, node in enumerate(nodes) for output in node.output}
+    needs = {i: [made_by[name] for name in inputs(node) if name in made_by] for i, node in enumerate(nodes)}
+    del model.graph.node[:]
+    model.graph.node.extend(nodes[i] for i in TopologicalSorter(needs).static_order())
 
 
 def prune(model: ModelProto) -> None:
