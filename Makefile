@@ -23,7 +23,7 @@ lint: .venv/.done build/types
 	cd build/types && PYTHONPATH=. ../../$(BIN)/lint-imports ../../pyproject.toml --no-cache --no-logo
 
 docs: .venv/.done build/types  ## The documentation as a site in build/site.
-	$(BIN)/python -m typer edge_sam.cli utils docs --name edge-sam > docs/reference/commands.md
+	$(BIN)/python -c "from edge_sam.cli import app; print(app.generate_docs())" > docs/reference/commands.md
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 format: .venv/.done

@@ -23,25 +23,13 @@ from edge_sam.quantize.observers import OBSERVERS
 from edge_sam.quantize.photographs import Photographs, find_photographs
 from edge_sam.quantize.ranking import Ranked, count_blocks, rank
 from edge_sam.quantize.sessions import ROLES, open_predictor, with_graphs
+from edge_sam.quantize.settings import QuantizeSettings
 from edge_sam.quantize.targets import TARGETS, Target
 from edge_sam.quantize.work import Work
 
 _BLAMED = 5
 Steps = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 """Opens a step of so many parts, in words; what it yields is called after each."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to quantise; the options of `edge-sam quantize`."""
-
-    calibration: Path
-    precision: str = "int8"
-    target: str | None = None
-    max_drop: float = 0.5
-    samples: int = 64
-    observer: str = "min-max"
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,7 +61,13 @@ class Outcome:
 
 
 def quantize_bundle(
-    source: Bundle, output: Path, settings: Settings, steps: Steps, *, overwrite: bool = False, explain: bool = False
+    source: Bundle,
+    output: Path,
+    settings: QuantizeSettings,
+    steps: Steps,
+    *,
+    overwrite: bool = False,
+    explain: bool = False,
 ) -> Outcome:
     """Copy a bundle and add a quantised precision to it, if its masks are good enough.
 
@@ -83,7 +77,7 @@ def quantize_bundle(
         A bundle in ``fp32`` or ``w16``.
     output : Path
         Folder to make.
-    settings : Settings
+    settings : QuantizeSettings
         How.
     steps : callable
         Shows progress.
@@ -102,7 +96,7 @@ def quantize_bundle(
         A setting is unknown, the photographs cannot be used or show no object, or the bundle has that precision
         already.
     AccuracyError
-        The masks are worse than `Settings.max_drop` allows. Nothing is written then.
+        The masks are worse than `QuantizeSettings.max_drop` allows. Nothing is written then.
     """
     target, maker = _check(source, settings, explain)
     draft = Draft(output, overwrite=overwrite, source=source)
@@ -139,7 +133,7 @@ def quantize_bundle(
     return Outcome(bundle, settings.precision, calibration, accuracies, photographs.skipped, ranking)
 
 
-def _check(source: Bundle, settings: Settings, explain: bool) -> tuple[Target, Maker]:
+def _check(source: Bundle, settings: QuantizeSettings, explain: bool) -> tuple[Target, Maker]:
     known = {
         "precision": (settings.precision, list(MAKERS)),
         "target": (settings.target or "cpu", list(TARGETS)),
@@ -148,10 +142,6 @@ def _check(source: Bundle, settings: Settings, explain: bool) -> tuple[Target, M
     for what, (given, names) in known.items():
         if given not in names:
             raise InputError(f"unknown {what} {given!r}; known: {', '.join(names)}")
-    if settings.samples < 1:
-        raise InputError(f"--samples must be at least 1, not {settings.samples}")
-    if not 0 <= settings.max_drop <= 100:
-        raise InputError(f"--max-drop is in points of mIoU, 0 to 100, not {settings.max_drop:g}")
     targets = MAKERS[settings.precision]
     target = settings.target or next(iter(targets))
     if target not in targets:
@@ -176,7 +166,7 @@ def _open_quantised(bundle: Bundle, precision: str, runtime: str) -> Predictor:
         raise AccuracyError(f"{precision} is too far from the float model, so nothing was written: {error}") from error
 
 
-def _require(accuracies: list[Accuracy], settings: Settings, work: Work, steps: Steps) -> None:
+def _require(accuracies: list[Accuracy], settings: QuantizeSettings, work: Work, steps: Steps) -> None:
     """Raise where the masks are not good enough, and find out which blocks are to blame."""
     accuracy = accuracies[0]
     allowed = accuracy.allowed(settings.max_drop)
@@ -197,7 +187,7 @@ def _ranking(work: Work, steps: Steps, *, timed: bool) -> list[Ranked]:
         return rank(work, progress, timed=timed)
 
 
-def _calibration(settings: Settings, target: Target, photographs: Photographs) -> Calibration:
+def _calibration(settings: QuantizeSettings, target: Target, photographs: Photographs) -> Calibration:
     return Calibration(
         precision=settings.precision,
         format="onnx",
@@ -209,7 +199,7 @@ def _calibration(settings: Settings, target: Target, photographs: Photographs) -
     )
 
 
-def _command(source: str, output: str, settings: Settings, target: Target) -> str:
+def _command(source: str, output: str, settings: QuantizeSettings, target: Target) -> str:
     return (
         f"edge-sam quantize {source} --calibration {settings.calibration.name} --output {output}"
         f" --precision {settings.precision} --target {target.name} --observer {settings.observer}"

@@ -122,7 +122,7 @@ def _saved_ms(work: Work) -> dict[tuple[str, str], float]:
     with tempfile.TemporaryDirectory() as folder, Draft(Path(folder) / "all-int8", source=source) as draft:
         bundle = draft.save(add_parts(draft, source, parts, "int8", exact))  # Never finished: it is only timed.
         for precision in (exact, "int8"):
-            variant = Variant(str(bundle.path), "onnxruntime", precision, THREADS)
+            variant = Variant(str(bundle.path), runtime="onnxruntime", precision=precision, threads=THREADS)
             try:
                 tables = profile(variant, work.photographs.judged[0], _drop_trace)
             except RuntimeUnavailableError as error:

@@ -203,7 +203,10 @@ def test_one_that_dies_at_the_end_takes_no_other_with_it(monkeypatch: pytest.Mon
             started[1]._process.wait()
 
     monkeypatch.setattr("edge_sam.benchmark.measure.WorkerProcess", Watched)
-    variants = [Variant("mobile-sam", "onnxruntime", "w16", threads, 256) for threads in (1, 2)]
+    variants = [
+        Variant("mobile-sam", runtime="onnxruntime", precision="w16", threads=threads, long_side=256)
+        for threads in (1, 2)
+    ]
     plan = Plan(variants, [], [ROCKET], rounds=1, warm_up=0, min_agreement=0.95)
     left = [plan.steps]
     measurements, skipped = measure(plan, progress)
@@ -290,7 +293,7 @@ def test_what_is_profiled_is_what_was_timed(monkeypatch: pytest.MonkeyPatch, run
     )
     real = getattr(module, name)
     monkeypatch.setattr(module, name, remember)
-    tables = operators.profile(Variant("mobile-sam", runtime, long_side=256), ROCKET, lambda _name, _trace: "")
+    tables = operators.profile(Variant("mobile-sam", runtime=runtime, long_side=256), ROCKET, lambda _name, _trace: "")
     assert [table.component for table in tables] == ["encoder", "decoder"]
     assert all(table.ms > 0 and table.by_block for table in tables)
     assert len(opened) == 3 + 2

@@ -19,10 +19,12 @@ from edge_sam.bundles.bundle import BUNDLED, Bundle, open_bundle
 from edge_sam.cli.progress import progress_bar
 from edge_sam.errors import AccuracyError, RuntimeUnavailableError
 from edge_sam.inference.choice import choices
+from edge_sam.inference.run_options import RunOptions
 from edge_sam.quantize import objects, ranking
 from edge_sam.quantize.accuracy import find_truths
 from edge_sam.quantize.photographs import find_photographs
-from edge_sam.quantize.quantizer import Outcome, Settings, quantize_bundle
+from edge_sam.quantize.quantizer import Outcome, quantize_bundle
+from edge_sam.quantize.settings import QuantizeSettings
 
 QUICK = ("quantize", "mobile-sam", "--calibration", PHOTOGRAPHS, "--samples", "4", "--max-drop", "20")
 
@@ -76,8 +78,8 @@ def test_manifest_says_where_int8_comes_from_and_how_good_it_is(made: tuple[Bund
 
 def test_auto_does_not_take_int8(made: tuple[Bundle, dict[str, Any]]) -> None:
     bundle, _ = made
-    assert {choice.precision for choice in choices(bundle, "auto", "auto", None)} == {"w16"}
-    assert {choice.precision for choice in choices(bundle, "auto", "smallest", None)} == {"int8"}
+    assert {choice.precision for choice in choices(bundle, RunOptions())} == {"w16"}
+    assert {choice.precision for choice in choices(bundle, RunOptions(precision="smallest"))} == {"int8"}
 
 
 def test_the_same_command_gives_the_same_bytes(
@@ -96,7 +98,7 @@ def test_a_drop_above_the_limit_names_blocks_and_writes_nothing(
 ) -> None:
     attempts = ranking._attempts
     monkeypatch.setattr(ranking, "_attempts", lambda every: attempts(every)[:3])  # Ranking all takes minutes.
-    settings = Settings(PHOTOGRAPHS, samples=3, max_drop=0)
+    settings = QuantizeSettings(calibration=PHOTOGRAPHS, samples=3, max_drop=0)
     with pytest.raises(AccuracyError, match=r"points of mIoU .* nothing was written; most is lost in encoder stages"):
         quantize_bundle(open_bundle("mobile-sam"), tmp_path / "small", settings, progress_bar)
     assert not list(tmp_path.iterdir())
@@ -211,7 +213,7 @@ def test_where_the_float_model_sees_nothing_it_says_so_before_calibrating(
         raise AssertionError(what)
 
     with pytest.raises(edge_sam.InputError, match="sure of no object in any of the 1 photographs"):
-        quantize_bundle(open_bundle("mobile-sam"), tmp_path / "small", Settings(folder), steps)
+        quantize_bundle(open_bundle("mobile-sam"), tmp_path / "small", QuantizeSettings(calibration=folder), steps)
     assert [path.name for path in tmp_path.iterdir()] == ["grain"]
 
 
@@ -224,7 +226,7 @@ def explain(output: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> 
     attempts = ranking._attempts
     monkeypatch.setattr(ranking, "_attempts", lambda every: attempts(every)[:1])
     monkeypatch.setattr(ranking, "profile", profile)
-    settings = Settings(PHOTOGRAPHS, samples=1, max_drop=100)
+    settings = QuantizeSettings(calibration=PHOTOGRAPHS, samples=1, max_drop=100)
     return quantize_bundle(open_bundle("mobile-sam"), output, settings, progress_bar, explain=True)
 
 

@@ -16,7 +16,7 @@ from edge_sam.benchmark.measure import Measurement
 from edge_sam.benchmark.nvml import Nvml, open_nvml
 from edge_sam.benchmark.summary import summarise
 from edge_sam.benchmark.worker import Answer, Ready
-from edge_sam.evaluation.variant import Facts, Variant
+from edge_sam.evaluation.variant import SegmenterFacts, Variant
 
 ORIN_NANO = {"in1": "VDD_IN", "in2": "VDD_CPU_GPU_CV", "in3": "VDD_SOC"}
 """Rails of a Jetson Orin Nano by channel, as its device tree labels them."""
@@ -91,7 +91,7 @@ def test_a_machine_that_tells_nothing(tmp_path: Path) -> None:
 
 def test_energy_of_a_row_is_a_mean() -> None:
     """A counter that moves in steps longer than a run gives 0 for most of them; their median would be 0."""
-    facts = Facts("mobile-sam", "", "w16", "onnxruntime", "CPUExecutionProvider", 1024, square=False)
+    facts = SegmenterFacts("mobile-sam", "", "w16", "onnxruntime", "CPUExecutionProvider", 1024, square=False)
     mask: dict[str, object] = {"size": [2, 2], "counts": b"04"}
     stages = dict.fromkeys(("read", "preprocess", "encode", "decode", "upsample"), 20.0)
     measurement = Measurement(Variant("mobile-sam"), Ready(facts, 30.0, 20.0, 0.0), 1.0)

@@ -72,4 +72,4 @@ def run_benchmark(plan: Plan, progress: Callable[[], None]) -> tuple[BenchReport
 def _reference(variant: Variant) -> Variant:
     """Take the bundle's most exact precision in ONNX Runtime, or else in the first row's runtime."""
     runtime = "onnxruntime" if why_unusable("onnxruntime") is None else variant.runtime
-    return Variant(variant.bundle, runtime, open_bundle(variant.bundle).precisions[0])
+    return Variant(variant.bundle, runtime=runtime, precision=open_bundle(variant.bundle).precisions[0])

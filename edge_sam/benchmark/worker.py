@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from edge_sam.errors import one_line
-from edge_sam.evaluation.variant import Facts, Variant
+from edge_sam.evaluation.variant import SegmenterFacts, Variant
 from edge_sam.files.serialization import from_json, to_json
 from edge_sam.imaging.images import read_image
 from edge_sam.prompts import Prompt
@@ -35,7 +35,7 @@ class Job(msgspec.Struct):
 class Ready(msgspec.Struct, tag=True):
     """The model is loaded."""
 
-    facts: Facts
+    facts: SegmenterFacts
     load_ms: float
     """All of it, what follows included."""
     compile_ms: float
