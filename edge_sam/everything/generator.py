@@ -81,7 +81,7 @@ class MaskGenerator:
     mask_nms_thresh : float
         Of two masks that overlap with a higher IoU the one with the lower predicted IoU is dropped. 1: none.
     square : bool
-        Encode the padded square, as the reference does. False is faster; see docs/everything.md.
+        Encode the padded square, as the reference does. False is faster; see docs/lab/everything.md.
     long_side : int
         See `Predictor.encode`.
 
