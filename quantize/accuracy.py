@@ -20,7 +20,7 @@ _LENIENCE = 4
 """How much more may be lost against the float model's own masks.
 
 There every difference counts as a loss, also where a point could mean two things and both answers are right.
-docs/quantization.md has both figures side by side.
+docs/lab/quantization.md has both figures side by side.
 """
 
 

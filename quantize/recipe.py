@@ -48,7 +48,7 @@ def every_block(graph: ModelProto) -> Blocks:
 
 
 def default_blocks(family: str, role: Role, graph: ModelProto) -> Blocks:
-    """Choose as the ranking of docs/quantization.md says; an encoder that was not ranked only stores int8."""
+    """Choose as the ranking of docs/lab/quantization.md says; an encoder that was not ranked only stores int8."""
     every = every_block(graph)
     if role == "encoder" and family not in RANKED:
         return Blocks((), every.stored)

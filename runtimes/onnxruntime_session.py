@@ -69,7 +69,7 @@ def open_inference_session(
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 4  # Errors come as exceptions; they need no line of their own.
     # Threads that spin on after a run would slow the next component down and burn an idle board's battery
-    # (docs/performance.md); within a run they may.
+    # (docs/lab/performance.md); within a run they may.
     settings.add_session_config_entry("session.force_spinning_stop", "1")
     if profile is not None:
         settings.enable_profiling, settings.profile_file_prefix = True, str(profile)

@@ -95,8 +95,8 @@ class OpenVinoSession(Session):
     """A model component in OpenVINO.
 
     It is compiled for any shape. Where runs keep to one shape, a thread compiles it for that shape as well, which
-    takes as long as about ten runs of the encoder win by it (docs/performance.md). No run waits for that thread, and
-    the model for any shape stays, so that a run with another shape does not wait either.
+    takes as long as about ten runs of the encoder win by it (docs/lab/performance.md). No run waits for that thread,
+    and the model for any shape stays, so that a run with another shape does not wait either.
     """
 
     def __init__(self, model: Path, options: SessionOptions) -> None:

@@ -12,11 +12,17 @@ from conftest import ROOT
 
 from edge_sam.cli import COMMANDS
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted((DOCS / "lab").glob("*.md"))]
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 OTHERS = {"--system-site-packages"}
 """Options of other programs that pages speak of."""
 _INLINE = re.compile(r"`edge-sam ([a-z]+)((?:\s+[^`]*)?)`")
+
+
+def name_of(page: Path) -> str:
+    """A page in the names of tests: guides and pages of the lab may be called alike."""
+    return page.relative_to(ROOT).as_posix()
 
 
 def _joined(text: str) -> str:
@@ -40,16 +46,16 @@ def commands(page: Path) -> list[str]:
 
 def inline() -> list[tuple[str, str, str]]:
     """Every command in running text: page, name, the rest."""
-    return [(page.name, *found) for page in PAGES for found in _INLINE.findall(_FENCE.sub("", page.read_text()))]
+    return [(name_of(page), *found) for page in PAGES for found in _INLINE.findall(_FENCE.sub("", page.read_text()))]
 
 
 def test_the_pages_are_those_of_the_site() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
-    listed = {name for name in re.findall(r"- ([\w/-]+\.md)$", navigation, re.MULTILINE) if "/" not in name}
-    assert {page.name for page in PAGES} == listed | {"README.md"}
+    listed = {f"docs/{name}" for name in re.findall(r"- ((?:lab/)?[\w-]+\.md)$", navigation, re.MULTILINE)}
+    assert {name_of(page) for page in PAGES} == listed | {"README.md"}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_command_is_found(page: Path) -> None:
     """What `commands` and `inline` do not find is a heading or a comment: a command that no test reads fails here."""
     text = _joined(page.read_text())
@@ -61,7 +67,7 @@ def test_every_command_is_found(page: Path) -> None:
     assert {language for language, _ in _FENCE.findall(page.read_text())} <= {"", "python"}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_option_that_stands_alone_belongs_to_a_command(page: Path) -> None:
     """`--fps` in a table, say, without its command."""
     known = {option for name in COMMANDS for option in options(name)} | OTHERS
@@ -71,7 +77,7 @@ def test_every_option_that_stands_alone_belongs_to_a_command(page: Path) -> None
 
 @pytest.mark.parametrize(
     ("page", "line"),
-    [(page.name, line) for page in PAGES for line in commands(page)],
+    [(name_of(page), line) for page in PAGES for line in commands(page)],
     ids=lambda text: text.split("#")[0].strip()[:60],
 )
 def test_command_parses(page: str, line: str) -> None:

@@ -33,8 +33,8 @@ PRECISIONS = (
     Precision("w16", exact=True, probe_bound=1e-3, min_iou=0.98),
     Precision("fp16", exact=False, probe_bound=5e-2, min_iou=0.98),
     # On a grid of points, most of which could mean several things, int8 that loses no accuracy still chooses another
-    # object here and there (docs/quantization.md). What its masks are worth was measured when it was made; this bound
-    # is there to find a runtime that computes something else.
+    # object here and there (docs/lab/quantization.md). What its masks are worth was measured when it was made; this
+    # bound is there to find a runtime that computes something else.
     Precision("int8", exact=False, probe_bound=3e-1, min_iou=0.90),
 )
 """The most exact first."""

@@ -110,7 +110,7 @@ class EverythingSettings(Grid, Thresholds, View):
     Attributes
     ----------
     square : bool
-        Encode the padded square, as the reference implementation does. `False` is faster; see docs/everything.md.
+        Encode the padded square, as the reference implementation does. `False` is faster; see docs/lab/everything.md.
     """
 
     square: bool = True

@@ -29,7 +29,7 @@ def resize_bilinear(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[
     """Resize with Pillow, as SAM was trained with.
 
     Other resizers differ from it by a level where they enlarge and by dozens where they reduce, and the masks of
-    ambiguous prompts follow (docs/accuracy.md).
+    ambiguous prompts follow (docs/lab/accuracy.md).
 
     Parameters
     ----------
