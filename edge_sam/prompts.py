@@ -177,7 +177,7 @@ def decoder_points(prompts: Sequence[Prompt], geometry: Geometry) -> tuple[NDArr
         A point lies outside the photograph, or a box has no part in it.
     """
     rows = [_tokens(prompt, geometry.image_size) for prompt in prompts]
-    longest = max(1, *(len(labels) for _, labels in rows))
+    longest = max([1, *(len(labels) for _, labels in rows)])
     coords = np.zeros((len(rows), longest, 2), dtype=np.float32)
     labels = np.full((len(rows), longest), _ABSENT, dtype=np.int64)
     for i, (points, kinds) in enumerate(rows):
