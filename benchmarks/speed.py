@@ -37,6 +37,7 @@ from edge_sam.imaging.geometry import Geometry
 from edge_sam.imaging.images import read_image
 from edge_sam.runtimes import BACKENDS, why_unusable
 from edge_sam.system.machine import find_processor
+from edge_sam.system.timing import elapsed_ms
 
 Image = NDArray[np.uint8]
 PHOTOGRAPHS = Path(__file__).parent.parent / "examples" / "photographs"
@@ -124,7 +125,7 @@ def timed(action: Callable[..., Any], *arguments: Any) -> float:
     """Milliseconds that a call takes."""
     start = time.perf_counter()
     action(*arguments)
-    return (time.perf_counter() - start) * 1000
+    return elapsed_ms(start)
 
 
 def matrix_session(threads: int) -> onnxruntime.InferenceSession:
@@ -200,7 +201,7 @@ def whole_process(photo: Path, threads: int) -> dict[str, float]:
     command = [sys.executable, "-c", _WHOLE_PROCESS, str(photo)]
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    wall = (time.perf_counter() - start) * 1000
+    wall = elapsed_ms(start)
     encode, kilobytes = map(float, done.stdout.split())
     return {"wall_ms": wall, "encode_ms": encode, "peak_rss_mb": kilobytes / 1024}
 

@@ -1,8 +1,8 @@
-"""The errors that edge_sam raises on purpose, each with one line that says what was wrong and what to do."""
+"""The errors that edge_sam raises on purpose. Each message is one line: what went wrong and what to do."""
 
 from __future__ import annotations
 
-from edge_sam.runtimes.errors import EdgeSamError, RuntimeUnavailableError
+from edge_sam.runtimes.errors import EdgeSamError, InputError, RuntimeUnavailableError
 
 __all__ = [
     "AccuracyError",
@@ -17,32 +17,28 @@ __all__ = [
 ]
 
 
-class InputError(EdgeSamError, ValueError):
-    """What the caller gave cannot be used: image, prompt, bundle, checkpoint or option."""
-
-
 class MissingExtraError(EdgeSamError, ImportError):
     """A command needs an optional dependency that is not installed."""
 
 
 class DownloadError(EdgeSamError):
-    """No source gave the file that was asked for, whole and with the right hash."""
+    """No source delivered the complete file with the right hash."""
 
 
 class ExportError(EdgeSamError):
-    """An exported artefact does not agree with the model it was made from; nothing was written."""
+    """An exported artefact disagrees with the model it was made from. Nothing was written."""
 
 
 class AccuracyError(EdgeSamError):
-    """A quantised model's masks are worse than allowed; nothing was written."""
+    """A quantised model's masks are worse than allowed. Nothing was written."""
 
 
 class RuntimeFallbackWarning(RuntimeWarning):
-    """A runtime failed and another one took its place; the message names the cause."""
+    """A runtime failed and another one replaced it. The message names the cause."""
 
 
 def one_line(error: BaseException) -> str:
-    """Say in one line what went wrong; of an error of the system its words and the file, without its number."""
+    """Return an error's message as one line. For an `OSError` this is the reason and the file, without the number."""
     text = str(error)
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.strerror} ({error.filename})" if error.filename else error.strerror

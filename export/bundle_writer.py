@@ -1,4 +1,4 @@
-"""From a checkpoint to a model bundle on the disk, whole or not at all."""
+"""Convert a checkpoint to a model bundle, which appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from edge_sam.bundles.bundle import SCHEMA, Bundle, Component, MadeBy, Manifest, Measured, Source
+from edge_sam.bundles.bundle import Bundle
 from edge_sam.bundles.contract import INPUTS
 from edge_sam.bundles.draft import Draft
+from edge_sam.bundles.manifest import SCHEMA, Component, MadeBy, Manifest, Measured, Source
 from edge_sam.errors import InputError
 from edge_sam.export.family import Family
 from edge_sam.export.onnx_writer import OPSET, tensor_specs, to_onnx
@@ -24,7 +25,7 @@ from edge_sam.export.torch_model import TorchModel, load_model
 from edge_sam.imaging.geometry import FRAME
 
 PRECISIONS = ("fp32", "w16")
-"""fp32: as in the checkpoint. w16: weights stored in 16 bits, arithmetic in fp32; half the size."""
+"""fp32: weights as in the checkpoint. w16: weights stored in 16 bits for half the size, arithmetic in fp32."""
 
 _LICENSES = Path(__file__).parent / "licenses"
 _NOTICE = """\
@@ -41,7 +42,7 @@ Made by: {command}
 
 
 def _silent(step: str) -> None:
-    """Show nothing."""
+    """Ignore progress."""
 
 
 def export_bundle(
@@ -55,23 +56,23 @@ def export_bundle(
 ) -> Bundle:
     """Convert a checkpoint to a bundle.
 
-    The artefact is run against the torch modules before the bundle appears under its name; whatever fails, and
-    however, no bundle is left.
+    The exported model is compared with the torch modules before the bundle gets its name. If anything fails, no bundle
+    is left.
 
     Parameters
     ----------
     checkpoint : Path
-        Of one of `edge_sam.export.families.FAMILIES`.
+        Checkpoint of one of `edge_sam.export.families.FAMILIES`.
     output : Path
-        Folder to make. Its name becomes the bundle's name.
+        Folder to create. Its name becomes the bundle's name.
     precisions : sequence of str
-        Which of `PRECISIONS` to write.
+        Precisions to write, of `PRECISIONS`.
     formats : sequence of str
-        ``"onnx"`` is always written; ``"openvino"`` adds OpenVINO's own format beside it.
+        ``"onnx"`` is required; ``"openvino"`` adds OpenVINO's own format.
     overwrite : bool
         Replace an existing bundle.
     progress : callable
-        Told each step, in words.
+        Called with a description of each step.
 
     Returns
     -------
@@ -80,11 +81,11 @@ def export_bundle(
     Raises
     ------
     InputError
-        The checkpoint cannot be used, the output exists, or a precision is unknown.
+        The checkpoint cannot be used, the output exists, or a precision or format is unknown.
     ExportError
-        The artefact does not agree with torch.
+        The exported model disagrees with torch.
     OSError
-        The disk is full or the folder cannot be written.
+        The disk is full or the folder is not writable.
     """
     for precision in precisions:
         if precision not in PRECISIONS:

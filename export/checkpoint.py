@@ -1,4 +1,4 @@
-"""Reading a checkpoint: a strict, named view of an upstream state dict."""
+"""Read checkpoints: a strict view of an upstream state dict by name."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _KEYS = (
     *("state_dict_ema", "ema_state_dict", "model_ema", "params_ema", "ema"),
     *("state_dict", "model_state_dict", "model_state", "model", "params", "module", "net", "network", "weights"),
 )
-"""Where training programs put a state dict, averaged weights first."""
+"""Keys under which training programs store a state dict, averaged weights first."""
 _WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
-"""Parts of names that torch's wrappers of modules put anywhere."""
+"""Name parts that torch's module wrappers insert anywhere."""
 _PREFIXES = {"model", "sam", "net", "network", "ema_model"}
-"""Beginnings of names: what training programs call the model."""
-_NAMED = 5
-"""Tensors that an error names."""
+"""Prefixes that training programs use for the model."""
+_MOST_NAMES = 5
+"""Most tensors in an error message."""
 _REMEDY = "save the state dict alone: torch.save(model.state_dict(), FILE)"
 
 
 class Weights:
-    """A state dict that is read by name, every tensor exactly once.
+    """A state dict that is read by name, each tensor exactly once.
 
-    Modules take what they need with `take`. Nothing is raised on the way, so that `finish` can name
-    everything that is missing, misshapen or left over in one error.
+    Modules read their tensors with `take`, which does not raise. `finish` reports all missing, misshapen and unused
+    tensors in one error.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
@@ -44,7 +44,7 @@ class Weights:
         self._misshapen: list[str] = []
 
     def take(self, name: str, *shape: int) -> Tensor:
-        """Remove and return the float32 tensor called `name`; zeros of `shape` stand in for a bad one."""
+        """Remove and return the float32 tensor `name`, or zeros of `shape` if it is missing or misshapen."""
         tensor = self._tensors.pop(name, None)
         if tensor is None:
             self._missing.append(name)
@@ -55,15 +55,15 @@ class Weights:
         return torch.zeros(shape)
 
     def ignore(self, prefix: str, suffix: str = "") -> None:
-        """Drop tensors that inference does not need, so that they do not count as left over."""
+        """Drop tensors that inference does not need, so that `finish` does not report them."""
         for name in list(self._tensors):
             if name.startswith(prefix) and name.endswith(suffix):
                 del self._tensors[name]
 
     def finish(self) -> None:
-        """Raise `InputError` that names missing, misshapen and unknown tensors, some of each where there are many."""
+        """Raise `InputError` if tensors are missing, misshapen or unknown. The message names the first few."""
         problems = [
-            f"{title}: {some_of(names)}"
+            f"{title}: {first_names(names)}"
             for title, names in (
                 ("missing", self._missing),
                 ("wrong shape", self._misshapen),
@@ -81,32 +81,32 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], str]:
     Parameters
     ----------
     path : Path
-        A file written by ``torch.save``: a state dict, bare or under the usual keys of training programs
-        (``state_dict``, ``model``, ``ema``, …). Of several with as many tensors, averaged weights are taken.
+        A file written by ``torch.save``: a state dict, directly or under a usual key of training programs
+        (``state_dict``, ``model``, ``ema``, …). Averaged weights are preferred among state dicts of the same size.
 
     Returns
     -------
     tensors : dict of str to Tensor
-        The state dict, its names without what wrappers put before them (``module.``, ``_orig_mod.``, …).
+        The state dict, without the name prefixes of wrappers (``module.``, ``_orig_mod.``, …).
     sha256 : str
         Hex digest of the file.
 
     Raises
     ------
     InputError
-        The file is absent, is not a checkpoint, or holds something other than tensors; the message says what.
+        The file is missing, is not a checkpoint, or contains objects other than tensors.
     """
     try:
         sha256 = file_sha256(path)
-        _refuse_bombs(path)
+        _reject_memory_bombs(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Of a file that may be anything, they tell a user nothing.
+            warnings.simplefilter("ignore")  # They do not help users of an arbitrary file.
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InputError(f"cannot read checkpoint {path}: {error.strerror or error}") from error
     except InputError:
         raise
-    except Exception as error:  # torch raises a dozen unrelated classes on damaged files.
+    except Exception as error:  # torch raises a dozen unrelated classes for damaged files.
         raise InputError(f"{path} is not a checkpoint of plain tensors: {_reason(path, error)}") from error
     found = list(_state_dicts(loaded))
     if not found:
@@ -117,7 +117,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], str]:
 
 
 def _state_dicts(value: object, depth: int = 3) -> Iterator[Mapping[str, Tensor]]:
-    """Find state dicts: the value itself, or else what lies under the keys of training programs."""
+    """Yield state dicts: the value itself, or those under the keys of training programs."""
     if not isinstance(value, Mapping):
         return
     if all(_is_entry(name, entry) for name, entry in value.items()):
@@ -128,7 +128,7 @@ def _state_dicts(value: object, depth: int = 3) -> Iterator[Mapping[str, Tensor]
 
 
 def _plain_names(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Take from each name what wrappers of modules put into it."""
+    """Remove the parts that wrappers add to names."""
     plain: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         parts = [part for part in name.split(".") if part not in _WRAPPERS]
@@ -138,43 +138,43 @@ def _plain_names(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]
         if short in plain:
             raise InputError(f"{path} holds {short} more than once, under several prefixes; keep one state dict in it")
         plain[short] = tensor
-    plain.pop("n_averaged", None)  # Of torch.optim.swa_utils.
+    plain.pop("n_averaged", None)  # From torch.optim.swa_utils.
     return plain
 
 
 def _reason(path: Path, error: Exception) -> str:
-    """Say what a file is that torch.load refuses."""
+    """Explain why torch.load rejects a file."""
     with path.open("rb") as file:
         start = file.read(64)
     kind = re.search(r"(?:GLOBAL|Unsupported class) ([\w.]+)", str(error))
     if kind:
         return f"it holds an object of {kind[1]}, which only its own code can read; {_REMEDY}"
     if start[8:9] == b"{":
-        return "it is a safetensors file; load it with safetensors.torch.load_file and torch.save what comes"
+        return "it is a safetensors file; load it with safetensors.torch.load_file and torch.save the result"
     if start.startswith(b"version https://git-lfs"):
-        return "it is a pointer of Git LFS; get the file itself with: git lfs pull"
+        return "it is a Git LFS pointer; get the file with: git lfs pull"
     if start.lstrip().startswith(b"<"):
         return "it is a web page; download the file itself"
     return "it is damaged or cut short, or torch.save did not write it (torch.load with weights_only=True refused it)"
 
 
 def _outline(value: object) -> str:
-    """Say in a few words what was read."""
+    """Describe the loaded value briefly."""
     if not isinstance(value, Mapping):
         return f"a {type(value).__name__}"
-    return some_of([f"{name!s:.40} ({type(entry).__name__})" for name, entry in value.items()])
+    return first_names([f"{name!s:.40} ({type(entry).__name__})" for name, entry in value.items()])
 
 
-def some_of(names: Sequence[str]) -> str:
-    """Name the first few, and say how many more there are."""
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+def first_names(names: Sequence[str]) -> str:
+    """Join the first few names and the number of the others."""
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
-def _refuse_bombs(path: Path) -> None:
-    """Raise `InputError` for what takes memory out of proportion to the file; `torch.save` writes neither of it."""
+def _reject_memory_bombs(path: Path) -> None:
+    """Raise `InputError` for files that use far more memory than their size. `torch.save` writes none of them."""
     with path.open("rb") as file:
-        pickles: list[IO[bytes]] = [file] * 4  # Magic number, version, machine and objects, one after the other.
+        pickles: list[IO[bytes]] = [file] * 4  # Magic number, version, system info and objects.
         if file.peek(4).startswith(b"PK\x03\x04"):
             with zipfile.ZipFile(file) as archive:
                 if any(name.endswith("/constants.pkl") for name in archive.namelist()):
@@ -186,7 +186,7 @@ def _refuse_bombs(path: Path) -> None:
                 pickles = [io.BytesIO(archive.read(n)) for n in archive.namelist() if n.endswith("data.pkl")]
         for stream in pickles:
             if any(operation.name == "GLOBAL" and "bytearray" in str(name) for operation, name, _ in genops(stream)):
-                raise InputError(f"checkpoint {path} makes a bytearray, which no model has")  # Of any length.
+                raise InputError(f"checkpoint {path} makes a bytearray, which no model has")  # It may have any length.
 
 
 def _is_entry(name: object, value: object) -> bool:

@@ -1,4 +1,4 @@
-"""The families that can be exported, and how a checkpoint shows which it is of."""
+"""Exportable model families, and detection of a checkpoint's family."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Collection
 from pathlib import Path
 
 from edge_sam.errors import InputError
-from edge_sam.export.checkpoint import some_of
+from edge_sam.export.checkpoint import first_names
 from edge_sam.export.family import Family
 from edge_sam.export.tiny_vit import MOBILE_SAM
 
 FAMILIES: tuple[Family, ...] = (MOBILE_SAM,)
-_ELSEWHERE = {
+_UNSUPPORTED = {
     "HQ-SAM": "mask_decoder.hf_token.weight",
     "SAM (ViT)": "image_encoder.blocks.0.attn.rel_pos_h",
     "EdgeSAM (RepViT)": "image_encoder.fuse_stage2.weight",
@@ -23,24 +23,24 @@ _ELSEWHERE = {
     "SAM 2": "sam_mask_decoder.iou_token.weight",
     "SAM, with the names of transformers": "vision_encoder.pos_embed",
 }
-"""Marks of families that cannot be exported yet, so that a refusal can name them; Light HQ-SAM has MobileSAM's too."""
+"""Marks of families that cannot be exported yet, for error messages. Light HQ-SAM also has MobileSAM's mark."""
 
 
 def find_family(names: Collection[str], path: Path) -> Family:
-    """Tell from the names of a checkpoint's tensors which family it is of.
+    """Return the family of a checkpoint from the names of its tensors.
 
     Raises
     ------
     InputError
-        None that can be exported; the message says which it is instead, where that is known.
+        The family cannot be exported. The message names it if it is known.
     """
-    found = next((title for title, mark in _ELSEWHERE.items() if mark in names), None)
+    found = next((title for title, mark in _UNSUPPORTED.items() if mark in names), None)
     known = next((family for family in FAMILIES if family.mark in names), None)
     if known and not found:
         return known
-    what = (
+    description = (
         f"a checkpoint of {found}"
         if found
-        else f"not a checkpoint of a known SAM family ({some_of(sorted(names)) or 'no tensors'})"
+        else f"not a checkpoint of a known SAM family ({first_names(sorted(names)) or 'no tensors'})"
     )
-    raise InputError(f"{path} is {what}; this version exports {', '.join(family.title for family in FAMILIES)}")
+    raise InputError(f"{path} is {description}; this version exports {', '.join(family.title for family in FAMILIES)}")

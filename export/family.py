@@ -1,4 +1,4 @@
-"""What export has to know of a family of models besides its tensors."""
+"""Properties of a model family that are not in its checkpoints."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from edge_sam.export.checkpoint import Weights
 
 @dataclass(frozen=True)
 class Family:
-    """Models that differ in their image encoder; prompt encoder and mask decoder are those of SAM.
+    """A model family with its own image encoder and SAM's prompt encoder and mask decoder.
 
     Attributes
     ----------
     name : str
-        In the manifest and the zoo.
+        Name in the manifest and the zoo.
     title : str
-        For people.
+        Display name.
     mark : str
         Name of a tensor that only checkpoints of this family have.
     url, license : str
-        Where it comes from, and its licence's SPDX name.
+        Upstream repository, and the SPDX name of its licence.
     notice : str
-        Whose work it is, and under which licences; goes into ``NOTICE``.
+        Authors and licences, for ``NOTICE``.
     licenses : tuple of str
-        Files of ``export/licenses``: the first becomes ``LICENSE``, the text of the others goes into ``NOTICE``.
+        Files in ``export/licenses``. The first becomes ``LICENSE``, the others go into ``NOTICE``.
     pixel_mean, pixel_std : tuple of float
-        Of RGB, 0 to 255: what the encoder's input is normalised with.
+        Normalisation of the encoder's input: mean and standard deviation of RGB, 0 to 255.
     encoder : callable
         Makes the image encoder from a checkpoint's weights: (1, 3, H, W) float32, H and W multiples of 16, to
         (1, H / 16, W / 16, 256) float32.

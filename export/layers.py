@@ -1,4 +1,4 @@
-"""Layers that read their weights by name from a checkpoint."""
+"""Layers that read their weights from a checkpoint by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge_sam.export.checkpoint import Weights
 
 
 def parameter(tensor: Tensor) -> nn.Parameter:
-    """Make a constant of a module; without gradient, contiguous."""
+    """Make a contiguous parameter without gradient."""
     return nn.Parameter(tensor.contiguous(), requires_grad=False)
 
 
@@ -27,10 +27,10 @@ class _Reshape(torch.autograd.Function):
 
 
 def reshape(x: Tensor, *shape: int) -> Tensor:
-    """Reshape as ONNX does: 0 keeps the size of that axis, -1 is what is left.
+    """Reshape as in ONNX: 0 keeps the size of an axis, and -1 is inferred.
 
-    Unlike `Tensor.view` with sizes read from a tensor, it leaves no arithmetic on shapes in the graph, which in a
-    decoder of few tokens costs as much as a product.
+    Unlike `Tensor.view` with sizes read from a tensor, it leaves no shape arithmetic in the graph, which would take as
+    long as a matrix product in the decoder.
     """
     reshaped: Tensor = _Reshape.apply(x, shape)  # type: ignore[no-untyped-call]
     return reshaped

@@ -1,7 +1,7 @@
 """Mask decoder of SAM (arXiv 2304.02643, appendix A), written for export.
 
-Layout is channels-last tokens from the first line to the finished logits, so the two transposed convolutions
-are matrix products and LayerNorm2d is a plain LayerNorm.
+Tokens stay channels-last up to the logits, so the two transposed convolutions are matrix products and LayerNorm2d is a
+plain LayerNorm.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from edge_sam.export.two_way_attention import TokenToImage, TwoWayBlock
 from edge_sam.imaging.geometry import GRID
 
 OUTPUTS = 5
-"""Tokens of the decoder's own: one for predicted IoU, four for masks."""
+"""Output tokens: one for predicted IoU and four for masks."""
 _ABSENT_BIAS = -1e4
-"""Added to a score: nothing is left of it after softmax, in fp16 as well."""
+"""Added to attention scores of absent tokens, which become 0 after softmax, even in fp16."""
 
 
 class Upscaling(nn.Module):
     """Two transposed convolutions (2×2, stride 2) and the product with the hyper-networks, as products on tokens.
 
-    Each of the four rows of pixels that a token becomes is made by itself, so that rows come out in order without a
-    transposition, and what lies between two products is small enough for a processor's cache.
+    Each of a token's four rows of pixels is computed separately, so rows come out in order without a transposition,
+    and intermediate results fit into the processor's cache.
 
     (N, rows, columns, 256) image tokens and (N, 4, 32) hyper-networks to (N, 4, 4·rows, 4·columns) logits.
     """
@@ -45,7 +45,7 @@ class Upscaling(nn.Module):
 
     def forward(self, image: Tensor, hyper: Tensor) -> Tensor:
         count, rows, columns, _ = image.shape
-        tokens = image.reshape(-1, CHANNELS)  # In two dimensions the products take their bias along.
+        tokens = image.reshape(-1, CHANNELS)  # In two dimensions a product includes its bias.
         lines = []
         for first in self.first:
             x = F.linear(tokens, first, self.first_bias).view(-1, CHANNELS // 4)
@@ -63,7 +63,7 @@ class MaskDecoder(nn.Module):
         image_tokens (1 or N, 64, 64, 256) float32: image embedding plus the dense prompt (mask or "no mask");
         point_coords (N, P, 2) float32: XY in pixels of the 1024×1024 frame;
         point_labels (N, P) int64: see `PointEncoder`;
-        token_size (2,) int64: how many rows and columns of image tokens to make logits for, from the top left.
+        token_size (2,) int64: rows and columns of image tokens to compute logits for, from the top left.
     Outputs
         low_res_logits (N, 4, 4·rows, 4·columns) float32: the single mask, then the three of an ambiguous prompt;
         predicted_iou (N, 4) float32.
@@ -112,7 +112,7 @@ class MaskDecoder(nn.Module):
         tokens = prompt
         for block in self.blocks:
             tokens, image = block(tokens, prompt, image, position, absent)
-        # Of the last attention only the output tokens are read.
+        # Only the output tokens of the last attention are used.
         tokens, prompt = tokens[:, :OUTPUTS], prompt[:, :OUTPUTS]
         tokens = self.final_norm(tokens + self.final(tokens + prompt, image, image + position))
 

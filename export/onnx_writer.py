@@ -1,4 +1,4 @@
-"""Writing torch modules as ONNX that ONNX Runtime, OpenVINO and TensorRT all take."""
+"""Export torch modules to ONNX that ONNX Runtime, OpenVINO and TensorRT accept."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ import torch
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from edge_sam.bundles.bundle import TensorSpec
 from edge_sam.bundles.contract import INPUTS, INTEGERS, OUTPUTS, Role, Shape
+from edge_sam.bundles.manifest import TensorSpec
 from edge_sam.errors import ExportError
 from edge_sam.export.torch_model import HALF_FROM
 
 OPSET = 17
-"""The first with LayerNormalization, and old enough for every runtime that is still in use."""
+"""The first opset with LayerNormalization, and old enough for all current runtimes."""
 
 UNFIT_OPERATORS = {"OneHot", "NonZero", "Resize", "Loop", "If", "Scan", "ScatterND", "GridSample", "Einsum"}
-"""Operators that TensorRT rejects on dynamic shapes, or that belong outside the graph."""
+"""Operators that TensorRT rejects with dynamic shapes, or that belong outside the graph."""
 
 _EXAMPLES = {
     "encoder": {"height": 576, "width": 1024},
     "mask_encoder": {"prompts": 2},
     "decoder": {"one_or_prompts": 1, "prompts": 2, "points": 3},
 }
-"""A size for each free dimension of the inputs, to trace with."""
+"""Size of each dynamic dimension of the inputs for tracing."""
 
 
 def to_onnx(role: Role, module: nn.Module, store_half: bool) -> ModelProto:
-    """Trace a component.
+    """Export a component to ONNX.
 
     Parameters
     ----------
     role : Role
-        What it is in the bundle; see `edge_sam.bundles.contract`.
+        Role in the bundle; see `edge_sam.bundles.contract`.
     module : nn.Module
-        What to trace.
+        The component.
     store_half : bool
-        Keep large weights as fp16 in the file, with a cast to fp32 that runtimes fold when they load it. Their
-        values must be exact in fp16 already (`TorchModel.rounded_to_half`).
+        Store large weights as fp16, with a cast to fp32 that runtimes fold on loading. The values must already be
+        exact in fp16 (`TorchModel.rounded_to_half`).
 
     Raises
     ------
@@ -51,7 +51,7 @@ def to_onnx(role: Role, module: nn.Module, store_half: bool) -> ModelProto:
         The graph has an operator that a runtime would reject.
     """
     model = _trace(role, module)
-    for value in model.graph.output:  # The tracer makes up names for dimensions that it lost sight of.
+    for value in model.graph.output:  # The tracer invents names for unknown dimensions.
         for dimension, size in zip(value.type.tensor_type.shape.dim, OUTPUTS[role][value.name], strict=True):
             dimension.Clear()
             setattr(dimension, "dim_param" if isinstance(size, str) else "dim_value", size)
@@ -70,7 +70,7 @@ def _trace(role: Role, module: nn.Module) -> ModelProto:
     exporter_log.setLevel(logging.ERROR)
     try:
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
-            # The tracing exporter is marked as old; docs/decisions/0003 says why it is the one to use here.
+            # The tracing exporter is deprecated; docs/decisions/0003 explains why it is used here.
             warnings.simplefilter("ignore")
             file = Path(folder) / "part.onnx"
             torch.onnx.export(
@@ -100,7 +100,7 @@ def _example_inputs(role: Role) -> tuple[Tensor, ...]:
 
 
 def tensor_specs(model: ModelProto) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """Describe the inputs and the outputs of a graph."""
+    """Return the specifications of a graph's inputs and outputs."""
 
     def describe(value: onnx.ValueInfoProto) -> TensorSpec:
         tensor = value.type.tensor_type
@@ -115,7 +115,7 @@ def _free_axes(shape: Shape) -> dict[int, str]:
 
 
 def _store_half(model: ModelProto) -> None:
-    """Replace each large float32 initializer by an fp16 one and a cast."""
+    """Replace each large float32 initializer with an fp16 initializer and a cast."""
     casts = []
     for initializer in model.graph.initializer:
         array = numpy_helper.to_array(initializer)

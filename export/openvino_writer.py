@@ -1,4 +1,4 @@
-"""OpenVINO's own format beside ONNX: made from the ONNX files, so it is the same model by construction."""
+"""Add OpenVINO's own format to a bundle, converted from its ONNX files."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from edge_sam.bundles.bundle import Bundle, Companion, Component
-from edge_sam.bundles.draft import Draft, entry, made_further
+from edge_sam.bundles.bundle import Bundle
+from edge_sam.bundles.draft import Draft, entry, with_command
+from edge_sam.bundles.manifest import Companion, Component
 from edge_sam.errors import InputError, MissingExtraError
 from edge_sam.runtimes import openvino_device
 
@@ -16,12 +17,12 @@ FORMATS = ("onnx", "openvino")
 
 
 def require_formats(formats: Sequence[str]) -> None:
-    """Check formats before any work is done.
+    """Check formats before any work.
 
     Raises
     ------
     InputError
-        An unknown format, or no ONNX, which the others are made from.
+        A format is unknown, or ONNX is missing, which the others are converted from.
     MissingExtraError
         OpenVINO is not installed.
     """
@@ -29,7 +30,7 @@ def require_formats(formats: Sequence[str]) -> None:
         if name not in FORMATS:
             raise InputError(f"unknown format {name!r}; known: {', '.join(FORMATS)}")
     if "onnx" not in formats:
-        raise InputError("a bundle always has onnx; the other formats come beside it: --format onnx,openvino")
+        raise InputError("a bundle needs the format onnx; add the others to it: --format onnx,openvino")
     if "openvino" in formats:
         try:
             openvino_device.load_package()
@@ -40,21 +41,21 @@ def require_formats(formats: Sequence[str]) -> None:
 
 
 def to_openvino(components: Sequence[Component], folder: Path, progress: Callable[[str], object]) -> list[Component]:
-    """Convert the ONNX components of a bundle that is being made.
+    """Convert the ONNX components of an unfinished bundle.
 
     Parameters
     ----------
     components : sequence of Component
-        All of the bundle's; those in other formats are passed over.
+        Components of the bundle. Those in other formats are skipped.
     folder : Path
-        Where their files are; the new ones are written beside them.
+        Folder of their files, and of the new ones.
     progress : callable
-        Told each step, in words.
+        Called with a description of each step.
 
     Returns
     -------
     list of Component
-        The new ones: a graph (``.xml``) with its weights (``.bin``) as companion. Weights keep their precision.
+        New components: a graph (``.xml``) with its weights (``.bin``) as companion. Weights keep their precision.
     """
     openvino = openvino_device.load_package()
     written = []
@@ -73,21 +74,21 @@ def to_openvino(components: Sequence[Component], folder: Path, progress: Callabl
 def convert_bundle(
     source: Bundle, output: Path, *, overwrite: bool = False, progress: Callable[[str], object]
 ) -> Bundle:
-    """Copy a bundle and add OpenVINO's format to it, whole or not at all.
+    """Copy a bundle and add OpenVINO's format, completely or not at all.
 
     Raises
     ------
     InputError
-        The output exists, the source has the format already, or one of its files is damaged.
+        The output exists, the source already has the format, or one of its files is damaged.
     MissingExtraError
         OpenVINO is not installed.
     OSError
-        The disk is full or the folder cannot be written.
+        The disk is full or the folder is not writable.
     """
     require_formats(FORMATS)
     manifest = source.manifest
     if any(component.format == "openvino" for component in manifest.components):
-        raise InputError(f"bundle {manifest.name} has the format openvino already")
+        raise InputError(f"bundle {manifest.name} already has the format openvino")
     with Draft(output, overwrite=overwrite, source=source) as draft:
         added = to_openvino(manifest.components, draft.folder, progress)
         command = f"edge-sam convert {manifest.name} --output {draft.output.name}"
@@ -95,6 +96,6 @@ def convert_bundle(
             manifest,
             name=draft.output.name,
             components=(*manifest.components, *added),
-            made_by=made_further(manifest.made_by, command, "openvino"),
+            made_by=with_command(manifest.made_by, command, "openvino"),
         )
         return draft.finish(changed)

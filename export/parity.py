@@ -1,4 +1,4 @@
-"""Running an exported artefact against the torch modules that it was made from."""
+"""Compare an exported model with its torch modules."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _SIZES = ((1024, 1024), (576, 1024), (1024, 576), (688, 1024), (384, 512), (16, 
 
 
 def check_parity(model: TorchModel, sessions: dict[Role, Session]) -> dict[str, float]:
-    """Compare every component over input sizes and every combination of prompts.
+    """Compare every component for several input sizes and every combination of prompts.
 
     Parameters
     ----------
     model : TorchModel
-        The reference.
+        The reference model.
     sessions : dict of role to Session
-        The artefact, loaded in a runtime.
+        The exported model, loaded in a runtime.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def check_parity(model: TorchModel, sessions: dict[Role, Session]) -> dict[str, 
     Raises
     ------
     ExportError
-        A difference beyond its bound; the message names the output and the input that showed it.
+        A difference is beyond its bound. The message names the output and the input.
     """
     bounds = {"low_res_logits": LOGIT_BOUND, "predicted_iou": SCORE_BOUND}
     worst = {output: 0.0 for outputs in OUTPUTS.values() for output in outputs}
@@ -65,7 +65,7 @@ def check_parity(model: TorchModel, sessions: dict[Role, Session]) -> dict[str, 
 def _comparisons(
     model: TorchModel, sessions: dict[Role, Session]
 ) -> Iterator[tuple[str, NDArray[np.float32], Tensor, str]]:
-    """Name an output, what the artefact and what torch makes of an input, and that input in words."""
+    """Yield an output's name, both models' values of it, and a description of the input."""
     for size in _SIZES:
         image = _test_image(size)
         ours = sessions["encoder"].run({"image": image.numpy()})["image_embedding"]
@@ -87,13 +87,13 @@ def _comparisons(
 
 
 def open_sessions(folder: Path, files: dict[Role, str]) -> dict[Role, Session]:
-    """Load the components that were just written, on the CPU."""
+    """Load components on the CPU."""
     cpu = backend("onnxruntime")
     return {role: cpu.open_session(folder / file, SessionOptions()) for role, file in files.items()}
 
 
 def _test_image(size: tuple[int, int]) -> Tensor:
-    """(1, 3, H, W) with the smooth gradients and the noise of a photograph, in normalised units."""
+    """Return a (1, 3, H, W) image with smooth gradients and noise, in normalised units."""
     generator = torch.Generator().manual_seed(size[0] * 10_000 + size[1])
     y, x = torch.meshgrid(torch.linspace(-2, 2, size[0]), torch.linspace(-2, 2, size[1]), indexing="ij")
     smooth = torch.stack([torch.sin(3 * x + y), torch.cos(2 * y - x), torch.sin(x * y)])
@@ -101,7 +101,7 @@ def _test_image(size: tuple[int, int]) -> Tensor:
 
 
 def _prompt_cases() -> Iterator[tuple[str, Tensor, Tensor, Tensor | None]]:
-    """Every mix of points, box and mask, for one prompt and for several of unequal length."""
+    """Yield all combinations of points, box and mask, for one prompt and for several of different lengths."""
     generator = torch.Generator().manual_seed(0)
     for prompts, points, box, masked in itertools.product((1, 3), (0, 1, 3), (False, True), (False, True)):
         if not (points or box or masked):

@@ -1,4 +1,4 @@
-"""What PyTorch makes of the probe images, for the guard to compare with (`edge_sam.inference.guard`)."""
+"""Reference outputs of PyTorch for the probe images of the guard (`edge_sam.inference.guard`)."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class _TorchParts:
 
 
 def probe_values(model: TorchModel, padding: NDArray[np.float32]) -> Tensors:
-    """Run the probe in PyTorch.
+    """Run the probe images in PyTorch.
 
     Parameters
     ----------
     model : TorchModel
-        With the weights as the bundle has them.
+        The model with the bundle's weights.
     padding : ndarray of float32, (64, 64, 256)
-        The padding's embedding as the bundle has it.
+        The bundle's embedding of padding.
 
     Returns
     -------

@@ -27,7 +27,7 @@ class PositionEncoding(nn.Module):
         return torch.cat([phase.sin(), phase.cos()], dim=-1)
 
     def grid(self) -> Tensor:
-        """(4096, 256) encoding of the image tokens' centres."""
+        """Return the (4096, 256) encoding of the image tokens' centres."""
         centre = (torch.arange(GRID, dtype=torch.float32) + 0.5) / GRID
         y, x = torch.meshgrid(centre, centre, indexing="ij")
         encoded: Tensor = self(torch.stack([x, y], dim=-1).view(GRID * GRID, 2))
@@ -37,8 +37,8 @@ class PositionEncoding(nn.Module):
 class PointEncoder(nn.Module):
     """Points and box corners as tokens.
 
-    Labels are -2 absent (the token takes no part at all), -1 "not a point", 0 negative, 1 positive,
-    2 top-left corner, 3 bottom-right corner.
+    Labels are -2 absent (the token is masked out), -1 "not a point", 0 negative, 1 positive, 2 top-left corner and
+    3 bottom-right corner.
     """
 
     def __init__(self, weights: Weights, position: PositionEncoding) -> None:
@@ -78,7 +78,7 @@ class MaskEncoder(nn.Module):
         self.third_bias = parameter(weights.take(f"{name}.6.bias", CHANNELS))
 
     def forward(self, image_embedding: Tensor, mask: Tensor) -> Tensor:
-        # Rows and columns split into token, half of the token, pixel of the half.
+        # Split rows and columns into token, half of the token, and pixel of the half.
         x = mask.view(-1, GRID, 2, 2, GRID, 2, 2).permute(0, 1, 4, 2, 5, 3, 6).reshape(-1, GRID, GRID, 4, 4)
         x = F.gelu(self.first_norm(F.linear(x, self.first_weight, self.first_bias)))
         x = F.linear(x.view(-1, GRID, GRID, 16), self.second_weight, self.second_bias)

@@ -1,7 +1,7 @@
-"""MobileSAM's own predictor and mask generator (package `mobilesam-mirror`, extra `bench`), to compare with.
+"""MobileSAM's own predictor and mask generator (package `mobilesam-mirror`, extra `bench`) as references.
 
-It imports torchvision and timm for a handful of small things. Neither is needed here: torchvision has no build for
-CPU-only torch on the package index, so stand-ins for just those things are put in their place.
+It imports a few small functions from torchvision and timm. torchvision has no build for CPU-only torch on the package
+index, so stubs with just these functions replace both packages.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _box_area(boxes: torch.Tensor) -> torch.Tensor:
 def _batched_nms(
     boxes: torch.Tensor, scores: torch.Tensor, _categories: torch.Tensor, iou_threshold: float
 ) -> torch.Tensor:
-    """Greedy suppression of (N, 4) XYXY boxes; the generator has only one category."""
+    """Suppress (N, 4) XYXY boxes greedily. The generator has only one category."""
     area = _box_area(boxes)
     remaining, kept = scores.argsort(descending=True, stable=True), []
     while len(remaining):
@@ -56,15 +56,15 @@ def _module(name: str, **members: Any) -> None:
     sys.modules[name] = module
 
 
-def install_stand_ins() -> None:
-    """Put what upstream imports of torchvision and timm into its place, before `mobile_sam` is imported."""
+def install_stubs() -> None:
+    """Install stubs of torchvision and timm before `mobile_sam` is imported."""
     if "mobile_sam" in sys.modules:
         return
     for name in ("torchvision", "torchvision.transforms", "torchvision.ops", "timm", "timm.models"):
         _module(name)
     _module(
         "torchvision.transforms.functional",
-        # torchvision resizes PIL images with PIL's own bilinear filter.
+        # torchvision resizes PIL images with PIL's bilinear filter.
         resize=lambda image, size: image.resize((size[1], size[0]), Image.Resampling.BILINEAR),
         to_pil_image=Image.fromarray,
     )
@@ -79,7 +79,7 @@ def install_stand_ins() -> None:
 
 
 def load_predictor(checkpoint: Path) -> Any:
-    """Return upstream's `SamPredictor` with the weights of `checkpoint`."""
+    """Return upstream's `SamPredictor` with the weights of a checkpoint."""
     model = _load_model(checkpoint)
     from mobile_sam import SamPredictor
 
@@ -87,7 +87,7 @@ def load_predictor(checkpoint: Path) -> Any:
 
 
 def load_generator(checkpoint: Path, **options: Any) -> Any:
-    """Return upstream's `SamAutomaticMaskGenerator` with the weights of `checkpoint`."""
+    """Return upstream's `SamAutomaticMaskGenerator` with the weights of a checkpoint."""
     model = _load_model(checkpoint)
     from mobile_sam import SamAutomaticMaskGenerator
 
@@ -95,31 +95,31 @@ def load_generator(checkpoint: Path, **options: Any) -> Any:
 
 
 def _load_model(checkpoint: Path) -> torch.nn.Module:
-    install_stand_ins()
+    install_stubs()
     from mobile_sam.build_sam import build_sam_vit_t
 
     model: torch.nn.Module = build_sam_vit_t()
     model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
-    # The attention-bias tables are made when the mode changes, so only now, after the weights are there.
+    # Changing the mode computes the attention-bias tables, so it must follow the loading of weights.
     model.train()
     model.eval()
     return model
 
 
 class TorchReference:
-    """MobileSAM's own predictor, asked as `edge_sam.evaluation` asks.
+    """MobileSAM's own predictor with the interface of `edge_sam.evaluation`.
 
     Parameters
     ----------
     checkpoint : Path
-        Its weights.
+        The weights.
     threads : int, optional
-        Threads of torch, for the whole process. Default: torch's own.
+        Threads of torch in the whole process. Default: torch's default.
 
     Attributes
     ----------
     facts : SegmenterFacts
-        What reports say about it.
+        Description for reports.
     """
 
     def __init__(self, checkpoint: Path, threads: int | None = None) -> None:
@@ -137,7 +137,7 @@ class TorchReference:
         )
 
     def encode(self, image: NDArray[np.uint8]) -> Ask:
-        """Look at a photograph, (height, width, 3) RGB. The answer holds until the next call."""
+        """Encode a photograph, (height, width, 3) RGB. The returned function is valid until the next call."""
         self._predictor.set_image(image)
         return self._answer
 
@@ -152,7 +152,7 @@ class TorchReference:
         )
         order = np.argsort(-scores, kind="stable")
         if wanted == "default" and prefer != "single":
-            # The same rule as ours, so that a difference is the models' own. It never takes token 0, which is not here.
+            # Our own rule, so that only the models differ. It never chooses token 0, which is missing here.
             rows, columns = Geometry(tuple(masks.shape[1:]), square=True).cell_size
             planes = np.concatenate([logits[:1], logits])[:, :rows, :columns]
             order = np.array([choose(planes, np.concatenate([scores[:1], scores]), prefer, prompt) - 1])

@@ -1,13 +1,13 @@
 """TinyViT image encoder of MobileSAM, written for export.
 
-The network is TinyViT-5M (arXiv 2207.10666) as MobileSAM (arXiv 2306.14289) uses it. It differs from the
-training code in form, not in result:
+The network is TinyViT-5M (arXiv 2207.10666) as used by MobileSAM (arXiv 2306.14289). It gives the same results as the
+training code, with these changes:
 
 - batch norms are folded into the convolutions before them;
 - the affine part of each attention LayerNorm and the softmax scale are folded into the projection to
   queries, keys and values, so that a padded token is exactly zero where it is padded;
 - tokens stay channels-last, (1, height, width, channels), outside the convolutions;
-- nothing depends on a fixed input size: any height and width that are multiples of 16 will do.
+- height and width of the input may be any multiples of 16.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _WIDTHS = (64, 128, 160, 320)
 _DEPTHS = (2, 2, 6, 2)
 _HEADS = (2, 4, 5, 10)
 _WINDOWS = (7, 7, 14, 7)
-# Stage 3 follows stage 2 without halving the resolution: SAM wants 16 pixels a token, not 32.
+# Stage 3 keeps the resolution of stage 2, because SAM uses 16 pixels per token, not 32.
 _MERGE_STRIDES = (2, 2, 1)
 
 
@@ -86,10 +86,10 @@ class PatchMerging(nn.Module):
 class WindowAttention(nn.Module):
     """Multi-head attention in square windows with a learned bias by offset. Channels-last tokens.
 
-    Tokens that fill up the last windows take part as keys, as they did in training: they are zero after the
-    normalisation without affine part. The bias of the keys adds the same number to all scores of a query, which
-    softmax ignores, and that of the values passes through unchanged, because attention weights sum to one: the first
-    is dropped, the second goes into the last projection.
+    Padded tokens of the last windows are keys too, as in training. They are zero after normalisation without the affine
+    part. The bias of the keys adds the same number to all scores of a query, which softmax ignores, so it is dropped.
+    The bias of the values passes through unchanged, because attention weights sum to one, so it is folded into the
+    output projection.
     """
 
     bias_index: Tensor
@@ -149,8 +149,7 @@ class TransformerBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attention(x)
         x = self.local_conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        # One axis of tokens rather than two: OpenVINO then fuses the activation into the product
-        # (docs/lab/performance.md).
+        # With one token axis instead of two, OpenVINO fuses the activation into the product (docs/lab/performance.md).
         tokens = x.reshape(1, -1, x.shape[3])
         output: Tensor = tokens + self.fc2(F.gelu(self.fc1(self.norm(tokens))))
         return output.view(x.shape)
@@ -208,7 +207,7 @@ class TinyViTEncoder(nn.Module):
             ]
         )
         self.neck = Neck(weights, f"{name}.neck")
-        # The classifier that TinyViT was pretrained with, and counters of batch-norm training.
+        # TinyViT's pretraining classifier, and batch-norm counters.
         weights.ignore(f"{name}.norm_head.")
         weights.ignore(f"{name}.head.")
         weights.ignore(f"{name}.", suffix=".bn.num_batches_tracked")
@@ -225,7 +224,7 @@ class TinyViTEncoder(nn.Module):
 
 
 def _offset_index(window: int) -> Tensor:
-    """(window², window²) index into the bias table, by absolute offset in the order of first appearance."""
+    """Return the (window², window²) index into the bias table: absolute offsets in order of first appearance."""
     points = list(itertools.product(range(window), range(window)))
     order: dict[tuple[int, int], int] = {}
     index = [order.setdefault((abs(a[0] - b[0]), abs(a[1] - b[1])), len(order)) for a in points for b in points]

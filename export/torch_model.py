@@ -1,4 +1,4 @@
-"""A SAM-family model as torch modules that can be exported, read from its checkpoint."""
+"""A SAM-family model as exportable torch modules."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from edge_sam.export.prompt_encoder import MaskEncoder
 from edge_sam.imaging.geometry import FRAME
 
 HALF_FROM = 4096
-"""Tensors with fewer elements (norms, biases, position frequencies) always keep 32 bits: they are a thousandth of
-the size and the most sensitive."""
+"""Tensors with fewer elements (norms, biases, position frequencies) keep 32 bits: they are a thousandth of the size and
+the most sensitive."""
 
 
 @dataclass(frozen=True)
 class TorchModel:
-    """The parts of a SAM-family model as torch modules, and the constants that go with them.
+    """The components of a SAM-family model as torch modules, and its constants.
 
     Attributes
     ----------
     encoder, mask_encoder, decoder : nn.Module
-        See `Family`, `MaskEncoder`, `MaskDecoder` for inputs and outputs.
+        See `Family`, `MaskEncoder` and `MaskDecoder` for inputs and outputs.
     no_mask : Tensor, (256,)
-        Added to every image token where a prompt has no mask.
+        Added to every image token if a prompt has no mask.
     sha256 : str
-        Of the checkpoint.
+        Hex digest of the checkpoint.
     half : bool
-        Whether large tensors have values that fp16 holds exactly.
+        Whether the values of large tensors are exact in fp16.
     """
 
     encoder: nn.Module
@@ -48,12 +48,12 @@ class TorchModel:
 
     @torch.no_grad()
     def padding(self) -> Tensor:
-        """(64, 64, 256) embedding of a frame that is all padding."""
+        """Return the (64, 64, 256) image embedding of a frame that is all padding."""
         embedding: Tensor = self.encoder(torch.zeros(1, 3, FRAME, FRAME))[0]
         return embedding
 
     def rounded_to_half(self) -> TorchModel:
-        """Return a copy whose large tensors have values that fp16 holds exactly."""
+        """Return a copy whose large tensors are rounded to fp16 values."""
         model = dataclasses.replace(copy.deepcopy(self), half=True)
         for module in (model.encoder, model.mask_encoder, model.decoder):
             for parameter in module.parameters():
@@ -68,14 +68,13 @@ def load_model(checkpoint: Path) -> tuple[Family, TorchModel]:
     Returns
     -------
     family : Family
-        Which one it is of.
+        The family of the checkpoint.
     model : TorchModel
 
     Raises
     ------
     InputError
-        Not a readable checkpoint, one of a family that cannot be exported, or tensors missing, unknown or misshapen
-        (named).
+        The checkpoint is not readable, its family cannot be exported, or tensors are missing, unknown or misshapen.
     """
     tensors, sha256 = read_checkpoint(checkpoint)
     family = find_family(tensors, checkpoint)

@@ -1,15 +1,15 @@
 """Two-way attention between prompt and image (arXiv 2304.02643, appendix A), written for export.
 
-The image side has 4096 tokens, the prompt side about 7. Upstream projects all image tokens to queries, keys
-and values in each of five attention layers. Here those projections are absorbed into the few prompt tokens,
-which is exact, because attention is linear in what it projects:
+There are 4096 image tokens and about 7 prompt tokens. Upstream projects all image tokens to queries, keys and values in
+each of five attention layers. Here the few prompt tokens absorb these projections, which is exact because they are
+linear:
 
 - token to image: ``(W_q t) · (W_k i) = (W_kᵀ W_q t) · i``; the bias of the keys adds the same number to all
   scores of a token, which softmax ignores; and ``Σ a (W_v i) = W_v (Σ a i)``.
 - image to token: ``(W_q i) · (W_k t) = i · (W_qᵀ W_k t)``, and ``W_o Σ a (W_v t) = Σ a (W_o W_v t)``.
 
-Shapes: N prompts, T tokens each, 4096 image tokens, 8 heads. ``absent`` (N, 1, T) is added to the scores of the
-tokens as keys: 0, or a large negative number where a token only fills up its row.
+Shapes: N prompts, T tokens each, 4096 image tokens, 8 heads. ``absent`` (N, 1, T) is added to the scores of the tokens
+as keys: 0, or a large negative number for tokens that are padding.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _merge_heads(x: Tensor) -> Tensor:
 
 
 class SelfAttention(nn.Module):
-    """Attention among the prompt tokens. (N, T, 256) to (N, T, 256)."""
+    """Self-attention of the prompt tokens. (N, T, 256) to (N, T, 256)."""
 
     def __init__(self, weights: Weights, name: str) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class SelfAttention(nn.Module):
 
 
 class TokenToImage(nn.Module):
-    """Prompt tokens read the image. tokens (N, T, 256), image (1 or N, 4096, 256) to (N, T, 256)."""
+    """Attention from prompt tokens to the image. tokens (N, T, 256), image (1 or N, 4096, 256) to (N, T, 256)."""
 
     def __init__(self, weights: Weights, name: str) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class TokenToImage(nn.Module):
 
 
 class ImageToToken(nn.Module):
-    """Image tokens read the prompt. image (1 or N, 4096, 256), tokens (N, T, 256) to (N, 4096, 256)."""
+    """Attention from image tokens to the prompt. image (1 or N, 4096, 256), tokens (N, T, 256) to (N, 4096, 256)."""
 
     def __init__(self, weights: Weights, name: str) -> None:
         super().__init__()
@@ -99,15 +99,15 @@ class ImageToToken(nn.Module):
         self.query_bias = parameter(p.query_bias.view(_HEADS, -1, 1))
         self.value_weight, self.value_bias = parameter(p.value_weight), parameter(p.value_bias)
         self.absorbed_out = parameter(p.out_weight.view(CHANNELS, _HEADS, -1).permute(1, 2, 0))
-        # Each head's weights sum to one, so a share of the bias in every value adds up to the whole of it.
+        # Each head's weights sum to one, so an equal fraction of the bias in every head adds up to the bias.
         self.out_bias = parameter(p.out_bias / _HEADS)
 
     def forward(self, image_with_position: Tensor, keys: Tensor, tokens: Tensor, absent: Tensor) -> Tensor:
         key = _split_heads(F.linear(keys, self.key_weight, self.key_bias))
         query = reshape(key @ self.absorbed_query, 0, -1, CHANNELS)
         bias = reshape((key @ self.query_bias).squeeze(-1) + absent, 0, -1, 1)
-        # Softmax over the few prompt tokens with the many image tokens in the last axis, where every step is one
-        # vector operation; runtimes are slow at softmax over rows of seven.
+        # Softmax over the few prompt tokens, with the many image tokens on the last axis, because runtimes are slow at
+        # softmax over rows of seven.
         scores = reshape(query @ image_with_position.transpose(1, 2) + bias, 0, _HEADS, -1, GRID * GRID)
         weights = (scores - scores.amax(dim=2, keepdim=True)).exp()
         weights = reshape(weights / weights.sum(dim=2, keepdim=True), 0, -1, GRID * GRID)
@@ -116,7 +116,7 @@ class ImageToToken(nn.Module):
 
 
 class TwoWayBlock(nn.Module):
-    """Self-attention, tokens read image, perceptron, image reads tokens."""
+    """Self-attention, token-to-image attention, MLP, and image-to-token attention."""
 
     def __init__(self, weights: Weights, name: str, first: bool) -> None:
         super().__init__()

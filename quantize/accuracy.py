@@ -1,4 +1,4 @@
-"""The accuracy gate: how much worse a quantised model's masks are."""
+"""The accuracy gate: how much accuracy a quantised model loses."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from edge_sam.quantize.photographs import Photographs
 PROMPTS = ("point", "box")
 KNOWN, OWN = "known masks", "the float model's masks"
 _LENIENCE = 4
-"""How much more may be lost against the float model's own masks.
+"""How much larger a loss may be against the float model's own masks.
 
-There every difference counts as a loss, also where a point could mean two things and both answers are right.
-docs/lab/quantization.md has both figures side by side.
+There every difference counts as a loss, even if a point is ambiguous and both masks are right. docs/lab/quantization.md
+compares both figures.
 """
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """What the masks of a quantised model are worth, in points (mIoU × 100).
+    """Accuracy of a quantised model's masks, in points (mIoU × 100).
 
     Attributes
     ----------
     truth : str
-        What they were compared with: `KNOWN` or `OWN` masks.
+        What the masks were compared with: `KNOWN` or `OWN` masks.
     unseen : bool
-        Whether that was on photographs that were not calibrated with.
+        Whether none of the photographs is in the calibration set.
     photographs : int
-        How many were looked at.
+        Number of photographs.
     miou, float_miou : dict of str to float
-        By prompt, of the quantised and of the float model, as `edge-sam eval` scores them.
+        mIoU of the quantised and the float model by prompt, as `edge-sam eval` computes it.
     agreement : dict of str to float
-        By prompt, mean IoU between the masks of both.
+        Mean IoU between both models' masks by prompt.
     """
 
     truth: str
@@ -50,17 +50,17 @@ class Accuracy:
     agreement: dict[str, float]
 
     def allowed(self, max_drop: float) -> float:
-        """Return how many points may be lost here, where `max_drop` may be against known masks."""
+        """Return the allowed loss in points. `max_drop` is the allowed loss against known masks."""
         return max_drop if self.truth == KNOWN else _LENIENCE * max_drop
 
     @property
     def drop(self) -> float:
-        """Points lost, with the prompts that lose most."""
+        """Points lost by the prompt that loses most."""
         return max(self.float_miou[prompt] - self.miou[prompt] for prompt in self.miou)
 
 
 @dataclass(frozen=True)
-class Truth:
+class GroundTruth:
     """Masks to compare with.
 
     Attributes
@@ -68,9 +68,9 @@ class Truth:
     name : str
         `KNOWN` or `OWN`.
     data : Dataset
-        Photographs, with an object on one of them at least.
+        Photographs with at least one object.
     unseen : bool
-        Whether none of them was calibrated with.
+        Whether none of them is in the calibration set.
     """
 
     name: str
@@ -78,51 +78,53 @@ class Truth:
     unseen: bool
 
 
-def find_truths(exact: Predictor, photographs: Photographs) -> list[Truth]:
-    """Find out what there is to judge by, before anything else takes time.
+def find_ground_truths(exact: Predictor, photographs: Photographs) -> list[GroundTruth]:
+    """Find masks to compare with, before any slow step.
 
     Parameters
     ----------
     exact : Predictor
         The float model.
     photographs : Photographs
-        Those to judge by.
+        The photographs to measure on.
 
     Returns
     -------
-    list of Truth
-        Objects that the float model itself finds; before them known masks, where the folder has any.
+    list of GroundTruth
+        Known masks, if the folder has any, then objects that the float model finds.
 
     Raises
     ------
     InputError
-        Neither shows an object.
+        There are no objects.
     """
     calibrated = set(photographs.calibration)
     truths = []
     for name, samples in ((KNOWN, photographs.masked), (OWN, as_samples(exact, photographs.judged))):
         if any(target.truth.any() for sample in samples for target in sample.read_targets()):
             data = Dataset(samples[0].image.parent, "", samples)
-            truths.append(Truth(name, data, calibrated.isdisjoint(sample.image for sample in samples)))
+            truths.append(GroundTruth(name, data, calibrated.isdisjoint(sample.image for sample in samples)))
     if not truths:
         raise InputError(
-            f"the float model is sure of no object in any of the {len(photographs.judged)} photographs to judge by, so"
-            " there is nothing to compare masks on; take photographs of what will be segmented"
+            f"the float model finds no object with confidence in any of the {len(photographs.judged)} photographs, so"
+            " there are no masks to compare; give photographs like those you will segment"
         )
     return truths
 
 
-def judge(truth: Truth, exact: Predictor, quantised: Predictor, seed: int, progress: Callable[[], None]) -> Accuracy:
-    """Compare both models' masks, by point and by box.
+def measure_accuracy(
+    truth: GroundTruth, exact: Predictor, quantised: Predictor, seed: int, progress: Callable[[], None]
+) -> Accuracy:
+    """Compare both models' masks for point and box prompts.
 
     Parameters
     ----------
-    truth : Truth
-        What to compare them with.
+    truth : GroundTruth
+        What to compare with.
     exact, quantised : Predictor
-        The float model, and what became of it.
+        The float and the quantised model.
     seed : int
-        Of the evaluation.
+        Seed of the evaluation.
     progress : callable
         Called once for each photograph.
     """

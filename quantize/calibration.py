@@ -1,4 +1,4 @@
-"""Watching the activations of a model while it segments the calibration photographs."""
+"""Collect statistics of a model's activations while it segments the calibration set."""
 
 from __future__ import annotations
 
@@ -14,52 +14,52 @@ from edge_sam.imaging.images import read_image
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
 from edge_sam.quantize.graph import layers
-from edge_sam.quantize.observers import Seen
+from edge_sam.quantize.observers import ActivationStatistics
 from edge_sam.quantize.sessions import ROLES, ObservingSession
 
 _POINTS, _BOXES = 4, 4
-"""Prompts of each kind on one photograph."""
+"""Number of point and box prompts for each photograph."""
 
 
-def watch(
+def collect_statistics(
     exact: Predictor,
     graphs: Mapping[Role, ModelProto],
     photographs: Sequence[Path],
     seed: int,
     progress: Callable[[], None],
-) -> dict[Role, dict[str, Seen]]:
-    """Segment every photograph by points, boxes and a mask, and look at what goes into each layer.
+) -> dict[Role, dict[str, ActivationStatistics]]:
+    """Segment every photograph with points, boxes and a mask, and record the inputs of each layer.
 
     Parameters
     ----------
     exact : Predictor
         The float model.
     graphs : mapping of str to ModelProto
-        Its encoder and decoder.
+        Graphs of its encoder and decoder.
     photographs : sequence of Path
-        Files that can be read.
+        The calibration set; every file must be readable.
     seed : int
-        Of the prompts and of the samples taken.
+        Seed of the prompts and of the samples.
     progress : callable
-        Called once for a photograph.
+        Called once for each photograph.
 
     Returns
     -------
-    dict of str to dict of str to Seen
+    dict of str to dict of str to ActivationStatistics
         By component and tensor.
     """
-    watching = {role: ObservingSession(graphs[role], _layer_inputs(graphs[role]), seed) for role in ROLES}
-    predictor = Predictor(exact.model.replaced(watching))
+    observing = {role: ObservingSession(graphs[role], _layer_inputs(graphs[role]), seed) for role in ROLES}
+    predictor = Predictor(exact.model.replaced(observing))
     draw = np.random.default_rng(seed)
     for path in photographs:
         image = read_image(path)
         embedding = predictor.encode(image)
         for prompt in prompts(image, draw):
-            answer = predictor.predict(embedding, prompt)
-        # As an annotator refines a mask: the logits of the last answer go back in.
-        predictor.predict(embedding, Prompt(points=[_point(image, draw)], mask=answer.logits[0]))
+            result = predictor.predict(embedding, prompt)
+        # Annotators refine a mask by feeding the low-res logits back.
+        predictor.predict(embedding, Prompt(points=[_point(image, draw)], mask=result.logits[0]))
         progress()
-    return {role: session.seen for role, session in watching.items()}
+    return {role: session.statistics for role, session in observing.items()}
 
 
 def _layer_inputs(graph: ModelProto) -> list[str]:
@@ -67,7 +67,7 @@ def _layer_inputs(graph: ModelProto) -> list[str]:
 
 
 def prompts(image: NDArray[np.uint8], draw: np.random.Generator) -> Iterator[Prompt]:
-    """Draw prompts of every kind: one point, a point with one that is not meant, a box, a box with a point in it."""
+    """Draw random prompts: a point, a positive and a negative point, a box, and a box with a point inside."""
     for i in range(_POINTS):
         first, second = _point(image, draw), _point(image, draw)
         yield Prompt(points=[first, second][: 1 + i % 2], labels=[1, 0][: 1 + i % 2])

@@ -1,9 +1,10 @@
-"""Looking at an ONNX graph and changing it: constants, layers with weights, and what nobody uses any more."""
+"""Inspect and edit ONNX graphs: constants, layers with weights, and removal of unused nodes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from typing import Any
 
 import numpy as np
@@ -14,48 +15,48 @@ from edge_sam.bundles.blocks import OUTSIDE, block_of
 
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
 LARGE = 1024
-"""Arrays with fewer numbers are left as they are: nothing is gained, and norms and biases are among them."""
+"""Smaller arrays, such as norms and biases, are not quantised because that would save nothing."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A matrix product with a constant matrix.
+    """A matrix product with constant weights.
 
     Attributes
     ----------
     node : NodeProto
         ``MatMul`` or ``Gemm``.
     weight : ndarray of float32, (inputs, outputs)
-        The matrix, as it multiplies.
+        The weights as the product uses them.
     source : str
-        Name of the array that the matrix is made from.
-    turned : bool
-        Whether that is (outputs, inputs).
+        Name of the initializer that holds the weights.
+    transposed : bool
+        Whether the initializer is (outputs, inputs).
     bias : str, optional
-        Name of the tensor that a ``Gemm`` adds.
+        Name of the bias of a ``Gemm``.
     """
 
     node: NodeProto
     weight: NDArray[np.float32]
     source: str
-    turned: bool
+    transposed: bool
     bias: str | None = None
 
     @property
     def block(self) -> str:
-        """The block of the model that it belongs to, as `edge-sam bench --per-op` names it."""
+        """The model block of the layer, named as in `edge-sam bench --per-op`."""
         return block_of(self.node.name) or OUTSIDE
 
 
 class Constants:
-    """What is known of a graph's tensors before it runs."""
+    """Values of a graph's tensors that do not depend on its inputs."""
 
     def __init__(self, model: ModelProto) -> None:
         self._arrays = {initializer.name: initializer for initializer in model.graph.initializer}
         self._makers = producers(model)
 
     def value(self, name: str) -> NDArray[Any] | None:
-        """Compute a constant: an initializer, or one through casts and transpositions. None where it is none."""
+        """Return a constant: an initializer, cast and transposed as the graph does. None for other tensors."""
         if name in self._arrays:
             return numpy_helper.to_array(self._arrays[name])
         node = self._makers.get(name)
@@ -74,21 +75,21 @@ class Constants:
         return array.transpose(given.get("perm"))
 
     def source(self, name: str) -> tuple[str, bool]:
-        """Name the array that a constant matrix is made from, and tell whether it was transposed on the way."""
-        turned = False
+        """Return the name of the initializer behind a constant matrix, and whether the graph transposes it."""
+        transposed = False
         while name not in self._arrays and self._makers[name].op_type in ("Cast", "Transpose"):
-            turned ^= self._makers[name].op_type == "Transpose"
+            transposed ^= self._makers[name].op_type == "Transpose"
             name = self._makers[name].input[0]
-        return name, turned
+        return name, transposed
 
 
 def producers(model: ModelProto) -> dict[str, NodeProto]:
-    """Nodes by the tensors that they make."""
+    """Map each tensor to the node that produces it."""
     return {output: node for node in model.graph.node for output in node.output}
 
 
 def consumers(model: ModelProto) -> dict[str, list[NodeProto]]:
-    """Nodes by the tensors that they take."""
+    """Map each tensor to the nodes that consume it."""
     users: dict[str, list[NodeProto]] = {}
     for node in model.graph.node:
         for name in dict.fromkeys(inputs(node)):
@@ -97,7 +98,7 @@ def consumers(model: ModelProto) -> dict[str, list[NodeProto]]:
 
 
 def inputs(node: NodeProto) -> Iterator[str]:
-    """Tensors that a node takes; the bodies of its branches and loops may take any of the graph around them."""
+    """Yield the tensors that a node consumes, including those of the outer graph that its subgraphs use."""
     yield from node.input
     for attribute in node.attribute:
         for body in (attribute.g, *attribute.graphs):
@@ -107,12 +108,12 @@ def inputs(node: NodeProto) -> Iterator[str]:
 
 
 def attributes(node: NodeProto) -> dict[str, Any]:
-    """Attributes of a node by name."""
+    """Return the attributes of a node by name."""
     return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
 def layers(model: ModelProto) -> list[Layer]:
-    """List the matrix products with a constant matrix that is worth the trouble, in the graph's order."""
+    """List the matrix products with constant weights that are worth quantising, in graph order."""
     constants = Constants(model)
     found = []
     for node in model.graph.node:
@@ -123,18 +124,18 @@ def layers(model: ModelProto) -> list[Layer]:
             continue
         given = attributes(node)
         if given.get("transA", 0) or given.get("alpha", 1.0) != 1 or given.get("beta", 1.0) != 1:
-            continue  # Attributes of a Gemm; the rest of it is a MatMul and an Add.
-        # A Gemm may turn its matrix by itself.
-        turns = bool(node.op_type == "Gemm" and given.get("transB", 0))
-        weight = weight.T if turns else weight
-        source, turned = constants.source(node.input[1])
+            continue  # Only a Gemm that equals a MatMul and an Add is supported.
+        gemm_transposes = bool(node.op_type == "Gemm" and given.get("transB", 0))
+        weight = weight.T if gemm_transposes else weight
+        source, transposed = constants.source(node.input[1])
         bias = node.input[2] if len(node.input) > 2 else None
-        found.append(Layer(node, np.ascontiguousarray(weight, dtype=np.float32), source, turned != turns, bias))
+        weight = np.ascontiguousarray(weight, dtype=np.float32)
+        found.append(Layer(node, weight, source, transposed != gemm_transposes, bias))
     return found
 
 
 def weight_blocks(model: ModelProto) -> dict[str, str]:
-    """Tell which block uses each large float matrix, through the casts and transpositions between."""
+    """Map each large float initializer to the block that uses it, through casts and transpositions."""
     users = {name: nodes[0] for name, nodes in consumers(model).items()}
     blocks = {}
     for initializer in model.graph.initializer:
@@ -147,11 +148,20 @@ def weight_blocks(model: ModelProto) -> dict[str, str]:
     return blocks
 
 
+def sort_nodes(model: ModelProto) -> None:
+    """Sort the nodes topologically, as ONNX requires."""
+    nodes = list(model.graph.node)
+    made_by = {output: i for i, node in enumerate(nodes) for output in node.output}
+    needs = {i: [made_by[name] for name in inputs(node) if name in made_by] for i, node in enumerate(nodes)}
+    del model.graph.node[:]
+    model.graph.node.extend(nodes[i] for i in TopologicalSorter(needs).static_order())
+
+
 def prune(model: ModelProto) -> None:
-    """Take out the nodes and arrays that no output depends on."""
+    """Remove the nodes and initializers that no output depends on."""
     needed = {output.name for output in model.graph.output}
     kept = []
-    for node in reversed(model.graph.node):  # Nodes come after those that they depend on.
+    for node in reversed(model.graph.node):  # The graph is in topological order.
         if needed.intersection(node.output):
             needed.update(inputs(node))
             kept.append(node)

@@ -1,4 +1,4 @@
-"""Objects to judge masks by on photographs without known masks: what the exact model itself finds."""
+"""Objects that the float model finds, as reference masks for photographs without known masks."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from edge_sam.prompts import Prompt
 
 _GRID = (0.2, 0.4, 0.6, 0.8)
 _MOST = 6
-"""Objects on one photograph."""
+"""Most objects of one photograph."""
 _SURE, _SMALLEST, _SAME = 0.8, 0.002, 0.7
-"""Least predicted IoU; least share of the photograph; IoU from which two masks are one object."""
+"""Smallest predicted IoU, smallest fraction of the photograph, and IoU above which two masks are one object."""
 
 
 def find_objects(predictor: Predictor, path: Path) -> list[Target]:
-    """Segment a grid of points and keep the masks that the model is sure of, one for each object."""
+    """Segment a grid of points and keep the confident masks, one for each object."""
     image = read_image(path)
     height, width = image.shape[:2]
     grid = [Prompt(points=[(x * width, y * height)]) for y in _GRID for x in _GRID]
@@ -42,13 +42,13 @@ def find_objects(predictor: Predictor, path: Path) -> list[Target]:
 
 
 def as_samples(predictor: Predictor, paths: Sequence[Path]) -> list[Sample]:
-    """Make an evaluation's samples of photographs; objects are looked for when one is read."""
+    """Make samples of photographs. Their objects are searched when a sample is read."""
     return [Sample(path.name, path.name, path, partial(find_objects, predictor, path)) for path in paths]
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
-    """A photograph, encoded by the exact model, with prompts and the masks that it answers them with."""
+class RankingSample:
+    """A photograph with the float model's image embedding, and prompts with the float model's masks."""
 
     image: NDArray[np.uint8]
     embedding: ImageEmbedding
@@ -56,16 +56,16 @@ class Trial:
     masks: list[Mask]
 
     def agreement(self, predictor: Predictor, *, encode: bool) -> list[float]:
-        """Ask another model the same, or only its decoder; IoU of each mask with the exact one."""
+        """Return the IoU of another model's masks with the float model's, encoding again or only decoding."""
         embedding = predictor.encode(self.image) if encode else self.embedding
         return [iou(*pair) for pair in zip(_masks(predictor, embedding, self.prompts), self.masks, strict=True)]
 
 
-def make_trials(predictor: Predictor, paths: Sequence[Path], count: int) -> list[Trial]:
-    """Ask the exact model for every object of the first `count` photographs on which it finds any, by point and box."""
-    trials: list[Trial] = []
+def ranking_samples(predictor: Predictor, paths: Sequence[Path], count: int) -> list[RankingSample]:
+    """Prompt the float model by point and box for every object of the first `count` photographs that have any."""
+    samples: list[RankingSample] = []
     for path in paths:
-        if len(trials) == count:
+        if len(samples) == count:
             break
         prompts = []
         for found in find_objects(predictor, path):
@@ -75,9 +75,9 @@ def make_trials(predictor: Predictor, paths: Sequence[Path], count: int) -> list
         if prompts:
             image = read_image(path)
             embedding = predictor.encode(image)
-            trials.append(Trial(image, embedding, prompts, _masks(predictor, embedding, prompts)))
-    return trials
+            samples.append(RankingSample(image, embedding, prompts, _masks(predictor, embedding, prompts)))
+    return samples
 
 
 def _masks(predictor: Predictor, embedding: ImageEmbedding, prompts: Sequence[Prompt]) -> list[Mask]:
-    return [answer.masks[0] for answer in predictor.predict(embedding, prompts, multimask=False, prefer="single")]
+    return [result.masks[0] for result in predictor.predict(embedding, prompts, multimask=False, prefer="single")]

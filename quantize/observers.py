@@ -1,4 +1,4 @@
-"""How wide an activation is: from what was seen of it while calibrating to the range that int8 is laid over."""
+"""Observers: from statistics of an activation to the range that int8 covers."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from numpy.typing import NDArray
 
 Range = tuple[float, float]
 _SAMPLE = 4096
-"""Numbers kept of a tensor each time it is seen."""
+"""Values sampled from a tensor in each run."""
 _ROWS, _STEPS = 128, 1000
-"""Rows of a tensor that are looked at each time, and steps from 0 to the largest number of the first."""
+"""Rows of a tensor that go into the Gram matrix in each run, and quantisation steps up to their largest magnitude."""
 _TOGETHER = 1024
-"""Rows that are worth a matrix product."""
+"""Rows to collect before a matrix product."""
 _BINS = 2048
 _LEVELS = 128
 
 
 @dataclass
-class Seen:
-    """What was seen of one tensor: its extremes, a sample drawn at random, and how its channels go together.
+class ActivationStatistics:
+    """Statistics of one tensor: extremes of its channels, a random sample, and its Gram matrix.
 
     Attributes
     ----------
     low, high : ndarray of float32, (channels,)
-        Extremes of each channel (the last axis).
+        Minimum and maximum of each channel (the last axis).
     samples : list of ndarray of float32, (n,)
-        Drawn at random.
+        Random samples.
     channels : list of ndarray of unsigned integer, (n,)
-        Where they come from, in as few bytes as hold the last channel.
+        The channel of each sample, in the smallest type that holds it.
     """
 
     low: NDArray[np.float32] = field(default_factory=lambda: np.full((), np.inf, np.float32))
@@ -43,7 +43,7 @@ class Seen:
     _gram: NDArray[np.float64] = field(default_factory=lambda: np.zeros(()))
 
     def add(self, values: NDArray[np.float32], draw: np.random.Generator) -> None:
-        """Look at a tensor once more."""
+        """Update the statistics with the tensor of one run."""
         rows = values.reshape(-1, values.shape[-1])
         self.low, self.high = np.minimum(self.low, rows.min(axis=0)), np.maximum(self.high, rows.max(axis=0))
         drawn = draw.integers(rows.size, size=min(_SAMPLE, rows.size))
@@ -51,14 +51,14 @@ class Seen:
         self.channels.append((drawn % rows.shape[1]).astype(np.min_scalar_type(rows.shape[1] - 1)))
         rows = rows[draw.integers(len(rows), size=min(_ROWS, len(rows)))]
         self._unit = self._unit or float(np.abs(rows).max()) / _STEPS or 1.0
-        # Whole numbers: sums of their products are exact, so they do not depend on the order of adding.
+        # Sums of products of integers are exact, so they do not depend on the order of addition.
         self._rows.append(np.rint(rows / self._unit))
         if sum(map(len, self._rows)) >= _TOGETHER:
             self._gather()
 
-    def divided(self, scale: NDArray[np.float32]) -> Seen:
-        """Return what would have been seen if each channel were smaller by a scale, (channels,)."""
-        return Seen(
+    def divided(self, scale: NDArray[np.float32]) -> ActivationStatistics:
+        """Return the statistics of the tensor divided by a scale, (channels,)."""
+        return ActivationStatistics(
             self.low / scale,
             self.high / scale,
             [sample / scale[channels] for sample, channels in zip(self.samples, self.channels, strict=True)],
@@ -68,7 +68,7 @@ class Seen:
 
     @property
     def gram(self) -> NDArray[np.float64]:
-        """Sum of the products of each pair of channels (the last axis), (channels, channels), in a unit of its own."""
+        """Gram matrix of the channels, (channels, channels), in an arbitrary unit."""
         self._gather()
         return self._gram
 
@@ -85,29 +85,28 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Observed:
-    """What quantising needs to know of a tensor: the range that integers are laid over, and `Seen.gram`."""
+class ActivationRange:
+    """The range that integers cover, and `ActivationStatistics.gram`."""
 
     range: Range
     gram: NDArray[np.float64]
 
 
-def min_max(seen: Seen) -> Range:
-    """Everything that was seen."""
+def min_max(seen: ActivationStatistics) -> Range:
+    """Cover all values."""
     return float(seen.low.min()), float(seen.high.max())
 
 
-def percentile(seen: Seen) -> Range:
-    """All but one in ten thousand at either end."""
+def percentile(seen: ActivationStatistics) -> Range:
+    """Cover all but one value in ten thousand at each end."""
     low, high = np.percentile(seen.sample, (0.01, 99.99))
     return float(low), float(high)
 
 
-def entropy(seen: Seen) -> Range:
-    """Cut where the distribution of the quantised values is least different from the true one.
+def entropy(seen: ActivationStatistics) -> Range:
+    """Choose the threshold on the absolute value with the smallest Kullback-Leibler divergence.
 
-    The threshold on the absolute value with the least Kullback-Leibler divergence, as in Szymon Migacz, "8-bit
-    inference with TensorRT", GTC 2017.
+    See Szymon Migacz, "8-bit inference with TensorRT", GTC 2017.
     """
     magnitude = np.abs(seen.sample)
     counts, edges = np.histogram(magnitude, bins=_BINS, range=(0, float(magnitude.max()) or 1.0))
@@ -118,7 +117,7 @@ def entropy(seen: Seen) -> Range:
 
 
 def _divergence(counts: NDArray[np.int64], cut: int) -> float:
-    """Kullback-Leibler divergence of the first `cut` bins, the rest clipped into the last, from `_LEVELS` levels."""
+    """Return the divergence of the first `cut` bins, with the rest clipped into the last, from `_LEVELS` levels."""
     true = counts[:cut].astype(np.float64)
     level = np.arange(cut) * _LEVELS // cut
     filled = true > 0
@@ -131,5 +130,9 @@ def _divergence(counts: NDArray[np.int64], cut: int) -> float:
     return float(np.sum(p[some] * np.log(p[some] / np.maximum(q[some], 1e-12))))
 
 
-OBSERVERS: dict[str, Callable[[Seen], Range]] = {"min-max": min_max, "percentile": percentile, "entropy": entropy}
+OBSERVERS: dict[str, Callable[[ActivationStatistics], Range]] = {
+    "min-max": min_max,
+    "percentile": percentile,
+    "entropy": entropy,
+}
 """By name on the command line."""

@@ -1,4 +1,4 @@
-"""The photographs to calibrate with and those to judge by, from a folder of the user's."""
+"""The calibration set and the photographs to measure accuracy on, from a user's folder."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from numpy.typing import NDArray
 from edge_sam.errors import InputError
 from edge_sam.evaluation.datasets import open_dataset
 from edge_sam.evaluation.samples import Sample
-from edge_sam.imaging.images import pictures, read_image, spread
+from edge_sam.imaging.images import evenly_spaced, pictures, read_image
 
 ENOUGH = 16
-"""Photographs to judge by, where there are as many beside those to calibrate with."""
+"""Number of photographs to measure accuracy on, if the folder has enough."""
 _FLAT = 8
-"""A picture whose pixels differ by less says nothing about activations."""
+"""A picture with a smaller range of pixel values says nothing about activations."""
 
 
 @dataclass(frozen=True)
 class Photographs:
-    """What a calibration folder gave.
+    """Photographs chosen from a calibration folder.
 
     Attributes
     ----------
     calibration, judged : list of Path
-        To observe activations on, and to measure masks on. The same ones where the folder has too few.
+        The calibration set, and photographs to measure accuracy on. They overlap if the folder has too few.
     masked : sequence of Sample
-        Photographs with known masks, at most `ENOUGH`, evenly spread over those that are not calibrated with, or over
-        all where there are no others; empty where the folder has none.
+        At most `ENOUGH` photographs with known masks, evenly spaced over those outside the calibration set, or over
+        all if there are no others.
     skipped : int
-        Files that could not be read, or showed nothing.
+        Number of files that cannot be read or are of one colour.
     fingerprint : str
-        sha256 of the hashes of all calibration files, in order.
+        sha256 of the hashes of the calibration files, in order.
     """
 
     calibration: list[Path]
@@ -46,27 +46,27 @@ class Photographs:
 
 
 def find_photographs(folder: Path, count: int, seed: int) -> Photographs:
-    """Choose photographs of a folder, or of ``images`` in it.
+    """Choose photographs from a folder, or from its subfolder ``images``.
 
     Parameters
     ----------
     folder : Path
-        Where they are. With ``masks`` beside ``images``, or any layout that `edge-sam eval` reads, masks are found.
+        The folder. Known masks are found in ``masks`` beside ``images`` or in any layout that `edge-sam eval` reads.
     count : int
-        How many to calibrate with.
+        Size of the calibration set.
     seed : int
-        Of the choice; the same seed and folder give the same photographs.
+        Seed of the choice. The same seed and folder give the same photographs.
 
     Raises
     ------
     InputError
-        No such folder, no photograph in it, none that can be read, or all of them are of one colour.
+        The folder is missing or has no photographs, none can be read, or all are of one colour.
     """
     if not folder.is_dir():
         raise InputError(f"no such folder of calibration photographs: {folder}")
     masked = _masked(folder)
     inside = folder / "images" if (folder / "images").is_dir() else folder
-    # Sorted as text: in natural order a seed would choose other photographs than those that bundles name.
+    # Plain text order: natural order would change which photographs a seed chooses, and bundles record the seed.
     files = sorted(pictures(inside)) or sorted(sample.image for sample in masked)
     if not files:
         raise InputError(f"no photograph in {folder}; it should hold 64 or more like those that will be segmented")
@@ -78,11 +78,11 @@ def find_photographs(folder: Path, count: int, seed: int) -> Photographs:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     known = set(calibration)
     fresh = [sample for sample in masked if sample.image not in known] or masked
-    return Photographs(calibration, judged, spread(fresh, ENOUGH), skipped, digest.hexdigest())
+    return Photographs(calibration, judged, evenly_spaced(fresh, ENOUGH), skipped, digest.hexdigest())
 
 
 def _choose(files: list[Path], most: int, seed: int, folder: Path) -> tuple[list[Path], int]:
-    """Draw photographs that can be read and show something; the second number tells how many were passed over."""
+    """Draw readable photographs that are not of one colour. Also returns the number of skipped files."""
     chosen: list[Path] = []
     readable = skipped = 0
     for i in np.random.default_rng(seed).permutation(len(files)):
@@ -97,7 +97,7 @@ def _choose(files: list[Path], most: int, seed: int, folder: Path) -> tuple[list
     if not readable:
         raise InputError(f"none of the {len(files)} photographs in {folder} can be read")
     if not chosen:
-        raise InputError(f"every photograph in {folder} is of one colour; activations cannot be learnt from that")
+        raise InputError(f"every photograph in {folder} is of one colour; that says nothing about activations")
     return chosen, skipped
 
 
@@ -109,8 +109,8 @@ def _read(path: Path) -> NDArray[np.uint8] | None:
 
 
 def _masked(folder: Path) -> Sequence[Sample]:
-    """Photographs with known masks, if the folder has a layout for that."""
+    """Return the photographs with known masks, or none if the folder has no dataset layout."""
     try:
         return open_dataset(folder).samples
-    except InputError:  # No masks there, which is what most folders are like.
+    except InputError:  # Most folders have no masks.
         return []

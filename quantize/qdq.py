@@ -1,4 +1,4 @@
-"""Static int8 in ONNX: layers between QuantizeLinear and DequantizeLinear, and weights stored as int8."""
+"""Static int8 in ONNX: QDQ around layers, and weights stored as int8."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from edge_sam.quantize.graph import Layer, layers, prune, weight_blocks
-from edge_sam.quantize.observers import Observed, Range
+from edge_sam.quantize.observers import ActivationRange, Range
 from edge_sam.quantize.rounding import LIMIT, round_weights, weight_scale
 from edge_sam.quantize.targets import Target
 
 
-class Writer:
+class QdqWriter:
     """Builds the nodes and arrays of the quantised graph."""
 
-    def __init__(self, target: Target, observed: Mapping[str, Observed]) -> None:
+    def __init__(self, target: Target, observed: Mapping[str, ActivationRange]) -> None:
         self.nodes: list[NodeProto] = []
         self._target, self._observed = target, observed
         self.arrays: dict[str, NDArray[Any]] = {}
         self._quantised: set[str] = set()
 
     def activation(self, name: str) -> str:
-        """Quantise an activation, once however many layers take it; returns the name of its rounded value."""
+        """Quantise an activation once for all layers that take it. Returns the name of the rounded tensor."""
         rounded = f"{name}.rounded"
         if name not in self._quantised:
             self._quantised.add(name)
@@ -37,7 +37,7 @@ class Writer:
         return rounded
 
     def layer(self, layer: Layer) -> None:
-        """Write a layer with int8 operands; runtimes fuse what is written here into one integer product."""
+        """Write a layer with int8 operands, in the form that runtimes fuse into one integer product."""
         node, name = layer.node, layer.node.name
         integer, scale = self._rounded(layer, pairs=self._target.pairs)
         self.arrays |= {
@@ -54,12 +54,12 @@ class Writer:
             self._add("Add", [product, layer.bias], node.output[0], name=f"{name}.bias")
 
     def stored(self, name: str, array: NDArray[np.float32], layer: Layer | None) -> None:
-        """Keep weights of a float layer as int8: a cast and a multiplication, which are folded on loading."""
+        """Store weights of a float layer as int8, with a cast and a multiplication that are folded on loading."""
         if layer is not None:
             integer, scale = self._rounded(layer, pairs=False)
-            integer, scale = (integer.T, scale.T) if layer.turned else (integer, scale)
+            integer, scale = (integer.T, scale.T) if layer.transposed else (integer, scale)
         else:
-            # All axes but the one that makes outputs; the middle one of stacked matrices is what a product sums over.
+            # Sum over all axes but the output axis; for stacked matrices that is the middle axis.
             summed = (1,) if array.ndim == 3 else tuple(range(1, array.ndim))
             scale = weight_scale(array, summed)
             integer = np.clip(np.rint(array / scale), -LIMIT, LIMIT).astype(np.int8)
@@ -72,7 +72,7 @@ class Writer:
         return round_weights(layer.weight, scale, self._observed[layer.node.input[0]].gram, pairs=pairs), scale
 
     def halved(self, name: str, array: NDArray[np.float32]) -> None:
-        """Keep weights of a float layer as fp16."""
+        """Store weights of a float layer as fp16."""
         self.arrays[f"{name}.half"] = array.astype(np.float16)
         self._add("Cast", [f"{name}.half"], name, to=TensorProto.FLOAT)
 
@@ -83,31 +83,31 @@ class Writer:
 def quantise(
     model: ModelProto,
     target: Target,
-    observed: Mapping[str, Observed],
+    observed: Mapping[str, ActivationRange],
     integer: Collection[str],
     stored: Collection[str],
 ) -> ModelProto:
-    """Write a graph anew with some of its blocks in int8.
+    """Return a copy of a graph with some of its blocks in int8.
 
     Parameters
     ----------
     model : ModelProto
         The float graph; it is not changed.
     target : Target
-        What integers to use.
-    observed : mapping of str to Observed
-        What is known of each activation that a layer takes.
+        The integer format.
+    observed : mapping of str to ActivationRange
+        Range and Gram matrix of each activation that a layer takes.
     integer : collection of str
-        Blocks whose matrix products compute in int8; see `layers`.
+        Blocks whose matrix products compute in int8 (see `layers`).
     stored : collection of str
-        Blocks whose other large weights are stored as int8. All that is left is stored as fp16.
+        Blocks whose other large weights are stored as int8. All other large weights are stored as fp16.
 
     Returns
     -------
     ModelProto
     """
     chosen = {layer.node.name: layer for layer in layers(model) if layer.block in integer}
-    writer = Writer(target, observed)
+    writer = QdqWriter(target, observed)
     for node in model.graph.node:
         if node.name in chosen:
             writer.layer(chosen[node.name])
@@ -124,7 +124,7 @@ def quantise(
 
 
 def activation_grid(limits: Range, target: Target) -> tuple[NDArray[np.float32], NDArray[Any]]:
-    """Lay integers over a range that is widened to hold 0. Returns scale and zero point, both scalars."""
+    """Return scale and zero point, both scalars, for a range that is widened to include 0."""
     low, high = min(limits[0], 0.0), max(limits[1], 0.0)
     info = np.iinfo(target.activations)
     if target.symmetric:
@@ -136,8 +136,8 @@ def activation_grid(limits: Range, target: Target) -> tuple[NDArray[np.float32],
     return np.array(scale or 1.0, np.float32), np.array(zero, target.activations)
 
 
-def _store(model: ModelProto, writer: Writer, stored: Collection[str]) -> None:
-    """Replace the large float arrays, those behind a cast from fp16 too, by int8 or fp16."""
+def _store(model: ModelProto, writer: QdqWriter, stored: Collection[str]) -> None:
+    """Store the large float initializers, including those cast from fp16, as int8 or fp16."""
     blocks = weight_blocks(model)
     by_source = {layer.source: layer for layer in layers(model)}
     arrays = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer if i.name in blocks}

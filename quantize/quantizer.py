@@ -1,4 +1,4 @@
-"""Quantising a bundle, from the check of what was given to the accuracy gate."""
+"""Quantise a bundle: check the settings, calibrate, convert, and pass the accuracy gate."""
 
 from __future__ import annotations
 
@@ -11,45 +11,46 @@ import msgspec
 import onnx
 from onnx import ModelProto
 
-from edge_sam.bundles.bundle import Bundle, Calibration
+from edge_sam.bundles.bundle import Bundle
 from edge_sam.bundles.contract import Role
-from edge_sam.bundles.draft import Draft, made_further
+from edge_sam.bundles.draft import Draft, with_command
+from edge_sam.bundles.manifest import Calibration
 from edge_sam.errors import AccuracyError, InputError, RuntimeUnavailableError
 from edge_sam.predictor import Predictor
-from edge_sam.quantize.accuracy import OWN, Accuracy, find_truths, judge
-from edge_sam.quantize.bundle_writer import add_parts, measured
-from edge_sam.quantize.makers import MAKERS, Maker
+from edge_sam.quantize.accuracy import OWN, Accuracy, find_ground_truths, measure_accuracy
+from edge_sam.quantize.bundle_writer import add_components, measured
+from edge_sam.quantize.job import QuantizationJob
 from edge_sam.quantize.observers import OBSERVERS
 from edge_sam.quantize.photographs import Photographs, find_photographs
-from edge_sam.quantize.ranking import Ranked, count_blocks, rank
+from edge_sam.quantize.ranking import BlockSensitivity, count_blocks, rank_blocks
+from edge_sam.quantize.schemes import SCHEMES, Scheme
 from edge_sam.quantize.sessions import ROLES, open_predictor, with_graphs
 from edge_sam.quantize.settings import QuantizeSettings
 from edge_sam.quantize.targets import TARGETS, Target
-from edge_sam.quantize.work import Work
 
-_BLAMED = 5
+_MOST_CULPRITS = 5
 Steps = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
-"""Opens a step of so many parts, in words; what it yields is called after each."""
+"""Opens a progress step with a title and a number of parts. The yielded function is called after each part."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What quantising gave.
+class QuantizationResult:
+    """Result of quantisation.
 
     Attributes
     ----------
     bundle : Bundle
         The new bundle.
     precision : str
-        The one that was added.
+        The precision that was added.
     calibration : Calibration or None
-        What int8 was calibrated with.
+        How int8 was calibrated; None for other precisions.
     accuracies : list of Accuracy
-        How good its masks are.
+        Accuracy against known masks, if there are any, and against the float model's masks.
     skipped : int
-        Calibration files that could not be used.
-    ranking : list of Ranked
-        What each block costs and saves, where that was asked for.
+        Number of calibration files that could not be used.
+    ranking : list of BlockSensitivity
+        Cost and saving of each block, if `explain` was set.
     """
 
     bundle: Bundle
@@ -57,7 +58,7 @@ class Outcome:
     calibration: Calibration | None
     accuracies: list[Accuracy]
     skipped: int
-    ranking: list[Ranked]
+    ranking: list[BlockSensitivity]
 
 
 def quantize_bundle(
@@ -68,17 +69,17 @@ def quantize_bundle(
     *,
     overwrite: bool = False,
     explain: bool = False,
-) -> Outcome:
-    """Copy a bundle and add a quantised precision to it, if its masks are good enough.
+) -> QuantizationResult:
+    """Copy a bundle and add a quantised precision, if its accuracy is good enough.
 
     Parameters
     ----------
     source : Bundle
-        A bundle in ``fp32`` or ``w16``.
+        A bundle with ``fp32`` or ``w16``.
     output : Path
-        Folder to make.
+        Folder of the new bundle.
     settings : QuantizeSettings
-        How.
+        How to quantise.
     steps : callable
         Shows progress.
     overwrite : bool
@@ -88,68 +89,70 @@ def quantize_bundle(
 
     Returns
     -------
-    Outcome
+    QuantizationResult
 
     Raises
     ------
     InputError
-        A setting is unknown, the photographs cannot be used or show no object, or the bundle has that precision
-        already.
+        A setting is invalid, the photographs cannot be used or show no object, or the bundle already has the
+        precision.
     AccuracyError
-        The masks are worse than `QuantizeSettings.max_drop` allows. Nothing is written then.
+        The loss is larger than `QuantizeSettings.max_drop` allows. Nothing is written.
     """
-    target, maker = _check(source, settings, explain)
+    target, scheme = _check(source, settings, explain)
     draft = Draft(output, overwrite=overwrite, source=source)
-    photographs = find_photographs(settings.calibration, settings.samples if maker.calibrated else 0, settings.seed)
+    photographs = find_photographs(settings.calibration, settings.samples if scheme.calibrated else 0, settings.seed)
     exact = open_predictor(source, source.exact[0])
-    truths = find_truths(exact, photographs)
+    truths = find_ground_truths(exact, photographs)
     if explain and truths[-1].name != OWN:
-        raise InputError("--explain ranks blocks by objects that the float model finds, and here it is sure of none")
+        raise InputError(
+            "--explain ranks blocks by objects that the float model finds; it finds none here with confidence"
+        )
     with steps("calibrating", len(photographs.calibration)) as progress:
-        work = Work(exact, _graphs(exact), photographs, target, settings.observer, settings.seed, progress)
-        parts = maker.make(work)
+        job = QuantizationJob(exact, _graphs(exact), photographs, target, settings.observer, settings.seed, progress)
+        quantized = scheme.quantize(job)
     with draft:
-        manifest = add_parts(draft, source, parts, settings.precision, exact.precision)
-        quantised = _open_quantised(draft.save(manifest), settings.precision, target.runtime)
-        judged = {part.role: part.judged for part in parts if part.judged is not None}
+        manifest = add_components(draft, source, quantized, settings.precision, exact.precision)
+        candidate = _open_quantised(draft.save(manifest), settings.precision, target.runtime)
+        judged = {part.role: part.judged for part in quantized if part.judged is not None}
         if judged:
-            quantised = with_graphs(exact, judged)
+            candidate = with_graphs(exact, judged)
         with steps("comparing masks", sum(len(truth.data.samples) for truth in truths)) as progress:
-            accuracies = [judge(truth, exact, quantised, settings.seed, progress) for truth in truths]
-        _require(accuracies, settings, work, steps)
-        calibration = _calibration(settings, target, photographs) if maker.calibrated else None
+            accuracies = [measure_accuracy(truth, exact, candidate, settings.seed, progress) for truth in truths]
+        _require(accuracies, settings, job, steps)
+        calibration = _calibration(settings, target, photographs) if scheme.calibrated else None
         protocol = _protocol(target, exact.precision)
         command = _command(manifest.name, draft.output.name, settings, target)
         manifest = msgspec.structs.replace(
             manifest,
             name=draft.output.name,
-            made_by=made_further(manifest.made_by, command, "onnx", "onnxruntime"),
+            made_by=with_command(manifest.made_by, command, "onnx", "onnxruntime"),
             measured=(*manifest.measured, *(measured(each, settings.precision, protocol) for each in accuracies)),
             calibrations=(*manifest.calibrations, *([calibration] if calibration else [])),
         )
         bundle = draft.finish(manifest)
-    # Last, because it takes the longest and the bundle is good without it.
-    ranking = _ranking(work, steps, timed=True) if explain else []
-    return Outcome(bundle, settings.precision, calibration, accuracies, photographs.skipped, ranking)
+    # Last, because it takes longest and the bundle does not depend on it.
+    ranking = _ranking(job, steps, timed=True) if explain else []
+    return QuantizationResult(bundle, settings.precision, calibration, accuracies, photographs.skipped, ranking)
 
 
-def _check(source: Bundle, settings: QuantizeSettings, explain: bool) -> tuple[Target, Maker]:
+def _check(source: Bundle, settings: QuantizeSettings, explain: bool) -> tuple[Target, Scheme]:
     known = {
-        "precision": (settings.precision, list(MAKERS)),
+        "precision": (settings.precision, list(SCHEMES)),
         "target": (settings.target or "cpu", list(TARGETS)),
         "observer": (settings.observer, list(OBSERVERS)),
     }
     for what, (given, names) in known.items():
         if given not in names:
             raise InputError(f"unknown {what} {given!r}; known: {', '.join(names)}")
-    targets = MAKERS[settings.precision]
+    targets = SCHEMES[settings.precision]
     target = settings.target or next(iter(targets))
     if target not in targets:
-        raise InputError(f"{settings.precision} is not made for {target}, but for {', '.join(targets)}")
+        raise InputError(f"{settings.precision} is not available for {target}, only for {', '.join(targets)}")
     if settings.precision in source.precisions:
-        raise InputError(f"bundle {source.manifest.name} has {settings.precision} already; quantise the one without it")
+        raise InputError(f"bundle {source.manifest.name} already has {settings.precision}; quantise one without it")
     if explain and not targets[target].calibrated:
-        raise InputError(f"--explain ranks blocks of int8; there is nothing to choose in {settings.precision}")
+        raise InputError(f"--explain ranks blocks of int8; {settings.precision} has no choice of blocks")
     return TARGETS[target], targets[target]
 
 
@@ -159,32 +162,32 @@ def _graphs(exact: Predictor) -> dict[Role, ModelProto]:
 
 
 def _open_quantised(bundle: Bundle, precision: str, runtime: str) -> Predictor:
-    """Load the draft as a user will, guard included."""
+    """Load the draft as users will, including the guard."""
     try:
         return open_predictor(bundle, precision, runtime)
     except RuntimeUnavailableError as error:
         raise AccuracyError(f"{precision} is too far from the float model, so nothing was written: {error}") from error
 
 
-def _require(accuracies: list[Accuracy], settings: QuantizeSettings, work: Work, steps: Steps) -> None:
-    """Raise where the masks are not good enough, and find out which blocks are to blame."""
+def _require(accuracies: list[Accuracy], settings: QuantizeSettings, job: QuantizationJob, steps: Steps) -> None:
+    """Raise if accuracy is too low, naming the blocks that lose most."""
     accuracy = accuracies[0]
     allowed = accuracy.allowed(settings.max_drop)
     if accuracy.drop <= allowed:
         return
-    blame = ""
-    if MAKERS[settings.precision][work.target.name].calibrated and accuracies[-1].truth == OWN:
-        to_blame = [row for row in _ranking(work, steps, timed=False) if row.chosen][:_BLAMED]
-        blame = "; most is lost in " + ", ".join(f"{row.role} {row.block} ({row.cost:.2f})" for row in to_blame)
+    culprits = ""
+    if SCHEMES[settings.precision][job.target.name].calibrated and accuracies[-1].truth == OWN:
+        worst = [row for row in _ranking(job, steps, timed=False) if row.chosen][:_MOST_CULPRITS]
+        culprits = "; most is lost in " + ", ".join(f"{row.role} {row.block} ({row.cost:.2f})" for row in worst)
     raise AccuracyError(
         f"{settings.precision} costs {accuracy.drop:.2f} points of mIoU against {accuracy.truth}"
-        f" ({allowed:g} allowed), so nothing was written{blame}"
+        f" ({allowed:g} allowed), so nothing was written{culprits}"
     )
 
 
-def _ranking(work: Work, steps: Steps, *, timed: bool) -> list[Ranked]:
-    with steps("ranking blocks", count_blocks(work)) as progress:
-        return rank(work, progress, timed=timed)
+def _ranking(job: QuantizationJob, steps: Steps, *, timed: bool) -> list[BlockSensitivity]:
+    with steps("ranking blocks", count_blocks(job)) as progress:
+        return rank_blocks(job, progress, timed=timed)
 
 
 def _calibration(settings: QuantizeSettings, target: Target, photographs: Photographs) -> Calibration:
@@ -208,5 +211,5 @@ def _command(source: str, output: str, settings: QuantizeSettings, target: Targe
 
 
 def _protocol(target: Target, exact: str) -> str:
-    where = "" if target.checked_here else f"; the kernels of {target.name} were not run"
+    where = "" if target.checked_here else f"; not run on the kernels of {target.name}"
     return f"edge-sam eval's point and box, {target.runtime} on the CPU, agreement with {exact}{where}"

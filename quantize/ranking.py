@@ -1,4 +1,4 @@
-"""What each block costs in masks, and what it saves in time, when it is quantised alone."""
+"""Sensitivity analysis: accuracy lost and time saved by quantising each block alone."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from edge_sam.bundles.contract import Role
 from edge_sam.bundles.draft import Draft
 from edge_sam.errors import RuntimeUnavailableError
 from edge_sam.evaluation.variant import Variant
-from edge_sam.quantize.bundle_writer import add_parts
-from edge_sam.quantize.objects import Trial, make_trials
+from edge_sam.quantize.bundle_writer import add_components
+from edge_sam.quantize.job import QuantizationJob, QuantizedComponent
+from edge_sam.quantize.objects import RankingSample, ranking_samples
 from edge_sam.quantize.recipe import Blocks, default_blocks, every_block
 from edge_sam.quantize.sessions import THREADS, with_graphs
-from edge_sam.quantize.work import Part, Work
 
 _log = logging.getLogger("edge_sam")
 LOOKED_AT = 6
-"""Photographs that blocks are ranked by."""
+"""Number of photographs to rank blocks on."""
 
 
 @dataclass(frozen=True)
-class Ranked:
-    """One block, quantised while all others stay as they are.
+class BlockSensitivity:
+    """Effect of quantising one block alone.
 
     Attributes
     ----------
     role, block : str
-        Which.
+        The block.
     computes : bool
-        Whether int8 products are tried; otherwise only weights stored as int8.
+        Whether its products compute in int8; otherwise its weights are only stored as int8.
     chosen : bool
-        Whether the recipe does that.
+        Whether the recipe quantises the block this way.
     cost : float
-        Points of IoU that the masks lose against those of the float model, over `Trial` prompts.
+        Points of mean IoU lost against the float model's masks, over the prompts of `RankingSample`.
     worst : float
         IoU of the worst mask.
     saved_ms : float, optional
-        Time of the block in float less that in int8, with all blocks in int8; None where nothing computes in int8.
+        Time in float minus time in int8, measured with all blocks in int8; None if nothing computes in int8.
     """
 
     role: Role
@@ -55,37 +55,37 @@ class Ranked:
     saved_ms: float | None
 
 
-def count_blocks(work: Work) -> int:
-    """Tell how many blocks `rank` will try."""
-    return sum(len(_attempts(every_block(graph))) for graph in work.graphs.values())
+def count_blocks(job: QuantizationJob) -> int:
+    """Return the number of blocks that `rank_blocks` tries."""
+    return sum(len(_attempts(every_block(graph))) for graph in job.graphs.values())
 
 
-def rank(work: Work, progress: Callable[[], None], *, timed: bool) -> list[Ranked]:
-    """Quantise one block after the other and look at what becomes of the masks.
+def rank_blocks(job: QuantizationJob, progress: Callable[[], None], *, timed: bool) -> list[BlockSensitivity]:
+    """Quantise each block alone and compare the masks.
 
     Parameters
     ----------
-    work : Work
-        The float model and how it is quantised.
+    job : QuantizationJob
+        The float model and how to quantise it.
     progress : callable
-        Called once for a block.
+        Called once for each block.
     timed : bool
-        Also measure the time that each block saves.
+        Whether to measure the time that each block saves.
 
     Returns
     -------
-    list of Ranked
-        The one that costs most first.
+    list of BlockSensitivity
+        The most sensitive block first.
     """
-    trials = make_trials(work.exact, work.photographs.judged, LOOKED_AT)
-    saved = _saved_ms(work) if timed else {}
+    samples = ranking_samples(job.exact, job.photographs.judged, LOOKED_AT)
+    saved = _saved_ms(job) if timed else {}
     rows = []
-    for role, graph in work.graphs.items():
-        default = default_blocks(work.exact.bundle.manifest.family, role, graph)
+    for role, graph in job.graphs.items():
+        default = default_blocks(job.exact.bundle.manifest.family, role, graph)
         for block, alone in _attempts(every_block(graph)):
-            ious = _agreement(work, role, alone, trials)
+            ious = _agreement(job, role, alone, samples)
             rows.append(
-                Ranked(
+                BlockSensitivity(
                     role,
                     block,
                     bool(alone.integer),
@@ -100,33 +100,34 @@ def rank(work: Work, progress: Callable[[], None], *, timed: bool) -> list[Ranke
 
 
 def _attempts(every: Blocks) -> list[tuple[str, Blocks]]:
-    """List each block with what is tried of it: int8 products where it has any, else stored weights."""
+    """List each block with what to try: int8 products if it has any, else stored weights."""
     stored = [block for block in every.stored if block not in every.integer]
     return [(block, Blocks((block,), ())) for block in every.integer] + [
         (block, Blocks((), (block,))) for block in stored
     ]
 
 
-def _agreement(work: Work, role: Role, blocks: Blocks, trials: Sequence[Trial]) -> list[float]:
-    predictor = with_graphs(work.exact, {role: work.quantised(role, blocks)})
-    return [value for trial in trials for value in trial.agreement(predictor, encode=role == "encoder")]
+def _agreement(job: QuantizationJob, role: Role, blocks: Blocks, samples: Sequence[RankingSample]) -> list[float]:
+    predictor = with_graphs(job.exact, {role: job.quantised(role, blocks)})
+    return [value for sample in samples for value in sample.agreement(predictor, encode=role == "encoder")]
 
 
-def _saved_ms(work: Work) -> dict[tuple[str, str], float]:
-    """Profile the float model and one with every block in int8 on the first photograph to judge by."""
-    parts = [
-        Part(role, work.quantised(role, every_block(graph)).SerializeToString()) for role, graph in work.graphs.items()
+def _saved_ms(job: QuantizationJob) -> dict[tuple[str, str], float]:
+    """Profile the float model, and the model with every block in int8, on the first photograph."""
+    quantized = [
+        QuantizedComponent(role, job.quantised(role, every_block(graph)).SerializeToString())
+        for role, graph in job.graphs.items()
     ]
-    source, exact = work.exact.bundle, work.exact.precision
+    source, exact = job.exact.bundle, job.exact.precision
     times = {}
     with tempfile.TemporaryDirectory() as folder, Draft(Path(folder) / "all-int8", source=source) as draft:
-        bundle = draft.save(add_parts(draft, source, parts, "int8", exact))  # Never finished: it is only timed.
+        bundle = draft.save(add_components(draft, source, quantized, "int8", exact))  # Only timed, never finished.
         for precision in (exact, "int8"):
             variant = Variant(str(bundle.path), runtime="onnxruntime", precision=precision, threads=THREADS)
             try:
-                tables = profile(variant, work.photographs.judged[0], _drop_trace)
+                tables = profile(variant, job.photographs.judged[0], _drop_trace)
             except RuntimeUnavailableError as error:
-                _log.warning("no times: with every block in int8 the model is not usable: %s", error)
+                _log.warning("no times: the model with every block in int8 is not usable: %s", error)
                 return {}
             times[precision] = {(table.component, share.name): share.ms for table in tables for share in table.by_block}
     return {key: round(ms - times["int8"].get(key, 0.0), 2) for key, ms in times[exact].items()}

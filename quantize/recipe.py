@@ -1,4 +1,4 @@
-"""Which blocks compute in int8, which only store their weights so, and which stay as they are."""
+"""Which blocks compute in int8, which only store their weights as int8, and which stay float."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ HALF: dict[Role, tuple[str, ...]] = {
     "encoder": ("stem*", "convs*", "merges*", "*local_conv", "neck"),
     "decoder": ("iou_head*",),
 }
-"""Blocks that compute in float, with weights stored as fp16, as patterns of their names: small, and dear in masks."""
+"""Name patterns of blocks that compute in float with weights stored as fp16: small blocks that lose much accuracy."""
 FLOAT: dict[Role, tuple[str, ...]] = {
     "encoder": ("stages.[12].*/fc2",),
     "decoder": ("*",),
 }
-"""Blocks that compute in float although they could in int8, because that costs masks or time; their weights are stored
-as int8."""
+"""Name patterns of blocks that compute in float because int8 products would lose accuracy or time. Their weights are
+stored as int8."""
 RANKED = ("mobile-sam",)
-"""Families whose encoder has the blocks above. Decoders are alike in all."""
+"""Families with these encoder blocks. All families have the same decoder."""
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """What becomes of the blocks of a graph; those in neither list stay float, with weights stored as fp16.
+    """Blocks of a graph to quantise. Blocks in neither list stay float with weights stored as fp16.
 
     Attributes
     ----------
     integer : tuple of str
-        They compute in int8.
+        Blocks that compute in int8.
     stored : tuple of str
-        Weights of theirs that no integer product takes are stored as int8.
+        Blocks that store the weights of their float operators as int8.
     """
 
     integer: tuple[str, ...]
@@ -42,13 +42,13 @@ class Blocks:
 
 
 def every_block(graph: ModelProto) -> Blocks:
-    """List all that can be quantised, in the graph's order."""
+    """List all blocks that can be quantised, in graph order."""
     integer = dict.fromkeys(layer.block for layer in layers(graph))
     return Blocks(tuple(integer), tuple(dict.fromkeys(weight_blocks(graph).values())))
 
 
 def default_blocks(family: str, role: Role, graph: ModelProto) -> Blocks:
-    """Choose as the ranking of docs/lab/quantization.md says; an encoder that was not ranked only stores int8."""
+    """Choose blocks by the ranking in docs/lab/quantization.md. An encoder that was not ranked only stores int8."""
     every = every_block(graph)
     if role == "encoder" and family not in RANKED:
         return Blocks((), every.stored)

@@ -1,4 +1,4 @@
-"""Rounding weights to integers, so that products are least wrong and nothing saturates."""
+"""Round weights to integers with the smallest error of the products and without saturation."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from numpy.typing import NDArray
 LIMIT = 127
 """Largest magnitude of an integer."""
 PAIR = 128
-"""Largest sum of two integers of one sign that are multiplied together.
+"""Largest magnitude of the sum of two weights of the same sign that one instruction multiplies.
 
-x86 without VNNI adds two products u8 × s8 in 16 bits, those of inputs 0 and 1, of 2 and 3, and so on: 255 · 128 = 32640
-fits.
+x86 without VNNI adds the u8 × s8 products of inputs 0 and 1, of 2 and 3, and so on, in 16 bits: 255 · 128 = 32640 fits.
 """
 _DAMPING = 0.01
-"""Share of the mean of the diagonal that is added to it, so that rarely seen inputs do not blow up."""
+"""Fraction of the diagonal's mean that is added to the diagonal, for inputs that are rarely active."""
 
 
 def weight_scale(weight: NDArray[np.float32], summed: tuple[int, ...], *, pairs: bool = False) -> NDArray[np.float32]:
-    """Choose what an integer is worth, the same for all weights along the `summed` axes.
+    """Choose a scale that is shared by all weights along the `summed` axes.
 
-    With `pairs`, for (inputs, outputs), two neighbouring inputs need no more than `PAIR` together.
+    With `pairs`, for (inputs, outputs), the weights of two neighbouring inputs sum to `PAIR` at most.
     """
     largest = np.abs(weight).max(axis=summed, keepdims=True) / LIMIT
     if pairs:
@@ -32,21 +31,21 @@ def weight_scale(weight: NDArray[np.float32], summed: tuple[int, ...], *, pairs:
 def round_weights(
     weight: NDArray[np.float32], scale: NDArray[np.float32], gram: NDArray[np.float64], *, pairs: bool
 ) -> NDArray[np.int8]:
-    """Round a matrix to integers with the least error in its products rather than in itself.
+    """Round a matrix to integers with the smallest error of its products.
 
-    One input after the other is rounded, and its error is taken back by the inputs that are still to come, as far as
-    they go together with it in the data: Elias Frantar et al., "GPTQ", ICLR 2023, arXiv 2210.17323.
+    Inputs are rounded one by one, and the remaining inputs compensate the error as far as they correlate: Elias Frantar
+    et al., "GPTQ", ICLR 2023, arXiv 2210.17323.
 
     Parameters
     ----------
     weight : ndarray of float32, (inputs, outputs)
-        The matrix.
+        The weights.
     scale : ndarray of float32, (1, outputs)
-        What an integer of each output is worth.
+        Scale of each output.
     gram : ndarray of float64, (inputs, inputs)
-        Sum over what was seen of the products of each pair of inputs, in any unit.
+        Gram matrix of the inputs in any unit.
     pairs : bool
-        Whether neighbours stay within `PAIR` together.
+        Whether the sum of neighbouring weights is limited to `PAIR`.
 
     Returns
     -------

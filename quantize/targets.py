@@ -1,4 +1,4 @@
-"""What integers the kernels of a target want."""
+"""The int8 format that the kernels of each target want."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Target:
-    """The form of int8 that a target's kernels do well.
+    """The int8 format that suits a target's kernels.
 
     Attributes
     ----------
     name : str
-        On the command line.
+        Name on the command line.
     activations : str
-        numpy's name of the activations' type. Weights are always int8, symmetric, with a scale for each output.
+        numpy type of activations. Weights are always int8, symmetric, with a scale for each output.
     symmetric : bool
         Whether activations have the zero point 0.
     pairs : bool
-        Whether two weights that kernels multiply together are bounded together; see `rounding.PAIR`.
+        Whether the sum of two neighbouring weights is limited; see `rounding.PAIR`.
     runtime : str
-        What its accuracy is measured with; see `edge_sam.runtimes.BACKENDS`.
+        Runtime to measure accuracy with; see `edge_sam.runtimes.BACKENDS`.
     checked_here : bool
-        Whether the kernels of the machine that quantises are those of the target. Otherwise the accuracy is that of
-        the same graph in ONNX Runtime on this CPU, and the bundle says so.
+        Whether the quantising machine has the target's kernels. Otherwise accuracy is measured on this CPU, and the
+        bundle says so.
     """
 
     name: str

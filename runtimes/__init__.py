@@ -1,4 +1,4 @@
-"""Inference backends behind one protocol. Adding one is a module and a line in `BACKENDS`."""
+"""Inference backends behind one protocol. To add one, write a module and add a line to `BACKENDS`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ __all__ = [
     "Shapes",
     "Tensors",
     "backend",
+    "packages",
     "profiler",
+    "runs_on_cpu",
     "split_runtime",
     "why_unusable",
 ]
@@ -42,12 +44,12 @@ BACKENDS = {
 """Module of each backend by public name. A device may follow after a colon: ``openvino:GPU``, ``cuda:1``."""
 
 AUTO = ("cuda", "onnxruntime", "openvino")
-"""What ``auto`` tries, in this order, where nothing was measured. TensorRT is not among them: building its engines
-takes minutes, which nobody should meet unasked."""
+"""The order in which ``auto`` tries backends when `edge-sam tune` has not run. TensorRT is left out because it builds
+its engines for minutes, which should only happen on request."""
 
 
 def split_runtime(runtime: str) -> tuple[str, str]:
-    """Split ``name:device`` into the backend's name and the device, empty for the first."""
+    """Split ``name:device`` into the backend's name and the device. The device is empty if none is named."""
     name, _, device = runtime.partition(":")
     return name, device
 
@@ -58,13 +60,23 @@ def backend(runtime: str) -> Backend:
 
 
 def why_unusable(runtime: str) -> str | None:
-    """Return None when a runtime is usable here, else one line that says why not. Never raises for a known name."""
+    """Return None if a runtime is usable here, else the reason in one line. Never raises for a known name."""
     try:
         return backend(runtime).why_unusable(split_runtime(runtime)[1])
-    except Exception as error:  # A broken installation fails in as many ways as there are packages.
-        return f"asking it failed: {type(error).__name__}: {error}"
+    except Exception as error:  # A broken installation can raise anything.
+        return f"the check failed: {type(error).__name__}: {error}"
+
+
+def runs_on_cpu(runtime: str) -> bool:
+    """Tell whether a runtime computes on the CPU, so that processes share its cores."""
+    return backend(runtime).runs_on_cpu(split_runtime(runtime)[1])
+
+
+def packages() -> list[str]:
+    """List the distributions that the backends may come in, each once."""
+    return list(dict.fromkeys(package for name in BACKENDS for package in backend(name).PACKAGES))
 
 
 def profiler(runtime: str) -> Profile | None:
-    """Return the function that profiles this runtime's operators; None where its backend has none."""
+    """Return the function that profiles this runtime's operators, or None if its backend has none."""
     return getattr(backend(runtime), "profile", None)

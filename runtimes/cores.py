@@ -1,4 +1,4 @@
-"""How many cores this process may use: a service or a container may have fewer than the machine."""
+"""Number of cores that this process may use. A service or a container may have fewer than the machine."""
 
 from __future__ import annotations
 
@@ -7,34 +7,50 @@ import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from edge_sam.runtimes.errors import InputError
+
 MAX_THREADS = 256
-"""A runtime starts as many as it is told to, and a slip of the keyboard would take the machine down."""
+"""Runtimes start as many threads as they are told to, so a typo could take the machine down."""
 _CGROUPS = (
     ("", "", ("cpu.max",)),
     ("", "unified", ("cpu.max",)),
     ("cpu", "cpu", ("cpu.cfs_quota_us", "cpu.cfs_period_us")),
 )
-"""Controller that a process's cgroup is listed under, where cgroups are mounted below sys/fs/cgroup, and the files with
-the microseconds that may be used in so many: version 2, version 2 beside 1, and version 1."""
+"""Controller that lists a process's cgroup, mount point below sys/fs/cgroup, and files with the quota and the period in
+microseconds: for version 2, version 2 beside 1, and version 1."""
 
 
 def usable_cores(root: Path = Path("/")) -> int:
-    """Count the physical cores that this process may run on, or the CPUs' worth of time that its cgroups grant it.
+    """Count the physical cores that this process may use.
 
-    The smaller of the two, at least 1; part of a CPU counts as one.
+    This is the smaller of the cores in its affinity mask and the CPU quota of its cgroups, rounded up, and at least 1.
 
     Parameters
     ----------
     root : Path
-        Folder that stands for the root of the file system.
+        Root of the file system; tests pass another folder.
     """
     return max(1, min([_physical(_allowed(), root), *(math.ceil(quota) for quota in _quotas(root))]))
 
 
 def default_threads(root: Path = Path("/")) -> int | None:
-    """Return `usable_cores`, or None where that is the whole machine: a backend knows best how to lay its threads."""
+    """Return `usable_cores`, or None if that is the whole machine, where a backend's own default is best."""
     cores, allowed = usable_cores(root), _allowed()
     return None if len(allowed) == os.cpu_count() and cores == _physical(allowed, root) else cores
+
+
+def check_threads(given: int | str, name: str = "threads") -> int:
+    """Return a number of threads or processes, given as a number or as text.
+
+    Raises
+    ------
+    InputError
+        It is not a whole number from 1 to `MAX_THREADS`.
+    """
+    text = str(given)
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= MAX_THREADS:
+        raise InputError(f"{name} must be a whole number from 1 to {MAX_THREADS}, not {given!r}")
+    return int(text)
 
 
 def _allowed() -> Collection[int]:
@@ -51,13 +67,13 @@ def _physical(cpus: Collection[int], root: Path) -> int:
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """Limits on CPU time, in CPUs, of the cgroups that this process is in and of those above them."""
+    """Yield the CPU quotas, in CPUs, of this process's cgroups and of their parents."""
     for line in _read(root / "proc/self/cgroup").splitlines():
         controllers, _, path = line.partition(":")[2].partition(":")
         for controller, folder, files in _CGROUPS:
             if controller not in controllers.split(","):
                 continue
-            # A container may see its own part only: then the path is not there, but the folder above it is.
+            # A container may see only its own subtree. Then the path is missing, but a folder above it exists.
             own = root / "sys/fs/cgroup" / folder / path.strip("/")
             for cgroup in (own, *own.parents):
                 words = " ".join(_read(cgroup / file) for file in files).split()

@@ -1,4 +1,4 @@
-"""What NVIDIA's driver says of its devices, asked without any package."""
+"""NVIDIA devices as the driver reports them, without any package."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 
 _MAJOR, _MINOR = 75, 76
-"""CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR of the driver's interface."""
+"""CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR of the CUDA driver API."""
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,11 @@ class CudaDevice:
     Attributes
     ----------
     name : str
-        As the driver has it.
+        Name from the driver.
     compute_capability : tuple of int
-        What decides which kernels and engines it runs.
+        Major and minor version, which decide which kernels and engines run.
     driver : int
-        Newest CUDA version that the driver speaks: 12040 is 12.4.
+        Newest CUDA version that the driver supports: 12040 is 12.4.
     """
 
     name: str
@@ -35,7 +35,7 @@ class CudaDevice:
 
 
 def cuda_devices() -> list[CudaDevice] | str:
-    """List the devices, or say in one line why there is none."""
+    """List the devices, or return the reason in one line if there are none."""
     try:
         driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
@@ -50,7 +50,7 @@ def cuda_devices() -> list[CudaDevice] | str:
 
 
 def missing_cuda_device(device: str) -> str | None:
-    """Return None when there is a device of that number (empty: the first), else why not."""
+    """Return None if the device with this number (empty: the first) exists, else the reason."""
     if device and not device.isdecimal():
         return f"a CUDA device is a number, not {device!r}"
     devices = cuda_devices()

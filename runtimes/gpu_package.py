@@ -1,4 +1,4 @@
-"""Which ONNX Runtime for NVIDIA devices belongs on this machine."""
+"""Which ONNX Runtime package for NVIDIA devices suits this machine."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from edge_sam.runtimes.jetson import find_jetson
 
 
 def gpu_requirements(tensorrt: bool = False, root: Path = Path("/")) -> str | None:
-    """Return what pip has to install for the NVIDIA devices of this machine, as arguments of ``pip install``.
+    """Return the arguments of ``pip install`` for the NVIDIA devices of this machine.
 
     Parameters
     ----------
     tensorrt : bool
-        Whether TensorRT is wanted as well. On a Jetson it comes with JetPack.
+        Whether to include TensorRT. On a Jetson it comes with JetPack.
     root : Path
-        Folder that stands for the root of the file system.
+        Root of the file system; tests pass another folder.
 
     Returns
     -------
     str or None
-        None on an ARM machine for which no wheels are known.
+        None on an ARM machine without known wheels.
     """
     jetson = find_jetson(root)
     if jetson is not None:
@@ -32,17 +32,17 @@ def gpu_requirements(tensorrt: bool = False, root: Path = Path("/")) -> str | No
         return None  # PyPI has wheels for x86-64 only.
     devices = cuda_devices()
     driver = devices[0].driver if isinstance(devices, list) and devices else 0
-    # ONNX Runtime is made for CUDA 13 from 1.27 on, and has no wheels for Python 3.10 since 1.24.
+    # ONNX Runtime needs CUDA 13 since 1.27, and has no wheels for Python 3.10 since 1.24.
     cuda = 13 if driver >= 13000 and sys.version_info >= (3, 11) else 12
     packages = '"onnxruntime-gpu[cuda,cudnn]"' if cuda == 13 else '"onnxruntime-gpu[cuda,cudnn]<1.27"'
-    # It is made for TensorRT 10: with 11 its provider does not load.
+    # Its provider needs TensorRT 10 and does not load with 11.
     return f'{packages} "tensorrt-cu{cuda}<11"' if tensorrt else packages
 
 
 def install_gpu(tensorrt: bool = False) -> str | None:
-    """Return the command that makes this machine's ONNX Runtime one for NVIDIA devices; see `gpu_requirements`.
+    """Return the command that installs ONNX Runtime for NVIDIA devices; see `gpu_requirements`.
 
-    The packages `onnxruntime` and `onnxruntime-gpu` own the same folder, so both have to go before one comes.
+    The packages `onnxruntime` and `onnxruntime-gpu` install the same folder, so both must be removed first.
     """
     wanted = gpu_requirements(tensorrt)
     return f"pip uninstall -y onnxruntime onnxruntime-gpu && pip install {wanted}" if wanted else None

@@ -1,4 +1,4 @@
-"""What an NVIDIA Jetson says of itself, and where the wheels for it are."""
+"""Detect NVIDIA Jetson boards and find wheels for them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _WHEELS = {
     6: "https://pypi.jetson-ai-lab.io/jp6/cu126",
     7: "https://pypi.jetson-ai-lab.io/sbsa/cu130",
 }
-"""Index with an ``onnxruntime-gpu`` by JetPack: PyPI has none for ARM. JetPack 7 has no folder of its own there, it
-takes the wheels for ARM servers; they have been seen to run on an Orin with L4T R39.2.1."""
+"""Package index with ``onnxruntime-gpu`` by JetPack, because PyPI has none for ARM. JetPack 7 uses the wheels for ARM
+servers, which ran on an Orin with L4T R39.2.1."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Jetson:
     Attributes
     ----------
     model : str
-        As the firmware has it.
+        Name from the firmware.
     l4t : str, optional
-        Release of L4T, such as ``36.4.3``; None where its file is missing, as in many containers.
+        L4T release, such as ``36.4.3``; None if the release file is missing, as in many containers.
     """
 
     model: str
@@ -33,17 +33,17 @@ class Jetson:
 
     @property
     def jetpack(self) -> int | None:
-        """Major version of JetPack; None where that is not known."""
+        """Major version of JetPack, or None if unknown."""
         return _JETPACK.get(int(self.l4t.split(".")[0])) if self.l4t else None
 
     @property
     def wheels(self) -> str | None:
-        """Address of the index that has ``onnxruntime-gpu`` for this JetPack; None where none is known."""
+        """URL of the index that has ``onnxruntime-gpu`` for this JetPack, or None if unknown."""
         return _WHEELS.get(self.jetpack or 0)
 
 
 def board_model(root: Path = Path("/")) -> str | None:
-    """Name the board as its firmware does; None on machines whose firmware has no device tree."""
+    """Return the board's name from the device tree, or None on machines without one."""
     try:
         text = (root / "proc/device-tree/model").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -52,12 +52,12 @@ def board_model(root: Path = Path("/")) -> str | None:
 
 
 def find_jetson(root: Path = Path("/")) -> Jetson | None:
-    """Find out whether this machine is a Jetson, and of which release.
+    """Return the Jetson that this machine is, or None.
 
     Parameters
     ----------
     root : Path
-        Folder that stands for the root of the file system.
+        Root of the file system; tests pass another folder.
     """
     model = board_model(root)
     try:

@@ -19,11 +19,11 @@ from edge_sam.runtimes.onnxruntime_session import load_package as load_package
 from edge_sam.runtimes.session import Event, Session, SessionOptions, Tensors
 
 MODEL_FORMATS = ("onnx",)
-COMPILES_FOR_MINUTES = False
+BUILDS_ENGINES = False
 
 
 def why_unusable(device: str) -> str | None:
-    """Return None when ONNX Runtime is installed, else what to install."""
+    """Return None if ONNX Runtime is installed, else what to install."""
     if device:
         return f"it runs on the CPU and has no device {device!r}"
     if importlib.util.find_spec("onnxruntime") is None:
@@ -36,8 +36,13 @@ def install_command() -> str:
     return "pip install --force-reinstall onnxruntime"
 
 
+def runs_on_cpu(device: str) -> bool:
+    """See `Backend.runs_on_cpu`."""
+    return not device
+
+
 def hardware(device: str) -> str:
-    """Name the processor's kind; there is one."""
+    """Return the processor's architecture."""
     return f"{platform.machine()} {device}".strip()
 
 
@@ -49,7 +54,7 @@ class OnnxRuntimeSession(Session):
         self._outputs = [output.name for output in self._session.get_outputs()]
         self.input_names: list[str] = [tensor.name for tensor in self._session.get_inputs()]
         self.provider: str = self._session.get_providers()[0]
-        # Of the encoder alone: it takes the most by far, and its one input is an image.
+        # Only for the encoder, which takes most of the memory and has one image as its input.
         shapes = options.shapes if options.steady else {}
         self._smallest = {name: np.zeros(least, np.float32) for name, (least, _, _) in shapes.items()}
 
@@ -59,7 +64,7 @@ class OnnxRuntimeSession(Session):
         return dict(zip(self._outputs, outputs, strict=True))
 
     def release_memory(self) -> None:
-        """See `Session.release_memory`. ONNX Runtime gives back only at the end of a run, so this is a small one."""
+        """See `Session.release_memory`. ONNX Runtime frees memory only after a run, so do a small one."""
         if self._smallest:
             options = load_package().RunOptions()
             options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
@@ -81,5 +86,5 @@ def profile(model: Path, options: SessionOptions, inputs: Mapping[str, NDArray[A
     nodes = [event for event in events if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")]
     for event in nodes:
         event["args"]["node"] = event["name"].removesuffix("_kernel_time")
-    # The first run warms up; every run has the same nodes.
+    # Drop the warm-up run; every run has the same nodes.
     return nodes[len(nodes) // (1 + runs) :]

@@ -1,4 +1,4 @@
-"""ONNX Runtime on NVIDIA devices, through its CUDA provider."""
+"""ONNX Runtime on NVIDIA devices with the CUDA provider."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from edge_sam.runtimes.onnxruntime_session import load_package as load_package
 from edge_sam.runtimes.session import Session, SessionOptions, Tensors
 
 MODEL_FORMATS = ("onnx",)
-COMPILES_FOR_MINUTES = False
+BUILDS_ENGINES = False
 PROVIDER = "CUDAExecutionProvider"
 
 
 def why_unusable(device: str) -> str | None:
-    """Return None when a device, its driver and an ONNX Runtime for it are there, else what is missing."""
+    """Return None if the device, its driver and an ONNX Runtime for it exist, else what is missing."""
     return missing_cuda_device(device) or missing_provider(PROVIDER, install_command())
 
 
@@ -31,14 +31,19 @@ def install_command() -> str | None:
     return install_gpu()
 
 
+def runs_on_cpu(_device: str) -> bool:
+    """See `Backend.runs_on_cpu`."""
+    return False
+
+
 def hardware(device: str) -> str:
-    """Name the device and its driver."""
+    """Return the device's name and driver version."""
     devices = cuda_devices()
     return devices if isinstance(devices, str) else str(devices[int(device or 0)])
 
 
 class DeviceSession(Session):
-    """A model component whose inputs may stay in the device's memory from run to run.
+    """A model component whose inputs may stay in device memory between runs.
 
     Parameters
     ----------
@@ -47,7 +52,7 @@ class DeviceSession(Session):
     options : SessionOptions
         How to open it.
     providers : sequence of (name, options)
-        ONNX Runtime's providers, the one that must run first.
+        ONNX Runtime's providers. The first one must run.
     """
 
     def __init__(
@@ -61,29 +66,29 @@ class DeviceSession(Session):
         self.provider: str = self._session.get_providers()[0]
 
     def upload(self, array: NDArray[Any]) -> Any:
-        """See `Session.upload`: an ``OrtValue`` in the device's memory."""
+        """See `Session.upload`. Returns an ``OrtValue`` in device memory."""
         value = load_package().OrtValue
         return value.ortvalue_from_numpy(np.ascontiguousarray(array), "cuda", self._device)
 
     def run(self, inputs: Mapping[str, Any]) -> Tensors:
         """See `Session.run`."""
-        binding = self._session.io_binding()  # One for each run: a binding serves one thread at a time.
+        binding = self._session.io_binding()  # One for each run, because a binding is not thread-safe.
         for name, value in inputs.items():
             if isinstance(value, np.ndarray):
                 binding.bind_cpu_input(name, np.ascontiguousarray(value))
             else:
                 binding.bind_ortvalue_input(name, value)
         for name in self._outputs:
-            binding.bind_output(name, "cuda", self._device)  # The shape is known only after the run.
+            binding.bind_output(name, "cuda", self._device)  # The shape is unknown before the run.
         self._session.run_with_iobinding(binding)
         return dict(zip(self._outputs, binding.copy_outputs_to_cpu(), strict=True))
 
 
 def cuda_options(options: SessionOptions) -> dict[str, str]:
-    """Options of the CUDA provider.
+    """Return the options of the CUDA provider.
 
-    The arena grows by what is asked for, because a board shares its memory with the rest of the system; convolutions
-    are chosen by rule, because measuring them for every new shape of photograph would take seconds each time.
+    The arena grows only as requested, because a board shares its memory with the system. Convolution algorithms are
+    chosen by heuristic, because benchmarking them takes seconds for every new shape of photograph.
     """
     return {
         "device_id": options.device or "0",

@@ -1,4 +1,4 @@
-"""TensorRT on NVIDIA devices, through ONNX Runtime's provider: engines are built once and kept."""
+"""TensorRT on NVIDIA devices with ONNX Runtime's provider. Engines are built once and cached."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from edge_sam.runtimes.gpu_package import install_gpu
 from edge_sam.runtimes.onnxruntime_cuda import PROVIDER as CUDA
 from edge_sam.runtimes.onnxruntime_cuda import DeviceSession, cuda_options
 from edge_sam.runtimes.onnxruntime_cuda import hardware as hardware
+from edge_sam.runtimes.onnxruntime_cuda import runs_on_cpu as runs_on_cpu
 from edge_sam.runtimes.onnxruntime_session import CPU, missing_provider
 from edge_sam.runtimes.onnxruntime_session import load_package as load_package
 from edge_sam.runtimes.session import SessionOptions, Shapes
 
 MODEL_FORMATS = ("onnx",)
-COMPILES_FOR_MINUTES = True
+BUILDS_ENGINES = True
 PACKAGES = ("onnxruntime-gpu", "tensorrt", "tensorrt-cu12", "tensorrt-cu13")
 PROVIDER = "TensorrtExecutionProvider"
 
 
 def why_unusable(device: str) -> str | None:
-    """Return None when a device, its driver and an ONNX Runtime with TensorRT are there, else what is missing."""
+    """Return None if the device, its driver and an ONNX Runtime with TensorRT exist, else what is missing."""
     return missing_cuda_device(device) or missing_provider(PROVIDER, install_command())
 
 
@@ -32,13 +33,12 @@ def install_command() -> str | None:
 
 
 def tensorrt_options(options: SessionOptions) -> dict[str, str]:
-    """Options of the TensorRT provider.
+    """Return the options of the TensorRT provider.
 
-    Precision is the file's own: nothing is lowered behind its back. TensorRT 10 has to be allowed the types that a file
-    is written in. In an int8 file only what stands between Q/DQ is int8, because no calibration is given.
+    The precision is that of the file; TensorRT 10 only has to be allowed its types. In an int8 file only operators
+    between Q/DQ compute in int8, because there is no calibration.
 
-    Shapes outside the profile would make TensorRT build a new engine in the middle of a run, so the profile covers all
-    that the model takes.
+    TensorRT would build a new engine for shapes outside the profile, so the profile covers all inputs of the model.
     """
     settings = {
         "device_id": options.device or "0",
@@ -60,16 +60,16 @@ def tensorrt_options(options: SessionOptions) -> dict[str, str]:
 
 
 def _profile(shapes: Mapping[str, Shapes], which: int) -> str:
-    """Write one of the three shapes of every input as ONNX Runtime parses it: ``name:1x3x16x16,name:...``."""
+    """Format one of the three shapes of every input for ONNX Runtime: ``name:1x3x16x16,name:...``."""
     return ",".join(f"{name}:{'x'.join(map(str, choices[which]))}" for name, choices in shapes.items())
 
 
 def open_session(model: Path, options: SessionOptions) -> DeviceSession:
-    """Load an ONNX file in TensorRT; see `Backend.open_session`. It refuses to build engines unasked."""
+    """Load an ONNX file in TensorRT; see `Backend.open_session`. Engines are only built on request."""
     if options.cache is not None:
         if not options.build and not any(options.cache.glob("*.engine")):
             raise RuntimeUnavailableError(
-                "no TensorRT engines of this model for this device and these versions; make them with: edge-sam build"
+                "no TensorRT engines of this model for this device and these versions; build them with: edge-sam build"
             )
         options.cache.mkdir(parents=True, exist_ok=True)
     providers = [(PROVIDER, tensorrt_options(options)), (CUDA, cuda_options(SessionOptions(device=options.device)))]

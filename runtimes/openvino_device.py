@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU, or on a GPU or NPU by its name."""
+"""OpenVINO on the CPU, or on a GPU or NPU that is named."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from edge_sam.runtimes.session import Event, Session, SessionOptions, Tensors
 _log = logging.getLogger("edge_sam")
 MODEL_FORMATS = ("openvino", "onnx")
 PACKAGES = ("openvino",)
-COMPILES_FOR_MINUTES = False
+BUILDS_ENGINES = False
 RUNS_ALIKE = 3
-"""Runs with the same shapes, one after the other, for the model to be compiled for these; doubled each time. The two
-images of a probe do not reach it."""
+"""Consecutive runs with the same shapes after which the model is compiled for them; doubled each time. The two images
+of the guard's probe do not reach it."""
 _CPU = "CPU"
-_APART = 0.1
-"""Largest difference from the answer of the model for any shape, as a part of its largest number: 2e-6 in fp32, 0.03 in
-int8, where a last bit decides about a whole step; a wrong kernel gives 1 and more."""
+_MAX_DIFFERENCE = 0.1
+"""Largest allowed difference from the output of the dynamic-shape model, relative to its largest value. Measured: 2e-6
+in fp32; 0.03 in int8, where the last bit may change a whole step; 1 and more with a wrong kernel."""
 Shapes = dict[str, tuple[int, ...]]
 
 
 def why_unusable(device: str) -> str | None:
-    """Return None when OpenVINO is installed and has the device, else what is missing."""
+    """Return None if OpenVINO is installed and has the device, else what is missing."""
     if importlib.util.find_spec("openvino") is None:
         return f"openvino is not installed: {install_command()}"
-    if device in ("", _CPU):
+    if runs_on_cpu(device):
         return None
     devices = load_package().Core().available_devices
     if not any(name == device or name.startswith(f"{device}.") for name in devices):
@@ -52,23 +52,28 @@ def install_command() -> str:
 
 
 def load_package() -> ModuleType:
-    """See `Backend.load_package`; import OpenVINO without the package that tells its maker of each use."""
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type] # As if it were not installed.
+    """Import OpenVINO without its telemetry package; see `Backend.load_package`."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type] # Pretend that it is not installed.
     import openvino
 
     module: ModuleType = openvino
     return module
 
 
+def runs_on_cpu(device: str) -> bool:
+    """See `Backend.runs_on_cpu`."""
+    return device in ("", _CPU)
+
+
 def hardware(device: str) -> str:
-    """Name the device as its plugin does."""
+    """Return the device's name from its plugin."""
     name: str = load_package().Core().get_property(device or _CPU, "FULL_DEVICE_NAME")
     return name
 
 
 @dataclass(frozen=True)
 class _Compiled:
-    """A compiled model, the shapes that it is for (None: any), and its idle requests, each for one thread at a time."""
+    """A compiled model, its shapes (None: dynamic), and its idle infer requests, each for one thread at a time."""
 
     model: Any
     shapes: Shapes | None
@@ -80,29 +85,29 @@ class _Compiled:
         except IndexError:
             request = self.model.create_infer_request()
         results = request.infer(inputs)
-        # The request owns its output buffers and will write over them.
+        # The request owns its output buffers and will overwrite them.
         outputs = {output.get_any_name(): results[output].copy() for output in self.model.outputs}
         self.idle.append(request)
         return outputs
 
     def release_memory(self) -> None:
         self.idle.clear()
-        with contextlib.suppress(AttributeError, RuntimeError):  # Since 2025.0, and not while another thread runs it.
+        with contextlib.suppress(AttributeError, RuntimeError):  # Missing before 2025.0; fails during a run.
             self.model.release_memory()
 
 
 class OpenVinoSession(Session):
     """A model component in OpenVINO.
 
-    It is compiled for any shape. Where runs keep to one shape, a thread compiles it for that shape as well, which
-    takes as long as about ten runs of the encoder win by it (docs/lab/performance.md). No run waits for that thread,
-    and the model for any shape stays, so that a run with another shape does not wait either.
+    The model is compiled for dynamic shapes. If runs keep one shape, a thread compiles it for that shape too, which
+    pays off after about ten runs of the encoder (docs/lab/performance.md). No run waits for that thread, and the
+    dynamic-shape model stays loaded, so that other shapes do not wait either.
     """
 
     def __init__(self, model: Path, options: SessionOptions) -> None:
         self._core, self._file = load_package().Core(), model
         self._device = options.device or _CPU
-        # Pinned, because the plugin's own choice of f16 has been seen to give the same embedding for every image.
+        # Pinned: the plugin's own choice of f16 once gave the same embedding for every image.
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         threads = options.threads or default_threads()
         if threads is not None and self._device == _CPU:
@@ -113,7 +118,7 @@ class OpenVinoSession(Session):
         self._fixed: _Compiled | None = None
         running = self._general.model.get_property("EXECUTION_DEVICES")
         if not any(name == self._device or name.startswith(f"{self._device}.") for name in running):
-            raise RuntimeUnavailableError(f"OpenVINO put {', '.join(running)} in the place of {self._device}")
+            raise RuntimeUnavailableError(f"OpenVINO replaced {self._device} with {', '.join(running)}")
         self.input_names: list[str] = [tensor.get_any_name() for tensor in self._general.model.inputs]
         self.provider = f"OpenVINO {running[0]}"
         self._lock = threading.Lock()
@@ -124,20 +129,20 @@ class OpenVinoSession(Session):
 
     @property
     def compiled_for(self) -> Shapes | None:
-        """The shapes that the model is compiled for, beside the one for any shape; None where there are none."""
+        """The shapes that the model is compiled for besides dynamic ones, or None."""
         return self._fixed.shapes if self._fixed else None
 
     def run(self, inputs: Mapping[str, Any]) -> Tensors:
         """See `Session.run`."""
         arrays = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
         shapes = _shapes(arrays)
-        outputs = self._fitting(shapes).run(arrays)
+        outputs = self._compiled_for(shapes).run(arrays)
         with self._lock:
             self._streak = self._streak + 1 if shapes == self._latest else 1
             self._latest = shapes
             enough = self._streak >= self._enough
         if enough and self._start_compiling(arrays, outputs):
-            self._enough *= 2  # Shapes that keep changing cost less and less often.
+            self._enough *= 2  # Makes recompilation rarer if shapes keep changing.
         return outputs
 
     def warm_up(self, inputs: Mapping[str, Any]) -> None:
@@ -155,28 +160,28 @@ class OpenVinoSession(Session):
                 compiled.release_memory()
 
     def nodes(self) -> list[Any]:
-        """Return what OpenVINO says of each node of the last run; it must have been told to count."""
-        return list(self._fitting(self._latest).idle[-1].get_profiling_info())
+        """Return OpenVINO's profile of each node of the last run. Needs the property PERF_COUNT."""
+        return list(self._compiled_for(self._latest).idle[-1].get_profiling_info())
 
-    def _fitting(self, shapes: Shapes) -> _Compiled:
+    def _compiled_for(self, shapes: Shapes) -> _Compiled:
         fixed = self._fixed
         return fixed if fixed and fixed.shapes == shapes else self._general
 
     def _start_compiling(self, inputs: Mapping[str, NDArray[Any]], outputs: Tensors) -> bool:
-        """Begin to compile for the shapes of a run, in a thread, one at a time; False where there is no use or need."""
+        """Start a thread that compiles for the shapes of a run. False if there is no need or one is running."""
         with self._lock:
             if not self._steady or self._compiling or self.compiled_for == _shapes(inputs):
                 return False
             if not all(np.isfinite(array).all() for array in outputs.values()):
-                return False  # There is nothing to compare with.
+                return False  # Without finite outputs there is nothing to compare with.
             try:
-                # Copies, because the caller may write over its arrays. No daemon, because the interpreter must not end
-                # in the middle of native code.
+                # Copies, because the caller may overwrite its arrays. Not a daemon thread, because the interpreter must
+                # not exit in the middle of native code.
                 kept = [{name: array.copy() for name, array in each.items()} for each in (inputs, outputs)]
                 self._compiling = threading.Thread(target=self._compile_for, args=kept)
                 self._compiling.start()
-            except (MemoryError, RuntimeError) as error:  # No memory, no more threads, or the interpreter is ending.
-                self._stay(error)
+            except (MemoryError, RuntimeError) as error:  # Out of memory or threads, or the interpreter exits.
+                self._stay_dynamic(error)
                 return False
         return True
 
@@ -186,25 +191,25 @@ class OpenVinoSession(Session):
             compiling.join()
 
     def _compile_for(self, inputs: Mapping[str, NDArray[Any]], expected: Tensors) -> None:
-        """Go over to a model for these shapes, if it gives the answer of the model that has been probed."""
+        """Switch to a model for these shapes if its outputs match those of the checked model."""
         try:
             fixed = self._compile(_shapes(inputs))
             computed = fixed.run(inputs)
             same = all(_agree(computed[name], array) for name, array in expected.items())
-        except Exception as error:  # Kernels for one size are others: they may be missing, or want too much memory.
-            self._stay(error)
+        except Exception as error:  # Other kernels run for fixed shapes; they may be missing or need too much memory.
+            self._stay_dynamic(error)
             return
         if not same:
-            _log.warning("OpenVINO computes something else once compiled for one size, so it is not")
-            self._stay("the answers differ")
+            _log.warning("OpenVINO computes different results when compiled for one size; using the model for any size")
+            self._stay_dynamic("the results differ")
             return
         self._fixed, self._compiling = fixed, None
         self._general.release_memory()
 
-    def _stay(self, reason: object) -> None:
-        """Keep to the model for any shape from now on."""
+    def _stay_dynamic(self, reason: object) -> None:
+        """Use only the dynamic-shape model from now on."""
         self._steady, self._compiling = False, None
-        _log.info("OpenVINO stays with the model for any size: %s", reason)
+        _log.info("OpenVINO keeps using the model for any size: %s", reason)
 
     def _compile(self, shapes: Shapes | None) -> _Compiled:
         try:
@@ -224,7 +229,7 @@ def _shapes(arrays: Mapping[str, NDArray[Any]]) -> Shapes:
 
 
 def _agree(ours: NDArray[Any], expected: NDArray[Any]) -> bool:
-    return bool(np.abs(ours - expected).max() <= _APART * np.abs(expected).max())
+    return bool(np.abs(ours - expected).max() <= _MAX_DIFFERENCE * np.abs(expected).max())
 
 
 def open_session(model: Path, options: SessionOptions) -> OpenVinoSession:
@@ -244,7 +249,7 @@ def profile(model: Path, options: SessionOptions, inputs: Mapping[str, NDArray[A
         for node in session.nodes():
             microseconds = node.real_time.total_seconds() * 1e6
             if microseconds > 0:
-                # OpenVINO tells durations but no starts: one node is drawn after the other.
+                # OpenVINO reports durations without start times, so nodes are placed one after the other.
                 args = {"op_name": node.node_type, "node": node.node_name, "kernel": node.exec_type}
                 place = {"cat": "Node", "ph": "X", "pid": 0, "tid": 0}
                 events.append({**place, "name": node.node_name, "ts": clock, "dur": microseconds, "args": args})

@@ -1,4 +1,4 @@
-"""What a backend is: a module with `why_unusable` and `open_session`, and the session that it opens."""
+"""The protocols that a backend implements: the module itself and the sessions that it opens."""
 
 from __future__ import annotations
 
@@ -11,36 +11,35 @@ from numpy.typing import NDArray
 
 Tensors = dict[str, NDArray[Any]]
 Shapes = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
-"""Smallest, usual and largest shape of an input."""
+"""Smallest, typical and largest shape of an input."""
 Event = dict[str, Any]
-"""One node of one run, as a complete event of the Chrome trace format: `name`, `ts` and `dur` in microseconds, and in
-`args` the node's name as the model has it (`node`) and its kind (`op_name`)."""
+"""One node of one run, as a complete event of the Chrome trace format: `name`, `ts` and `dur` in microseconds. Its
+`args` hold the node's name in the model (`node`) and its operator (`op_name`)."""
 
 
 @dataclass(frozen=True)
 class SessionOptions:
-    """How to open a model component. A backend takes what it has a use for.
+    """How to open a model component. A backend ignores options that it has no use for.
 
     Attributes
     ----------
     threads : int, optional
-        Threads for one inference. Default: `cores.default_threads`, else the backend's own number.
+        Threads for one inference. Default: `cores.default_threads`, else the backend's default.
     device : str
-        Which of the backend's devices: what follows the colon in ``"openvino:GPU"`` or ``"cuda:1"``; empty for the
-        first.
+        One of the backend's devices, the part after the colon in ``"openvino:GPU"`` or ``"cuda:1"``. Empty: the first.
     cache : Path, optional
-        Folder for what the backend compiles. It belongs to this model file, backend and version alone: whoever gives
-        it puts all of that into its name. Default: nothing is kept.
+        Folder for compiled models. The caller must use one folder for each model file, backend and version. Default:
+        nothing is kept.
     shapes : mapping of str to Shapes
-        For backends that compile for a range of shapes: the range of each input whose shape is free.
+        Range of each input with a dynamic shape, for backends that compile for a range.
     steady : bool
-        Whether inputs mostly have the shapes of the run before, so that it pays to compile for them.
+        Whether most inputs have the same shapes as in the previous run, so that compiling for them pays off.
     precision : str
-        Of the file: ``fp32``, ``w16``, ``fp16`` or ``int8``, for backends that must be allowed a number's type.
+        Precision of the file (``fp32``, ``w16``, ``fp16`` or ``int8``), for backends that must enable number types.
     extra : mapping of str to str
-        Passed to the backend as they are.
+        Options passed to the backend unchanged.
     build : bool
-        Whether it may compile for minutes. Otherwise a backend that would have to refuses.
+        Whether the backend may build an engine, which takes minutes. If False, it raises instead.
     """
 
     threads: int | None = None
@@ -54,31 +53,31 @@ class SessionOptions:
 
 
 class Session(Protocol):
-    """One loaded model component. Sessions inherit from it, for what most of them do alike."""
+    """One loaded model component. Backends inherit from it to get the default methods."""
 
     provider: str
-    """The provider that really runs, as the backend itself names it."""
+    """The provider in use, as the backend names it."""
 
     input_names: list[str]
     """Names of the tensors that `run` takes."""
 
     def upload(self, array: NDArray[Any]) -> Any:
-        """Bring an array to where the session computes, for `run` to take as often as wanted.
+        """Copy an array to the session's device, so that several calls of `run` can take it.
 
-        On a CPU that is the array itself.
+        On a CPU this is the array itself.
         """
         return array
 
     def run(self, inputs: Mapping[str, Any]) -> Tensors:
-        """Run once. Thread-safe. Inputs are C-contiguous arrays, or from `upload`; outputs are arrays."""
+        """Run once. Thread-safe. Inputs are C-contiguous arrays or come from `upload`. Outputs are arrays."""
         ...
 
     def warm_up(self, inputs: Mapping[str, Any]) -> None:
-        """Run, and return once further runs with inputs of these shapes take as long as they ever will."""
+        """Run until later runs with inputs of these shapes are as fast as they will get."""
         self.run(inputs)
 
     def release_memory(self) -> None:
-        """Give back the memory that runs leave reserved for the next one, where the backend can."""
+        """Release the memory that is reserved for the next run, if the backend can."""
         return None
 
 
@@ -86,22 +85,24 @@ class Backend(Protocol):
     """A backend module."""
 
     MODEL_FORMATS: tuple[str, ...]
-    """Which artefacts it reads: each a `format` of the bundle's manifest, the one it prefers first."""
+    """Formats of the bundle's manifest that it reads, preferred one first."""
 
     PACKAGES: tuple[str, ...]
-    """Names of the distributions that it may come in; their versions are part of what a cache is keyed by."""
+    """Distributions that it may come in. Cache keys and reports contain their versions."""
 
-    COMPILES_FOR_MINUTES: bool
-    """Whether it compiles each model for so long that nobody should meet it unasked."""
+    BUILDS_ENGINES: bool
+    """Whether it compiles each model ahead of time for a range of shapes, which takes minutes. Such a backend refuses
+    to open a session without an engine unless `SessionOptions.build` is set, and must not get shapes beyond the range,
+    for which it would build another engine in the middle of a run."""
 
     def why_unusable(self, device: str) -> str | None:
-        """Return None when usable here, else one line that says why not and what mends it. Loads no model."""
+        """Return None if usable here, else one line with the reason and the fix. Loads no model."""
         ...
 
     def install_command(self) -> str | None:
-        """Return the pip command that brings its packages, or mends them; None where none is known for this machine.
+        """Return the pip command that installs or repairs its packages, or None if there is none for this machine.
 
-        `why_unusable` ends with it where that is what helps.
+        `why_unusable` ends with this command if it is the fix.
         """
         ...
 
@@ -109,18 +110,22 @@ class Backend(Protocol):
         """Import its package, as the first session would."""
         ...
 
+    def runs_on_cpu(self, device: str) -> bool:
+        """Tell whether it computes on the CPU with this device. Loads nothing."""
+        ...
+
     def hardware(self, device: str) -> str:
-        """Name what it computes on, driver included, for keys and reports; loads no model."""
+        """Name the hardware, driver included, for cache keys and reports. Loads no model."""
         ...
 
     def open_session(self, model: Path, options: SessionOptions) -> Session:
-        """Load `model`. Raises `RuntimeUnavailableError` when that fails or another device would do the work."""
+        """Load `model`. Raises `RuntimeUnavailableError` if that fails or another device would run it."""
         ...
 
 
 Profile = Callable[[Path, SessionOptions, Mapping[str, NDArray[Any]], int], list[Event]]
-"""The function `profile` of a backend that can tell where a run's time goes: ``profile(model, options, inputs, runs)``.
+"""The optional function `profile` of a backend: ``profile(model, options, inputs, runs)``.
 
-It opens the model as `open_session` does, but with the profiler on, runs once to warm up and `runs` times more, and
-returns the nodes of the runs that count in the order in which they ran.
+It opens the model as `open_session` does, with the profiler on, runs it once to warm up and then `runs` times. It
+returns the nodes of the timed runs in the order in which they ran.
 """

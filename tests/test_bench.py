@@ -16,8 +16,8 @@ from conftest import PHOTOGRAPHS, ROOT
 from test_cli import edge_sam, refused
 
 from edge_sam.benchmark import operators
+from edge_sam.benchmark.config import BenchConfig, expand_variants
 from edge_sam.benchmark.measure import measure, reference_masks
-from edge_sam.benchmark.plan import Plan, expand
 from edge_sam.benchmark.plots import pareto_front
 from edge_sam.benchmark.process import WorkerError, WorkerProcess
 from edge_sam.benchmark.report import STAGES, BenchReport, Skipped
@@ -120,7 +120,7 @@ def test_accuracy_beside_speed(tmp_path: Path) -> None:
 def test_masks_that_disagree_are_marked_and_not_ranked() -> None:
     """Masks at a long side of 256 against those at 512."""
     small, large = Variant("mobile-sam", long_side=256), Variant("mobile-sam", long_side=512)
-    measurements, skipped = measure(Plan([small], [], [ROCKET], 1, 0, 0.95), lambda: None)
+    measurements, skipped = measure(BenchConfig([small], [], [ROCKET], 1, 0, 0.95), lambda: None)
     assert skipped == []
     references = {256: reference_masks(large, [ROCKET])}
     (row,) = summarise(measurements, references, min_agreement=0.999)
@@ -208,16 +208,16 @@ def test_one_that_dies_at_the_end_takes_no_other_with_it(monkeypatch: pytest.Mon
         Variant("mobile-sam", runtime="onnxruntime", precision="w16", threads=threads, long_side=256)
         for threads in (1, 2)
     ]
-    plan = Plan(variants, [], [ROCKET], rounds=1, warm_up=0, min_agreement=0.95)
+    plan = BenchConfig(variants, [], [ROCKET], rounds=1, warm_up=0, min_agreement=0.95)
     left = [plan.steps]
     measurements, skipped = measure(plan, progress)
     assert [measurement.variant for measurement in measurements] == variants[1:]
     assert measurements[0].peak_rss_mb > 0
-    assert skipped == [Skipped("onnxruntime w16 256 1t", "the process was ended by SIGKILL")]
+    assert skipped == [Skipped("onnxruntime w16 256 1t", "the process was killed by SIGKILL")]
 
 
 def test_combinations_come_in_the_order_given() -> None:
-    variants, skipped = expand("mobile-sam", ["openvino", "onnxruntime"], ["all"], [1024, 512], [1, None])
+    variants, skipped = expand_variants("mobile-sam", ["openvino", "onnxruntime"], ["all"], [1024, 512], [1, None])
     assert [(v.runtime, v.long_side, v.threads) for v in variants[:3]] == [
         ("openvino", 1024, 1),
         ("openvino", 1024, None),

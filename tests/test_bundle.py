@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import edge_sam
-from edge_sam.bundles.bundle import BUNDLED, MANIFEST, open_bundle, parse_manifest
+from edge_sam.bundles.bundle import BUNDLED, open_bundle
+from edge_sam.bundles.manifest import MANIFEST, parse_manifest
 from edge_sam.errors import InputError
 
 Manifest = dict[str, Any]

@@ -40,7 +40,7 @@ def test_what_is_not_finished_is_gone(tmp_path: Path) -> None:
 
 def test_refuses_the_folder_that_it_runs_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="the folder that you are in"):
+    with pytest.raises(InputError, match="the working folder"):
         Draft(Path())
-    with pytest.raises(InputError, match="the folder that you are in, or above it"):
+    with pytest.raises(InputError, match="the working folder or one of its parents"):
         Draft(Path(".."), overwrite=True)

@@ -51,7 +51,7 @@ def test_without_a_home_it_is_among_the_temporary_files(temporary: Path, runtime
     for _ in range(2):
         run = as_nobody(temporary, *command, "--long-side", "256", "--output", "masks")
         assert run.returncode == 0, run.stderr
-        line = f"warning: there is no home folder to keep a cache in, so it is in {cache}; EDGE_SAM_HOME names another"
+        line = f"warning: there is no home folder to keep a cache in, so it is in {cache}; set EDGE_SAM_HOME"
         assert run.stderr == f"{line} place\n"
     assert cache.stat().st_mode & 0o777 == 0o700
     assert list((cache / "guard").iterdir())
@@ -87,7 +87,7 @@ def test_what_somebody_else_made_there_is_not_used(temporary: Path, kind: str) -
 
 def test_a_home_that_does_not_exist_is_said(temporary: Path) -> None:
     run = as_nobody(temporary, "models", EDGE_SAM_HOME="~/cache")
-    message = "error: EDGE_SAM_HOME is ~/cache, but this user has no home; give a whole path\n"
+    message = "error: EDGE_SAM_HOME is ~/cache, but this user has no home; give an absolute path\n"
     assert (run.returncode, run.stderr) == (2, message)
 
 

@@ -118,7 +118,7 @@ def _cut(path: Path) -> None:
         (_cut, "it is damaged or cut short"),
         (
             lambda path: path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:12"),
-            "it is a pointer of Git LFS",
+            "it is a Git LFS pointer",
         ),
         (lambda path: path.write_bytes(b"\n<!DOCTYPE html><html>"), "it is a web page"),
         (lambda path: path.write_bytes(b'\x40\0\0\0\0\0\0\0{"a": {"dtype": "F32"}}'), "it is a safetensors file"),

@@ -17,9 +17,9 @@ import pytest
 from command_line import Done, invoke
 
 import edge_sam
-from edge_sam.doctor import Report, diagnose
+from edge_sam.doctor import Diagnosis, diagnose
+from edge_sam.doctor.check import RuntimeCheck, check_isolated, check_runtime
 from edge_sam.doctor.packages import conflicts, installed
-from edge_sam.doctor.trial import Trial, try_isolated, try_runtime
 from edge_sam.errors import RuntimeUnavailableError
 from edge_sam.runtimes import BACKENDS, SessionOptions, Tensors, onnxruntime_cpu, why_unusable
 from edge_sam.runtimes.cuda_driver import CudaDevice
@@ -101,8 +101,8 @@ def test_instruction_sets_are_those_of_the_kernel() -> None:
 
 def test_other_runtimes_are_not_imported() -> None:
     script = (
-        "import sys; from edge_sam.doctor import diagnose; from edge_sam.doctor.trial import try_runtime;"
-        "diagnose(); try_runtime('onnxruntime'); print(*sys.modules)"
+        "import sys; from edge_sam.doctor import diagnose; from edge_sam.doctor.check import check_runtime;"
+        "diagnose(); check_runtime('onnxruntime'); print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "onnxruntime" in done.stdout.split()
@@ -174,7 +174,7 @@ def test_jetsons(tmp_path: Path, release: str, l4t: str | None, jetpack: int | N
 
 def test_a_board_that_is_no_jetson(tmp_path: Path) -> None:
     root = fake_root(tmp_path, proc__device_tree__model="Raspberry Pi 5 Model B Rev 1.0\0")
-    report = diagnose(root, lambda name: Trial(name, usable=True))
+    report = diagnose(root, lambda name: RuntimeCheck(name, usable=True))
     assert (report.board, report.jetson, report.unknown) == ("Raspberry Pi 5 Model B Rev 1.0", None, {})
 
 
@@ -197,7 +197,7 @@ def test_packages_fit_the_driver(
 
 
 def test_an_empty_machine_is_unknown_but_no_error(tmp_path: Path) -> None:
-    report = diagnose(tmp_path, lambda name: Trial(name, usable=False, why="not here"))
+    report = diagnose(tmp_path, lambda name: RuntimeCheck(name, usable=False, why="not here"))
     assert report.processor is not None
     assert report.processor.instruction_sets is None
     assert report.jetson is None
@@ -264,7 +264,7 @@ def raises(error: BaseException) -> Callable[..., Any]:
 @pytest.mark.parametrize(
     ("member", "value", "why", "mends"),
     [
-        ("why_unusable", raises(OSError("libx.so: no such file")), "asking it failed: OSError: libx.so", False),
+        ("why_unusable", raises(OSError("libx.so: no such file")), "the check failed: OSError: libx.so", False),
         ("why_unusable", lambda _: "no driver on this machine", "no driver on this machine", False),
         ("why_unusable", lambda _: "not installed: " + onnxruntime_cpu.install_command(), "not installed", True),
         ("hardware", raises(RuntimeError("plugin missing")), "RuntimeError: plugin missing", False),
@@ -278,7 +278,7 @@ def test_a_broken_backend_is_a_reason(
     monkeypatch: pytest.MonkeyPatch, member: str, value: Callable[..., Any], why: str, mends: bool
 ) -> None:
     monkeypatch.setattr(onnxruntime_cpu, member, value)
-    trial = try_runtime("onnxruntime")
+    trial = check_runtime("onnxruntime")
     assert trial.usable is False
     assert trial.why is not None
     assert why in trial.why
@@ -292,7 +292,7 @@ def test_tensorrt_is_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime_tensorrt, "why_unusable", lambda _: None)
     monkeypatch.setattr(onnxruntime_tensorrt, "hardware", lambda _: "A GPU")
     monkeypatch.setattr(onnxruntime_tensorrt, "open_session", raises(AssertionError("it was opened")))
-    trial = try_runtime("tensorrt")
+    trial = check_runtime("tensorrt")
     assert (trial.usable, trial.hardware) == (None, "A GPU")
     assert trial.why is not None
     assert "edge-sam build" in trial.why
@@ -301,26 +301,26 @@ def test_tensorrt_is_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("script", "why"),
     [
-        ("import os, signal; os.kill(os.getpid(), signal.SIGILL)", "it was ended by SIGILL"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGILL)", "it was killed by SIGILL"),
         ("import sys; print('libx is missing', file=sys.stderr); sys.exit(3)", "exit code 3: libx is missing"),
         ("print('noise')", "ended with exit code 0"),
     ],
 )
 def test_a_crash_stays_in_its_process(script: str, why: str) -> None:
-    trial = try_isolated("onnxruntime", (sys.executable, "-c", script))
+    trial = check_isolated("onnxruntime", (sys.executable, "-c", script))
     assert trial.usable is False
     assert trial.why is not None
     assert why in trial.why
 
 
 def test_without_processes_it_is_tried_in_this_one() -> None:
-    assert try_isolated("onnxruntime", ("/no/such/program",)).usable
+    assert check_isolated("onnxruntime", ("/no/such/program",)).usable
 
 
 def test_a_hang_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_sam.doctor.trial._SECONDS", 0.5)
-    trial = try_isolated("onnxruntime", (sys.executable, "-c", "import time; time.sleep(60)"))
-    assert trial.why == "it had not answered after 0.5 s"
+    monkeypatch.setattr("edge_sam.doctor.check._SECONDS", 0.5)
+    trial = check_isolated("onnxruntime", (sys.executable, "-c", "import time; time.sleep(60)"))
+    assert trial.why == "no result after 0.5 s"
 
 
 # Whatever breaks, there is a report.
@@ -332,7 +332,7 @@ def test_every_fact_may_break(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"edge_sam.system.machine.{name}", broken)
     for name in ("board_model", "find_jetson", "installed", "conflicts", "cache_home"):
         monkeypatch.setattr(f"edge_sam.doctor.{name}", broken)
-    report = diagnose(attempt=broken)
+    report = diagnose(check=broken)
     facts = ["packages", "system", "board", "jetson", "processor", "memory", "nvidia", "conflicts", "cache"]
     assert report.unknown == dict.fromkeys(facts, "could not find out: ZeroDivisionError: broken")
     assert [trial.why for trial in report.runtimes] == ["could not find out: ZeroDivisionError: broken"] * len(BACKENDS)
@@ -344,8 +344,8 @@ def test_every_fact_may_break(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_commands_are_shown_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     command = 'pip uninstall -y a b && pip install "edge-sam[openvino]" --index-url https://example.org/' + 80 * "x"
-    trial = Trial("openvino", usable=False, why="not installed", mend=command)
-    works = Trial("onnxruntime", usable=True, provider="P", hardware="H")
+    trial = RuntimeCheck("openvino", usable=False, why="not installed", mend=command)
+    works = RuntimeCheck("onnxruntime", usable=True, provider="P", hardware="H")
     report = diagnose(
         jetson_root(tmp_path, "# R36 (release), REVISION: 4.3"), lambda name: works if name == "onnxruntime" else trial
     )
@@ -358,27 +358,27 @@ def test_commands_are_shown_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 def test_tells_what_was_tuned_and_where_it_cannot_write(own_cache: Path, tmp_path: Path) -> None:
     from edge_sam.bundles.bundle import open_bundle
-    from edge_sam.inference.cache import Best, Tuned, remember, tuning_key
+    from edge_sam.inference.cache import Best, Tuned, tuning_key, write_record
 
-    def attempt(name: str) -> Trial:
-        return Trial(name, usable=False)
+    def attempt(name: str) -> RuntimeCheck:
+        return RuntimeCheck(name, usable=False)
 
-    cache = diagnose(attempt=attempt).cache
+    cache = diagnose(check=attempt).cache
     assert cache is not None
     assert (cache.folder, cache.writable, cache.tuned) == (str(own_cache), True, {"mobile-sam": None})
     assert not own_cache.exists()
     best = {"runtime": "openvino", "precision": "w16", "threads": 2}
-    remember(tuning_key(open_bundle("mobile-sam")), Tuned(Best("openvino", "w16", 2), "2026-11-23"))
-    cache = diagnose(attempt=attempt).cache
+    write_record(tuning_key(open_bundle("mobile-sam")), Tuned(Best("openvino", "w16", 2), "2026-11-23"))
+    cache = diagnose(check=attempt).cache
     assert cache is not None
     assert cache.tuned == {"mobile-sam": {**best, "date": "2026-11-23"}}
     (tmp_path / "file").write_text("")
     os.environ["EDGE_SAM_HOME"] = str(tmp_path / "file" / "cache")  # `own_cache` puts it back.
-    cache = diagnose(attempt=attempt).cache
+    cache = diagnose(check=attempt).cache
     assert cache is not None
     assert not cache.writable
 
 
-def show(monkeypatch: pytest.MonkeyPatch, report: Report, arguments: list[str]) -> Done:
+def show(monkeypatch: pytest.MonkeyPatch, report: Diagnosis, arguments: list[str]) -> Done:
     monkeypatch.setattr("edge_sam.doctor.diagnose", lambda: report)
     return invoke(*arguments)

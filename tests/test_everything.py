@@ -205,9 +205,9 @@ def test_no_crop_begins_beyond_a_small_photograph() -> None:
 
 def test_crops_are_those_of_the_reference() -> None:
     pytest.importorskip("torch")
-    from edge_sam.export.reference import install_stand_ins
+    from edge_sam.export.reference import install_stubs
 
-    install_stand_ins()
+    install_stubs()
     from mobile_sam.utils.amg import build_all_layer_point_grids, generate_crop_boxes
 
     for size in ((480, 854), (321, 481), (1000, 999)):

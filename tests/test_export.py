@@ -179,7 +179,7 @@ def test_leaves_no_bundle_when_interrupted(checkpoint: Path, tmp_path: Path) -> 
 def test_replaces_a_bundle_only_when_told(
     exported: Bundle, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(InputError, match="exists already; give --overwrite"):
+    with pytest.raises(InputError, match="already exists; give --overwrite"):
         export_bundle(checkpoint, exported.path)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").touch()

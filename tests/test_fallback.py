@@ -17,7 +17,7 @@ import edge_sam
 from edge_sam import Predictor, Prompt, RuntimeUnavailableError
 from edge_sam.bundles.bundle import open_bundle
 from edge_sam.errors import InputError, RuntimeFallbackWarning
-from edge_sam.inference.cache import Best, Tuned, remember, tuning_key
+from edge_sam.inference.cache import Best, Tuned, tuning_key, write_record
 from edge_sam.inference.model import LoadedModel
 from edge_sam.runtimes import AUTO, why_unusable
 
@@ -37,7 +37,7 @@ def test_with_three_broken_the_fourth_answers(broken: Register, predictor: Predi
     broken(first, why_unusable=lambda _: "no such device")
     broken(second, open_session=fails_after(2))
     broken(third)
-    remember(tuning_key(open_bundle("mobile-sam")), Tuned(Best("unloadable", "w16", None)))
+    write_record(tuning_key(open_bundle("mobile-sam")), Tuned(Best("unloadable", "w16", None)))
 
     with pytest.warns(RuntimeFallbackWarning, match=f"using {second}: unloadable in w16: the driver has gone"):
         loaded = edge_sam.load(threads=2)

@@ -17,7 +17,7 @@ from edge_sam.bundles.contract import Role
 from edge_sam.errors import RuntimeUnavailableError
 from edge_sam.inference.guard import check_probe, run_probe
 from edge_sam.inference.model import LoadedModel
-from edge_sam.quantize.half import exact_nodes, to_half, written_out
+from edge_sam.quantize.half import exact_nodes, to_half, with_explicit_rounding
 from edge_sam.runtimes import Session, Tensors
 
 BUNDLE = open_bundle("mobile-sam")
@@ -104,14 +104,14 @@ def test_same_bytes_twice(graphs: dict[Role, ModelProto]) -> None:
 
 
 def test_the_guard_passes_it(graphs: dict[Role, ModelProto], monkeypatch: pytest.MonkeyPatch) -> None:
-    model = load({role: written_out(to_half(graph)) for role, graph in graphs.items()}, monkeypatch)
+    model = load({role: with_explicit_rounding(to_half(graph)) for role, graph in graphs.items()}, monkeypatch)
     differences = check_probe(run_probe(model), BUNDLE.probe("w16"), "fp16")
     assert 1e-4 < max(differences.values()) < 5e-3
 
 
 def test_statistics_in_fp16_are_found_out(graphs: dict[Role, ModelProto], monkeypatch: pytest.MonkeyPatch) -> None:
     plain = to_half(with_separate_statistics(graphs["encoder"]))
-    model = load({"encoder": written_out(plain)}, monkeypatch)
+    model = load({"encoder": with_explicit_rounding(plain)}, monkeypatch)
     with pytest.raises(RuntimeUnavailableError, match="hardly differs between two different images"):
         check_probe(run_probe(model), BUNDLE.probe("w16"), "fp16")
     # The CPU provider by itself would not show it: it keeps float32 between nodes.
@@ -130,7 +130,7 @@ def test_masks_of_a_photograph(
     exact = [result.masks[0] for result in predictor.predict(embedding, prompts)]
     half = edge_sam.load("mobile-sam", runtime="onnxruntime")
     for role, graph in graphs.items():
-        monkeypatch.setattr(half.model.active, role, Graph(written_out(to_half(graph))))
+        monkeypatch.setattr(half.model.active, role, Graph(with_explicit_rounding(to_half(graph))))
     computed = [result.masks[0] for result in half.predict(half.encode(coffee), prompts)]
     for ours, theirs in zip(computed, exact, strict=True):
         assert (ours & theirs).sum() / (ours | theirs).sum() > 0.995

@@ -19,7 +19,7 @@ from PIL import Image, ImageOps, PngImagePlugin
 
 from edge_sam.errors import InputError
 from edge_sam.imaging import decoding
-from edge_sam.imaging.images import decode_image, encode_png, pictures, read_image, spread
+from edge_sam.imaging.images import decode_image, encode_png, evenly_spaced, pictures, read_image
 
 CASES = ROOT.parent / "shared" / "data" / "cases"
 FORMATS = ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"]
@@ -402,7 +402,7 @@ def test_warnings_of_others_are_left_alone(small: Image.Image) -> None:
     """Threads that read at the same time put Python's filters back as they were, and mute nobody else's."""
     data, before = encoded(small, "PNG"), warnings.filters[:]
     threads = [threading.Thread(target=lambda: [decode_image(data, "photo") for _ in range(50)]) for _ in range(4)]
-    with decoding.opened(data, "photo"):
+    with decoding.open_picture(data, "photo"):
         with pytest.warns(UserWarning, match="mine"):
             warnings.warn("mine", UserWarning, stacklevel=1)
         for thread in threads:
@@ -446,13 +446,13 @@ def test_a_folder_s_pictures_are_what_is_not_hidden(tmp_path: Path) -> None:
 
 
 def test_a_few_of_many_are_spread_over_all() -> None:
-    assert spread(range(7), 4) == [0, 2, 4, 6]
-    assert spread("abc", 5) == ["a", "b", "c"]
-    assert spread([], 4) == []
+    assert evenly_spaced(range(7), 4) == [0, 2, 4, 6]
+    assert evenly_spaced("abc", 5) == ["a", "b", "c"]
+    assert evenly_spaced([], 4) == []
 
 
 def test_a_large_picture_that_pillow_decodes_in_python_is_refused() -> None:
     header = struct.pack("<IiiHHIIiiII", 40, 3000, 2000, 1, 8, 1, 4, 0, 0, 1, 0)  # Run lengths of 8 bits.
     data = b"BM" + struct.pack("<IHHI", 62, 0, 0, 58) + header + bytes(4) + bytes([0, 1, 0, 1])
-    with pytest.raises(InputError, match="3000×2000 BMP of a kind that is decoded slowly"):
+    with pytest.raises(InputError, match="3000×2000 BMP of a kind that is slow to decode"):
         decode_image(data, "runs.bmp")

@@ -89,14 +89,14 @@ def test_image_tokens_cross_the_bus_once(
 
 def test_a_provider_that_was_silently_replaced_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     Device(monkeypatch, "CPUExecutionProvider")
-    with pytest.raises(RuntimeUnavailableError, match="put CPUExecutionProvider in the place of CUDAExecutionProvider"):
+    with pytest.raises(RuntimeUnavailableError, match="replaced CUDAExecutionProvider with CPUExecutionProvider"):
         onnxruntime_cuda.open_session(MODEL, SessionOptions())
 
 
 def test_tensorrt_builds_nothing_unasked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     device = Device(monkeypatch, "TensorrtExecutionProvider")
     options = SessionOptions(cache=tmp_path / "engines", shapes=PROFILES["mask_encoder"])
-    with pytest.raises(RuntimeUnavailableError, match="make them with: edge-sam build"):
+    with pytest.raises(RuntimeUnavailableError, match="build them with: edge-sam build"):
         onnxruntime_tensorrt.open_session(MODEL, options)
     onnxruntime_tensorrt.open_session(MODEL, SessionOptions(cache=tmp_path / "engines", build=True))
     assert [name for name, _ in device.providers] == [

@@ -17,9 +17,10 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco
 
 from edge_sam import InputError, Prompt
-from edge_sam.bundles import bundle
-from edge_sam.bundles.bundle import BUNDLED, MANIFEST, Manifest, parse_manifest
+from edge_sam.bundles import manifest
+from edge_sam.bundles.bundle import BUNDLED
 from edge_sam.bundles.contract import Role
+from edge_sam.bundles.manifest import MANIFEST, Manifest, parse_manifest
 from edge_sam.imaging.geometry import BACKGROUND, CELL, FRAME, LOGITS, TOKEN, Geometry
 from edge_sam.imaging.masks import decode_rle, encode_rle, run_lengths, uncompress_rle
 from edge_sam.prompts import combine, decoder_points
@@ -305,10 +306,11 @@ COUNT = st.integers(1, 2**53)
 DIGEST = st.text("0123456789abcdef", min_size=64, max_size=64)
 FILE = st.text(string.ascii_letters + string.digits, min_size=1, max_size=8)
 SPECS = st.lists(
-    st.builds(bundle.TensorSpec, WORD, WORD, st.lists(st.integers(0, 2**31) | WORD, max_size=4).map(tuple)), max_size=2
+    st.builds(manifest.TensorSpec, WORD, WORD, st.lists(st.integers(0, 2**31) | WORD, max_size=4).map(tuple)),
+    max_size=2,
 ).map(tuple)
 COMPONENTS = st.builds(
-    bundle.Component,
+    manifest.Component,
     role=st.sampled_from(get_args(Role)),
     precision=WORD,
     format=WORD,
@@ -318,24 +320,24 @@ COMPONENTS = st.builds(
     opset=st.none() | COUNT,
     inputs=SPECS,
     outputs=SPECS,
-    companion=st.none() | st.builds(bundle.Companion, FILE, DIGEST, COUNT),
+    companion=st.none() | st.builds(manifest.Companion, FILE, DIGEST, COUNT),
 )
 MANIFESTS = st.builds(
     Manifest,
-    schema=st.just(bundle.SCHEMA),
+    schema=st.just(manifest.SCHEMA),
     name=WORD,
     family=st.from_regex(r"\A[a-z0-9]{1,4}(-[a-z0-9]{1,4}){0,2}\Z"),
-    source=st.builds(bundle.Source, WORD, DIGEST, WORD, WORD),
-    made_by=st.builds(bundle.MadeBy, WORD, st.dictionaries(WORD, WORD, max_size=2)),
+    source=st.builds(manifest.Source, WORD, DIGEST, WORD, WORD),
+    made_by=st.builds(manifest.MadeBy, WORD, st.dictionaries(WORD, WORD, max_size=2)),
     frame=st.just(FRAME),
     pixel_mean=st.tuples(*[st.floats(0, 255)] * 3),
     pixel_std=st.tuples(*[st.floats(0, 255, exclude_min=True)] * 3),
     components=st.lists(COMPONENTS, max_size=3, unique_by=lambda c: (c.role, c.precision, c.format)).map(tuple),
     measured=st.lists(
-        st.builds(bundle.Measured, WORD, WORD, WORD, st.dictionaries(WORD, FIGURE, max_size=2)), max_size=2
+        st.builds(manifest.Measured, WORD, WORD, WORD, st.dictionaries(WORD, FIGURE, max_size=2)), max_size=2
     ).map(tuple),
     calibrations=st.lists(
-        st.builds(bundle.Calibration, WORD, WORD, WORD, WORD, st.integers(-9, 9), COUNT, DIGEST), max_size=2
+        st.builds(manifest.Calibration, WORD, WORD, WORD, WORD, st.integers(-9, 9), COUNT, DIGEST), max_size=2
     ).map(tuple),
 )
 

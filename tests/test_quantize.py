@@ -21,9 +21,9 @@ from edge_sam.errors import AccuracyError, RuntimeUnavailableError
 from edge_sam.inference.choice import choices
 from edge_sam.inference.run_options import RunOptions
 from edge_sam.quantize import objects, ranking
-from edge_sam.quantize.accuracy import find_truths
+from edge_sam.quantize.accuracy import find_ground_truths
 from edge_sam.quantize.photographs import find_photographs
-from edge_sam.quantize.quantizer import Outcome, quantize_bundle
+from edge_sam.quantize.quantizer import QuantizationResult, quantize_bundle
 from edge_sam.quantize.recipe import Blocks, every_block
 from edge_sam.quantize.settings import QuantizeSettings
 
@@ -173,9 +173,9 @@ def test_fp16_is_for_gpus_and_judged_as_they_round(tmp_path: Path) -> None:
     assert not half.manifest.calibrations
     assert edge_sam.load(half.path, runtime="onnxruntime", precision="fp16", strict=True).precision == "fp16"
     refusal = run_command(*QUICK[:4], "--precision", "fp16", "--target", "arm", "--output", "other", cwd=tmp_path)
-    assert "fp16 is not made for arm, but for tensorrt" in refused(refusal)
+    assert "fp16 is not available for arm, only for tensorrt" in refused(refusal)
     refusal = run_command(*QUICK[:4], "--precision", "fp16", "--explain", "--output", "other", cwd=tmp_path)
-    assert "nothing to choose in fp16" in refused(refusal)
+    assert "fp16 has no choice of blocks" in refused(refusal)
 
 
 def with_masks(folder: Path, count: int) -> Path:
@@ -199,7 +199,7 @@ def test_known_masks_are_of_photographs_that_were_not_calibrated_with(
     judged = {sample.image for sample in photographs.masked}
     assert judged.isdisjoint(photographs.calibration) == unseen
     assert len(judged) == (2 if unseen else 6)
-    assert [(truth.name, truth.unseen) for truth in find_truths(predictor, photographs)] == [
+    assert [(truth.name, truth.unseen) for truth in find_ground_truths(predictor, photographs)] == [
         ("known masks", unseen),
         ("the float model's masks", unseen),
     ]
@@ -217,12 +217,12 @@ def test_where_the_float_model_sees_nothing_it_says_so_before_calibrating(
     def steps(what: str, _: int) -> Any:
         raise AssertionError(what)
 
-    with pytest.raises(edge_sam.InputError, match="sure of no object in any of the 1 photographs"):
+    with pytest.raises(edge_sam.InputError, match="finds no object with confidence in any of the 1 photographs"):
         quantize_bundle(open_bundle("mobile-sam"), tmp_path / "small", QuantizeSettings(calibration=folder), steps)
     assert [path.name for path in tmp_path.iterdir()] == ["grain"]
 
 
-def explain(output: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> Outcome:
+def explain(output: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> QuantizationResult:
     """Quantise and rank two blocks, where timing them fails."""
 
     def profile(*_: object) -> list[Any]:

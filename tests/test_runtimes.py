@@ -13,7 +13,7 @@ from conftest import PHOTOGRAPHS, iou, read_rgb
 import edge_sam
 from edge_sam import InputError, Predictor, Prompt
 from edge_sam.errors import RuntimeUnavailableError
-from edge_sam.runtimes import BACKENDS, SessionOptions, backend, why_unusable
+from edge_sam.runtimes import BACKENDS, Backend, SessionOptions, backend, why_unusable
 from edge_sam.runtimes.openvino_device import OpenVinoSession
 
 PROMPTS = [
@@ -21,6 +21,17 @@ PROMPTS = [
     Prompt(points=[(250, 120)]),
     Prompt(points=[(250, 120), (420, 330)], labels=[1, 0], box=(76, 18, 478, 390)),
 ]
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_backend_has_every_member_of_the_protocol(name: str) -> None:
+    module = backend(name)
+    members = {*Backend.__annotations__, *(member for member in vars(Backend) if not member.startswith("_"))}
+    assert members == {
+        *("MODEL_FORMATS", "PACKAGES", "BUILDS_ENGINES", "why_unusable", "install_command", "load_package"),
+        *("runs_on_cpu", "hardware", "open_session"),
+    }
+    assert not [member for member in members if not hasattr(module, member)]
 
 
 @pytest.fixture(scope="module", params=list(BACKENDS))

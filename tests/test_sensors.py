@@ -11,12 +11,12 @@ from typing import Any
 import pynvml
 import pytest
 
-from edge_sam.benchmark.energy import EnergyMeter, find_rails
+from edge_sam.benchmark.energy import EnergyMeter, find_power_rails
 from edge_sam.benchmark.machine import Clock, describe_machine, read_clock
 from edge_sam.benchmark.measure import Measurement
 from edge_sam.benchmark.nvml import Nvml, open_nvml
 from edge_sam.benchmark.summary import summarise
-from edge_sam.benchmark.worker import Answer, Ready
+from edge_sam.benchmark.worker import Loaded, RunResult
 from edge_sam.evaluation.variant import SegmenterFacts, Variant
 from edge_sam.system.machine import read_text
 
@@ -89,7 +89,7 @@ def test_a_burst_between_two_calls_is_counted(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize("broken", [{"in1_label": "NC"}, {"curr1_input": ""}, {"in1_input": "rubbish"}])
 def test_a_channel_without_a_name_or_a_value_is_left_out(tmp_path: Path, broken: dict[str, str]) -> None:
     lay_out(jetson(tmp_path), "sys/class/hwmon/hwmon1", **broken)
-    assert [rail.name for rail in find_rails(tmp_path)] == ["VDD_CPU_GPU_CV (INA3221)", "VDD_SOC (INA3221)"]
+    assert [rail.name for rail in find_power_rails(tmp_path)] == ["VDD_CPU_GPU_CV (INA3221)", "VDD_SOC (INA3221)"]
 
 
 def test_a_machine_that_tells_nothing(tmp_path: Path) -> None:
@@ -102,9 +102,9 @@ def test_energy_of_a_row_is_a_mean() -> None:
     facts = SegmenterFacts("mobile-sam", "", "w16", "onnxruntime", "CPUExecutionProvider", 1024, square=False)
     mask: dict[str, object] = {"size": [2, 2], "counts": b"04"}
     stages = dict.fromkeys(("read", "preprocess", "encode", "decode", "upsample"), 20.0)
-    measurement = Measurement(Variant("mobile-sam"), Ready(facts, 30.0, 20.0, 0.0), 1.0)
+    measurement = Measurement(Variant("mobile-sam"), Loaded(facts, 30.0, 20.0, 0.0), 1.0)
     measurement.masks = [[mask]]
-    measurement.rounds = [[Answer(stages, 100.0)] for _ in range(3)]
+    measurement.rounds = [[RunResult(stages, 100.0)] for _ in range(3)]
     measurement.wall_ms = [[100.0]] * 3
     measurement.joules = [{"GPU": 0.0}, {"GPU": 0.0}, {"GPU": 6.0}]
     (row,) = summarise([measurement], {1024: [[mask]]}, min_agreement=0.9)
@@ -152,7 +152,7 @@ def test_gpus_are_added_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
         gpu.millijoules += 2500
         assert meter.joules_since_last() == {Nvml.name: 2.5}
     limits = read_clock(nvml, tmp_path).limits
-    assert limits == frozenset({"the GPU by its power limit", "the GPU by heat (hardware)"})
+    assert limits == frozenset({"the GPU (its power limit)", "the GPU by heat (hardware)"})
 
 
 def test_a_gpu_that_tells_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -198,11 +198,11 @@ def test_a_board_that_is_held_back_by_heat(tmp_path: Path) -> None:
     lay_out(tmp_path, "sys/class/thermal/cooling_device1", cur_state=2)
     lay_out(tmp_path, "sys/class/thermal/cooling_device2", type="devfreq-17000000.gpu", cur_state=1)
     limits = read_clock(root=tmp_path).limits
-    assert limits == frozenset({"thermal-cpufreq-0 against heat", "devfreq-17000000.gpu against heat"})
+    assert limits == frozenset({"thermal-cpufreq-0 (heat)", "devfreq-17000000.gpu (heat)"})
 
 
 def test_notes_say_what_happened_to_the_speed() -> None:
-    held = frozenset({"the GPU by its power limit"})
+    held = frozenset({"the GPU (its power limit)"})
     clocks = [Clock(800, 3, 50, None), Clock(2000, 3, 61.5, None), Clock(1500, 4, 90, held), Clock(1900, 5, 80, None)]
     machine = describe_machine(clocks, drift=1.3)
     assert (machine.mhz_first, machine.mhz_last, machine.mhz_min) == (2000, 1900, 1500)
@@ -210,10 +210,10 @@ def test_notes_say_what_happened_to_the_speed() -> None:
     notes = " ".join(machine.notes)
     assert "fell from 2000 to 1500 MHz" in notes
     assert "throttled 2 times" in notes
-    assert "held back: the GPU by its power limit" in notes
+    assert "speed limited by: the GPU (its power limit)" in notes
     assert "1.30 times as long" in notes
     silent = describe_machine([Clock(None, None, None, None)] * 2, drift=None)
     assert silent.notes[:2] == [
-        "the clock of the processor cannot be read here",
+        "the processor's clock cannot be read here",
         "thermal throttling cannot be read here",
     ]

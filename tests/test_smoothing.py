@@ -11,14 +11,14 @@ from onnx import ModelProto
 import edge_sam
 from edge_sam.bundles.bundle import open_bundle
 from edge_sam.imaging.images import read_image
-from edge_sam.quantize.calibration import watch
-from edge_sam.quantize.observers import OBSERVERS, Seen
+from edge_sam.quantize.calibration import collect_statistics
+from edge_sam.quantize.observers import OBSERVERS, ActivationStatistics
 from edge_sam.quantize.recipe import default_blocks
 from edge_sam.quantize.sessions import ROLES, open_predictor, with_graphs
 from edge_sam.quantize.smoothing import smooth
 
 FILES = [PHOTOGRAPHS / "chelsea.png", PHOTOGRAPHS / "coffee.png"]
-Watched = dict[str, Seen]
+Watched = dict[str, ActivationStatistics]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,9 @@ def graph(exact: edge_sam.Predictor) -> ModelProto:
 
 def seen_in(exact: edge_sam.Predictor, encoder: ModelProto) -> Watched:
     decoder = onnx.load(exact.bundle.verified_file(exact.bundle.component("decoder", "w16", "onnx")))
-    return watch(exact, dict(zip(ROLES, (encoder, decoder), strict=True)), FILES, 0, lambda: None)["encoder"]
+    return collect_statistics(exact, dict(zip(ROLES, (encoder, decoder), strict=True)), FILES, 0, lambda: None)[
+        "encoder"
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +66,7 @@ def test_it_knows_what_would_be_seen(exact: edge_sam.Predictor, smoothed: tuple[
 def test_channels_become_more_alike(seen: Watched, smoothed: tuple[ModelProto, Watched]) -> None:
     """How much smaller the ordinary channel is than the largest: what int8 has to bridge with one step size."""
 
-    def unevenness(each: Seen) -> float:
+    def unevenness(each: ActivationStatistics) -> float:
         reach = np.maximum(-each.low, each.high)
         return float(reach.max() / np.median(reach))
 

@@ -10,7 +10,7 @@ import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from edge_sam.quantize.graph import layers, prune
-from edge_sam.quantize.observers import Seen
+from edge_sam.quantize.observers import ActivationStatistics
 from edge_sam.quantize.smoothing import smooth
 
 CHANNELS, OUTPUTS = 8, 128
@@ -73,7 +73,7 @@ def smoothed(model: ModelProto) -> ModelProto:
     name = layer.node.input[0]
     if name not in {output.name for output in watched.graph.output}:
         watched.graph.output.append(helper.make_empty_tensor_value_info(name))
-    seen = Seen()
+    seen = ActivationStatistics()
     seen.add(run(watched, name)[0].reshape(-1, CHANNELS), np.random.default_rng(0))
     return smooth(model, {name: seen}, [layer.block])[0]
 
@@ -120,7 +120,7 @@ def test_what_cannot_is_left_as_it_is(name: str) -> None:
 
 def test_channels_are_kept_in_few_bytes() -> None:
     for channels, size in ((64, 1), (256, 1), (257, 2), (65537, 4)):
-        seen = Seen()
+        seen = ActivationStatistics()
         seen.add(np.arange(4 * channels, dtype=np.float32).reshape(4, channels), np.random.default_rng(0))
         assert seen.channels[0].itemsize == size
         np.testing.assert_array_equal(seen.samples[0] % channels, seen.channels[0])

@@ -13,10 +13,10 @@ from conftest import PHOTOGRAPHS
 
 import edge_sam
 from edge_sam.benchmark import tuning
-from edge_sam.benchmark.tuning import Row
+from edge_sam.benchmark.tuning import TuningRow
 from edge_sam.bundles.bundle import open_bundle
 from edge_sam.bundles.precisions import Precision
-from edge_sam.inference.cache import Best, Tuned, remember, tuning_key
+from edge_sam.inference.cache import Best, Tuned, tuning_key, write_record
 from edge_sam.inference.choice import Choice
 from edge_sam.predictor import Predictor
 from edge_sam.runtimes import AUTO, why_unusable
@@ -47,7 +47,7 @@ def test_openvino_is_timed_as_compiled_for_each_size(monkeypatch: pytest.MonkeyP
         pytest.skip("openvino is not installed")
     time_one, compiled = tuning._time, []
 
-    def watched(row: Row, predictor: Predictor, photograph: np.ndarray) -> None:
+    def watched(row: TuningRow, predictor: Predictor, photograph: np.ndarray) -> None:
         encoder = predictor.model.active.encoder
         time_one(row, predictor, photograph)
         compiled.append((photograph.shape, encoder.compiled_for, encoder._compiling))  # type: ignore[attr-defined]
@@ -66,12 +66,12 @@ def test_auto_follows_only_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.skip("openvino is not installed")
     bundle = open_bundle("mobile-sam")
     key, best = tuning_key(bundle), Best("openvino", "w16", None)
-    remember(key, Tuned(best))
+    write_record(key, Tuned(best))
     assert edge_sam.load().runtime == "openvino"
     assert edge_sam.load(runtime="onnxruntime").runtime == "onnxruntime"
-    remember(key, Tuned(Best("openvino", "int8", None)))
+    write_record(key, Tuned(Best("openvino", "int8", None)))
     assert edge_sam.load().runtime != "openvino"
-    remember(key, Tuned(best))
+    write_record(key, Tuned(best))
     monkeypatch.setattr("edge_sam.system.machine.metadata.version", lambda _: "99.0")
     assert edge_sam.load().runtime != "openvino"
 
@@ -91,20 +91,20 @@ def test_what_gives_other_masks_is_dropped(monkeypatch: pytest.MonkeyPatch, coff
     rows = tuning.measure(bundle, [Choice("onnxruntime", "w16", 1, "test")], [coffee], 1, lambda _: None)
     assert rows[0].rejected is not None
     assert "mean IoU of 1.000" in rows[0].rejected
-    with pytest.raises(edge_sam.RuntimeUnavailableError, match="nothing is usable here"):
+    with pytest.raises(edge_sam.RuntimeUnavailableError, match="no candidate is usable here"):
         tuning.keep(bundle, rows)
     assert tuning.report(rows[0])["encode_ms"] is None
 
 
 def test_rows_are_ranked_by_a_photograph_and_its_clicks() -> None:
-    row = Row(Choice("onnxruntime", "w16", None, "test"), encode_ms=[100, 110, 300], click_ms=[10, 12, 11])
+    row = TuningRow(Choice("onnxruntime", "w16", None, "test"), encode_ms=[100, 110, 300], click_ms=[10, 12, 11])
     assert row.total_ms == 110 + 3 * 11
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--threads", "1,two"], "number of threads must be between 1 and 256, not 'two'"),
+        (["--threads", "1,two"], "threads must be a whole number from 1 to 256, not 'two'"),
         (["--runtime", "warp"], "unknown runtime 'warp'"),
         (["--image", "/nowhere.png"], "nowhere.png"),
     ],

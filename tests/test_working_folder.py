@@ -144,9 +144,9 @@ def test_what_was_found_here_is_found_there(tmp_path: Path, monkeypatch: pytest.
     [
         (3, b"first\nlibx is  missing\n\n", "ended with exit code 3: libx is missing"),
         (0, b"", "ended with exit code 0"),
-        (-9, b"", "was ended by SIGKILL"),
-        (-9, b"\xff", "was ended by SIGKILL: \ufffd"),
-        (-200, b"", "was ended by signal 200"),
+        (-9, b"", "was killed by SIGKILL"),
+        (-9, b"\xff", "was killed by SIGKILL: \ufffd"),
+        (-200, b"", "was killed by signal 200"),
     ],
 )
 def test_an_end_has_a_reason(code: int, stderr: bytes, said: str) -> None:

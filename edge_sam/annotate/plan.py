@@ -20,8 +20,8 @@ from edge_sam.errors import InputError
 from edge_sam.files.names import Names, canonical
 from edge_sam.files.serialization import to_json
 from edge_sam.imaging.images import pictures
-from edge_sam.runtimes import backend, split_runtime
-from edge_sam.runtimes.cores import MAX_THREADS, usable_cores
+from edge_sam.runtimes import backend, runs_on_cpu
+from edge_sam.runtimes.cores import check_threads, usable_cores
 from edge_sam.system.machine import installed_versions
 
 
@@ -114,13 +114,11 @@ def share_cores(workers: int | None, threads: int | None, runtime: str) -> tuple
     workers, threads : int
     """
     for name, given in (("workers", workers), ("threads", threads)):
-        if given is not None and not 1 <= given <= MAX_THREADS:
-            raise InputError(f"{name} must be 1 to {MAX_THREADS}, not {given}")
+        if given is not None:
+            check_threads(given, name)
     cores = usable_cores()
     if workers is None:
-        name, device = split_runtime(runtime)
-        on_processor = name in ("onnxruntime", "openvino") and device in ("", "CPU")
-        workers = max(1, cores // (threads or 1)) if on_processor else 1
+        workers = max(1, cores // (threads or 1)) if runs_on_cpu(runtime) else 1
     return workers, threads or max(1, cores // workers)
 
 

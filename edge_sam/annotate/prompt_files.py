@@ -18,7 +18,7 @@ from edge_sam.annotate.sources import name_of
 from edge_sam.errors import InputError
 from edge_sam.files.names import canonical
 from edge_sam.files.text import read_text
-from edge_sam.imaging.coco import Id, distinct, read_coco, some
+from edge_sam.imaging.coco import Id, by_id, first_few, read_coco
 
 _BOX, _POINT = ("x0", "y0", "x1", "y1"), ("x", "y")
 
@@ -127,8 +127,8 @@ def _coco(path: Path) -> PromptTable:
     instances = read_coco(path, _Instances | list[Any])  # type: ignore[arg-type]
     if isinstance(instances, list):
         raise InputError(f"{path} is a list of results, which does not name photographs; give COCO instances JSON")
-    images = distinct(instances.images, "images", path)
-    categories = distinct(instances.categories, "categories", path)
+    images = by_id(instances.images, "images", path)
+    categories = by_id(instances.categories, "categories", path)
     numbers = {category.name: number for number, category in categories.items()}
     if len(numbers) < len(categories):
         raise InputError(f"{path} has two categories of one name")
@@ -156,7 +156,7 @@ def _coco(path: Path) -> PromptTable:
         rows.append((images[annotation.image_id].file_name, prompt))
     if without:
         count = f"{len(without)} annotation{'s' if len(without) > 1 else ''}"
-        warnings.warn(f"{path}: {count} without a bbox left out (id {some(without)})", stacklevel=2)
+        warnings.warn(f"{path}: {count} without a bbox left out (id {first_few(without)})", stacklevel=2)
     return PromptTable(rows, numbers or None, [image.file_name for image in images.values()])
 
 

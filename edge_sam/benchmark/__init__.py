@@ -1,1 +1,1 @@
-"""Where every millisecond goes: stages, operators, memory, on every runtime, one protocol."""
+"""Benchmarks of every runtime: stages, operators, memory and energy, under one protocol."""

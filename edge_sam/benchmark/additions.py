@@ -1,4 +1,4 @@
-"""What is added to a report on request: accuracy, and where the time goes inside."""
+"""Optional parts of a report: accuracy and operator profiles."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edge_sam.evaluation.variant import Variant
 def add_accuracy(
     report: BenchReport, measured: Sequence[Variant], evaluation: Evaluation, progress: Callable[[], None]
 ) -> BenchReport:
-    """Add the mIoU of each protocol to each row, whose combination `measured` has."""
+    """Add the mIoU of each protocol to each row. `measured` holds the variant of each row."""
     rows = []
     for row, variant in zip(report.rows, measured, strict=True):
         protocols, _ = evaluation.run([variant.open()], seed=0, worst=0, progress=progress)
@@ -27,16 +27,16 @@ def add_accuracy(
 def add_operators(
     report: BenchReport, measured: Sequence[Variant], image: Path, folder: Path, progress: Callable[[], None]
 ) -> tuple[BenchReport, dict[Path, bytes]]:
-    """Add the profile of its operators to each row; also returned are the traces, files to be written in `folder`."""
+    """Add an operator profile to each row. Also returns the trace files to write into `folder`."""
     rows = []
     traces: dict[Path, bytes] = {}
     for number, (row, variant) in enumerate(zip(report.rows, measured, strict=True)):
 
-        def keep(component: str, trace: bytes, number: int = number) -> str:
+        def save_trace(component: str, trace: bytes, number: int = number) -> str:
             path = folder / f"trace-{number}-{component}.json"
             traces[path] = trace
             return str(path)
 
-        rows.append(replace(row, operators=profile(variant, image, keep)))
+        rows.append(replace(row, operators=profile(variant, image, save_trace)))
         progress()
     return replace(report, rows=rows), traces

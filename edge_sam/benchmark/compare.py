@@ -1,4 +1,4 @@
-"""Two reports against each other: what became slower, bigger or worse."""
+"""Compare two reports: what became slower, bigger or less accurate."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from pathlib import Path
 
 import msgspec
 
-from edge_sam.benchmark.report import SCHEMA, BenchReport, Row
+from edge_sam.benchmark.report import SCHEMA, BenchReport, BenchRow
 from edge_sam.errors import InputError
 from edge_sam.files.serialization import from_json
 
-_NOT_JUDGED = {"load ms", "compile ms"}
-"""Measured once in each report, so that one slow moment of the machine would count as a regression."""
+_MEASURED_ONCE = {"load ms", "compile ms"}
+"""Measured once in each report, so noise would count as a regression."""
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One figure of one combination, before and after."""
+    """One figure of one variant, before and after."""
 
     combination: str
     figure: str
     old: float | None
     new: float | None
-    """None where the combination is absent there."""
+    """None if the variant is missing there."""
     change: float | None
-    """In per cent; more is worse."""
+    """In per cent; positive is worse."""
     regressed: bool
 
 
@@ -39,7 +39,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
     @property
     def regressed(self) -> bool:
-        """Whether anything became worse by more than the threshold, or is gone."""
+        """Whether any figure became worse by more than the threshold, or is missing."""
         return any(change.regressed for change in self.changes)
 
 
@@ -49,7 +49,7 @@ def read_report(path: Path) -> BenchReport:
     Raises
     ------
     InputError
-        It cannot be read, is of another version or something else.
+        The file cannot be read, is of another version, or is not a report.
     """
     try:
         data = path.read_bytes()
@@ -74,14 +74,14 @@ class _Versioned(msgspec.Struct):
 
 
 def compare(old_path: Path, new_path: Path, threshold: float) -> Comparison:
-    """Compare two reports combination by combination.
+    """Compare two reports variant by variant.
 
     Parameters
     ----------
     old_path, new_path : Path
         The reports.
     threshold : float
-        Per cent by which a figure may become worse.
+        How much worse a figure may become, in per cent.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def compare(old_path: Path, new_path: Path, threshold: float) -> Comparison:
         for figure, value in _figures(row):
             now = figures.get(figure)
             change = None if now is None else _per_cent(value, now)
-            worse = change is None or (change > threshold and figure not in _NOT_JUDGED)
+            worse = change is None or (change > threshold and figure not in _MEASURED_ONCE)
             changes.append(Change(key, figure, value, now, change, worse))
     for key, row in after.items():
         if key not in before:
@@ -106,13 +106,13 @@ def compare(old_path: Path, new_path: Path, threshold: float) -> Comparison:
 
 
 def _per_cent(old: float, new: float) -> float:
-    if old == 0:  # Only a yes or no can be 0: no before; yes now is as bad as it gets.
+    if old == 0:  # Only "masks disagree" can be 0; if it becomes 1, that is 100 %.
         return 100 * new
     return 100 * (new / old - 1)
 
 
-def _figures(row: Row) -> Iterator[tuple[str, float]]:
-    """Figures that are worse when they are larger."""
+def _figures(row: BenchRow) -> Iterator[tuple[str, float]]:
+    """Yield the figures that are worse when they are larger."""
     yield "total p50 ms", row.total.p50
     yield "encode p50 ms", row.stages["encode"].p50
     yield "decode p50 ms", row.stages["decode"].p50
@@ -126,9 +126,9 @@ def _figures(row: Row) -> Iterator[tuple[str, float]]:
 
 def _notes(old: BenchReport, new: BenchReport) -> Iterator[str]:
     if old.machine.processor != new.machine.processor or old.machine.cores != new.machine.cores:
-        yield f"other machines: {old.machine.processor}, then {new.machine.processor}"
+        yield f"different machines: {old.machine.processor}, then {new.machine.processor}"
     if old.images != new.images:
-        yield "other photographs"
+        yield "different photographs"
     for name in sorted(old.machine.versions.keys() | new.machine.versions.keys()):
         versions = [report.machine.versions.get(name, "absent") for report in (old, new)]
         if versions[0] != versions[1]:

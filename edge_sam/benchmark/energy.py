@@ -1,4 +1,4 @@
-"""Energy of each run, from what this machine measures itself."""
+"""Energy of each run, from the sensors of this machine."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from edge_sam.benchmark.nvml import Nvml
 from edge_sam.system.machine import read_text
 
 _PERIOD = 0.05
-"""Seconds between two looks at a sensor that tells power only. A look costs a few milliseconds on the I²C bus."""
+"""Seconds between two readings of a power sensor. A reading takes a few milliseconds on the I²C bus."""
 
 
 class Counter(Protocol):
-    """Something that counts energy."""
+    """An energy counter."""
 
     @property
     def name(self) -> str:
-        """What it measures, and by what."""
+        """What it measures, and with which sensor."""
 
     def joules(self) -> float | None:
-        """Return the energy since some moment in the past; only differences mean something."""
+        """Return the energy since an arbitrary start; only differences are meaningful."""
 
 
 class Rapl:
-    """The processor's own counters, as Linux has them (Documentation/power/powercap). Mostly only root reads them.
+    """The processor's counters (Linux, Documentation/power/powercap). Usually only root can read them.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Rapl:
         """See `Counter.joules`."""
         now = self._read()
         for zone, new, old in zip(self._zones, now, self._last, strict=True):
-            # The counter starts again at 0 when it is full.
+            # The counter wraps around.
             full = 0 if new >= old else (_number(zone / "max_energy_range_uj") or 0)
             self._joules += (new - old + full) / 1e6
         self._last = now
@@ -56,17 +56,17 @@ class Rapl:
         return [_number(zone / "energy_uj") or 0 for zone in self._zones]
 
 
-class Rail:
-    """One supply of a board that an INA3221 watches, as on Jetsons: power at a moment, added up here.
+class PowerRail:
+    """A power rail measured by an INA3221 sensor, as on Jetsons. Power is integrated here.
 
     Parameters
     ----------
     sensor : Path
         Folder of the sensor.
     channel : int
-        Which of its three.
+        One of its three channels.
     name : str
-        The supply, as the board names it.
+        The board's name of the rail.
     """
 
     def __init__(self, sensor: Path, channel: int, name: str) -> None:
@@ -77,7 +77,7 @@ class Rail:
         self._time, self._watts = time.perf_counter(), self._read()
 
     def joules(self) -> float:
-        """See `Counter.joules`. To be called often: between two calls power is taken to change evenly."""
+        """See `Counter.joules`. Call it often: power is interpolated linearly between two calls."""
         with self._lock:
             now, watts = time.perf_counter(), self._read()
             self._joules += (watts + self._watts) / 2 * (now - self._time)
@@ -89,18 +89,18 @@ class Rail:
 
 
 class EnergyMeter:
-    """Everything here that tells energy. To be used in a ``with`` statement.
+    """All energy counters of this machine. Use it as a context manager.
 
     Parameters
     ----------
     nvml : Nvml, optional
         The GPUs.
     root : Path
-        Folder that stands for the root of the file system.
+        Root of the file system; tests pass another folder.
     """
 
     def __init__(self, nvml: Nvml | None = None, root: Path = Path("/")) -> None:
-        self._rails = find_rails(root)
+        self._rails = find_power_rails(root)
         counters: list[Counter] = [*find_rapl(root), *self._rails]
         if nvml is not None and nvml.joules() is not None:
             counters.append(nvml)
@@ -122,7 +122,7 @@ class EnergyMeter:
             self._thread.join()
 
     def joules_since_last(self) -> dict[str, float]:
-        """Return the energy since the call before, by what was measured; empty where nothing here tells."""
+        """Return the energy since the last call by counter; empty if there is no counter."""
         now, last = self._read(), self._last
         self._last = now
         return {name: joules - last.get(name, joules) for name, joules in now.items()}
@@ -138,14 +138,14 @@ class EnergyMeter:
 
 
 def find_rapl(root: Path) -> list[Rapl]:
-    """Find the processor's counters, if they can be read."""
+    """Find the processor's counters, if they are readable."""
     folders = sorted((root / "sys/class/powercap").glob("intel-rapl:*"))
     zones = [zone for zone in folders if zone.name.count(":") == 1 and _number(zone / "energy_uj") is not None]
     return [Rapl(zones)] if zones else []
 
 
-def find_rails(root: Path) -> list[Rail]:
-    """Find what INA3221 sensors watch: a channel counts when it has a name and tells voltage and current."""
+def find_power_rails(root: Path) -> list[PowerRail]:
+    """Find the INA3221 channels that have a name, a voltage and a current."""
     rails = []
     for sensor in sorted((root / "sys/class/hwmon").glob("hwmon*")):
         if read_text(sensor / "name") != "ina3221":
@@ -154,7 +154,7 @@ def find_rails(root: Path) -> list[Rail]:
             name = read_text(sensor / f"in{channel}_label")
             parts = (_number(sensor / f"{kind}{channel}_input") for kind in ("in", "curr"))
             if name and name != "NC" and None not in parts:  # NC: not connected.
-                rails.append(Rail(sensor, channel, name))
+                rails.append(PowerRail(sensor, channel, name))
     return rails
 
 

@@ -1,4 +1,4 @@
-"""What the machine is, and whether it kept its speed."""
+"""Description of the machine, and whether its speed was steady."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ from pathlib import Path
 
 from edge_sam.benchmark.nvml import Nvml
 from edge_sam.benchmark.report import Machine
+from edge_sam.runtimes import packages
 from edge_sam.system.machine import find_processor, installed_versions, memory, read_text
 
-_PACKAGES = ("edge-sam", "onnxruntime", "onnxruntime-gpu", "openvino", "numpy", "opencv-python-headless")
+_PACKAGES = ("edge-sam", "numpy", "opencv-python-headless")
+"""Besides those of the runtimes."""
 _SLOWER = 0.9
-"""A clock that fell below this fraction of what it was is worth a note."""
+"""Fraction of the initial clock or speed below which a report notes the drop."""
 
 
 @dataclass(frozen=True)
 class Clock:
-    """What the machine says about its speed at one moment; None where it does not.
+    """A reading of clock, throttling and temperature. Fields that the machine does not report are None.
 
     Attributes
     ----------
     mhz : float or None
-        Mean over the cores.
+        Mean clock of the cores.
     throttled : int or None
-        Thermal throttling events since the machine started.
+        Thermal throttling events since boot.
     celsius : float or None
-        The warmest sensor.
+        Temperature of the warmest sensor.
     limits : frozenset of str or None
-        What holds the processor or a GPU back just now.
+        What currently limits the speed of the processor or a GPU.
     """
 
     mhz: float | None
@@ -44,16 +46,14 @@ def read_clock(nvml: Nvml | None = None, root: Path = Path("/")) -> Clock:
     """Read clock, throttling and temperature from Linux's files under `root`, and from NVML."""
     cpu, thermal = root / "sys/devices/system/cpu", root / "sys/class/thermal"
     kilohertz = _numbers(cpu.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))
-    told = re.findall(r"^cpu MHz\s*:\s*([\d.]+)", read_text(root / "proc/cpuinfo"), re.MULTILINE)
-    mhz = [value / 1000 for value in kilohertz] or list(map(float, told))
+    reported = re.findall(r"^cpu MHz\s*:\s*([\d.]+)", read_text(root / "proc/cpuinfo"), re.MULTILINE)
+    mhz = [value / 1000 for value in kilohertz] or list(map(float, reported))
     throttled = _numbers(cpu.glob("cpu[0-9]*/thermal_throttle/core_throttle_count"))
     celsius = _numbers(thermal.glob("thermal_zone*/temp"))
     coolers = [cooler for cooler in thermal.glob("cooling_device*") if _slows(read_text(cooler / "type"))]
-    limits = {
-        f"{read_text(cooler / 'type')} against heat" for cooler in coolers if any(_numbers([cooler / "cur_state"]))
-    }
+    limits = {f"{read_text(cooler / 'type')} (heat)" for cooler in coolers if any(_numbers([cooler / "cur_state"]))}
     if nvml is not None:
-        limits |= {f"the GPU by {what}" for what in nvml.slowed_by()}
+        limits |= {f"the GPU ({what})" for what in nvml.slowed_by()}
     return Clock(
         statistics.fmean(mhz) if mhz else None,
         int(sum(throttled)) if throttled else None,
@@ -63,19 +63,19 @@ def read_clock(nvml: Nvml | None = None, root: Path = Path("/")) -> Clock:
 
 
 def _slows(kind: str) -> bool:
-    """Tell whether a cooling device of Linux works by taking speed away, and is no fan."""
+    """Tell whether a Linux cooling device works by reducing speed, unlike a fan."""
     return kind == "Processor" or kind.removeprefix("thermal-").startswith(("cpufreq-", "devfreq-"))
 
 
 def describe_machine(clocks: Sequence[Clock], drift: float | None) -> Machine:
-    """Describe this machine and what happened to it.
+    """Describe this machine and its state during the benchmark.
 
     Parameters
     ----------
     clocks : sequence of Clock
-        Before the first round, and after each: a processor just out of work shows the clock that it worked at.
+        Readings before the first round and after each round, when the processor still has its working clock.
     drift : float or None
-        Time of the first row in the second half of the rounds over that in the first half.
+        Ratio of the first row's time in the second half of the rounds to its time in the first half.
     """
     processor = find_processor()
     governor = read_text(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")) or None
@@ -90,7 +90,7 @@ def describe_machine(clocks: Sequence[Clock], drift: float | None) -> Machine:
         features=[name for name, has in (processor.instruction_sets or {}).items() if has],
         system=f"{platform.system()} {platform.release()} {platform.machine()}, Python {platform.python_version()}",
         memory_mb=memory().total / 2**20,
-        versions=installed_versions(_PACKAGES),
+        versions=installed_versions([*_PACKAGES, *packages()]),
         governor=governor,
         mhz_first=mhz[0] if mhz else None,
         mhz_last=mhz[-1] if mhz else None,
@@ -108,7 +108,7 @@ def describe_machine(clocks: Sequence[Clock], drift: float | None) -> Machine:
 
 def _notes_on_clock(mhz: Sequence[float]) -> Iterator[str]:
     if not mhz:
-        yield "the clock of the processor cannot be read here"
+        yield "the processor's clock cannot be read here"
     elif min(mhz) < _SLOWER * mhz[0]:
         yield f"the clock fell from {mhz[0]:.0f} to {min(mhz):.0f} MHz"
 
@@ -118,10 +118,10 @@ def _notes_on_heat(clocks: Sequence[Clock], throttled: int | None) -> Iterator[s
     if throttled is None and not limits:
         yield "thermal throttling cannot be read here"
     if throttled:
-        yield f"the processor throttled {throttled} times because it was hot"
+        yield f"the processor throttled {throttled} times because of heat"
     held_back = frozenset[str]().union(*limits)
     if held_back:
-        yield f"held back: {', '.join(sorted(held_back))}"
+        yield f"speed limited by: {', '.join(sorted(held_back))}"
 
 
 def _notes_on_settings(governor: str | None) -> Iterator[str]:

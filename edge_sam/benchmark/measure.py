@@ -1,4 +1,4 @@
-"""Measuring combinations, interleaved round by round."""
+"""Measure variants, interleaved round by round."""
 
 from __future__ import annotations
 
@@ -8,52 +8,52 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edge_sam.benchmark.config import BenchConfig
 from edge_sam.benchmark.energy import EnergyMeter
 from edge_sam.benchmark.nvml import Nvml
-from edge_sam.benchmark.plan import Plan
 from edge_sam.benchmark.process import WorkerError, WorkerProcess
 from edge_sam.benchmark.report import Skipped
-from edge_sam.benchmark.worker import Answer, Ready
+from edge_sam.benchmark.worker import Loaded, RunResult
 from edge_sam.evaluation.variant import Variant
 
 _SETTLE = 0.05
-"""Seconds between two combinations, for the threads of the one before to come to rest."""
+"""Seconds between two variants, so that the threads of the previous one stop spinning."""
 Rle = dict[str, object]
 
 
 @dataclass
 class Measurement:
-    """Raw figures of one combination.
+    """Raw figures of one variant.
 
     Attributes
     ----------
     variant : Variant
         What was measured.
-    ready : Ready
+    loaded : Loaded
         What was loaded.
     start_ms, first_run_ms, peak_rss_mb : float
         See `edge_sam.benchmark.report.Row`.
     warm_up_ms : list of float
-        Runs that are not counted.
-    rounds : list of list of Answer
-        For each round the answer for each photograph.
+        Warm-up runs, which are not counted.
+    rounds : list of list of RunResult
+        Results by round and photograph.
     wall_ms : list of list of float
-        The same runs seen from outside the process.
+        Times of the same runs measured in the parent process.
     joules : list of dict of str to float
-        Energy of each run, by what the system tells of.
+        Energy of each run by counter.
     gpu_memory_mb : float or None
-        GPU memory in use after the warm-up less that before the process was started.
+        GPU memory in use after the warm-up, minus that before the process started.
     masks : list of list of dict
-        For each photograph its masks as COCO RLE.
+        Masks of each photograph as COCO RLE.
     """
 
     variant: Variant
-    ready: Ready
+    loaded: Loaded
     start_ms: float
     first_run_ms: float = 0.0
     peak_rss_mb: float = 0.0
     warm_up_ms: list[float] = field(default_factory=list)
-    rounds: list[list[Answer]] = field(default_factory=list)
+    rounds: list[list[RunResult]] = field(default_factory=list)
     wall_ms: list[list[float]] = field(default_factory=list)
     joules: list[dict[str, float]] = field(default_factory=list)
     gpu_memory_mb: float | None = None
@@ -61,31 +61,31 @@ class Measurement:
 
 
 def measure(
-    plan: Plan, progress: Callable[[], None], nvml: Nvml | None = None
+    config: BenchConfig, progress: Callable[[], None], nvml: Nvml | None = None
 ) -> tuple[list[Measurement], list[Skipped]]:
-    """Measure every combination in a process of its own, all of them once in every round.
+    """Measure every variant in its own process, each once in every round.
 
     Parameters
     ----------
-    plan : Plan
+    config : BenchConfig
         What to measure.
     progress : callable
-        Called `Plan.steps` times.
+        Called `BenchConfig.steps` times.
     nvml : Nvml, optional
-        Where to read the GPUs' memory and energy.
+        Source of the GPUs' memory and energy.
 
     Returns
     -------
     measurements : list of Measurement
     skipped : list of Skipped
-        Combinations that failed.
+        Variants that failed.
     """
     skipped: list[Skipped] = []
     running: dict[Variant, tuple[WorkerProcess, Measurement]] = {}
 
     @contextlib.contextmanager
     def skipping(variant: Variant) -> Iterator[None]:
-        """Leave a combination out that fails, and go on with the others."""
+        """Drop a variant that fails and continue with the others."""
         try:
             yield
         except WorkerError as error:
@@ -93,15 +93,15 @@ def measure(
             skipped.append(Skipped(variant.label, str(error)))
 
     with contextlib.ExitStack() as stack:
-        for variant in plan.variants:
+        for variant in config.variants:
             with skipping(variant):
-                running[variant] = _begin(variant, plan, stack, nvml)
+                running[variant] = _begin(variant, config, stack, nvml)
             progress()
         meter = stack.enter_context(EnergyMeter(nvml))
-        for _ in range(plan.rounds):
+        for _ in range(config.rounds):
             for variant, (worker, measurement) in list(running.items()):
                 with skipping(variant):
-                    _round(worker, measurement, len(plan.images), meter)
+                    _round(worker, measurement, len(config.images), meter)
             progress()
         for variant, (worker, measurement) in list(running.items()):
             with skipping(variant):
@@ -110,20 +110,20 @@ def measure(
 
 
 def reference_masks(variant: Variant, images: Sequence[Path]) -> list[list[Rle]]:
-    """Return the masks of one combination, for each photograph, as COCO RLE; raises `WorkerError`."""
+    """Return one variant's masks of each photograph as COCO RLE. Raises `WorkerError`."""
     worker = WorkerProcess(variant, images)
     with contextlib.closing(worker):
         return [worker.run(image, with_masks=True)[0].masks for image in range(len(images))]
 
 
 def _start(variant: Variant, images: Sequence[Path], stack: contextlib.ExitStack) -> WorkerProcess:
-    """Start a combination; twice, where it was judged and compiled for the first time on this machine.
+    """Start a worker, and restart it if it ran the guard or compiled for the first time on this machine.
 
-    The second start takes both from the cache, as every later one will, and its first run really is one.
+    The second start reads both from the cache, as every later start does.
     """
     worker = WorkerProcess(variant, images)
     stack.callback(worker.close)
-    if worker.ready.guard_ms:
+    if worker.loaded.guard_ms:
         worker.close()
         worker = WorkerProcess(variant, images)
         stack.callback(worker.close)
@@ -131,16 +131,16 @@ def _start(variant: Variant, images: Sequence[Path], stack: contextlib.ExitStack
 
 
 def _begin(
-    variant: Variant, plan: Plan, stack: contextlib.ExitStack, nvml: Nvml | None
+    variant: Variant, config: BenchConfig, stack: contextlib.ExitStack, nvml: Nvml | None
 ) -> tuple[WorkerProcess, Measurement]:
-    """Start, first run, masks, warm-up."""
-    images = range(len(plan.images))
+    """Start a worker and run its first run, the run with masks and the warm-up."""
+    images = range(len(config.images))
     before = nvml.used_mb() if nvml else None
-    worker = _start(variant, plan.images, stack)
-    measurement = Measurement(variant, worker.ready, worker.ready_wall_ms - worker.ready.load_ms)
+    worker = _start(variant, config.images, stack)
+    measurement = Measurement(variant, worker.loaded, worker.load_wall_ms - worker.loaded.load_ms)
     measurement.first_run_ms = worker.run(0)[0].total_ms
     measurement.masks = [worker.run(image, with_masks=True)[0].masks for image in images]
-    measurement.warm_up_ms = [worker.run(i % len(images))[0].total_ms for i in range(plan.warm_up)]
+    measurement.warm_up_ms = [worker.run(i % len(images))[0].total_ms for i in range(config.warm_up)]
     after = nvml.used_mb() if nvml else None
     if before is not None and after is not None:
         measurement.gpu_memory_mb = after - before
@@ -149,12 +149,12 @@ def _begin(
 
 def _round(worker: WorkerProcess, measurement: Measurement, images: int, meter: EnergyMeter) -> None:
     time.sleep(_SETTLE)
-    answers, walls = [], []
+    results, walls = [], []
     for image in range(images):
         meter.joules_since_last()
-        answer, wall = worker.run(image)
+        result, wall = worker.run(image)
         measurement.joules.append(meter.joules_since_last())
-        answers.append(answer)
+        results.append(result)
         walls.append(wall)
-    measurement.rounds.append(answers)
+    measurement.rounds.append(results)
     measurement.wall_ms.append(walls)

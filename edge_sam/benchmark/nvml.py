@@ -1,4 +1,4 @@
-"""What NVIDIA's management library (NVML) says of the GPUs. Not run on hardware yet."""
+"""GPU memory, energy and slowdowns from NVIDIA's management library (NVML). Not run on hardware yet."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _SLOWDOWNS = {
     0x40: "heat (hardware)",
     0x80: "the power brake",
 }
-"""Bits of nvmlClocksEventReasons that mean that the GPU would run faster if it could."""
+"""Bits of nvmlClocksEventReasons for which the GPU runs below its full clock."""
 
 
 class Nvml:
     """All NVIDIA devices of this machine together.
 
-    A figure that a device does not have, as on Jetson boards and on old GPUs, is None.
+    Figures that no device reports, as on Jetson boards and old GPUs, are None.
 
     Parameters
     ----------
     library : module
-        `pynvml`, initialised.
+        `pynvml`, already initialised.
     """
 
     name = "NVIDIA GPUs (NVML)"
@@ -37,11 +37,11 @@ class Nvml:
         return _total(self._each(lambda device: self._library.nvmlDeviceGetMemoryInfo(device).used / 2**20))
 
     def joules(self) -> float | None:
-        """Return the energy used since the driver was loaded. Volta and later count it."""
+        """Return the energy used since the driver was loaded. Volta and later GPUs count it."""
         return _total(self._each(lambda device: self._library.nvmlDeviceGetTotalEnergyConsumption(device) / 1000))
 
     def slowed_by(self) -> set[str]:
-        """Return what keeps the GPUs from their full clock at this moment."""
+        """Return what currently keeps the GPUs below their full clock."""
         reasons = self._each(self._library.nvmlDeviceGetCurrentClocksThrottleReasons)
         return {what for bit, what in _SLOWDOWNS.items() if any(bits is not None and bits & bit for bits in reasons)}
 
@@ -56,7 +56,7 @@ class Nvml:
 
 
 def open_nvml() -> Nvml | None:
-    """Open NVML; None without the package `nvidia-ml-py`, NVIDIA's driver or a device."""
+    """Open NVML. None without the package `nvidia-ml-py`, the NVIDIA driver or a device."""
     try:
         import pynvml
     except ModuleNotFoundError:

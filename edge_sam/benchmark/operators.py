@@ -1,4 +1,4 @@
-"""Where a component's time goes, by the runtime's own operator profile."""
+"""Operator profiles of encoder and decoder, from the runtime's own profiler."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from edge_sam.benchmark.report import OperatorProfile, Share
+from edge_sam.benchmark.report import OperatorProfile, TimeShare
 from edge_sam.bundles.blocks import OUTSIDE, block_of
 from edge_sam.bundles.contract import Role
 from edge_sam.evaluation.variant import Variant
@@ -26,7 +26,7 @@ Inputs = Mapping[str, NDArray[Any]]
 
 
 class _Recorder(Session):
-    """A session that remembers what it was given last."""
+    """A session that records its last inputs."""
 
     def __init__(self, session: Session) -> None:
         self.provider, self.input_names = session.provider, session.input_names
@@ -38,22 +38,22 @@ class _Recorder(Session):
         return self._session.run(inputs)
 
 
-def profile(variant: Variant, image: Path, say: Callable[[str, bytes], str]) -> list[OperatorProfile]:
-    """Profile encoder and decoder on one photograph and a click on its centre.
+def profile(variant: Variant, image: Path, save_trace: Callable[[str, bytes], str]) -> list[OperatorProfile]:
+    """Profile encoder and decoder for a click on the centre of a photograph.
 
     Parameters
     ----------
     variant : Variant
-        What to profile.
+        The variant to profile.
     image : Path
         The photograph.
-    say : callable
-        Is given a component's name and its trace, and returns where it was put.
+    save_trace : callable
+        Takes a component's name and its trace, and returns the path of the trace.
 
     Returns
     -------
     list of OperatorProfile
-        Empty where the runtime has no profiler.
+        Empty if the runtime has no profiler.
     """
     segmenter = variant.open()
     predictor = segmenter.predictor
@@ -63,8 +63,8 @@ def profile(variant: Variant, image: Path, say: Callable[[str, bytes], str]) -> 
     active, pixels = predictor.model.active, read_image(image)
     recorders: dict[Role, _Recorder] = {"encoder": _Recorder(active.encoder), "decoder": _Recorder(active.decoder)}
     height, width = pixels.shape[:2]
-    watched = replace(segmenter, predictor=Predictor(predictor.model.replaced(recorders)))
-    watched.encode(pixels)(Prompt(points=[(width / 2, height / 2)]), "three")
+    recorded = replace(segmenter, predictor=Predictor(predictor.model.replaced(recorders)))
+    recorded.encode(pixels)(Prompt(points=[(width / 2, height / 2)]), "three")
     bundle, formats = predictor.bundle, backend(predictor.runtime).MODEL_FORMATS
     profiles = []
     for component, recorder in recorders.items():
@@ -72,7 +72,7 @@ def profile(variant: Variant, image: Path, say: Callable[[str, bytes], str]) -> 
         events = run_profiled(
             bundle.verified_file(entry), session_options(active.choice, component), recorder.inputs, RUNS
         )
-        trace = say(component, json.dumps({"traceEvents": events}).encode())
+        trace = save_trace(component, json.dumps({"traceEvents": events}).encode())
         profiles.append(_tables(component, events, trace))
     return profiles
 
@@ -82,7 +82,7 @@ def _tables(component: str, events: Sequence[Event], trace: str) -> OperatorProf
     blocks = []
     last = OUTSIDE
     for event in events:
-        # A node without a path counts with the one that ran before it, whose result it most likely takes.
+        # A node without a path counts towards the previous node, whose output it most likely consumes.
         last = block_of(event["args"]["node"]) or last
         blocks.append((last, event["dur"]))
     return OperatorProfile(
@@ -94,12 +94,13 @@ def _tables(component: str, events: Sequence[Event], trace: str) -> OperatorProf
     )
 
 
-def _shares(pairs: Iterable[tuple[str, float]]) -> list[Share]:
+def _shares(pairs: Iterable[tuple[str, float]]) -> list[TimeShare]:
     durations: dict[str, list[float]] = defaultdict(list)
     for name, microseconds in pairs:
         durations[name].append(microseconds)
     total = sum(map(sum, durations.values())) or 1.0
     shares = [
-        Share(name, sum(each) / 1000 / RUNS, sum(each) / total, len(each) // RUNS) for name, each in durations.items()
+        TimeShare(name, sum(each) / 1000 / RUNS, sum(each) / total, len(each) // RUNS)
+        for name, each in durations.items()
     ]
     return sorted(shares, key=lambda share: -share.ms)

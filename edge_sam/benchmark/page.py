@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing beside it."""
+"""The report as a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import base64
 import html
 from collections.abc import Iterable, Mapping, Sequence
 
-from edge_sam.benchmark.cells import Column, added_columns, columns
-from edge_sam.benchmark.report import STAGES, BenchReport, Machine, OperatorProfile, Row
+from edge_sam.benchmark.columns import Column, added_columns, columns
+from edge_sam.benchmark.report import STAGES, BenchReport, BenchRow, Machine, OperatorProfile
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #1c2733 }
@@ -22,25 +22,25 @@ _TIMES = ("rank", "total", "p90", "p95", "p99", "min", *STAGES, "× first (quart
 _SPEED = ("provider", "start", "load", "compile", "first run", "images/s", "clicks/s")
 _REST = (*_SPEED, "RSS", "GPU", "files", "agreement", "worst")
 _LARGEST = 12
-"""Operators and blocks that are listed."""
+"""Most operators and blocks in a table."""
 
 
 def html_page(report: BenchReport, plots: Mapping[str, bytes]) -> str:
-    """Write the page.
+    """Render a report as HTML.
 
     Parameters
     ----------
     report : BenchReport
-        What to show.
+        The report.
     plots : mapping of str to bytes
-        PNG by title; they are put into the page.
+        PNG by title; they are embedded.
     """
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>",
         f"<title>edge-sam bench</title><style>{_STYLE}</style><h1>edge-sam bench</h1>",
         f"<p>{_text(report.time)}, edge_sam {_text(report.version)}, {report.rounds} rounds, interleaved."
-        " One photograph from its file to three masks for a click on its centre."
-        f" Masks are compared with {_text(report.reference)}; a row below a mean IoU of {report.min_agreement:g} is"
+        " A run reads one photograph and returns three masks for a click on its centre."
+        f" Masks are compared with {_text(report.reference)}. A row with a mean IoU below {report.min_agreement:g} is"
         " marked and not ranked.</p>",
     ]
     for title, png in plots.items():
@@ -60,7 +60,7 @@ def html_page(report: BenchReport, plots: Mapping[str, bytes]) -> str:
     return "\n".join(parts) + "</html>\n"
 
 
-def _figures(title: str, rows: Sequence[Row], shown: Mapping[str, Column]) -> str:
+def _figures(title: str, rows: Sequence[BenchRow], shown: Mapping[str, Column]) -> str:
     body = ([row.name, *(cell(row) for cell in shown.values())] for row in rows)
     return _table([title, *shown], body, ["" if row.agrees else "disagrees" for row in rows])
 
@@ -70,7 +70,7 @@ def _operators(profile: OperatorProfile) -> str:
     for title, shares in (("operator", profile.by_operator), ("block", profile.by_block)):
         body = ([s.name, f"{s.ms:.2f}", f"{100 * s.share:.1f} %", str(s.nodes)] for s in shares[:_LARGEST])
         tables.append(_table([title, "ms", "share", "nodes"], body))
-    return f"<p>{profile.ms:.1f} ms in all; trace: {_text(profile.trace)}</p>" + "".join(tables)
+    return f"<p>{profile.ms:.1f} ms in total; trace: {_text(profile.trace)}</p>" + "".join(tables)
 
 
 def _machine(machine: Machine) -> str:

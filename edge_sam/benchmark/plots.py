@@ -1,21 +1,21 @@
-"""Plots of a report, as PNG."""
+"""Plots of a report as PNG."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edge_sam.benchmark.report import STAGES, Row
+from edge_sam.benchmark.report import STAGES, BenchRow
 from edge_sam.imaging.plotting import Figure, to_png
 
 _DPI = 130
 _COLOURS = ("#9aa5b1", "#5b8db8", "#1f4e79", "#e08214", "#fdb863")
-"""Of the stages, in order."""
+"""Colours of the stages, in order."""
 _MARKERS = "os^D"
-"""One for each ten rows, because there are ten colours."""
+"""One for every ten rows, because matplotlib has ten colours."""
 
 
-def latency_plot(rows: Sequence[Row]) -> bytes:
-    """Draw the median of each stage as stacked bars, one for each row, with the 95th percentile of the total."""
+def latency_plot(rows: Sequence[BenchRow]) -> bytes:
+    """Draw each row as a stacked bar of its stages' medians, with the 95th percentile of the total."""
     figure = Figure(figsize=(9, 1.2 + 0.45 * len(rows)), layout="constrained")
     axes = figure.subplots()
     places = range(len(rows))
@@ -33,15 +33,15 @@ def latency_plot(rows: Sequence[Row]) -> bytes:
     return to_png(figure, _DPI)
 
 
-def accuracy_plot(rows: Sequence[Row], protocol: str) -> bytes:
-    """Draw mIoU of a protocol against the median total, with intervals and the Pareto front.
+def accuracy_plot(rows: Sequence[BenchRow], protocol: str) -> bytes:
+    """Draw mIoU against the median total, with confidence intervals and the Pareto front.
 
     Parameters
     ----------
-    rows : sequence of Row
-        Rows with `Row.miou`; those whose masks disagree are drawn hollow and are never part of the front.
+    rows : sequence of BenchRow
+        Rows with `BenchRow.miou`. Rows whose masks disagree are hollow and never on the front.
     protocol : str
-        Which mIoU.
+        Protocol of the mIoU.
     """
     figure = Figure(figsize=(10, 5), layout="constrained")
     axes = figure.subplots()
@@ -78,7 +78,7 @@ def accuracy_plot(rows: Sequence[Row], protocol: str) -> bytes:
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the (cost, value) points that no other beats in both, cheapest first."""
+    """Return the (cost, value) points that no other point beats in both, cheapest first."""
     front: list[tuple[float, float]] = []
     for point in sorted(points, key=lambda p: (p[0], -p[1])):
         if not front or point[1] > front[-1][1]:

@@ -1,4 +1,4 @@
-"""The parent's side of a worker."""
+"""The parent's side of a worker process."""
 
 from __future__ import annotations
 
@@ -9,45 +9,46 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from edge_sam.benchmark.worker import Answer, Failure, Farewell, Job, Message, Ready, Request
+from edge_sam.benchmark.worker import Failed, Loaded, LoadRequest, Message, PeakMemory, RunRequest, RunResult
 from edge_sam.errors import EdgeSamError
 from edge_sam.evaluation.variant import Variant
 from edge_sam.files.serialization import from_json, to_json
 from edge_sam.system.processes import python_command, reason_of_end
+from edge_sam.system.timing import elapsed_ms
 
 _M = TypeVar("_M", bound=Message)
 
 
 class WorkerError(EdgeSamError):
-    """A combination does not work on this machine; the message says why."""
+    """A variant does not work on this machine. The message gives the reason."""
 
 
 class WorkerProcess:
-    """One combination, loaded in a process of its own.
+    """A variant loaded in its own process.
 
     Parameters
     ----------
     variant : Variant
         What to load.
     images : sequence of Path
-        Photographs that `run` refers to by index.
+        Photographs; `run` takes an index into them.
 
     Attributes
     ----------
-    ready : Ready
-        What was loaded, and how long that took inside.
-    ready_wall_ms : float
-        From starting the process to its being ready, seen from outside.
+    loaded : Loaded
+        What was loaded, with times measured in the worker.
+    load_wall_ms : float
+        Time from starting the process until it is ready, measured here.
 
     Raises
     ------
     WorkerError
-        The combination cannot be loaded.
+        The variant cannot be loaded.
     """
 
     def __init__(self, variant: Variant, images: Sequence[Path]) -> None:
         start = time.perf_counter()
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (a pipe that nobody reads would fill up)
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (an unread pipe would fill up)
         self._process = subprocess.Popen(
             python_command("edge_sam.benchmark.worker"),
             stdin=subprocess.PIPE,
@@ -55,62 +56,62 @@ class WorkerProcess:
             stderr=self._stderr,
         )
         try:
-            self._send(Job(variant, [str(image.absolute()) for image in images]))
-            self.ready = self._receive(Ready)
+            self._send(LoadRequest(variant, [str(image.absolute()) for image in images]))
+            self.loaded = self._receive(Loaded)
         except BaseException:
             self.close()
             raise
-        self.ready_wall_ms = (time.perf_counter() - start) * 1000
+        self.load_wall_ms = elapsed_ms(start)
 
-    def run(self, image: int, *, with_masks: bool = False) -> tuple[Answer, float]:
-        """Segment one photograph; the milliseconds are those that it took seen from here.
+    def run(self, image: int, *, with_masks: bool = False) -> tuple[RunResult, float]:
+        """Segment one photograph. Also returns the milliseconds measured here.
 
         Raises
         ------
         WorkerError
-            The combination fails, or its process died.
+            The variant fails, or its process died.
         """
         start = time.perf_counter()
-        self._send(Request(image, with_masks))
-        answer = self._receive(Answer)
-        return answer, (time.perf_counter() - start) * 1000
+        self._send(RunRequest(image, with_masks))
+        result = self._receive(RunResult)
+        return result, elapsed_ms(start)
 
     def finish(self) -> float:
-        """End the process in order and return its peak resident memory in MiB."""
+        """Stop the process normally and return its peak resident memory in MiB."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        peak = self._receive(Farewell).peak_rss_mb
+        peak = self._receive(PeakMemory).peak_rss_mb
         self.close()
         return peak
 
     def close(self) -> None:
-        """End the process whatever it does."""
+        """Kill the process."""
         self._process.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._stderr):
             if stream is not None:
                 stream.close()
 
-    def _send(self, message: Job | Request) -> None:
+    def _send(self, message: LoadRequest | RunRequest) -> None:
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(to_json(message) + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise WorkerError(self._epitaph()) from None
+            raise WorkerError(self._exit_reason()) from None
 
     def _receive(self, kind: type[_M]) -> _M:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise WorkerError(self._epitaph())
+            raise WorkerError(self._exit_reason())
         message = from_json(line, Message)
-        if isinstance(message, Failure):
+        if isinstance(message, Failed):
             raise WorkerError(message.reason)
         assert isinstance(message, kind)
         return message
 
-    def _epitaph(self) -> str:
+    def _exit_reason(self) -> str:
         code = self._process.wait()
         self._stderr.seek(0)
         return f"the process {reason_of_end(code, self._stderr.read())}"

@@ -1,4 +1,4 @@
-"""What a benchmark says in the end: `edge-sam bench --json`, `bench.json`."""
+"""The report of a benchmark: `edge-sam bench --json`, `bench.json`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from edge_sam.evaluation.variant import SegmenterFacts, Variant
 
 SCHEMA = 2
 STAGES = ("read", "preprocess", "encode", "decode", "upsample")
-"""Stages of one photograph with one prompt, in order; ``decode`` is prompt encoder and mask decoder."""
+"""Stages of a run, in order. ``decode`` is prompt encoder and mask decoder."""
 
 
 class Spread(msgspec.Struct, frozen=True):
-    """Milliseconds over all measured runs."""
+    """Distribution of milliseconds over all timed runs."""
 
     p50: float
     p90: float
@@ -24,29 +24,29 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 class Ratio(msgspec.Struct, frozen=True):
-    """How many times as fast as the first row: median and quartiles of the ratios within each round."""
+    """Speedup over the first row: median and quartiles of the ratios in each round."""
 
     median: float
     low: float
     high: float
 
 
-class Agreement(msgspec.Struct, frozen=True):
-    """IoU of the masks with the reference's, each with the nearest; 1 is equal."""
+class ReferenceIou(msgspec.Struct, frozen=True):
+    """IoU of each mask with the most similar reference mask."""
 
     mean: float
     worst: float
 
 
 class Energy(msgspec.Struct, frozen=True):
-    """Of the whole processor, board or GPU during the runs, whatever else it does: mean, joules for one photograph."""
+    """Mean energy and power of the whole processor, board or GPU during the runs."""
 
     joules_per_image: float
     watts: float
 
 
-class Share(msgspec.Struct, frozen=True):
-    """One operator or one block: milliseconds in one run, its part of the whole, how many nodes ran."""
+class TimeShare(msgspec.Struct, frozen=True):
+    """One operator or block: milliseconds in one run, fraction of the total, and number of nodes."""
 
     name: str
     ms: float
@@ -55,57 +55,57 @@ class Share(msgspec.Struct, frozen=True):
 
 
 class OperatorProfile(msgspec.Struct, frozen=True):
-    """Where a component's time goes, as the runtime's own profiler has it."""
+    """Operator profile of a component, from the runtime's profiler."""
 
     component: str
     ms: float
-    """Sum over all nodes of one run; with profiling on, so more than without."""
-    by_operator: list[Share]
-    by_block: list[Share]
+    """Sum over all nodes of one run. Profiling makes it larger."""
+    by_operator: list[TimeShare]
+    by_block: list[TimeShare]
     trace: str
     """File for chrome://tracing or ui.perfetto.dev."""
 
 
-class Row(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One combination of runtime, precision, long side and threads."""
+class BenchRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Figures of one variant: a runtime, precision, long side and number of threads."""
 
     combination: SegmenterFacts
     threads: int | None
     start_ms: float
-    """From starting the process to the start of loading: interpreter, imports, the runtime's package too."""
+    """From the start of the process to the start of loading: interpreter and imports."""
     load_ms: float
     """Reading files and checking their hashes."""
     compile_ms: float
-    """Opening the sessions; what the runtime has in the cache from an earlier start is taken from there."""
+    """Opening the sessions, with the runtime's compiled models in the cache."""
     first_run_ms: float
     warm_up_ms: list[float]
-    """Further runs before measuring, not counted."""
+    """Further runs before the timed ones."""
     stages: dict[str, Spread]
     total: Spread
-    """One photograph and one prompt from file to masks."""
+    """One photograph and one prompt, from file to masks."""
     accounted: float
-    """Sum of the stages as a fraction of the time seen from outside the process; median."""
+    """Median ratio of the sum of the stages to the time measured in the parent process."""
     images_per_second: float
     clicks_per_second: float
-    """On a photograph that is encoded already."""
+    """On a photograph that is already encoded."""
     speedup: Ratio
-    agreement: Agreement
+    agreement: ReferenceIou
     agrees: bool
     rank: int | None
-    """By median total among the rows that agree."""
+    """Rank by median total among the rows that agree."""
     peak_rss_mb: float
     files_mb: float
     gpu_memory_mb: float | None = None
-    """MiB of all NVIDIA devices that this combination took, where NVML tells."""
+    """MiB used on all NVIDIA devices, if NVML is available."""
     energy: dict[str, Energy] | None = None
-    """By what was measured, where the system tells."""
+    """By energy counter, if the machine has any."""
     miou: dict[str, Estimate] | None = None
-    """By protocol of `edge-sam eval`, where a dataset was given."""
+    """By protocol of `edge-sam eval`, if a dataset was given."""
     operators: list[OperatorProfile] | None = None
 
     @property
     def name(self) -> str:
-        """Name of the combination."""
+        """Name of the variant."""
         facts = self.combination
         return Variant(
             facts.model,
@@ -117,14 +117,14 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Skipped(msgspec.Struct, frozen=True):
-    """A combination that does not work here."""
+    """A variant that does not work here."""
 
     combination: str
     reason: str
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """What was measured on."""
+    """The machine, and its state during the benchmark."""
 
     processor: str
     cores: int
@@ -134,13 +134,13 @@ class Machine(msgspec.Struct, frozen=True):
     versions: dict[str, str]
     governor: str | None
     mhz_first: float | None
-    """After the first round; the clock of an idle processor says nothing."""
+    """After the first round, because an idle processor has a lower clock."""
     mhz_last: float | None
     mhz_min: float | None
-    """The lowest after any round."""
+    """The lowest reading after any round."""
     celsius_max: float | None
     throttled: int | None
-    """Thermal throttling events of the processor during the run."""
+    """Thermal throttling events of the processor during the benchmark."""
     notes: list[str]
 
 
@@ -154,8 +154,8 @@ class BenchReport(msgspec.Struct, frozen=True):
     images: list[str]
     rounds: int
     reference: str
-    """What masks are compared with."""
+    """The variant whose masks the others are compared with."""
     min_agreement: float
     machine: Machine
-    rows: list[Row]
+    rows: list[BenchRow]
     skipped: list[Skipped]

@@ -1,4 +1,4 @@
-"""From raw figures to the rows of a report."""
+"""Turn raw figures into the rows of a report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from edge_sam.benchmark.measure import Measurement, Rle
-from edge_sam.benchmark.report import STAGES, Agreement, Energy, Ratio, Row, Spread
+from edge_sam.benchmark.report import STAGES, BenchRow, Energy, Ratio, ReferenceIou, Spread
 from edge_sam.bundles.bundle import open_bundle
 from edge_sam.bundles.contract import Role
 from edge_sam.imaging.masks import overlaps
@@ -17,21 +17,21 @@ from edge_sam.runtimes import backend
 
 def summarise(
     measurements: Sequence[Measurement], references: Mapping[int, Sequence[Sequence[Rle]]], min_agreement: float
-) -> list[Row]:
-    """Make a row of each combination and rank those whose masks agree with the reference.
+) -> list[BenchRow]:
+    """Make a row for each variant and rank the rows whose masks agree with the reference.
 
     Parameters
     ----------
     measurements : sequence of Measurement
-        The first is what ratios refer to.
+        Speedups are relative to the first.
     references : mapping of int to masks
-        For each long side and photograph the reference's masks as COCO RLE.
+        The reference's masks as COCO RLE, by long side and photograph.
     min_agreement : float
-        Mean IoU with the reference's masks below which a row disagrees.
+        Mean IoU with the reference's masks below which a row counts as disagreeing.
     """
     rows = []
     for measurement in measurements:
-        agreement = _agreement(measurement.masks, references[measurement.variant.long_side])
+        agreement = _reference_iou(measurement.masks, references[measurement.variant.long_side])
         rows.append(_row(measurement, measurements[0], agreement, agreement.mean >= min_agreement))
     fastest = sorted((row for row in rows if row.agrees), key=lambda row: row.total.p50)
     ranks = {id(row): rank for rank, row in enumerate(fastest, start=1)}
@@ -39,27 +39,27 @@ def summarise(
 
 
 def drift(measurement: Measurement) -> float | None:
-    """Return the median time of the second half of the rounds over that of the first, or None with too few rounds."""
+    """Return the ratio of the median times of the second and first half of the rounds; None with too few rounds."""
     totals = _round_totals(measurement)
     half = len(totals) // 2
     return float(np.median(totals[half:]) / np.median(totals[:half])) if half >= 3 else None
 
 
-def _row(measurement: Measurement, first: Measurement, agreement: Agreement, agrees: bool) -> Row:
-    answers = [answer for answers in measurement.rounds for answer in answers]
-    stages = {stage: _spread([answer.stages[stage] for answer in answers]) for stage in STAGES}
-    total = _spread([answer.total_ms for answer in answers])
+def _row(measurement: Measurement, first: Measurement, agreement: ReferenceIou, agrees: bool) -> BenchRow:
+    results = [result for results in measurement.rounds for result in results]
+    stages = {stage: _spread([result.stages[stage] for result in results]) for stage in STAGES}
+    total = _spread([result.total_ms for result in results])
     walls = [wall for walls in measurement.wall_ms for wall in walls]
-    inside = [sum(answer.stages.values()) for answer in answers]
+    inside = [sum(result.stages.values()) for result in results]
     ratios = np.array(_round_totals(first)) / np.array(_round_totals(measurement))
     low, median, high = np.quantile(ratios, [0.25, 0.5, 0.75])
-    ready = measurement.ready
-    return Row(
-        combination=ready.facts,
+    loaded = measurement.loaded
+    return BenchRow(
+        combination=loaded.facts,
         threads=measurement.variant.threads,
         start_ms=measurement.start_ms,
-        load_ms=ready.load_ms - ready.compile_ms - ready.guard_ms,
-        compile_ms=ready.compile_ms,
+        load_ms=loaded.load_ms - loaded.compile_ms - loaded.guard_ms,
+        compile_ms=loaded.compile_ms,
         first_run_ms=measurement.first_run_ms,
         warm_up_ms=measurement.warm_up_ms,
         stages=stages,
@@ -79,7 +79,7 @@ def _row(measurement: Measurement, first: Measurement, agreement: Agreement, agr
 
 
 def _energy(joules: Sequence[Mapping[str, float]], walls: Sequence[float]) -> dict[str, Energy]:
-    """Means, not medians: counters move in steps that may be longer than a run."""
+    """Return the mean energy by counter. Means, because a counter's step may be longer than a run."""
     energy = {}
     for name in joules[0] if joules else ():
         total = sum(run.get(name, 0.0) for run in joules)
@@ -88,7 +88,7 @@ def _energy(joules: Sequence[Mapping[str, float]], walls: Sequence[float]) -> di
 
 
 def _round_totals(measurement: Measurement) -> list[float]:
-    return [sum(answer.total_ms for answer in answers) for answers in measurement.rounds]
+    return [sum(result.total_ms for result in results) for results in measurement.rounds]
 
 
 def _spread(values: Sequence[float]) -> Spread:
@@ -96,18 +96,18 @@ def _spread(values: Sequence[float]) -> Spread:
     return Spread(p50, p90, p95, p99, float(np.min(values)), len(values))
 
 
-def _agreement(masks: Sequence[Sequence[Rle]], reference: Sequence[Sequence[Rle]]) -> Agreement:
-    """Each mask with the nearest of the reference's, because masks of equal predicted IoU change places."""
+def _reference_iou(masks: Sequence[Sequence[Rle]], reference: Sequence[Sequence[Rle]]) -> ReferenceIou:
+    """Compare each mask with the most similar reference mask: masks of equal predicted IoU may swap."""
     nearest: list[float] = []
     for ours, theirs in zip(masks, reference, strict=True):
         nearest += overlaps(ours, theirs).max(axis=1).tolist()
-    return Agreement(float(np.mean(nearest)), float(np.min(nearest)))
+    return ReferenceIou(float(np.mean(nearest)), float(np.min(nearest)))
 
 
 def _files_mb(measurement: Measurement) -> float:
-    """Size of all the files that this combination reads from the bundle."""
-    facts = measurement.ready.facts
+    """Return the size of all bundle files that the variant reads, in MB."""
+    facts = measurement.loaded.facts
     bundle, formats = open_bundle(measurement.variant.bundle), backend(facts.runtime).MODEL_FORMATS
     roles: tuple[Role, ...] = ("encoder", "mask_encoder", "decoder", "constants", "probe")
     components = [bundle.component(role, facts.precision, *formats, "npz") for role in roles]
-    return sum(part.bytes for c in components for part in (c, c.companion) if part is not None) / 1e6
+    return sum(file.bytes for component in components for file in component.files) / 1e6

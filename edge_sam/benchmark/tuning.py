@@ -1,4 +1,4 @@
-"""Which way of running a model is the fastest on this machine, found by measuring (`edge-sam tune`)."""
+"""Find the fastest runtime, precision and number of threads on this machine by measuring (`edge-sam tune`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edge_sam.bundles.bundle import Bundle
 from edge_sam.bundles.precisions import find_precision
 from edge_sam.errors import InputError, RuntimeUnavailableError, one_line
 from edge_sam.imaging.masks import iou
-from edge_sam.inference.cache import Best, Tuned, remember, tuning_key
+from edge_sam.inference.cache import Best, Tuned, tuning_key, write_record
 from edge_sam.inference.choice import Choice
 from edge_sam.loading import load_choice
 from edge_sam.predictor import Predictor
@@ -24,28 +24,28 @@ from edge_sam.runtimes import why_unusable
 from edge_sam.system.timing import elapsed_ms
 
 REFERENCE = "onnxruntime"
-"""The runtime whose masks in the most exact precision the others are held to."""
+"""The runtime that makes the reference masks, in the most exact precision."""
 CLICKS = 3
-"""Clicks that one photograph is worth, in the time that candidates are ranked by: people click more than once."""
+"""Clicks per photograph in the time that candidates are ranked by, because people click more than once."""
 _GRID = (0.2, 0.4, 0.6, 0.8)
 
 
 @dataclass
-class Row:
-    """One candidate and what was measured of it.
+class TuningRow:
+    """One candidate and its figures.
 
     Attributes
     ----------
     choice : Choice
-        What was run.
+        The candidate.
     provider : str
-        The provider that really ran.
+        The provider in use.
     encode_ms, click_ms : list of float
-        Times in milliseconds, one a photograph and round; a click is one point to three masks at full size.
+        Milliseconds for each photograph and round. A click goes from one point to three masks at full size.
     iou : float
         Mean IoU with the reference's masks over all photographs and points.
     rejected : str, optional
-        Why it is out of the running.
+        Why the candidate is rejected.
     """
 
     choice: Choice
@@ -57,12 +57,12 @@ class Row:
 
     @property
     def total_ms(self) -> float:
-        """Median time of a photograph with `CLICKS` clicks."""
+        """Median time for a photograph with `CLICKS` clicks."""
         return float(np.median(self.encode_ms) + CLICKS * np.median(self.click_ms))
 
 
 def candidates(bundle: Bundle, runtimes: Sequence[str], threads: Sequence[int | None]) -> list[Choice]:
-    """List every runtime that is usable here, with every precision of the bundle and number of threads.
+    """Combine the usable runtimes with the bundle's precisions and the numbers of threads.
 
     Raises
     ------
@@ -87,32 +87,32 @@ def measure(
     photographs: Sequence[NDArray[np.uint8]],
     rounds: int,
     progress: Callable[[str], None],
-) -> list[Row]:
-    """Time every candidate on every photograph, in turns, so that a drifting machine treats all alike.
+) -> list[TuningRow]:
+    """Time every candidate on every photograph, interleaved so that drift affects all alike.
 
-    What is timed is what a long run has: before it, each candidate is warmed up for the photograph's size.
+    Each candidate is warmed up for the photograph's size first, so times are those of a long run.
 
     Parameters
     ----------
     bundle : Bundle
         The model.
     choices : sequence of Choice
-        What to compare.
+        The candidates.
     photographs : sequence of ndarray of uint8, (height, width, 3)
         RGB.
     rounds : int
-        How often each photograph is timed.
+        Timed rounds over each photograph.
     progress : callable
-        Told each step, in words.
+        Called with a description of each step.
 
     Returns
     -------
-    list of Row
-        The fastest first; rejected candidates last.
+    list of TuningRow
+        Fastest first, rejected candidates last.
     """
     reference = _masks(load_choice(bundle, Choice(REFERENCE, bundle.exact[0], None, "reference")), photographs)
-    rows = [Row(choice) for choice in choices]
-    running: list[tuple[Row, Predictor]] = []
+    rows = [TuningRow(choice) for choice in choices]
+    running: list[tuple[TuningRow, Predictor]] = []
     for row in rows:
         progress(f"{row.choice.runtime} {row.choice.precision}: loading and comparing masks")
         predictor = _load_and_compare(bundle, row, photographs, reference)
@@ -127,13 +127,13 @@ def measure(
                         _time(row, predictor, photograph)
                     else:
                         predictor.warm_up(photograph)
-                except RuntimeUnavailableError as error:  # Out of memory, say, once others were loaded too.
+                except RuntimeUnavailableError as error:  # For example out of memory with all candidates loaded.
                     row.rejected = row.rejected or one_line(error)
     return sorted(rows, key=lambda row: (row.rejected is not None, row.total_ms if row.encode_ms else 0.0))
 
 
-def keep(bundle: Bundle, rows: Sequence[Row]) -> bool:
-    """Remember the fastest for ``runtime="auto"``. Returns False where the cache cannot be written.
+def keep(bundle: Bundle, rows: Sequence[TuningRow]) -> bool:
+    """Store the fastest candidate for ``runtime="auto"``. Returns False if the cache is not writable.
 
     Raises
     ------
@@ -142,15 +142,15 @@ def keep(bundle: Bundle, rows: Sequence[Row]) -> bool:
     """
     best = rows[0]
     if best.rejected is not None:
-        raise RuntimeUnavailableError(f"nothing is usable here; {best.choice.runtime}: {best.rejected}")
+        raise RuntimeUnavailableError(f"no candidate is usable here; {best.choice.runtime}: {best.rejected}")
     choice = best.choice
     best_choice = Best(choice.runtime, choice.precision, choice.threads)
     record = Tuned(best_choice, datetime.date.today().isoformat(), tuple(report(row) for row in rows))
-    return remember(tuning_key(bundle), record)
+    return write_record(tuning_key(bundle), record)
 
 
-def report(row: Row) -> dict[str, str | float | None]:
-    """Turn a row into what JSON can hold; times are medians in milliseconds."""
+def report(row: TuningRow) -> dict[str, str | float | None]:
+    """Convert a row to JSON values. Times are medians in milliseconds."""
     measured = row.rejected is None
     return {
         "runtime": row.choice.runtime,
@@ -166,9 +166,9 @@ def report(row: Row) -> dict[str, str | float | None]:
 
 
 def _load_and_compare(
-    bundle: Bundle, row: Row, photographs: Sequence[NDArray[np.uint8]], reference: Sequence[Result]
+    bundle: Bundle, row: TuningRow, photographs: Sequence[NDArray[np.uint8]], reference: Sequence[Result]
 ) -> Predictor | None:
-    """Load a candidate; None, with the reason in its row, where that fails or its masks are not the reference's."""
+    """Load a candidate. None if that fails or its masks differ; the row then has the reason."""
     try:
         predictor = load_choice(bundle, row.choice)
         row.provider = predictor.provider
@@ -178,12 +178,12 @@ def _load_and_compare(
         return None
     needed = find_precision(row.choice.precision).min_iou
     if row.iou < needed:
-        row.rejected = f"its masks agree with the reference's to a mean IoU of {row.iou:.3f} only ({needed} needed)"
+        row.rejected = f"its masks have a mean IoU of only {row.iou:.3f} with the reference's ({needed} needed)"
         return None
     return predictor
 
 
-def _time(row: Row, predictor: Predictor, photograph: NDArray[np.uint8]) -> None:
+def _time(row: TuningRow, predictor: Predictor, photograph: NDArray[np.uint8]) -> None:
     start = time.perf_counter()
     embedding = predictor.encode(photograph)
     row.encode_ms.append(elapsed_ms(start))

@@ -1,8 +1,8 @@
-"""One combination in a process of its own, which `edge_sam.benchmark.process` starts.
+"""The worker process that measures one variant; `edge_sam.benchmark.process` starts it.
 
-A fresh process is the only honest way to tell start-up, first run and peak memory. It talks JSON lines: a `Job` comes
-on standard input and is answered by `Ready` or `Failure`; then each `Request` by `Answer`, and the end of input by
-`Farewell`. Nothing else is ever on standard output, whatever native libraries print.
+Only a fresh process shows start-up time, first run and peak memory. The protocol is JSON lines. The worker answers a
+`LoadRequest` on standard input with `Loaded` or `Failed`, each `RunRequest` with `RunResult`, and the end of input with
+`PeakMemory`. Standard output carries nothing else, even if native libraries print.
 """
 
 from __future__ import annotations
@@ -23,58 +23,59 @@ from edge_sam.imaging.images import read_image
 from edge_sam.prompts import Prompt
 from edge_sam.runtimes import backend
 from edge_sam.system.machine import read_text
+from edge_sam.system.timing import elapsed_ms
 
 
-class Job(msgspec.Struct):
-    """What to load, and the photographs that requests refer to by index."""
+class LoadRequest(msgspec.Struct):
+    """The variant to load, and the photographs that run requests refer to by index."""
 
     variant: Variant
     images: list[str]
 
 
-class Ready(msgspec.Struct, tag=True):
+class Loaded(msgspec.Struct, tag=True):
     """The model is loaded."""
 
     facts: SegmenterFacts
     load_ms: float
-    """All of it, what follows included."""
+    """Total, including the two times below."""
     compile_ms: float
     guard_ms: float
 
 
-class Failure(msgspec.Struct, tag=True):
-    """The combination does not work here."""
+class Failed(msgspec.Struct, tag=True):
+    """The variant does not work here."""
 
     reason: str
 
 
-class Request(msgspec.Struct):
+class RunRequest(msgspec.Struct):
     """Segment a photograph: one click on its centre, three masks."""
 
     image: int
     with_masks: bool = False
 
 
-class Answer(msgspec.Struct, tag=True):
-    """Milliseconds by stage and in all, and the masks as COCO RLE where they were asked for."""
+class RunResult(msgspec.Struct, tag=True):
+    """Milliseconds by stage and in total, and the masks as COCO RLE if requested."""
 
     stages: dict[str, float]
     total_ms: float
     masks: list[dict[str, object]] = []
 
 
-class Farewell(msgspec.Struct, tag=True):
-    """Most memory that the process ever had resident, or None where the system does not tell."""
+class PeakMemory(msgspec.Struct, tag=True):
+    """Peak resident memory of the process."""
 
     peak_rss_mb: float
 
 
-Message = Ready | Failure | Answer | Farewell
+Message = Loaded | Failed | RunResult | PeakMemory
 
 
 def peak_rss_mb() -> float:
-    """Return the most memory that this process ever had resident, in MiB."""
-    # Not getrusage: its maximum counts the parent's memory too, from the moment between fork and exec.
+    """Return the peak resident memory of this process in MiB."""
+    # getrusage would include the parent's memory from between fork and exec.
     found = re.search(r"VmHWM:\s+(\d+) kB", read_text(Path("/proc/self/status")))
     if found:
         return int(found[1]) / 1024
@@ -89,40 +90,40 @@ def main() -> None:
     channel = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
 
-    def say(message: Message) -> None:
+    def send(message: Message) -> None:
         channel.write(to_json(message) + b"\n")
 
-    job = from_json(sys.stdin.buffer.readline(), Job)
+    load = from_json(sys.stdin.buffer.readline(), LoadRequest)
     try:
-        if job.variant.runtime != "auto":
-            backend(job.variant.runtime).load_package()  # Which counts as starting and not as compiling.
+        if load.variant.runtime != "auto":
+            backend(load.variant.runtime).load_package()  # Counts as start-up, not as compilation.
         start = time.perf_counter()
-        segmenter = job.variant.open()
-        load_ms = (time.perf_counter() - start) * 1000
+        segmenter = load.variant.open()
+        load_ms = elapsed_ms(start)
         timings = segmenter.predictor.model.active.timings
-        say(Ready(segmenter.facts, load_ms, timings["compile"], timings["guard"]))
-    except Exception as error:  # Whatever a runtime raises: the combination does not work, and the parent says so.
-        say(Failure(one_line(error)))
+        send(Loaded(segmenter.facts, load_ms, timings["compile"], timings["guard"]))
+    except Exception as error:  # Runtimes can raise anything; the parent reports it.
+        send(Failed(one_line(error)))
         return
     predictor = segmenter.predictor
-    view: dict[str, Any] = {"long_side": job.variant.long_side, "square": job.variant.square}
-    sizes = [read_image(image).shape for image in job.images]
+    view: dict[str, Any] = {"long_side": load.variant.long_side, "square": load.variant.square}
+    sizes = [read_image(image).shape for image in load.images]
     for line in sys.stdin.buffer:
-        request = msgspec.json.decode(line, type=Request)
+        request = msgspec.json.decode(line, type=RunRequest)
         height, width = sizes[request.image][:2]
         prompt = Prompt(points=[(width / 2, height / 2)])
         try:
-            if request.with_masks:  # It comes before those that count, which are to be like those of a long run.
-                predictor.warm_up(job.images[request.image], **view)
+            if request.with_masks:  # Before the timed runs, which should be like those of a long run.
+                predictor.warm_up(load.images[request.image], **view)
             start = time.perf_counter()
-            embedding = predictor.encode(job.images[request.image], **view)
+            embedding = predictor.encode(load.images[request.image], **view)
             result = predictor.predict(embedding, prompt, multimask=True)
         except Exception as error:
-            say(Failure(one_line(error)))
+            send(Failed(one_line(error)))
             return
-        total = (time.perf_counter() - start) * 1000
-        say(Answer({**embedding.timings, **result.timings}, total, result.to_rle() if request.with_masks else []))
-    say(Farewell(peak_rss_mb()))
+        total = elapsed_ms(start)
+        send(RunResult({**embedding.timings, **result.timings}, total, result.to_rle() if request.with_masks else []))
+    send(PeakMemory(peak_rss_mb()))
 
 
 if __name__ == "__main__":

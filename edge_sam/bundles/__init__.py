@@ -1,1 +1,1 @@
-"""Model bundles: manifest, weights, zoo, downloads. The one that ships lies in `mobile-sam/`."""
+"""Model bundles: manifest, weights, zoo and downloads. `mobile-sam/` is the bundle that comes with the package."""

@@ -1,4 +1,4 @@
-"""Names of the blocks that a model is made of, from the names of its nodes."""
+"""Names of a model's blocks, derived from the names of its nodes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ OUTSIDE = "(outside blocks)"
 
 
 def block_of(node: str) -> str | None:
-    """Name the block of the model that a node belongs to, from the path that the exporter put in its name.
+    """Return the model block of a node, from the module path that the exporter put into the node's name.
 
-    ``/stages.0/stages.0.1/attention/MatMul_2`` is of ``stages.0.1/attention``: the outer of two modules of which one
-    holds the other in its name says nothing more. Parts that begin with a capital are operators. None where there is
-    no path: runtimes give names of their own to nodes that they make by fusion.
+    ``/stages.0/stages.0.1/attention/MatMul_2`` belongs to ``stages.0.1/attention``. A module whose name is a prefix of
+    the next one is dropped. Parts that begin with a capital letter are operators. None for names without a path, which
+    runtimes give to fused nodes.
     """
     if not node.startswith("/"):
         return None

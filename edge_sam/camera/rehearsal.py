@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edge_sam.bundles.bundle import open_bundle
 from edge_sam.errors import RuntimeUnavailableError
-from edge_sam.inference.cache import Tuned, recall, tuning_key
+from edge_sam.inference.cache import Tuned, read_record, tuning_key
 from edge_sam.inference.choice import choices
 from edge_sam.inference.run_options import RunOptions
 from edge_sam.loading import load, load_choice
@@ -35,7 +35,7 @@ def load_fastest(model: str | Path, image: NDArray[np.uint8], prompts: Sequence[
     bundle = open_bundle(model)
     found = choices(bundle, RunOptions())
     ways = [choice for choice in found if choice.precision == found[0].precision]
-    if len(ways) < 2 or recall(tuning_key(bundle), Tuned) is not None:
+    if len(ways) < 2 or read_record(tuning_key(bundle), Tuned) is not None:
         return load(model)  # `edge-sam tune` has compared more, and on more photographs.
     took: dict[str, float] = {}
     for choice in ways:

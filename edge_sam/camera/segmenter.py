@@ -84,14 +84,14 @@ class Segmenter:
             warning.
         """
         start = time.perf_counter()
-        timings = {"read": captured.read_ms, "wait": (start - captured.clock) * 1000}
+        timings = {"read": captured.read_ms, "wait": elapsed_ms(captured.clock, start)}
         asked = self._take_prompts(captured)
         assert self._tracker is not None, "prepare comes first"
         self._tracker.long_side = self.plan.setting.long_side
         long_side = self._tracker.long_side
         objects, stages = self._follow(self._tracker, captured.image, asked)
         end = time.perf_counter()
-        timings |= stages | {"segment": (end - start) * 1000}
+        timings |= stages | {"segment": elapsed_ms(start, end)}
         return StreamFrame(
             image=captured.image,
             objects=objects,
@@ -100,7 +100,7 @@ class Segmenter:
             time=captured.time,
             encoded="encode" in stages,
             long_side=long_side,
-            latency_ms=(end - captured.clock) * 1000,
+            latency_ms=elapsed_ms(captured.clock, end),
             timings=timings,
         )
 

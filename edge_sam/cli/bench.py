@@ -81,8 +81,8 @@ def bench(
     import msgspec
 
     from edge_sam.benchmark.additions import add_accuracy, add_operators
-    from edge_sam.benchmark.plan import Plan, expand
-    from edge_sam.benchmark.run import run_benchmark
+    from edge_sam.benchmark.bench import run_benchmark
+    from edge_sam.benchmark.config import BenchConfig, expand_variants
     from edge_sam.cli.progress import progress_bar
     from edge_sam.evaluation.datasets import open_dataset
     from edge_sam.evaluation.run import Evaluation
@@ -95,15 +95,17 @@ def bench(
     if report is not None:
         _require_matplotlib()
     counts = [count or None for count in _numbers(threads, "--threads")]
-    variants, skipped = expand(bundle, _names(runtime), _names(precision), _numbers(long_side, "--long-side"), counts)
+    variants, skipped = expand_variants(
+        bundle, _names(runtime), _names(precision), _numbers(long_side, "--long-side"), counts
+    )
     evaluation = None if dataset is None else Evaluation(open_dataset(dataset, limit=limit), ["box"])
     traces: dict[Path, bytes] = {}
     with _images(image) as paths:
         for path in paths:
             read_image(path)
-        plan = Plan(variants, skipped, paths, rounds, warm_up, min_agreement)
-        with progress_bar("measuring", plan.steps) as progress:
-            result, measured = run_benchmark(plan, progress)
+        config = BenchConfig(variants, skipped, paths, rounds, warm_up, min_agreement)
+        with progress_bar("measuring", config.steps) as progress:
+            result, measured = run_benchmark(config, progress)
         if evaluation is not None:
             with progress_bar("accuracy", evaluation.steps * len(measured)) as progress:
                 result = add_accuracy(result, measured, evaluation, progress)

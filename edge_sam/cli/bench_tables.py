@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from edge_sam.benchmark.cells import added_columns, columns
+from edge_sam.benchmark.columns import added_columns, columns
 from edge_sam.benchmark.compare import Comparison
 from edge_sam.benchmark.report import STAGES, BenchReport, OperatorProfile
 from edge_sam.cli.output import plain_console

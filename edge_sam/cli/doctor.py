@@ -12,7 +12,7 @@ from edge_sam.cli.progress import status
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from edge_sam.doctor import Report
+    from edge_sam.doctor import Diagnosis
 
 
 def doctor(*, json: Json = False) -> int:
@@ -31,7 +31,7 @@ def doctor(*, json: Json = False) -> int:
     return 0 if report.works else 1
 
 
-def _show(report: Report) -> None:
+def _show(report: Diagnosis) -> None:
     from rich.table import Table
 
     console = plain_console(soft_wrap=True)  # A command that is cut into lines cannot be copied.
@@ -52,7 +52,7 @@ def _show(report: Report) -> None:
             console.print(f"for {trial.runtime}: {trial.mend}")
 
 
-def _facts(report: Report) -> Iterator[tuple[str, str]]:
+def _facts(report: Diagnosis) -> Iterator[tuple[str, str]]:
     yield "edge_sam", f"{report.edge_sam}, Python {report.python}"
     if report.system:
         yield "system", f"{report.system.name}, kernel {report.system.kernel}, {report.system.architecture}"
@@ -83,7 +83,7 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     yield from report.unknown.items()
 
 
-def _runtimes(report: Report) -> Table:
+def _runtimes(report: Diagnosis) -> Table:
     tried = table("runtime", "state", "ran", "on", "why not")
     states = {True: "works", False: "does not work", None: "not run"}
     for trial in report.runtimes:

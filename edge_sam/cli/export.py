@@ -82,12 +82,7 @@ def _facts(manifest: Any) -> dict[str, Any]:
     return {
         "name": manifest.name,
         "source_sha256": manifest.source.sha256,
-        "files": {
-            part.file: part.bytes
-            for component in manifest.components
-            for part in (component, component.companion)
-            if part is not None
-        },
+        "files": {part.file: part.bytes for part in manifest.files()},
         "measured": [{"precision": m.precision, "what": m.what, **m.values} for m in manifest.measured],
     }
 

@@ -12,7 +12,7 @@ from edge_sam.quantize.settings import QuantizeSettings
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edge_sam.quantize.quantizer import Outcome
+    from edge_sam.quantize.quantizer import QuantizationResult
 
 
 def quantize(
@@ -63,15 +63,14 @@ def quantize(
         _print(facts)
 
 
-def _facts(outcome: Outcome) -> dict[str, Any]:
+def _facts(outcome: QuantizationResult) -> dict[str, Any]:
     import msgspec
 
     files = {
         part.file: part.bytes
         for component in outcome.bundle.manifest.components
         if component.precision == outcome.precision and component.role in ("encoder", "decoder")
-        for part in (component, component.companion)
-        if part is not None
+        for part in component.files
     }
     return {
         "bundle": str(outcome.bundle.path),

@@ -15,6 +15,7 @@ from edge_sam.imaging.view import View
 from edge_sam.inference.run_options import RunOptions
 from edge_sam.preference import Preference
 from edge_sam.system.quiet import silenced
+from edge_sam.system.timing import elapsed_ms
 
 if TYPE_CHECKING:
     import numpy as np
@@ -195,7 +196,7 @@ def _timed(action: Any) -> tuple[Any, float]:
 
     start = time.perf_counter()
     result = action()
-    return result, (time.perf_counter() - start) * 1000
+    return result, elapsed_ms(start)
 
 
 def _print(report: dict[str, Any], as_json: bool) -> None:

@@ -82,14 +82,14 @@ def _print_table(rows: list[dict[str, str | float | None]]) -> None:
 
 
 def _thread_counts(given: str) -> list[int | None]:
-    from edge_sam.inference.choice import thread_count
+    from edge_sam.runtimes.cores import check_threads
 
-    return [thread_count(part.strip()) for part in given.split(",")] if given else [None]
+    return [check_threads(part.strip()) for part in given.split(",")] if given else [None]
 
 
 def _photographs(given: list[Path]) -> list[NDArray[np.uint8]]:
-    """Read a few of what was given, evenly spread; without any, a picture of a camera's usual shape."""
-    from edge_sam.imaging.images import decode_image, pictures, read_image, spread
+    """Read a few of what was given, evenly spaced; without any, a picture of a camera's usual shape."""
+    from edge_sam.imaging.images import decode_image, evenly_spaced, pictures, read_image
     from edge_sam.imaging.scene import scene_jpeg
 
     if not given:
@@ -100,4 +100,4 @@ def _photographs(given: list[Path]) -> list[NDArray[np.uint8]]:
         if not inside:
             raise InputError(f"no photograph in {path}")
         paths += inside
-    return [read_image(path) for path in spread(paths, _MAX_PHOTOGRAPHS)]
+    return [read_image(path) for path in evenly_spaced(paths, _MAX_PHOTOGRAPHS)]

@@ -1,4 +1,4 @@
-"""What is on this machine, what works on it, and what would mend the rest. Nothing here raises."""
+"""Diagnose the machine: what is installed, what works, and how to fix the rest. Nothing here raises."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from edge_sam.bundles.bundle import BUNDLED, MANIFEST, open_bundle
+from edge_sam.bundles.bundle import bundled_models, open_bundle
+from edge_sam.doctor.check import RuntimeCheck, check_isolated
 from edge_sam.doctor.packages import Conflict, conflicts, installed
-from edge_sam.doctor.trial import Trial, try_isolated
 from edge_sam.files.cache_home import cache_home, is_writable
-from edge_sam.inference.cache import Tuned, recall, tuning_key
+from edge_sam.inference.cache import Tuned, read_record, tuning_key
 from edge_sam.runtimes import BACKENDS
 from edge_sam.runtimes.jetson import Jetson, board_model, find_jetson
 from edge_sam.system import machine
 
-__all__ = ["Cache", "Report", "diagnose"]
+__all__ = ["Cache", "Diagnosis", "diagnose"]
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class Cache:
-    """The cache's folder, whether it can be written, and what `edge-sam tune` found fastest here for each model."""
+    """The cache folder, whether it is writable, and the fastest choice that `edge-sam tune` stored for each model."""
 
     folder: str
     writable: bool
@@ -34,23 +34,23 @@ class Cache:
 
 
 @dataclass(frozen=True)
-class Report:
-    """What was found. A fact that could not be found out is None, and `unknown` says why.
+class Diagnosis:
+    """Result of `diagnose`. A fact that cannot be determined is None, and `unknown` gives the reason.
 
     Attributes
     ----------
     edge_sam, python : str
         Versions.
     board : str, optional
-        Model of the board by its device tree; None on machines that have none.
+        Board model from the device tree; None on machines without one.
     jetson : Jetson, optional
         None on other machines.
     packages : dict of str to str, optional
-        Version of each installed distribution that decides what runs here.
-    runtimes : list of Trial
+        Version of each installed distribution that affects inference.
+    runtimes : list of RuntimeCheck
         One for each backend.
     unknown : dict of str to str
-        Why a fact is missing, by its name here.
+        Why a fact is missing, by field name.
     """
 
     edge_sam: str
@@ -64,24 +64,24 @@ class Report:
     packages: dict[str, str] | None
     conflicts: list[Conflict] | None
     cache: Cache | None
-    runtimes: list[Trial]
+    runtimes: list[RuntimeCheck]
     unknown: dict[str, str]
 
     @property
     def works(self) -> bool:
-        """Whether at least one runtime was seen to work."""
-        return any(trial.usable for trial in self.runtimes)
+        """Whether at least one runtime works."""
+        return any(each.usable for each in self.runtimes)
 
 
-def diagnose(root: Path = Path("/"), attempt: Callable[[str], Trial] = try_isolated) -> Report:
-    """Find out what is here and try every runtime.
+def diagnose(root: Path = Path("/"), check: Callable[[str], RuntimeCheck] = check_isolated) -> Diagnosis:
+    """Collect facts about the machine and check every runtime.
 
     Parameters
     ----------
     root : Path
-        Folder that stands for the root of the file system.
-    attempt : callable
-        How to try a runtime.
+        Root of the file system; tests pass another folder.
+    check : callable
+        How to check a runtime.
     """
     from edge_sam.version import __version__
 
@@ -90,15 +90,15 @@ def diagnose(root: Path = Path("/"), attempt: Callable[[str], Trial] = try_isola
     def find(name: str, collect: Callable[[], _T]) -> _T | None:
         try:
             return collect()
-        except Exception as error:  # A broken machine is what this is for.
+        except Exception as error:  # Broken machines are the purpose of this command.
             unknown[name] = f"could not find out: {type(error).__name__}: {error}"
             return None
 
-    def trial(name: str) -> Trial:
-        return find(name, lambda: attempt(name)) or Trial(name, usable=False, why=unknown.pop(name))
+    def check_or_report(name: str) -> RuntimeCheck:
+        return find(name, lambda: check(name)) or RuntimeCheck(name, usable=False, why=unknown.pop(name))
 
     packages = find("packages", installed)
-    return Report(
+    return Diagnosis(
         edge_sam=__version__,
         python=platform.python_version(),
         system=find("system", lambda: machine.system(root)),
@@ -110,17 +110,16 @@ def diagnose(root: Path = Path("/"), attempt: Callable[[str], Trial] = try_isola
         packages=packages,
         conflicts=find("conflicts", lambda: conflicts(packages or {})),
         cache=find("cache", _cache),
-        runtimes=[trial(name) for name in BACKENDS],
+        runtimes=[check_or_report(name) for name in BACKENDS],
         unknown=unknown,
     )
 
 
 def _cache() -> Cache:
     folder = cache_home()
-    models = sorted(path.parent.name for path in BUNDLED.glob(f"*/{MANIFEST}"))
-    return Cache(str(folder), is_writable(folder), {name: _tuned(name) for name in models})
+    return Cache(str(folder), is_writable(folder), {name: _tuned(name) for name in bundled_models()})
 
 
 def _tuned(model: str) -> dict[str, Any] | None:
-    record = recall(tuning_key(open_bundle(model)), Tuned)
+    record = read_record(tuning_key(open_bundle(model)), Tuned)
     return {**msgspec.to_builtins(record.best), "date": record.date} if record else None

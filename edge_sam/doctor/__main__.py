@@ -1,4 +1,4 @@
-"""Try one runtime and print what came of it: what `edge_sam.doctor.trial.try_isolated` starts."""
+"""Check one runtime and print the result; `edge_sam.doctor.check.check_isolated` starts this."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import sys
 
 import msgspec
 
-from edge_sam.doctor.trial import try_runtime
+from edge_sam.doctor.check import check_runtime
 
-print(msgspec.json.encode(try_runtime(sys.argv[1])).decode())
+print(msgspec.json.encode(check_runtime(sys.argv[1])).decode())

@@ -1,10 +1,10 @@
-"""Which runtime packages are installed, and which of them are in each other's way."""
+"""The installed runtime packages, and conflicts between them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge_sam.runtimes import BACKENDS, backend
+from edge_sam import runtimes
 from edge_sam.runtimes.cuda_driver import cuda_devices
 from edge_sam.runtimes.gpu_package import gpu_requirements
 from edge_sam.system.machine import installed_versions
@@ -16,12 +16,12 @@ OPENCV = (
     "opencv-contrib-python-headless",
     "opencv-contrib-python",
 )
-"""Distributions that own the same folder: `onnxruntime/`, `cv2/`."""
+"""Distributions that install the same folder: `onnxruntime/`, `cv2/`."""
 
 
 @dataclass(frozen=True)
 class Conflict:
-    """Packages in each other's way, what that does, and the command that mends it."""
+    """Packages that conflict, the consequence, and the command that fixes it."""
 
     packages: list[str]
     problem: str
@@ -29,24 +29,22 @@ class Conflict:
 
 
 def installed() -> dict[str, str]:
-    """Return the version of each installed distribution that decides what runs here, by name."""
-    names = ["numpy", *ONNXRUNTIME, *OPENCV]
-    names += [package for name in BACKENDS for package in backend(name).PACKAGES]
-    return installed_versions(names)
+    """Return the version of each installed distribution that affects inference, by name."""
+    return installed_versions(["numpy", *ONNXRUNTIME, *OPENCV, *runtimes.packages()])
 
 
 def conflicts(packages: dict[str, str]) -> list[Conflict]:
-    """Find distributions that overwrite each other: the last installed one wins, without a word."""
+    """Find distributions that overwrite each other: the last installed one silently wins."""
     found = []
-    runtimes = [name for name in ONNXRUNTIME if name in packages]
-    if len(runtimes) > 1:
+    rivals = [name for name in ONNXRUNTIME if name in packages]
+    if len(rivals) > 1:
         has_device = isinstance(cuda_devices(), list)
-        wanted = gpu_requirements() if has_device and "onnxruntime-gpu" in runtimes else None
+        wanted = gpu_requirements() if has_device and "onnxruntime-gpu" in rivals else None
         found.append(
             Conflict(
-                runtimes,
-                "they own the same folder, and the one installed last decides: a GPU may go unused without a word",
-                f"pip uninstall -y {' '.join(runtimes)} && pip install {wanted or 'onnxruntime'}",
+                rivals,
+                "they install the same folder, and the last one wins: a GPU may silently go unused",
+                f"pip uninstall -y {' '.join(rivals)} && pip install {wanted or 'onnxruntime'}",
             )
         )
     opencv = [name for name in OPENCV if name in packages]
@@ -54,7 +52,7 @@ def conflicts(packages: dict[str, str]) -> list[Conflict]:
         found.append(
             Conflict(
                 opencv,
-                "they own the same folder: the one installed last decides, and removing one breaks the other",
+                "they install the same folder: the last one wins, and removing one breaks the other",
                 f"pip uninstall -y {' '.join(opencv)} && pip install opencv-python-headless",
             )
         )

@@ -1,1 +1,1 @@
-"""Small helpers for files: safe reads of what may be anything, writes that are whole or absent."""
+"""Files: safe reads of untrusted files, atomic writes, file names and the cache folder."""

@@ -1,4 +1,4 @@
-"""Reading numpy files that may be anything."""
+"""Read untrusted numpy files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge_sam.errors import InputError, one_line
 
 _MOST_BYTES = 1 << 24
-"""Of a file and of an array in it: four times an image embedding."""
+"""Size limit of a file and of an array in it: four times an image embedding."""
 _LONGEST_HEADER = 1024
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
 _FIELD = re.compile(
@@ -28,23 +28,23 @@ _FIELD = re.compile(
 
 
 def load_arrays(path: Path, what: str, names: Iterable[str] = ()) -> dict[str, NDArray[Any]]:
-    """Read arrays of real numbers from a ``.npz`` file; the one of a ``.npy`` file goes by the name ``""``.
+    """Read arrays of real numbers from a ``.npz`` file, or one under the name ``""`` from a ``.npy`` file.
 
-    Nothing is unpickled. What the file declares is checked before anything is decompressed or allocated.
+    Nothing is unpickled. Declared sizes are checked before anything is decompressed or allocated.
 
     Parameters
     ----------
     path : Path
         The file.
     what : str
-        What the file should be, for the error: "an image embedding".
+        Expected content, for error messages: "an image embedding".
     names : iterable of str
-        The arrays to read from a ``.npz`` file. Those that it lacks are left out.
+        Arrays to read from a ``.npz`` file. Missing ones are left out.
 
     Raises
     ------
     InputError
-        The file cannot be read, is damaged or of another kind, or it or an array is larger than 16 MiB.
+        The file cannot be read, is damaged or of another kind, or is larger than 16 MiB, as is an array in it.
     """
     try:
         file = path.open("rb")
@@ -61,16 +61,16 @@ def load_arrays(path: Path, what: str, names: Iterable[str] = ()) -> dict[str, N
             with zipfile.ZipFile(file) as archive:
                 members = {f"{name}.npy": name for name in names}
                 return {members[m]: _read_member(archive, m) for m in archive.namelist() if m in members}
-    except Exception as error:  # zipfile alone raises a dozen unrelated classes on damaged files.
+    except Exception as error:  # zipfile alone raises a dozen unrelated classes for damaged files.
         raise InputError(f"{path} is not {what}, or it is damaged: {one_line(error)}") from error
 
 
 def _read_member(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
     if archive.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"{name} is compressed in a way that numpy does not use")  # LZMA's may ask for 4 GB.
+        raise ValueError(f"{name} is compressed in a way that numpy does not use")  # LZMA may allocate 4 GB.
     with archive.open(name) as file:
         array = _read_array(file)
-        if file.read(1):  # Only at the end is the checksum compared.
+        if file.read(1):  # zipfile compares the checksum only at the end.
             raise ValueError(f"{name} is longer than its array")
     return array
 
@@ -78,8 +78,8 @@ def _read_member(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
 def _read_array(file: IO[bytes]) -> NDArray[Any]:
     """Read an array in numpy's format.
 
-    Numpy's own reader evaluates the header as Python source, so that Python's warnings about it go to stderr, and
-    allocates whatever size the header declares.
+    numpy's own reader evaluates the header as Python source, which may print warnings, and allocates any size that the
+    header declares.
     """
     start = file.read(8)
     if start[:6] != _NPY:
@@ -96,5 +96,5 @@ def _read_array(file: IO[bytes]) -> NDArray[Any]:
     size = math.prod(shape) * dtype.itemsize
     if size > _MOST_BYTES:
         raise ValueError(f"an array of {shape} {dtype.name} is larger than {_MOST_BYTES >> 20} MiB")
-    data = bytearray(file.read(size))  # Arrays of bytes could not be written to.
+    data = bytearray(file.read(size))  # An array over bytes would be read-only.
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fields["fortran_order"] == "True" else "C")

@@ -1,4 +1,4 @@
-"""Writing files so that a reader sees the old content or the whole new one, never a part."""
+"""Write files atomically: readers see the old content or all of the new content."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from typing import IO
 from edge_sam.errors import InputError
 
 _MOST_LINKS = 40
-"""Symbolic links from one to the next that are followed, as the kernel does."""
+"""Longest chain of symbolic links to follow, as in the kernel."""
 
 
 def write_files(contents: Mapping[Path, bytes]) -> None:
     """Write several files so that a failure (disk full, no permission) leaves none of them behind.
 
-    All contents are written to temporary files beside their targets first and renamed only when every one of
-    them is on the disk. Missing folders are made. A file that is replaced passes on its mode bits; of a symbolic link
-    the target is replaced. What is no regular file (a FIFO, a device, ``/dev/stdout``) stays and gets the bytes.
+    Contents are written to temporary files beside their targets, which are renamed once all of them are on disk.
+    Missing folders are created. A new file inherits the mode bits of the file it replaces. If a path is a symbolic
+    link, its target is replaced. Special files (a FIFO, a device, ``/dev/stdout``) are written to directly.
 
     Parameters
     ----------
     contents : mapping of Path to bytes
-        What to write where. Existing files are replaced.
+        Content of each file. Existing files are replaced.
 
     Raises
     ------
     OSError
-        The system's error with the target's name; no target was touched unless a rename itself failed.
+        The system's error with the target's name. No target was touched unless a rename itself failed.
     """
     staged: list[tuple[Path, Path]] = []
     target = Path()
@@ -66,13 +66,13 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
 
 
 def part_beside(target: Path, suffix: str = "") -> Path:
-    """Name a temporary file that `move_into_place` can rename to `target` once it is whole."""
+    """Return the path of a temporary file that `move_into_place` can rename to `target`."""
     folder = Path(tempfile.gettempdir()) if _is_special(target) else Path(os.path.realpath(target)).parent
     return folder / f".edge-sam-{secrets.token_hex(8)}.part{suffix}"
 
 
 def move_into_place(finished: Path, target: Path) -> None:
-    """Let a finished file take the place of `target` as `write_files` does. Raises `OSError` with the target's name."""
+    """Replace `target` with a finished file as `write_files` does. Raises `OSError` with the target's name."""
     try:
         if _is_special(target):
             with finished.open("rb") as source, _open_special(target) as sink:
@@ -80,7 +80,7 @@ def move_into_place(finished: Path, target: Path) -> None:
             finished.unlink()
             return
         place = _followed(target)
-        if finished.stat().st_dev != place.parent.stat().st_dev:  # A link leads to another disk.
+        if finished.stat().st_dev != place.parent.stat().st_dev:  # A symbolic link leads to another disk.
             finished = Path(shutil.move(finished, part_beside(place)))
         _keep_mode(place, finished)
         finished.replace(place)
@@ -89,12 +89,12 @@ def move_into_place(finished: Path, target: Path) -> None:
 
 
 def check_output_folder(folder: Path) -> None:
-    """Find out before the work whether files can be written into a folder. Nothing is made.
+    """Check that files can be written into a folder, before any work. Nothing is created.
 
     Raises
     ------
     InputError
-        A file is in its place or above it, or the system does not allow it.
+        It or one of its parents is a file, or there is no permission.
     """
     if str(folder) == "-":
         raise InputError("cannot write several files to standard output; give a folder instead of -")
@@ -107,7 +107,7 @@ def check_output_folder(folder: Path) -> None:
 
 
 def check_output_file(file: Path) -> None:
-    """Find out before the work whether a file can be written; see `check_output_folder`."""
+    """Check that a file can be written, before any work; see `check_output_folder`."""
     if _is_special(file):
         if not _allowed(file, os.W_OK):
             raise InputError(f"cannot write {file}: no permission")
@@ -118,12 +118,12 @@ def check_output_file(file: Path) -> None:
 
 
 def _allowed(path: Path, mode: int) -> bool:
-    """Tell whether the system allows it to the user, with the capabilities, that this process has now."""
+    """Tell whether this process may access a path, with its effective user and capabilities."""
     return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _followed(target: Path) -> Path:
-    """Follow links to the file that they mean, which need not be there."""
+    """Resolve symbolic links. The resulting file need not exist."""
     place = Path(os.path.realpath(target))
     if place.is_symlink():
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
@@ -131,18 +131,18 @@ def _followed(target: Path) -> Path:
 
 
 def _is_special(target: Path) -> bool:
-    """Tell whether bytes must go through a path, because nothing can take its place."""
+    """Tell whether a path must be written to directly because it cannot be replaced."""
     return _descriptor(target) is not None or (target.exists() and not (target.is_file() or target.is_dir()))
 
 
 def _open_special(target: Path) -> IO[bytes]:
     number = _descriptor(target)
-    # Opened anew, /dev/stdout would begin at its file's start and overwrite what other output is there.
+    # Reopening /dev/stdout would start at the beginning of its file and overwrite other output.
     return os.fdopen(os.open(target, os.O_WRONLY) if number is None else os.dup(number), "wb")
 
 
 def _descriptor(target: Path) -> int | None:
-    """Give the number of the open file that ``/dev/stdout``, ``/dev/fd/N`` or a link to one of them stands for."""
+    """Return the file descriptor behind ``/dev/stdout``, ``/dev/fd/N`` or a link to one of them, or None."""
     for _ in range(_MOST_LINKS):
         if target.name.isdecimal() and os.path.realpath(target.parent) == os.path.realpath("/dev/fd"):
             return int(target.name)
@@ -152,6 +152,6 @@ def _descriptor(target: Path) -> int | None:
     return None
 
 
-def _keep_mode(place: Path, successor: Path) -> None:
+def _keep_mode(place: Path, new: Path) -> None:
     if place.exists():
-        shutil.copymode(place, successor)
+        shutil.copymode(place, new)

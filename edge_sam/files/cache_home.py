@@ -1,4 +1,4 @@
-"""The folder of this user that holds what can be made or fetched again."""
+"""The user's cache folder."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from edge_sam.errors import InputError
 
 
 def cache_home() -> Path:
-    """Folder for downloads, verdicts and compiled models: ``EDGE_SAM_HOME``, or the user's cache folder.
+    """Return the folder for downloads, guard verdicts and compiled models: ``EDGE_SAM_HOME``, or the user cache.
 
-    A user without a home folder, as services and containers have, gets one among the temporary files, with a warning.
+    A user without a home folder, as in services and containers, gets a temporary folder and a warning.
     """
     import platformdirs
 
     given = os.environ.get("EDGE_SAM_HOME")
     try:
         folder = Path(given).expanduser() if given else platformdirs.user_cache_path("edge-sam")
-    except RuntimeError as error:  # Neither the environment nor the system names a home folder.
+    except RuntimeError as error:  # Neither the environment nor the system has a home folder.
         if given:
-            raise InputError(f"EDGE_SAM_HOME is {given}, but this user has no home; give a whole path") from error
-        folder = Path("~")  # As older platformdirs leave it.
+            raise InputError(f"EDGE_SAM_HOME is {given}, but this user has no home; give an absolute path") from error
+        folder = Path("~")  # What older platformdirs return.
     if given or (folder.is_absolute() and (os.access(folder, os.F_OK) or is_writable(folder))):
         return folder
     try:
         return _temporary_home()
-    except OSError:  # Nothing can be written anywhere; then nothing is remembered.
+    except OSError:  # Nothing is writable, so nothing is cached.
         return folder
 
 
 def is_writable(folder: Path) -> bool:
-    """Whether files can be written into a folder, or into that which it would be made in."""
+    """Tell whether a folder is writable, or can be created."""
     existing = next(path for path in (folder, *folder.absolute().parents) if os.access(path, os.F_OK))
     return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
 
@@ -50,8 +50,8 @@ def _temporary_home() -> Path:
         folder.mkdir(mode=0o700)
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
-        folder = Path(tempfile.mkdtemp(prefix="edge-sam-"))  # Somebody else was there first.
+        folder = Path(tempfile.mkdtemp(prefix="edge-sam-"))  # Another user created it first.
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    message = f"there is no home folder to keep a cache in, so it is in {folder}; EDGE_SAM_HOME names another place"
+    message = f"there is no home folder to keep a cache in, so it is in {folder}; set EDGE_SAM_HOME to change that"
     warnings.warn(message, RuntimeWarning, stacklevel=3)
     return folder

@@ -1,4 +1,4 @@
-"""Names of files: their natural order, and finding a file by a name that another system wrote."""
+"""File names: natural order, and lookup of names that another system spelled differently."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ import unicodedata
 from pathlib import Path
 
 _LONGEST = 255
-"""Characters of a file's name on common file systems. Composing a longer one takes quadratic time for nothing."""
+"""Longest file name on common file systems. Normalising longer names would take quadratic time."""
 
 
 def natural_key(name: str) -> tuple[str, str]:
-    """Sort numbers within names by their value: ``frame2`` comes before ``frame10``."""
+    """Return a sort key that orders numbers in names by value: ``frame2`` before ``frame10``."""
     return re.sub("0*([0-9]+)", lambda digits: f"{len(digits[1]):06}{digits[1]}", name), name
 
 
 def canonical(name: str) -> str:
-    """Spell a relative path in one way: characters composed (NFC; macOS decomposes them), slashes forward."""
+    """Return a relative path with NFC characters (macOS decomposes them) and forward slashes."""
     parts = name.replace("\\", "/").split("/")
     return "/".join(unicodedata.normalize("NFC", part) if len(part) <= _LONGEST else part for part in parts)
 
 
 class Names:
-    """Finds what lies below a folder by names that may be spelt otherwise (see `canonical`).
+    """Finds files below a folder by names that may be spelled differently (see `canonical`).
 
     Parameters
     ----------
     folder : Path
-        It is read when a name is not there as it is spelt, and once for all names.
+        The folder. It is listed once, when the first name does not match exactly.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -35,7 +35,7 @@ class Names:
         self._entries: dict[Path, dict[str, str]] = {}
 
     def find(self, name: str) -> Path | None:
-        """Give the file or folder of a relative path, None where there is none."""
+        """Return the file or folder of a relative path, or None."""
         path = self.folder
         if _exists(path / name):
             return path / name
@@ -61,5 +61,5 @@ class Names:
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except (OSError, ValueError):  # A name that no file can have: too long, or with a null character.
+    except (OSError, ValueError):  # Not a valid file name: too long or with a null character.
         return False

@@ -1,4 +1,4 @@
-"""JSON of values that hold paths: not every path is UTF-8, and msgspec refuses the surrogates of those that are not."""
+"""JSON of values with paths. Not every path is UTF-8, and msgspec rejects the surrogates of those that are not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 
 def to_json(value: object, *, indent: int | None = None) -> bytes:
-    """Write a value; what is not UTF-8 in a path becomes an escape, as Python's own `json` writes it."""
+    """Encode a value. Bytes of a path that are not UTF-8 become escapes, as in Python's `json`."""
     try:
         data = msgspec.json.encode(value)
     except UnicodeEncodeError:
@@ -19,9 +19,9 @@ def to_json(value: object, *, indent: int | None = None) -> bytes:
 
 
 def decode_json(data: bytes | str, kind: Any) -> Any:
-    """Read JSON as a type of msgspec; `msgspec.DecodeError` where it is damaged or of another form.
+    """Decode JSON as a msgspec type. Raises `msgspec.DecodeError` if it is damaged or does not fit.
 
-    msgspec itself raises other errors too: where text is not UTF-8, and where lists are nested too deeply.
+    msgspec itself raises other errors for text that is not UTF-8 and for deep nesting.
     """
     try:
         return msgspec.json.decode(data, type=kind)
@@ -30,7 +30,7 @@ def decode_json(data: bytes | str, kind: Any) -> Any:
 
 
 def from_json(data: bytes, kind: Any) -> Any:
-    """Read what `to_json` wrote; see `decode_json`."""
+    """Decode the output of `to_json`; see `decode_json`."""
     try:
         return decode_json(data, kind)
     except msgspec.ValidationError:

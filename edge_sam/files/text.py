@@ -1,4 +1,4 @@
-"""Text files from outside, in the encodings that editors and shells write."""
+"""Read text files in the encodings that editors and shells write."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def read_text(path: Path) -> bytes:
-    """Read a text file as UTF-8 without a byte order mark.
+    """Return a text file as UTF-8 without a byte order mark.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ def read_text(path: Path) -> bytes:
     Raises
     ------
     InputError
-        It cannot be read, is empty, or is not text in one of these encodings.
+        The file cannot be read, is empty, or is not text in one of these encodings.
     """
     try:
         data = path.read_bytes().removeprefix(codecs.BOM_UTF8)

@@ -1,4 +1,4 @@
-"""COCO JSON from outside. `pycocotools` trusts what it is given: it may read wild memory, run for minutes or crash."""
+"""Validate COCO JSON. `pycocotools` trusts its input: it may read invalid memory, run for minutes or crash."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from edge_sam.files.text import read_text
 from edge_sam.imaging.masks import decode_rle, run_lengths
 
 Id = int | float | str
-"""Of an image, annotation or category. As in `pycocotools`, 7 and 7.0 are one id, 7 and "7" are two."""
+"""Id of an image, annotation or category. As in `pycocotools`, 7 equals 7.0 but not "7"."""
 _LONGEST_OUTLINE = 2_000_000
-"""Pixels along all polygons of one annotation. `pycocotools` takes half a second and 130 MB for so many."""
-_AT_ONCE = 16
-"""Polygons that are merged by one call, which takes quadratic time."""
+"""Pixels along all polygons of one annotation. `pycocotools` takes half a second and 130 MB for that many."""
+_MERGE_BATCH = 16
+"""Polygons merged in one call, which takes quadratic time."""
 _SHOWN = 5
-"""Ids that a message names."""
+"""Most ids in a message."""
 _Kind = TypeVar("_Kind")
 
 
@@ -45,19 +45,19 @@ class Identified(Protocol):
 
 
 def read_coco(path: Path, kind: type[_Kind]) -> _Kind:
-    """Read a file of COCO JSON as a type of msgspec.
+    """Read a COCO JSON file as a msgspec type.
 
     Raises
     ------
     InputError
-        It cannot be read, or is not of this form.
+        The file cannot be read or does not fit the type.
     """
     data = read_text(path)
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
-    try:  # Python's own reader takes what Python wrote: NaN, and names of files that are not UTF-8.
+    try:  # Python's own reader accepts what Python writes: NaN, and file names that are not UTF-8.
         return msgspec.convert(json.loads(data), kind)
     except RecursionError:
         raise InputError(f"{path} is not COCO instances JSON: it is nested too deeply") from None
@@ -65,18 +65,18 @@ def read_coco(path: Path, kind: type[_Kind]) -> _Kind:
         raise InputError(f"{path} is not COCO instances JSON: {error}") from error
 
 
-def distinct(entries: Iterable[Identified], what: str, path: Path) -> dict[Id, Any]:
-    """Give entries by id. Raises `InputError` where two share one, for each would get what belongs to the other."""
+def by_id(entries: Iterable[Identified], what: str, path: Path) -> dict[Id, Any]:
+    """Return entries by id. Raises `InputError` if two share an id, because their data would be mixed up."""
     found: dict[Id, Any] = {}
     for entry in entries:
         if entry.id in found:
-            raise InputError(f"{path} has two {what} with the id {entry.id!r:.80}; give each an id of its own")
+            raise InputError(f"{path} has two {what} with the id {entry.id!r:.80}; give each its own id")
         found[entry.id] = entry
     return found
 
 
-def some(ids: Sequence[object]) -> str:
-    """Name the first few of the ids."""
+def first_few(ids: Sequence[object]) -> str:
+    """Format the first few ids."""
     return ", ".join(f"{one!r:.80}" for one in ids[:_SHOWN]) + (", …" if len(ids) > _SHOWN else "")
 
 
@@ -86,19 +86,19 @@ def check_segmentation(given: object, size: tuple[int, int]) -> Segmentation | N
     Parameters
     ----------
     given : object
-        As JSON has it.
+        The decoded JSON value.
     size : tuple of int
         (height, width) of its image.
 
     Returns
     -------
     list of list of float, or Runs, or None
-        What `decode_segmentation` takes; None where there is no mask.
+        Input for `decode_segmentation`; None if there is no mask.
 
     Raises
     ------
     InputError
-        It is neither polygons of three corners and more on the image or near it, nor an RLE of the image's size.
+        It is neither polygons with at least three corners on or near the image, nor an RLE of the image's size.
     """
     try:
         segmentation = msgspec.convert(given, Segmentation | None)
@@ -114,21 +114,21 @@ def check_segmentation(given: object, size: tuple[int, int]) -> Segmentation | N
     for polygon in polygons:
         _check_polygon(polygon, size)
     corners = sum(map(len, polygons)) // 2
-    # An edge is at most three times as long as the image; where that is no matter there is no need to measure.
+    # An edge is at most three times as long as the image, so few corners need no measurement.
     if 3 * max(size) * corners > _LONGEST_OUTLINE and (length := sum(map(_outline, polygons))) > _LONGEST_OUTLINE:
         raise InputError(f"the outline is {length:.0f} pixels long; the limit is {_LONGEST_OUTLINE}")
     return polygons or None
 
 
 def decode_segmentation(segmentation: Segmentation, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Fill the mask, (height, width), of what `check_segmentation` gave."""
+    """Return the (height, width) mask of a result of `check_segmentation`."""
     from pycocotools import mask as coco
 
     if isinstance(segmentation, Runs):
         return decode_rle(msgspec.structs.asdict(segmentation))
     rles = coco.frPyObjects(segmentation, *size)
     while len(rles) > 1:
-        rles = [coco.merge(rles[i : i + _AT_ONCE]) for i in range(0, len(rles), _AT_ONCE)]
+        rles = [coco.merge(rles[i : i + _MERGE_BATCH]) for i in range(0, len(rles), _MERGE_BATCH)]
     return decode_rle(rles[0])
 
 
@@ -137,12 +137,12 @@ def _check_polygon(polygon: list[float], size: tuple[int, int]) -> None:
         raise InputError(f"a polygon has {len(polygon)} numbers; expected x and y of three corners or more")
     height, width = size
     for values, extent in ((polygon[::2], width), (polygon[1::2], height)):
-        # Annotators draw over the edge, by less than the image's own size.
+        # Annotators draw beyond the border, but by less than the image's size.
         if min(values) < -extent or max(values) > 2 * extent or not math.isfinite(sum(values)):
             raise InputError(f"a polygon has corners far off its image, which is {width}×{height}, or not finite")
 
 
 def _outline(polygon: list[float]) -> float:
-    """Length of an outline in the steps that `pycocotools` takes: the longer side of each edge."""
+    """Return an outline's length in steps of `pycocotools`: the longer side of each edge."""
     corners = np.array(polygon).reshape(-1, 2)
     return float(np.abs(np.diff(corners, axis=0, append=corners[:1])).max(axis=1).sum())

@@ -1,4 +1,4 @@
-"""Encoded pictures: Pillow says what a file is and decodes it, quietly and within a limit."""
+"""Identify and decode image files with Pillow, without warnings and within a size limit."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from edge_sam.errors import InputError
 from edge_sam.imaging.identify import identify, one_line
 
 MAX_PIXELS = 128_000_000
-"""Larger pictures are refused from their header, before anything is allocated. Pillow takes 4 bytes for a pixel and the
-result 3, so that no picture takes more than 1 GB."""
-_MOST_BY_PYTHON = 4_000_000
-"""Pixels of formats that Pillow decodes in Python, at about a microsecond each: run-length BMP, QOI and others."""
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # Without one Python prints Pillow's errors itself.
+"""Larger images are rejected after reading the header, before any allocation. Pillow takes 4 bytes a pixel and the
+result 3, so no image takes more than 1 GB."""
+_MAX_PYTHON_PIXELS = 4_000_000
+"""Pixel limit for formats that Pillow decodes in Python at about a microsecond a pixel: RLE BMP, QOI and others."""
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # Without a handler Python prints Pillow's errors.
 
 
 class _Quiet:
-    """Keeps Pillow's warnings from standard error, in any number of threads at a time.
+    """Suppresses Pillow's warnings in any number of threads at a time.
 
-    `warnings.catch_warnings` alone puts back what another thread had set in between.
+    `warnings.catch_warnings` alone is not thread-safe: on exit it restores filters that another thread changed.
     """
 
     def __init__(self) -> None:
@@ -64,20 +64,20 @@ _quiet = _Quiet()
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """An encoded picture whose header was read.
+    """An image file whose header was read.
 
     Attributes
     ----------
     name : str
-        What errors call it.
+        Name for error messages.
     image : Image
-        Pillow's image, of which nothing is decoded before `load`. Its orientation is not applied.
+        Pillow's image. `load` decodes it; its orientation is not applied.
     samples : str
-        How the file packs a pixel, as Pillow has it: ``"L;4"`` is 4 bits of grey, ``"RGB;16B"`` 16 bits a channel.
+        Pillow's raw mode of the file: ``"L;4"`` is 4 bits of grey, ``"RGB;16B"`` 16 bits a channel.
     maximum : int or None
-        Largest sample that the file can have, where Pillow stretches samples to 8 or 16 bits.
+        Largest sample value of the file, if Pillow scales samples to 8 or 16 bits.
     inverted : bool
-        Grey of 16 bits is 0 where it is white, which Pillow does not turn round as it does for fewer bits.
+        Whether 0 is white in 16-bit grey. Pillow inverts such images only for fewer bits.
     """
 
     name: str
@@ -87,12 +87,12 @@ class Picture:
     inverted: bool = False
 
     def load(self) -> None:
-        """Decode it. Raises `InputError` with the reason why that is not possible."""
+        """Decode the image. Raises `InputError` with the reason if that fails."""
         try:
             self.image.load()
         except MemoryError:
             raise
-        except Exception as error:  # Damaged data makes Pillow raise errors of every kind.
+        except Exception as error:  # Pillow raises many classes for damaged data.
             text = one_line(error)
             if "truncated" in text.lower():
                 raise InputError(f"{self.name} is truncated") from error
@@ -104,28 +104,28 @@ class Picture:
 
     @property
     def orientation(self) -> int:
-        """How it must be turned to be upright: EXIF's number, 1 where there is none. Ask after `load`."""
+        """The EXIF orientation, 1 if there is none. Read it after `load`."""
         try:
             return int(self.image.getexif().get(0x0112, 1))
-        except Exception:  # Damaged metadata does not make a picture unreadable.
+        except Exception:  # Damaged metadata does not make the image unreadable.
             return 1
 
 
 @contextmanager
-def opened(data: bytes, name: str) -> Iterator[Picture]:
-    """Identify an encoded picture; its memory is released in the end.
+def open_picture(data: bytes, name: str) -> Iterator[Picture]:
+    """Identify an encoded image, and release its memory on exit.
 
     Parameters
     ----------
     data : bytes
-        The whole file.
+        Content of the file.
     name : str
-        What errors call it.
+        Name for error messages.
 
     Raises
     ------
     InputError
-        It is empty, of no format that is read, damaged, or has more than `MAX_PIXELS`.
+        The data is empty, damaged or of an unknown format, or the image has more than `MAX_PIXELS`.
     """
     if not data:
         raise InputError(f"{name} is empty")
@@ -134,16 +134,18 @@ def opened(data: bytes, name: str) -> Iterator[Picture]:
         if width * height > MAX_PIXELS:
             raise InputError(f"{name} is {width}×{height}; the limit is {MAX_PIXELS // 10**6} million pixels")
         picture = _prepared(image, data, name)
-        if width * height > _MOST_BY_PYTHON and any(t[0] in Image.DECODERS for t in getattr(picture.image, "tile", ())):
+        if width * height > _MAX_PYTHON_PIXELS and any(
+            t[0] in Image.DECODERS for t in getattr(picture.image, "tile", ())
+        ):
             raise InputError(
-                f"{name} is {width}×{height} {image.format} of a kind that is decoded slowly, for which the limit is"
-                f" {_MOST_BY_PYTHON // 10**6} million pixels; save it as PNG"
+                f"{name} is {width}×{height} {image.format} of a kind that is slow to decode, for which the limit is"
+                f" {_MAX_PYTHON_PIXELS // 10**6} million pixels; save it as PNG"
             )
         yield picture
 
 
 def read_bytes(source: str | Path, what: str) -> bytes:
-    """Read a file, or standard input for ``"-"``. Errors call it `what` and its path. Raises `InputError`."""
+    """Read a file, or standard input for ``"-"``. Errors contain `what` and the path. Raises `InputError`."""
     if str(source) == "-":
         if sys.stdin is None:
             raise InputError(f"cannot read {what} from standard input: it is closed")
@@ -157,7 +159,7 @@ def read_bytes(source: str | Path, what: str) -> bytes:
 
 
 def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Turn an array of (height, width[, channels]) in place, as EXIF's 1 to 8 say; other numbers say nothing."""
+    """Apply an EXIF orientation of 1 to 8 to a (height, width[, channels]) array, if possible in place."""
     if orientation in (5, 6, 7, 8):
         pixels = cv2.transpose(pixels)
     flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
@@ -165,7 +167,7 @@ def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def _prepared(image: Image.Image, data: bytes, name: str) -> Picture:
-    """Mend what Pillow misreads, and what it reads in a loop of Python."""
+    """Handle images that Pillow misreads or decodes in a Python loop."""
     if not isinstance(image, ImageFile.ImageFile) or image.format not in ("PNG", "PPM", "TIFF") or not image.tile:
         return Picture(name, image, image.mode)
     tile = image.tile[0]
@@ -187,7 +189,7 @@ def _prepared(image: Image.Image, data: bytes, name: str) -> Picture:
 
 
 def _read_pnm(header: ImageFile.ImageFile, data: bytes, maximum: int, name: str) -> Image.Image:
-    """Read a binary PGM or PPM whose samples end at any number, as Pillow does in its loop."""
+    """Decode a binary PGM or PPM with any maximum, as Pillow does in a Python loop."""
     shape = (header.height, header.width, 3)[: 3 if header.mode == "RGB" else 2]
     kind, offset = np.dtype(">u2" if maximum > 255 else "u1"), header.tile[0].offset
     if len(data) < offset + math.prod(shape) * kind.itemsize:
@@ -201,7 +203,7 @@ def _read_pnm(header: ImageFile.ImageFile, data: bytes, maximum: int, name: str)
 
 
 def _read_planes(header: TiffImagePlugin.TiffImageFile, data: bytes, name: str) -> Image.Image:
-    """Read the high bytes of a TIFF with 16-bit planes that are not compressed. Pillow takes each byte for a pixel."""
+    """Decode the high bytes of an uncompressed planar 16-bit TIFF. Pillow would take each byte for a pixel."""
     width, height = size = header.tag_v2[256], header.tag_v2[257]
     planes = np.zeros((height, width, len(header.mode)), dtype=np.uint8)
     pitch, high = 2 * header.tag_v2.get(322, width), header.tag_v2.prefix == b"II"
@@ -211,7 +213,7 @@ def _read_planes(header: TiffImagePlugin.TiffImageFile, data: bytes, name: str) 
         left, top, right, bottom = extents
         if len(data) < offset + pitch * (bottom - top):
             raise InputError(f"{name} is truncated")
-        if arguments[0] in header.mode:  # Planes beyond those of the mode are not shown.
+        if arguments[0] in header.mode:  # Extra planes are ignored.
             stored = np.frombuffer(data, np.uint8, pitch * (bottom - top), offset).reshape(-1, pitch)
             planes[top:bottom, left:right, header.mode.index(arguments[0])] = stored[:, high : 2 * (right - left) : 2]
     image = Image.frombytes(header.mode, size, planes.tobytes())
@@ -221,6 +223,6 @@ def _read_planes(header: TiffImagePlugin.TiffImageFile, data: bytes, name: str) 
 
 @cache
 def _silence_libtiff() -> None:
-    """Keep what libtiff says of damaged files from standard error, where Pillow's reaches it; Pillow raises as well."""
+    """Silence libtiff's messages about damaged files, if its library is reachable. Pillow raises anyway."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)

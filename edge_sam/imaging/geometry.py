@@ -1,8 +1,8 @@
-"""All geometry in one place: the photograph, the model's frame, its grid of tokens and the low-res logits.
+"""Geometry: coordinates of the photograph, the model's frame, its image tokens and low-res logits.
 
-SAM works in a square frame, 1024 pixels wide, with the photograph scaled to its top-left corner (arXiv
-2304.02643, section 3). The image embedding has one token for each 16×16 pixels of the frame, the low-res logits
-one value for each 4×4. `Geometry` is the only place that multiplies by a scale.
+SAM works in a square frame of 1024×1024 pixels, with the scaled photograph in its top-left corner (arXiv 2304.02643,
+section 3). The image embedding has one token for each 16×16 pixels of the frame, the low-res logits one value for each
+4×4 cell.
 """
 
 from __future__ import annotations
@@ -21,35 +21,50 @@ FRAME = 1024
 TOKEN = 16
 """Pixels of the frame along one side of an image token."""
 CELL = 4
-"""Pixels of the frame along one side of a low-res logit."""
+"""Pixels of the frame along one side of a low-res cell."""
 GRID = FRAME // TOKEN
 """Image tokens along one side of the frame."""
 LOGITS = FRAME // CELL
 """Low-res logits along one side of the frame."""
 
 BACKGROUND = np.float32(-18)
-"""Logit of a cell that is surely not on the object (0 is the threshold)."""
+"""Logit of a cell that is certainly background (the threshold is 0)."""
+
+
+def check_long_side(long_side: int) -> int:
+    """Return the long side as an int.
+
+    Raises
+    ------
+    InputError
+        It is not a whole number, not a multiple of `TOKEN`, or larger than `FRAME`.
+    """
+    if not isinstance(long_side, int | np.integer):
+        raise InputError(f"long side {long_side!r} is not a whole number")
+    if not TOKEN <= long_side <= FRAME or long_side % TOKEN:
+        raise InputError(f"long side {long_side} is not a multiple of {TOKEN} between {TOKEN} and {FRAME}")
+    return int(long_side)
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """How one photograph lies in the model's frame.
+    """Position of a photograph in the model's frame.
 
     Attributes
     ----------
     image_size : tuple of int
         (height, width) of the photograph in pixels.
     long_side : int
-        Pixels of the frame that the photograph's longer side covers: a multiple of 16, at most 1024. Less is
+        Length of the photograph's longer side in pixels of the frame: a multiple of 16, at most 1024. Smaller is
         faster and less accurate.
     square : bool
-        Encode the whole frame, padded with the mean colour as in the reference implementation, instead of the
-        photograph's own tokens.
+        Whether to encode the whole frame, padded with the mean colour as in the reference implementation, instead
+        of only the photograph's tokens.
 
     Raises
     ------
     InputError
-        An empty photograph or an impossible long side.
+        The photograph is empty, or the long side is invalid.
     """
 
     image_size: tuple[int, int]
@@ -57,14 +72,10 @@ class Geometry:
     square: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.long_side, int | np.integer):
-            raise InputError(f"long side {self.long_side!r} is not a whole number")
-        object.__setattr__(self, "long_side", int(self.long_side))
+        object.__setattr__(self, "long_side", check_long_side(self.long_side))
         if min(self.image_size) < 1:
             height, width = self.image_size
             raise InputError(f"the image is empty ({width}×{height} pixels)")
-        if not TOKEN <= self.long_side <= FRAME or self.long_side % TOKEN:
-            raise InputError(f"long side {self.long_side} is not a multiple of {TOKEN} between {TOKEN} and {FRAME}")
 
     @property
     def scaled_size(self) -> tuple[int, int]:
@@ -83,46 +94,46 @@ class Geometry:
 
     @property
     def input_size(self) -> tuple[int, int]:
-        """(height, width) of the encoder's input in pixels of the frame: whole tokens."""
+        """(height, width) of the encoder's input in pixels of the frame, in whole tokens."""
         rows, columns = self.token_size
         return rows * TOKEN, columns * TOKEN
 
     @property
     def cell_size(self) -> tuple[int, int]:
-        """(rows, columns) of low-res cells that the photograph covers, the last ones perhaps in part."""
+        """(rows, columns) of low-res cells that the photograph covers; the last ones may be covered in part."""
         height, width = self.scaled_size
         return -(-height // CELL), -(-width // CELL)
 
     @property
     def _pixel(self) -> NDArray[np.float64]:
-        """Width and height of the frame's pixels, in pixels of the photograph."""
+        """(width, height) of a frame pixel in pixels of the photograph."""
         return np.divide(self.image_size, self.scaled_size)[::-1]
 
     def to_frame(self, points: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Move (..., 2) XY points from pixels of the photograph to pixels of the frame."""
+        """Convert (..., 2) XY points from pixels of the photograph to pixels of the frame."""
         return (points / self._pixel).astype(np.float32)
 
     def squares_at(self, points: NDArray[np.float64], side: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Rows and columns, in the frame's grid of squares of `side` (`CELL`, `TOKEN`), under (N, 2) XY points."""
+        """Return rows and columns of the frame's squares of `side` (`CELL` or `TOKEN`) at (N, 2) XY points."""
         columns, rows = np.minimum(self.to_frame(points) // side, FRAME // side - 1).astype(np.intp).T
         return rows, columns
 
     def box_of_tokens(self, window: tuple[slice, slice], shares: NDArray[np.float32]) -> NDArray[np.float64] | None:
-        """Put a box around what a map of image tokens calls the object.
+        """Return the box around the object in a map of image tokens.
 
-        The map is interpolated to the low-res cells first, so that the box is finer than tokens are.
+        The map is first interpolated to low-res cells, so that the box is finer than tokens.
 
         Parameters
         ----------
         window : tuple of slice
-            Rows and columns of tokens that the map is about.
+            Rows and columns of tokens that the map covers.
         shares : ndarray of float32, (rows, columns)
-            Above 0 is object.
+            Values above 0 are object.
 
         Returns
         -------
         ndarray of float64, (4,), or None
-            XYXY in pixels of the photograph; None where nothing is above 0.
+            XYXY in pixels of the photograph; None if no value is above 0.
         """
         cells = TOKEN // CELL
         fine = cv2.resize(shares, None, fx=cells, fy=cells, interpolation=cv2.INTER_LINEAR)
@@ -134,23 +145,23 @@ class Geometry:
         return box if box[0] < box[2] and box[1] < box[3] else None
 
     def centres_of_tokens(self, tokens: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Centres of (N, 2) image tokens, row and column, as XY in pixels of the photograph, inside it."""
+        """Convert (N, 2) rows and columns of tokens to their centres, XY in pixels of and inside the photograph."""
         height, width = self.image_size
         return np.asarray(np.minimum((tokens[:, ::-1] + 0.5) * TOKEN * self._pixel, (width - 1, height - 1)))
 
     def tokens_of_box(self, box: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Move an XYXY box from pixels of the photograph to units of image tokens."""
+        """Convert an XYXY box from pixels of the photograph to units of image tokens."""
         return self.to_frame(box.reshape(2, 2)).ravel().astype(np.float64) / TOKEN
 
     def cover(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Fraction of each encoded token, (rows, columns), that (256, 256) low-res logits call object."""
+        """Return the object fraction of each encoded token, (rows, columns), from (256, 256) low-res logits."""
         rows, columns = self.token_size
         cells = TOKEN // CELL
         inside = logits[: rows * cells, : columns * cells] > 0
         return np.asarray(inside.reshape(rows, cells, columns, cells).mean(axis=(1, 3), dtype=np.float32))
 
     def cover_of(self, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Fraction of each encoded token, (rows, columns), that a mask of the photograph, (height, width), covers."""
+        """Return the object fraction of each encoded token, (rows, columns), from a (height, width) mask."""
         (height, width), (rows, columns) = self.scaled_size, self.token_size
         frame = np.zeros(self.input_size, dtype=np.float32)
         shares = mask.astype(np.float32)
@@ -158,9 +169,9 @@ class Geometry:
         return np.asarray(frame.reshape(rows, TOKEN, columns, TOKEN).mean(axis=(1, 3)))
 
     def whole_frame(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Fill up low-res logits of the encoded tokens, (..., rows, columns), to the frame's (..., 256, 256).
+        """Pad low-res logits of the encoded tokens, (..., rows, columns), to the frame's (..., 256, 256).
 
-        Beyond them is `BACKGROUND`, which as a mask prompt is what the decoder's own answer there comes to.
+        The padding is `BACKGROUND`, which as a mask prompt has about the effect of the decoder's own logits there.
         """
         rows, columns = logits.shape[-2:]
         if (rows, columns) == (LOGITS, LOGITS):
@@ -170,15 +181,15 @@ class Geometry:
         return whole
 
     def upsample(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Bring (256, 256) low-res logits to the photograph's size with one bilinear interpolation.
+        """Upsample (256, 256) low-res logits to the photograph's size with bilinear interpolation.
 
         Returns
         -------
         ndarray of float32, (height, width)
-            Logits at the photograph's pixels; above 0 is mask.
+            Logits of the photograph's pixels; values above 0 are mask.
         """
         height, width = self.image_size
-        # One cell more than the photograph covers, so that its last pixels interpolate as inside.
+        # One more cell than the photograph covers, so that its last pixels interpolate like the others.
         rows, columns = (min(LOGITS, cells + 1) for cells in self.cell_size)
         fx, fy = CELL * self._pixel
         enlarged = cv2.resize(logits[:rows, :columns], None, fx=fx, fy=fy, interpolation=cv2.INTER_LINEAR)
@@ -195,8 +206,8 @@ class Geometry:
         Returns
         -------
         ndarray of bool, (256, 256)
-            True where any pixel of the region overlaps the cell. A cell beyond the photograph is as the nearest one
-            inside it.
+            True if any pixel of the region overlaps the cell. A cell beyond the photograph has the value of the
+            nearest cell inside.
         """
         counts = cv2.integral(region.view(np.uint8))
         (top, bottom), (left, right) = (
@@ -211,7 +222,7 @@ class Geometry:
 
     @staticmethod
     def _pixels_under_cells(length: int, pixel: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """First pixel and the one past the last that each cell overlaps along one axis; equal beyond the end."""
+        """Return the first and one past the last pixel under each cell along one axis; equal beyond the end."""
         edges = np.arange(LOGITS + 1) * CELL * pixel
         first = np.minimum(np.floor(edges[:-1]), length).astype(np.intp)
         last = np.minimum(np.ceil(edges[1:]), length).astype(np.intp)

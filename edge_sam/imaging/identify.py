@@ -1,4 +1,4 @@
-"""Which format a file has, as Pillow knows it, and why Pillow does not open it."""
+"""Identify an image's format with Pillow, and explain why Pillow does not open it."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ from PIL import Image, TiffImagePlugin, TiffTags
 from edge_sam.errors import InputError
 
 _REFUSED = {"EPS": "a drawing", "WMF": "a drawing", "BLP": "a texture", "DDS": "a texture", "FTEX": "a texture"}
-"""Formats that are no photographs. Drawings are programs that Pillow has run by another one; textures, which it decodes
-in Python, take it seconds a megapixel."""
+"""Formats that are not photographs. Pillow runs another program for drawings, and decodes textures in Python, which
+takes seconds for each megapixel."""
 _TOO_SHORT = (struct.error, IndexError, EOFError)
-"""What Pillow's plugins meet where a header goes beyond the file."""
+"""Errors of Pillow's plugins for a truncated header."""
 _MOST_CHANNELS = 8
-"""Of a TIFF that are named in an error."""
+"""Most channels of a TIFF in an error message."""
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 
 
 def identify(data: bytes, name: str) -> Image.Image:
-    """Read the header of an encoded picture. Nothing is decoded.
+    """Read the header of an encoded image. Nothing is decoded.
 
     Raises
     ------
     InputError
-        It is of no format that is read, or its header is damaged.
+        The format is unknown or not supported, or the header is damaged.
     """
     image: Image.Image
     try:
         image = Image.open(io.BytesIO(data))
     except MemoryError:
         raise
-    except Exception:  # Pillow keeps to itself which plugin knew the format, and what it found.
+    except Exception:  # Pillow does not say which plugin knew the format, nor why it failed.
         image = _open_with_reason(data, name)
     if image.format in _REFUSED:
-        raise InputError(f"{name} is {image.format}, {_REFUSED[image.format]} and no photograph; save it as PNG")
+        raise InputError(f"{name} is {image.format}, {_REFUSED[image.format]} and not a photograph; save it as PNG")
     return image
 
 
 def one_line(error: Exception) -> str:
-    """Give an error's text, or its kind where it has none. What it quotes of the file is cut and made harmless."""
+    """Return an error's text in printable ASCII, shortened, or its class name if it has no text."""
     return re.sub(r"[^ -~]+", " ", str(error)).strip()[:200] or type(error).__name__
 
 
 def _open_with_reason(data: bytes, name: str) -> Image.Image:
-    """Ask each plugin that knows the first bytes. A picture comes back where only Pillow's own limit was in the way."""
+    """Try each plugin that accepts the first bytes. Returns an image if only Pillow's own size limit failed."""
     brands = _brands(data)
     if brands & _HEIF_BRANDS and b"avif" not in brands:
         return _open_heif(data, name)
@@ -54,7 +54,7 @@ def _open_with_reason(data: bytes, name: str) -> Image.Image:
     for form in Image.ID:
         factory, accept = Image.OPEN[form]
         known = accept is not None and accept(data[:16].ljust(16))
-        if isinstance(known, str):  # This Pillow is built without the library for it.
+        if isinstance(known, str):  # Pillow was built without the library.
             raise InputError(f"{name} cannot be opened: {known}")
         if not known:
             continue
@@ -63,13 +63,13 @@ def _open_with_reason(data: bytes, name: str) -> Image.Image:
         except MemoryError:
             raise
         except Exception as error:
-            if not one_line(error).startswith("not a"):  # As in "not a PPM file": another plugin may know it.
+            if not one_line(error).startswith("not a"):  # After "not a PPM file" another plugin may match.
                 raise InputError(f"{name} cannot be opened as {form}: {_why_not(form, data, error)}") from error
     raise InputError(f"{name} is not an image in a format that Pillow reads")
 
 
 def _why_not(form: str, data: bytes, error: Exception) -> str:
-    """Say what Pillow says, or what it found where that says nothing."""
+    """Return Pillow's error text, or a better one if that is unclear."""
     text = one_line(error)
     whole = {"WEBP": int.from_bytes(data[4:8], "little") + 8, "PNG": 26, "GIF": 10}
     if len(data) < whole.get(form, 0):
@@ -88,7 +88,7 @@ def _why_not(form: str, data: bytes, error: Exception) -> str:
 
 
 def _tiff_layout(data: bytes) -> str:
-    """Say how a TIFF stores its pixels, in brackets; nothing where the directory cannot be read."""
+    """Describe the pixel format of a TIFF in brackets; empty if its directory is unreadable."""
     stream = io.BytesIO(data)
     try:
         tags = TiffImagePlugin.ImageFileDirectory_v2(stream.read(16 if data[2:4] in (b"+\0", b"\0+") else 8))
@@ -98,13 +98,13 @@ def _tiff_layout(data: bytes) -> str:
         kind = {1: "unsigned", 2: "signed", 3: "floating-point"}.get(tags.get(339, (1,))[0], "other")
         bits = "+".join(map(str, tags.get(258, (1,))[:_MOST_CHANNELS]))
         colours = names.get(tags[262], tags[262])
-    except Exception:  # Damaged, as the file may be.
+    except Exception:  # The file may be damaged.
         return ""
     return f" ({colours}, {kind} samples of {bits} bits)"
 
 
 def _brands(data: bytes) -> set[bytes]:
-    """Give the brands of a file of the ISO base media format, which HEIF, AVIF and videos are; of others none."""
+    """Return the brands of an ISO base media file (HEIF, AVIF or video); empty for other files."""
     if data[4:8] != b"ftyp":
         return set()
     box = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
@@ -113,7 +113,7 @@ def _brands(data: bytes) -> set[bytes]:
 
 def _open_heif(data: bytes, name: str) -> Image.Image:
     try:
-        from pillow_heif import HeifImageFile  # Used as it is: registered, it would open HEIF for the whole program.
+        from pillow_heif import HeifImageFile  # Used directly, because registering it would affect the whole program.
     except ImportError as error:
         raise InputError(f'{name} is HEIC; to read it: pip install "edge-sam[heif]"') from error
     try:

@@ -1,4 +1,4 @@
-"""Arithmetic on masks: COCO's run-length encoding, overlap, box, stability, and many masks as one map of labels."""
+"""Operations on masks: COCO run-length encoding, IoU, box, stability score and label maps."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from numpy.typing import NDArray
 from edge_sam.errors import InputError
 
 Rle = dict[str, Any]
-"""``{"size": [height, width], "counts": str}``, as `pycocotools` and COCO JSON have it."""
-_MOST_DIGITS = 7
-"""Of a compressed run length: 35 bits, more than any picture has pixels, and too few for an overflow of the sums."""
+"""``{"size": [height, width], "counts": str}``, as in `pycocotools` and COCO JSON."""
+_MAX_DIGITS = 7
+"""Digits of a compressed run length: 35 bits, enough for any image, and too few to overflow sums."""
 
 
 def encode_rle(mask: NDArray[np.bool_]) -> Rle:
-    """Compress a (height, width) mask."""
+    """Encode a (height, width) mask."""
     from pycocotools import mask as coco
 
-    columns = cv2.transpose(mask.view(np.uint8))  # pycocotools wants columns first; OpenCV is the faster to turn.
+    columns = cv2.transpose(mask.view(np.uint8))  # pycocotools wants columns first; OpenCV transposes faster.
     rle = coco.encode(columns.T)
     return {"size": [int(length) for length in mask.shape], "counts": rle["counts"].decode("ascii")}
 
 
 def decode_rle(rle: Rle) -> NDArray[np.bool_]:
-    """Give back the (height, width) mask. Raises `InputError` as `run_lengths` does."""
+    """Decode to a (height, width) mask. Raises `InputError` as `run_lengths` does."""
     lengths = run_lengths(rle)
     height, width = rle["size"]
     columns = np.repeat((np.arange(lengths.size) & 1).astype(np.uint8), lengths).reshape(width, height)
@@ -35,19 +35,19 @@ def decode_rle(rle: Rle) -> NDArray[np.bool_]:
 
 
 def uncompress_rle(rle: Rle) -> Rle:
-    """Give the lengths of the runs instead of their compressed form: ``counts`` a list, background first."""
+    """Return the uncompressed RLE, whose ``counts`` are a list of run lengths, background first."""
     return {"size": rle["size"], "counts": run_lengths(rle).tolist()}
 
 
 def run_lengths(rle: Rle) -> NDArray[np.int64]:
-    """Read the lengths of an RLE's runs: pixels down the columns, background first.
+    """Return the run lengths of an RLE: pixels down the columns, background first.
 
-    `pycocotools` does not check them; it leaves the pixels that they do not reach as they are in memory.
+    `pycocotools` does not check them and leaves missing pixels uninitialised.
 
     Parameters
     ----------
     rle : dict
-        ``counts`` compressed, as text or bytes, or a list of integers.
+        Its ``counts`` are compressed (text or bytes) or a list of integers.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def run_lengths(rle: Rle) -> NDArray[np.int64]:
     Raises
     ------
     InputError
-        They are damaged, or their sum is not the number of pixels in ``size``.
+        The counts are damaged, or their sum is not the number of pixels.
     """
     (height, width), counts = rle["size"], rle["counts"]
     try:
@@ -70,11 +70,11 @@ def run_lengths(rle: Rle) -> NDArray[np.int64]:
 
 
 def _uncompressed(counts: str | bytes) -> NDArray[np.int64]:
-    """Read COCO's compressed form; `ValueError` where it is damaged.
+    """Decode COCO's compressed counts. Raises `ValueError` if they are damaged.
 
-    A number is written as characters from ``0`` on, five bits in each, the lowest first. The sixth bit says that the
-    number goes on, the highest of the five in the last character that it is negative. From the fourth number on each
-    is the difference to the one before the last.
+    Each character, minus ``0``, holds five bits of a number, lowest first. The sixth bit is set if the number
+    continues, and the highest of the five bits in the last character is its sign. From the fourth number on, each is
+    the difference to the number two before it.
     """
     codes = np.frombuffer(counts.encode("ascii") if isinstance(counts, str) else counts, np.uint8).astype(np.int64) - 48
     if not codes.size:
@@ -84,7 +84,7 @@ def _uncompressed(counts: str | bytes) -> NDArray[np.int64]:
         raise ValueError
     starts = np.concatenate([[0], ends[:-1] + 1])
     digits = ends - starts + 1
-    if digits.max() > _MOST_DIGITS:
+    if digits.max() > _MAX_DIGITS:
         raise ValueError
     place = np.arange(codes.size) - np.repeat(starts, digits)
     numbers: NDArray[np.int64] = np.add.reduceat((codes & 31) << 5 * place, starts)
@@ -94,7 +94,7 @@ def _uncompressed(counts: str | bytes) -> NDArray[np.int64]:
 
 
 def overlaps(ours: Sequence[Rle], theirs: Sequence[Rle]) -> NDArray[np.float64]:
-    """IoU of each of N compressed masks with each of M, (N, M)."""
+    """Return the IoU of each of N RLE masks with each of M, (N, M)."""
     from pycocotools import mask as coco
 
     ious = coco.iou(list(ours), list(theirs), [0] * len(theirs))
@@ -109,12 +109,12 @@ def iou(a: NDArray[np.bool_], b: NDArray[np.bool_], valid: NDArray[np.bool_] | N
     a, b : ndarray of bool, (height, width)
         Masks.
     valid : ndarray of bool, (height, width), optional
-        Pixels that count. Default: all.
+        Pixels to include. Default: all.
 
     Returns
     -------
     float
-        0 to 1; 1 where both masks are empty.
+        0 to 1; 1 if both masks are empty.
     """
     if valid is not None:
         a, b = a & valid, b & valid
@@ -123,24 +123,24 @@ def iou(a: NDArray[np.bool_], b: NDArray[np.bool_], valid: NDArray[np.bool_] | N
 
 
 def box_of(mask: NDArray[np.bool_]) -> NDArray[np.float64] | None:
-    """Put a tight box around a mask: (4,) XYXY, x1 and y1 one past the last pixel; None where it is empty."""
+    """Return the tight box of a mask: (4,) XYXY with x1 and y1 one past the last pixel; None if it is empty."""
     x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
     return np.array([x, y, x + width, y + height], dtype=np.float64) if width else None
 
 
 def stability(logits: NDArray[np.float32], offset: float = 1.0) -> float:
-    """IoU of a mask with itself at a threshold raised and lowered by `offset`; 0 for one that is empty at both."""
+    """Return the stability score: IoU of the masks at thresholds of plus and minus `offset`; 0 if both are empty."""
     inner, outer = np.count_nonzero(logits > offset), int(np.count_nonzero(logits > -offset))
     return float(inner / max(1, outer))
 
 
 def label_map(masks: Iterable[NDArray[np.bool_]], size: tuple[int, int]) -> NDArray[np.uint16]:
-    """Give each mask a number: pixel value i is mask i-1, 0 is none. Where masks overlap the smallest is seen.
+    """Draw masks into a label map: pixel value i is mask i-1, and 0 is none. The smallest mask wins overlaps.
 
     Parameters
     ----------
     masks : iterable of ndarray of bool, (height, width)
-        At most 65535; they are taken one by one and not kept.
+        At most 65535 masks, consumed one by one.
     size : tuple of int
         (height, width).
 
@@ -152,6 +152,6 @@ def label_map(masks: Iterable[NDArray[np.bool_]], size: tuple[int, int]) -> NDAr
     areas = np.full(size, np.iinfo(np.int32).max, dtype=np.int32)
     for number, mask in enumerate(masks, start=1):
         area = np.count_nonzero(mask)
-        seen = mask & (areas >= area)
-        labels[seen], areas[seen] = number, area
+        visible = mask & (areas >= area)
+        labels[visible], areas[visible] = number, area
     return labels

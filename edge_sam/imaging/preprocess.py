@@ -1,4 +1,4 @@
-"""From a photograph to the encoder's input tensor."""
+"""Preprocessing: from a photograph to the encoder's input tensor."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge_sam.imaging.geometry import Geometry
 
 
 def check_image(image: Any) -> NDArray[np.uint8]:
-    """Return the image unchanged, or raise `InputError` that says how it differs from HxWx3 uint8 RGB with pixels."""
+    """Return the image unchanged if it is HxWx3 uint8 RGB with pixels. Raises `InputError` otherwise."""
     if not isinstance(image, np.ndarray):
         raise InputError(f"the image is a {type(image).__name__}; give an HxWx3 uint8 RGB array or a path")
     if image.ndim != 3 or image.shape[2] != 3:
@@ -26,22 +26,22 @@ def check_image(image: Any) -> NDArray[np.uint8]:
 
 
 def resize_bilinear(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resize with Pillow, as SAM was trained with.
+    """Resize with Pillow, which SAM was trained with.
 
-    Other resizers differ from it by a level where they enlarge and by dozens where they reduce, and the masks of
-    ambiguous prompts follow (docs/lab/accuracy.md).
+    Other resizers differ by one grey level when enlarging and by dozens when reducing, which changes the masks of
+    ambiguous prompts (docs/lab/accuracy.md).
 
     Parameters
     ----------
     image : ndarray of uint8, (height, width, 3)
-        Pixels.
+        The image.
     size : tuple of int
-        (height, width) to make.
+        (height, width) of the result.
 
     Returns
     -------
     ndarray of uint8, (*size, 3)
-        Pixels.
+        The resized image.
     """
     return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
 
@@ -49,16 +49,16 @@ def resize_bilinear(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[
 def encoder_input(
     image: NDArray[np.uint8], geometry: Geometry, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> NDArray[np.float32]:
-    """Resize, normalise and pad a photograph; the rest of its last tokens is zero, the mean colour.
+    """Resize, normalise and pad a photograph. The padding of its last tokens is zero, the mean colour.
 
     Parameters
     ----------
     image : ndarray of uint8, (height, width, 3)
-        RGB, of the size that `geometry` names.
+        RGB of the size `geometry.image_size`.
     geometry : Geometry
-        How the photograph lies in the frame.
+        Position of the photograph in the frame.
     mean, std : tuple of float
-        Normalisation by channel, R G B, in units of pixel values.
+        Normalisation of the channels R, G, B in pixel values.
 
     Returns
     -------

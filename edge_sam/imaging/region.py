@@ -1,4 +1,4 @@
-"""Region of interest: where masks may be."""
+"""Regions of interest, outside of which masks are empty."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from edge_sam.imaging.labels import read_labels
 
 
 def read_region(path: str | Path | None) -> NDArray[np.bool_] | None:
-    """Read a picture as a region, (height, width): where it is neither 0 nor black. None stays None.
+    """Read a region, (height, width), from an image: all pixels that are neither 0 nor black. None stays None.
 
-    Raises `InputError` as `read_labels` does, but not for colours.
+    Raises `InputError` as `read_labels` does, except for colours.
     """
     if path is None:
         return None
@@ -25,7 +25,7 @@ def read_region(path: str | Path | None) -> NDArray[np.bool_] | None:
 def check_region(
     valid_mask: ArrayLike | None, image_size: tuple[int, int], name: str = "valid_mask"
 ) -> NDArray[np.bool_] | None:
-    """Check a caller's region of a photograph of (height, width); None stays None. Raises `InputError`."""
+    """Check a caller's region for a photograph of (height, width). None stays None. Raises `InputError`."""
     if valid_mask is None:
         return None
     try:

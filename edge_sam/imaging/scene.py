@@ -1,4 +1,4 @@
-"""A picture to measure on when none is given."""
+"""A synthetic image for benchmarks without a photograph."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 
 _SIZE = (720, 1280)
-"""(height, width): a video camera's."""
+"""(height, width), as of a video camera."""
 
 
 def scene_jpeg() -> bytes:
-    """Draw a ball before a textured wall, always the same, and return it as JPEG.
+    """Draw a ball in front of a textured wall, always the same, and return it as JPEG.
 
-    Times depend on an image's size, not on what it shows, except where masks are brought to its size. Accuracy has to
-    be measured on photographs: `edge-sam eval`.
+    Times depend on an image's size and hardly on its content. Accuracy must be measured on photographs with
+    `edge-sam eval`.
     """
     height, width = _SIZE
     random = np.random.default_rng(0)

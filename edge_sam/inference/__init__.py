@@ -1,1 +1,1 @@
-"""What opens a runtime and trusts it: choice, profiles, model, guard, cache."""
+"""Opening a model in a runtime and checking it: choice, shape profiles, model, guard, cache."""

@@ -1,4 +1,4 @@
-"""Records that the cache keeps about a model on this machine, and the keys that they are found by."""
+"""Cached records about a model on this machine, and their keys."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from edge_sam.runtimes.cores import MAX_THREADS, usable_cores
 from edge_sam.system.machine import installed_versions, machine
 
 _REVISION = 1
-"""Part of every key: to be raised when session settings, the guard's bounds or the shape profiles change."""
+"""Part of every key. Increase it when session settings, the guard's bounds or the shape profiles change."""
 
 
 def runtime_key(bundle: Bundle, runtime: str, precision: str, options: Mapping[str, str] | None = None) -> str:
-    """Key of everything that decides what a runtime computes with a model here, as a name for a file.
+    """Return a key, usable as a file name, for everything that affects a runtime's results with a model here.
 
-    Another machine, device, driver, package, weight, precision or option of the runtime gives another key.
+    The key depends on the machine, device, driver, packages, weights, precision and the runtime's options.
     """
     name, device = split_runtime(runtime)
     facts = {
@@ -41,7 +41,7 @@ def runtime_key(bundle: Bundle, runtime: str, precision: str, options: Mapping[s
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What the guard found out about a runtime in a precision: why it is rejected, or by how much it differs."""
+    """Result of the guard for a runtime in a precision: why it is rejected, or its relative differences."""
 
     runtime: str
     precision: str
@@ -50,7 +50,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Best(msgspec.Struct, frozen=True):
-    """The fastest way of running a model; see `edge_sam.inference.choice.Choice`."""
+    """The fastest choice for a model; see `edge_sam.inference.choice.Choice`."""
 
     runtime: str
     precision: str
@@ -58,7 +58,7 @@ class Best(msgspec.Struct, frozen=True):
 
 
 class Tuned(msgspec.Struct, frozen=True):
-    """What `edge-sam tune` measured: the fastest, the day, and the table."""
+    """Result of `edge-sam tune`: the fastest choice, the date and the table."""
 
     best: Best
     date: str = "an unknown day"
@@ -69,16 +69,16 @@ _Record = TypeVar("_Record", Verdict, Tuned)
 _FOLDERS: dict[type, str] = {Verdict: "guard", Tuned: "tuned"}
 
 
-def recall(key: str, kind: type[_Record]) -> _Record | None:
-    """Read what was remembered; None where there is nothing, or nothing that is a record of this kind."""
+def read_record(key: str, kind: type[_Record]) -> _Record | None:
+    """Read a record. None if there is none, or if it is damaged or of another kind."""
     try:
         return msgspec.json.decode((cache_home() / _FOLDERS[kind] / f"{key}.json").read_bytes(), type=kind)
     except (OSError, ValueError, RecursionError):
         return None
 
 
-def remember(key: str, record: Verdict | Tuned) -> bool:
-    """Write a record, whole or not at all; returns False where the cache cannot be written, which is no error."""
+def write_record(key: str, record: Verdict | Tuned) -> bool:
+    """Write a record atomically. Returns False if the cache is not writable."""
     data = msgspec.json.format(msgspec.json.encode(record), indent=1)
     try:
         write_files({cache_home() / _FOLDERS[type(record)] / f"{key}.json": data})
@@ -88,16 +88,15 @@ def remember(key: str, record: Verdict | Tuned) -> bool:
 
 
 def _hashes(bundle: Bundle, precision: str) -> list[str]:
-    """Hashes of all files of a precision."""
-    components = [c for c in bundle.manifest.components if c.precision == precision]
-    return sorted(part.sha256 for c in components for part in (c, c.companion) if part is not None)
+    """Return the hashes of all files of a precision."""
+    return sorted(file.sha256 for file in bundle.manifest.files(precision))
 
 
 def tuning_key(bundle: Bundle) -> str:
-    """Key of everything that decides which way of running a model is the fastest here.
+    """Return a key for everything that affects which choice is the fastest for a model here.
 
-    It names the versions of all packages that a runtime may come in, but no device: asking for those would import
-    every backend at each start. A device that has gone makes its runtime unusable, which is noticed anyway.
+    It contains the versions of the packages of all runtimes, but no devices, because querying devices would import
+    every backend at each start. If a device is removed, its runtime becomes unusable, which is detected anyway.
     """
     facts = {
         "machine": machine(),

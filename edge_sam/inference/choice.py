@@ -1,4 +1,4 @@
-"""Which runtime, precision and number of threads to try, in which order."""
+"""Which runtimes, precisions and numbers of threads to try, and in which order."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 from edge_sam.bundles.bundle import Bundle
 from edge_sam.errors import InputError, RuntimeUnavailableError
-from edge_sam.inference.cache import Tuned, recall, tuning_key
+from edge_sam.inference.cache import Tuned, read_record, tuning_key
 from edge_sam.inference.run_options import RunOptions
 from edge_sam.runtimes import AUTO, BACKENDS, split_runtime, why_unusable
-from edge_sam.runtimes.cores import MAX_THREADS
+from edge_sam.runtimes.cores import check_threads
 
 _log = logging.getLogger("edge_sam")
 
@@ -24,15 +24,15 @@ class Choice:
     Attributes
     ----------
     runtime : str
-        A name in `edge_sam.runtimes.BACKENDS`, with a device after a colon where one was asked for.
+        A name in `edge_sam.runtimes.BACKENDS`, optionally with a device after a colon.
     precision : str
-        One that the bundle has.
+        A precision of the bundle.
     threads : int, optional
-        Threads for one inference; None: as many as this process may use cores.
+        Threads for one inference. None: one for each core that this process may use.
     why : str
-        In words, for the log.
+        The reason for this choice, for the log.
     options : mapping of str to str
-        The runtime's own options, passed on as they are.
+        The runtime's own options, passed on unchanged.
     """
 
     runtime: str
@@ -55,14 +55,14 @@ def choices(bundle: Bundle, run: RunOptions) -> list[Choice]:
     Returns
     -------
     list of Choice
-        What was asked for, then what may take its place. Runtimes of ``auto`` that are not usable here are left out.
+        The requested choice, then its fallbacks. Runtimes of ``auto`` that are unusable here are left out.
 
     Raises
     ------
     InputError
-        An unknown runtime, a precision that the bundle lacks, an impossible number of threads.
+        The runtime is unknown, the bundle lacks the precision, or the number of threads is invalid.
     RuntimeUnavailableError
-        With ``auto``, none is usable here; with the reason of each.
+        With ``auto``, no runtime is usable here; the message gives the reason for each.
     """
     runtime, precision, count = run.runtime, run.precision, _threads(run.threads)
     if not bundle.precisions:
@@ -82,7 +82,7 @@ def choices(bundle: Bundle, run: RunOptions) -> list[Choice]:
         found = _tuned(bundle, precision, count)
     else:
         found = [Choice(runtime, p, count, "asked for", run.options) for p in wanted]
-    # Where a precision was tuned for one runtime, it must have a successor in the others: embeddings are tied to it.
+    # A precision that was tuned for one runtime needs fallbacks in the others, because embeddings depend on it.
     wanted = list(dict.fromkeys([*wanted, *(choice.precision for choice in found)]))
     reasons = {name: why_unusable(name) for name in AUTO if name != runtime}
     for name, reason in reasons.items():
@@ -94,8 +94,8 @@ def choices(bundle: Bundle, run: RunOptions) -> list[Choice]:
 
 
 def _tuned(bundle: Bundle, precision: str, threads: int | None) -> list[Choice]:
-    """Return what `edge-sam tune` measured to be the fastest here, where that fits what was asked for."""
-    record = recall(tuning_key(bundle), Tuned)
+    """Return the fastest choice that `edge-sam tune` measured here, if it fits the request."""
+    record = read_record(tuning_key(bundle), Tuned)
     if record is None:
         return []
     best = record.best
@@ -110,12 +110,7 @@ def _tuned(bundle: Bundle, precision: str, threads: int | None) -> list[Choice]:
 
 
 def _threads(threads: int | None) -> int | None:
-    given = os.environ.get("EDGE_SAM_THREADS") if threads is None else str(threads)
-    return thread_count(given) if given else None
-
-
-def thread_count(given: str) -> int:
-    """Read a number of threads, or raise `InputError`."""
-    if not (given.isascii() and given.isdigit()) or not 1 <= int(given) <= MAX_THREADS:
-        raise InputError(f"number of threads must be between 1 and {MAX_THREADS}, not {given!r}")
-    return int(given)
+    if threads is not None:
+        return check_threads(threads)
+    given = os.environ.get("EDGE_SAM_THREADS")
+    return check_threads(given, "EDGE_SAM_THREADS") if given else None

@@ -1,8 +1,8 @@
-"""The guard against silent failure: a runtime must compute what the model means, on this machine.
+"""The guard against silent failure: check that a runtime computes the right results on this machine.
 
-Runtimes have been seen to give the same embedding for every image, or masks of noise, without an error. So before a
-runtime is trusted with a model, two small images go through encoder and decoder, and what comes out must be finite,
-differ between the two, and agree with what the bundle has stored from PyTorch.
+Some runtimes return the same embedding for every image, or masks of noise, without an error. So before a runtime is
+used with a model, two small probe images run through encoder and decoder. The outputs must be finite, differ between
+the images, and agree with PyTorch's reference outputs in the bundle.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from edge_sam.runtimes import Session, Tensors
 
 
 class Parts(Protocol):
-    """What the guard needs of a loaded model."""
+    """The parts of a loaded model that the guard uses."""
 
     encoder: Session
     decoder: Session
@@ -30,7 +30,7 @@ class Parts(Protocol):
 
 
 def probe_images() -> Iterator[NDArray[np.float32]]:
-    """Two encoder inputs (1, 3, 160, 256), made by arithmetic that gives the same everywhere: a disc and stripes."""
+    """Yield two encoder inputs (1, 3, 160, 256), a disc and stripes, computed the same way on every machine."""
     rows, columns = PROBE_GRID
     y, x = np.mgrid[0 : rows * TOKEN, 0 : columns * TOKEN].astype(np.float32)
     disc = np.where((x - 120) ** 2 + (y - 80) ** 2 < 50**2, np.float32(1.5), np.float32(-1))
@@ -40,7 +40,7 @@ def probe_images() -> Iterator[NDArray[np.float32]]:
 
 
 def probe_prompt() -> Tensors:
-    """Make the decoder's inputs for one click on the middle of a probe."""
+    """Return the decoder's inputs for a click on the centre of a probe image."""
     return {
         "point_coords": np.array([[[120, 80], [0, 0]]], np.float32),
         "point_labels": np.array([[1, -1]], np.int64),
@@ -49,36 +49,36 @@ def probe_prompt() -> Tensors:
 
 
 def run_probe(model: Parts) -> Tensors:
-    """Send both images through a loaded model; see `PROBED`."""
+    """Run both probe images through a loaded model; see `PROBED` for the outputs."""
     outputs: list[Tensors] = []
     for image in probe_images():
         encoded = model.encoder.run({"image": image})["image_embedding"]
         features = model.padding.copy()
         features[: PROBE_GRID[0], : PROBE_GRID[1]] = encoded[0]
-        answer = model.decoder.run({"image_tokens": (features + model.no_mask)[None], **probe_prompt()})
-        outputs.append({"image_embedding": encoded, **answer})
+        decoded = model.decoder.run({"image_tokens": (features + model.no_mask)[None], **probe_prompt()})
+        outputs.append({"image_embedding": encoded, **decoded})
     return {name: np.concatenate([output[name] for output in outputs]) for name in PROBED}
 
 
 def check_probe(computed: Tensors, stored: Tensors, precision: str) -> dict[str, float]:
-    """Judge what a runtime made of the probe.
+    """Compare a runtime's outputs for the probe images with the reference outputs.
 
     Parameters
     ----------
     computed, stored : dict of str to ndarray
-        What it gave, and what the bundle has; see `PROBED`.
+        Outputs of the runtime, and reference outputs of the bundle; see `PROBED`.
     precision : str
-        Chooses the bound; an unknown one gets the strictest.
+        Decides the bound. An unknown precision gets the strictest.
 
     Returns
     -------
     dict of str to float
-        Relative difference by output.
+        Relative difference of each output.
 
     Raises
     ------
     RuntimeUnavailableError
-        Not finite, the same for both images, or beyond the bound; with the figures.
+        An output is not finite, hardly differs between the images, or is beyond the bound.
     """
     bound = find_precision(precision).probe_bound
     differences = {}
@@ -88,20 +88,20 @@ def check_probe(computed: Tensors, stored: Tensors, precision: str) -> dict[str,
             raise RuntimeUnavailableError(f"{name} of the probe has shape {ours.shape}, not {reference.shape}")
         if not np.isfinite(ours).all():
             raise RuntimeUnavailableError(f"{name} of the probe is not finite")
-        apart, expected = (_difference(both[0], both[1]) for both in (ours, reference))
-        if apart < expected / 2:
+        difference, expected = (_difference(both[0], both[1]) for both in (ours, reference))
+        if difference < expected / 2:
             raise RuntimeUnavailableError(
-                f"{name} hardly differs between two different images ({apart:.2g} instead of {expected:.2g})"
+                f"{name} hardly differs between two different images ({difference:.2g} instead of {expected:.2g})"
             )
         differences[name] = _difference(ours, reference)
         if differences[name] > bound:
             raise RuntimeUnavailableError(
-                f"{name} is {differences[name]:.2g} away from the stored values (allowed for {precision}: {bound:g})"
+                f"{name} differs by {differences[name]:.2g} from the reference (allowed for {precision}: {bound:g})"
             )
     return differences
 
 
 def _difference(ours: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
-    """Relative difference of two arrays by Euclidean norm."""
+    """Return the relative difference of two arrays in Euclidean norm."""
     norm = np.linalg.norm(reference.astype(np.float64))
     return float(np.linalg.norm(ours.astype(np.float64) - reference) / norm)

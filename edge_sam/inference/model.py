@@ -1,4 +1,4 @@
-"""A model's components, loaded in a runtime, and the next runtime when one fails."""
+"""A model's components loaded in a runtime, with fallback to the next runtime."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.bundles.bundle import Bundle, Component
+from edge_sam.bundles.bundle import Bundle
 from edge_sam.bundles.contract import INPUTS, Role
+from edge_sam.bundles.manifest import Component
 from edge_sam.errors import InputError, RuntimeFallbackWarning, RuntimeUnavailableError, one_line
 from edge_sam.files.cache_home import cache_home
-from edge_sam.inference.cache import Verdict, recall, remember, runtime_key
+from edge_sam.inference.cache import Verdict, read_record, runtime_key, write_record
 from edge_sam.inference.choice import Choice
 from edge_sam.inference.facts import Facts
 from edge_sam.inference.guard import check_probe, run_probe
@@ -31,36 +32,36 @@ _T = TypeVar("_T")
 
 
 class LoadedModel:
-    """Encoder, mask encoder and decoder of a bundle in one precision, loaded in one runtime and trusted there.
+    """Encoder, mask encoder and decoder of a bundle in one precision, loaded in one runtime and checked there.
 
     Parameters
     ----------
     bundle : Bundle
-        Where the weights are.
+        The bundle with the weights.
     choice : Choice
         Runtime, precision and threads.
     build : bool
-        Whether the runtime may compile for minutes.
+        Whether the runtime may build engines, which takes minutes.
 
     Attributes
     ----------
     choice : Choice
-        What was loaded.
+        The choice that was loaded.
     encoder, mask_encoder, decoder : Session
-        Tensors in and out as docs/bundle.md has them.
+        Sessions; docs/bundle.md lists their inputs and outputs.
     padding : ndarray of float32, (64, 64, 256)
-        Embedding of a frame that is all padding.
+        Image embedding of a frame that is all padding.
     no_mask : ndarray of float32, (256,)
-        Added to every image token where a prompt has no mask.
+        Added to every image token if a prompt has no mask.
     timings : dict of str to float
-        Milliseconds: ``compile`` for opening the sessions, ``guard`` for the probe, 0 where its verdict is known.
+        Milliseconds: ``compile`` for opening the sessions, and ``guard`` for the check, 0 if its verdict is cached.
 
     Raises
     ------
     InputError
         The bundle is damaged or lacks a component.
     RuntimeUnavailableError
-        The runtime is not usable here, or computes something else than the model means.
+        The runtime is not usable here, or computes wrong results.
     """
 
     def __init__(self, bundle: Bundle, choice: Choice, *, build: bool = False) -> None:
@@ -69,8 +70,8 @@ class LoadedModel:
         if reason is not None:
             raise RuntimeUnavailableError(reason)
         key = runtime_key(bundle, choice.runtime, choice.precision, choice.options)
-        verdict = recall(key, Verdict)
-        _require_trust(verdict)  # What is known to be wrong need not be compiled first.
+        verdict = read_record(key, Verdict)
+        _raise_if_rejected(verdict)  # A rejected runtime need not compile first.
         formats = backend(choice.runtime).MODEL_FORMATS
         components = {role: bundle.component(role, choice.precision, *formats) for role in INPUTS}
         files = {role: bundle.verified_file(component) for role, component in components.items()}
@@ -84,12 +85,12 @@ class LoadedModel:
         self.no_mask: NDArray[np.float32] = constants["no_mask"]
         if verdict is None:
             with stage(self.timings, "guard"):
-                verdict = self._judge(bundle)
-            remember(key, verdict)
-            _require_trust(verdict)
+                verdict = self._check(bundle)
+            write_record(key, verdict)
+            _raise_if_rejected(verdict)
 
-    def _judge(self, bundle: Bundle) -> Verdict:
-        """Probe the runtime with this model, as is done once on a machine (see `edge_sam.inference.guard`)."""
+    def _check(self, bundle: Bundle) -> Verdict:
+        """Run the guard, as is done once on each machine (see `edge_sam.inference.guard`)."""
         precision, computed = self.choice.precision, run_probe(self)
         try:
             differences = check_probe(computed, bundle.probe(precision), precision)
@@ -98,36 +99,36 @@ class LoadedModel:
         return Verdict(self.choice.runtime, precision, None, differences)
 
 
-def _require_trust(verdict: Verdict | None) -> None:
+def _raise_if_rejected(verdict: Verdict | None) -> None:
     if verdict is not None and verdict.rejected is not None:
-        raise RuntimeUnavailableError(f"it computes something else than the model means: {verdict.rejected}")
+        raise RuntimeUnavailableError(f"it computes wrong results: {verdict.rejected}")
 
 
 class Model:
-    """A bundle in the first of several choices that works, and in the next one when that fails.
+    """A bundle loaded with the first choice that works, and with the next one if that fails.
 
     Parameters
     ----------
     bundle : Bundle
-        Where the weights are.
+        The bundle with the weights.
     candidates : list of Choice
-        What to try, best first.
+        Choices to try, best first.
     strict : bool
-        Raise when the first fails instead of trying the next.
+        Whether to raise if the first choice fails, instead of trying the next.
 
     Attributes
     ----------
     bundle : Bundle
         As above.
     active : LoadedModel
-        What is in use now.
+        The model in use.
 
     Raises
     ------
     InputError
         The bundle is damaged or lacks a component.
     RuntimeUnavailableError
-        No candidate is usable here; the message names the reason of each.
+        No candidate is usable here; the message gives the reason for each.
     """
 
     def __init__(self, bundle: Bundle, candidates: list[Choice], strict: bool) -> None:
@@ -138,25 +139,24 @@ class Model:
         _log.info("%s in %s: %s", self.active.choice.runtime, self.active.choice.precision, self.active.choice.why)
 
     def attempt(self, action: Callable[[LoadedModel], _T]) -> tuple[LoadedModel, _T]:
-        """Do something with the loaded model; when that fails, do it again with the next runtime.
+        """Call a function with the loaded model. If it fails, call it again with the next runtime.
 
         Parameters
         ----------
         action : callable
-            Given the loaded model. It is called again from the start, so it must have no other effect than its
-            result.
+            Takes the loaded model. It may be called several times, so it must have no side effects.
 
         Returns
         -------
         model : LoadedModel
-            Which one it worked with.
+            The model that worked.
         result
-            What `action` returned.
+            The result of `action`.
 
         Raises
         ------
         RuntimeUnavailableError
-            Every runtime failed, or the first one and `strict` was given.
+            Every runtime failed, or the first one failed and `strict` was set.
         """
         while True:
             model = self.active
@@ -164,7 +164,7 @@ class Model:
                 return model, action(model)
             except (InputError, MemoryError):
                 raise
-            except Exception as error:  # A runtime fails in as many classes as it has layers.
+            except Exception as error:  # Runtimes raise many unrelated classes.
                 self._replace(model, error)
 
     @property
@@ -176,11 +176,11 @@ class Model:
 
     @property
     def recipe(self) -> tuple[Path, list[Choice], bool]:
-        """The bundle's folder, the choice in use with those after it, and `strict`: what makes the same model again."""
+        """The arguments that load the same model again: bundle folder, remaining choices and `strict`."""
         return self.bundle.path.absolute(), [self.active.choice, *self._left], self._strict
 
     def replaced(self, sessions: Mapping[Role, Session]) -> Model:
-        """Return the same model with other sessions for some of its components, which nobody has probed."""
+        """Return a copy with other sessions for some components. The guard does not check them."""
         model = copy.copy(self)
         model.active = copy.copy(self.active)
         for role, session in sessions.items():
@@ -188,27 +188,27 @@ class Model:
         return model
 
     def _replace(self, failed: LoadedModel, error: Exception) -> None:
-        """Put the next candidate in the place of one that failed while running, unless another thread has."""
+        """Replace a model that failed while running with the next candidate, unless another thread did."""
         with self._lock:
             if self.active is not failed:
                 return
             cause = f"{failed.choice.runtime} failed while running: {error}"
             if self._strict:
                 raise RuntimeUnavailableError(cause) from error
-            # Embeddings are tied to a precision, so one made before must still fit after.
+            # Embeddings depend on the precision, so existing ones must stay valid.
             precision = failed.choice.precision
             self._left = [c for c in self._left if c.precision == precision and c.runtime != failed.choice.runtime]
             self.active = self._load_next([cause])
 
     def _load_next(self, causes: list[str]) -> LoadedModel:
-        """Load the first of what is left that works; `causes` says what failed before, and is added to."""
+        """Load the first remaining candidate that works. Failures are appended to `causes`."""
         while self._left:
             choice = self._left.pop(0)
             try:
                 model = LoadedModel(self.bundle, choice)
             except (InputError, MemoryError):  # The bundle is at fault, not the runtime.
                 raise
-            except Exception as error:  # A broken installation fails in as many ways as there are packages.
+            except Exception as error:  # A broken installation can raise anything.
                 causes.append(f"{choice.runtime} in {choice.precision}: {one_line(error)}")
                 if self._strict:
                     break
@@ -221,7 +221,7 @@ class Model:
 
 
 def session_options(choice: Choice, role: Role) -> SessionOptions:
-    """Say how a component is opened; without a folder to keep anything in."""
+    """Return the options to open a component with, without a cache folder."""
     return SessionOptions(
         threads=choice.threads,
         device=split_runtime(choice.runtime)[1],
@@ -239,7 +239,7 @@ def _open(bundle: Bundle, component: Component, file: Path, choice: Choice, key:
         cache = cache_home() / "compiled" / key / role
         cache.mkdir(parents=True, exist_ok=True)
     except OSError:
-        cache = None  # What cannot be kept is compiled again.
+        cache = None  # Without a cache the model is compiled at each start.
     options = replace(session_options(choice, role), cache=cache, build=build)
     session = backend(choice.runtime).open_session(file, options)
     names = set(session.input_names)

@@ -1,20 +1,18 @@
-"""Ranges of input shapes, for runtimes that compile a model for a range."""
+"""Ranges of input shapes for runtimes that build engines for a range."""
 
 from __future__ import annotations
 
 from edge_sam.bundles.contract import TOKENS, Role
 from edge_sam.errors import InputError
 from edge_sam.imaging.geometry import FRAME, GRID, LOGITS, TOKEN
-from edge_sam.runtimes import Shapes, split_runtime
+from edge_sam.runtimes import Shapes, backend
 
 MAX_PROMPTS = 8
 MAX_POINTS = 64
-"""Points of one prompt, box corners and padding included."""
-_COMPILED = {"tensorrt"}
-"""Runtimes that would compile in the middle of a run for anything beyond the ranges, which takes minutes."""
+"""Most points of one prompt, box corners and padding included."""
 
 _WIDE = 9 * FRAME // 16
-"""Height of a 16:9 photograph in the frame: the shape that cameras give."""
+"""Height of a 16:9 photograph in the frame, the shape of most cameras."""
 
 PROFILES: dict[Role, dict[str, Shapes]] = {
     "encoder": {"image": ((1, 3, TOKEN, TOKEN), (1, 3, _WIDE, FRAME), (1, 3, FRAME, FRAME))},
@@ -23,16 +21,16 @@ PROFILES: dict[Role, dict[str, Shapes]] = {
         "image_tokens": ((1, *TOKENS), (1, *TOKENS), (MAX_PROMPTS, *TOKENS)),
         "point_coords": ((1, 1, 2), (1, 2, 2), (MAX_PROMPTS, MAX_POINTS, 2)),
         "point_labels": ((1, 1), (1, 2), (MAX_PROMPTS, MAX_POINTS)),
-        # Read as numbers, not as a shape: rows and columns.
+        # Range of the tensor's values (rows and columns), not of its shape.
         "token_size": ((1, 1), (_WIDE // TOKEN, GRID), (GRID, GRID)),
     },
 }
-"""Smallest, usual and largest shape of each input that is free, by component: everything the predictor sends."""
+"""Smallest, typical and largest shape of each dynamic input by component. They cover all that the predictor sends."""
 
 
 def check_points(count: int, runtime: str) -> None:
-    """Raise `InputError` where a prompt of so many points, box corners and padding included, is beyond the ranges."""
-    if count > MAX_POINTS and split_runtime(runtime)[0] in _COMPILED:
+    """Raise `InputError` if a prompt has more points, box corners and padding included, than an engine takes."""
+    if count > MAX_POINTS and backend(runtime).BUILDS_ENGINES:
         raise InputError(
             f"a prompt has {count} points, box corners and padding included; {runtime} is compiled for {MAX_POINTS}:"
             " give fewer, or take another runtime"

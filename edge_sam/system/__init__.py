@@ -1,1 +1,1 @@
-"""The machine and its processes: what it is, how a Python process starts and ends, how long a stage takes."""
+"""The machine and its processes: hardware facts, child processes, and times."""

@@ -1,4 +1,4 @@
-"""What this machine is and has, for keys of caches and for reports."""
+"""Facts about this machine, for cache keys and reports."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ X86 = {
     "AMX int8": "amx_int8",
     "AMX bf16": "amx_bf16",
 }
-"""Flag of Linux by instruction set. The first three make fp32 fast, the others int8 and bf16."""
+"""Linux CPU flag of each instruction set. The first three speed up fp32, the others int8 and bf16."""
 ARM = {"NEON": ("asimd", "neon"), "dotprod": ("asimddp",), "i8mm": ("i8mm",), "BF16": ("bf16",), "SVE": ("sve",)}
-"""Flags of Linux by instruction set, of 64-bit and 32-bit kernels."""
+"""Linux CPU flags of each instruction set, for 64-bit and 32-bit kernels."""
 _ARM_CORES = {
     ("0x41", "0xd03"): "Cortex-A53",
     ("0x41", "0xd05"): "Cortex-A55",
@@ -42,7 +42,7 @@ _ARM_CORES = {
     ("0x41", "0xd83"): "Neoverse-V3AE",
     ("0x4e", "0x004"): "Carmel",
 }
-"""Core by implementer and part, which is all that Linux says of ARM processors (arch/arm64/include/asm/cputype.h)."""
+"""ARM core by implementer and part, which is all that Linux reports (arch/arm64/include/asm/cputype.h)."""
 _NVIDIA_DRIVER = "proc/driver/nvidia/version"
 
 
@@ -53,13 +53,13 @@ class Processor:
     Attributes
     ----------
     name : str
-        Of each kind of core, where there are several.
+        Name of the processor, or of each kind of core.
     cores : int, optional
-        Logical ones.
+        Number of logical cores.
     usable_cores : int
-        How many this process may use.
+        Number of cores that this process may use.
     instruction_sets : dict of str to bool, optional
-        Those of `X86` or `ARM`, and whether it has them; None where the system does not say.
+        Whether it has each set of `X86` or `ARM`; None if the system does not report it.
     """
 
     name: str
@@ -69,12 +69,12 @@ class Processor:
 
 
 def find_processor(root: Path = Path("/")) -> Processor:
-    """Name the processor and what it can.
+    """Describe the processor.
 
     Parameters
     ----------
     root : Path
-        Folder that stands for the root of the file system.
+        Root of the file system; tests pass another folder.
     """
     facts = _facts(root / "proc/cpuinfo")
     arm = dict.fromkeys(zip(facts.get("CPU implementer", []) * 9, facts.get("CPU part", []), strict=False))
@@ -91,7 +91,7 @@ def find_processor(root: Path = Path("/")) -> Processor:
 
 
 def _facts(path: Path) -> dict[str, list[str]]:
-    """Values by key of all cores, each once, in order; none where there is no such file, as on other systems."""
+    """Return the distinct values of each key over all cores, in order; empty if there is no such file."""
     facts: dict[str, list[str]] = {}
     for line in read_text(path).splitlines():
         key, _, value = (part.strip() for part in line.partition(":"))
@@ -110,7 +110,7 @@ class System:
 
 
 def system(root: Path = Path("/")) -> System:
-    """Name the operating system; `root` stands for the root of the file system, as in all functions here."""
+    """Describe the operating system. `root` is the root of the file system, as in all functions here."""
     release = re.search(r'^PRETTY_NAME="?([^"\n]*)', read_text(root / "etc/os-release"), re.MULTILINE)
     name = release[1] if release else f"{platform.system()} {platform.version()}"
     return System(name, platform.release(), platform.machine())
@@ -118,14 +118,14 @@ def system(root: Path = Path("/")) -> System:
 
 @dataclass(frozen=True)
 class Memory:
-    """Main memory in bytes; on boards the GPU shares it."""
+    """Main memory in bytes. On boards the GPU shares it."""
 
     total: int
     available: int | None
 
 
 def memory(root: Path = Path("/")) -> Memory:
-    """Say how much memory there is."""
+    """Return the size of main memory."""
     lines = re.findall(r"^(\w+):\s+(\d+) kB", read_text(root / "proc/meminfo"), re.MULTILINE)
     sizes = {name: int(kibibytes) * 1024 for name, kibibytes in lines}
     total = sizes.get("MemTotal") or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -134,7 +134,7 @@ def memory(root: Path = Path("/")) -> Memory:
 
 @dataclass(frozen=True)
 class Nvidia:
-    """Devices as the driver lists them, its version, and why there is no device."""
+    """The driver's devices and version, and the reason if there are no devices."""
 
     devices: list[CudaDevice]
     driver: str | None
@@ -142,7 +142,7 @@ class Nvidia:
 
 
 def nvidia(root: Path = Path("/")) -> Nvidia:
-    """List NVIDIA's devices."""
+    """Describe the NVIDIA devices and driver."""
     version = re.search(r"Kernel Module\D*?(?:for \S+)?\s+(\d[\d.]*)", read_text(root / _NVIDIA_DRIVER))
     found = cuda_devices()
     devices, reason = ([], found) if isinstance(found, str) else (found, None)
@@ -151,7 +151,7 @@ def nvidia(root: Path = Path("/")) -> Nvidia:
 
 @functools.cache
 def machine() -> dict[str, str]:
-    """Name this machine as far as it decides what runs how: system, processor, cores, NVIDIA's driver."""
+    """Return the facts that affect inference: system, processor, cores and NVIDIA driver."""
     return {
         "system": platform.system(),
         "architecture": platform.machine(),
@@ -162,7 +162,7 @@ def machine() -> dict[str, str]:
 
 
 def installed_versions(names: Iterable[str]) -> dict[str, str]:
-    """Return the version of each of these distributions that is installed, by name."""
+    """Return the versions of the installed distributions among these, by name."""
     versions = {}
     for name in names:
         try:
@@ -173,7 +173,7 @@ def installed_versions(names: Iterable[str]) -> dict[str, str]:
 
 
 def read_text(path: Path) -> str:
-    """Read a file of the system without blank ends; empty where there is none, as on other systems than Linux."""
+    """Read and strip a system file. Empty if it does not exist, as outside Linux."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:

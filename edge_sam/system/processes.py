@@ -1,4 +1,4 @@
-"""Python processes: they import nothing from the working folder, and their end has a reason in words."""
+"""Child Python processes that import nothing from the working folder, and readable reasons for their exit."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ sys.path[:] = {path}
 from runpy import run_module
 run_module({module!r}, run_name="__main__", alter_sys=True)
 """
-"""What `python -m` does, but for `sys.path`: Python puts the working folder first there, and has a flag against that
-only since 3.11. `sys` itself is no file."""
+"""Like `python -m`, but with a given `sys.path`. Python puts the working folder first and has a flag against that only
+since 3.11. `sys` is built in, so importing it is safe."""
 
 
 def python_command(module: str) -> list[str]:
-    """Return the command that runs a module of ours in a process of its own, for arguments to be added.
+    """Return the command that runs one of our modules in a child process; append arguments to it.
 
-    The process finds what this one finds, less what lies in the working folder: that may be a data set from anywhere,
-    with a file ``json.py`` in it.
+    The child has this process's import path without the working folder, which may be a dataset with a ``json.py``.
     """
     here = str(Path.cwd())
     path = [folder for folder in sys.path if folder not in ("", here)]
@@ -34,10 +33,10 @@ def python_command(module: str) -> list[str]:
 
 @contextlib.contextmanager
 def outside_working_folder() -> Iterator[str]:
-    """Be in a folder without any Python or settings, while a library starts processes or looks for its settings.
+    """Change to a folder without Python files or settings while a library starts processes or reads its settings.
 
-    Python processes import from where they start, and matplotlib reads its settings from there. Yields the working
-    folder, to which such a process can go once it has started.
+    Python processes import from the folder they start in, and matplotlib reads its settings there. Yields the previous
+    working folder, so that such a process can change to it after its start.
     """
     here = str(Path.cwd())
     os.chdir(_PACKAGE / "bundles")
@@ -48,11 +47,11 @@ def outside_working_folder() -> Iterator[str]:
 
 
 def reason_of_end(code: int, stderr: bytes) -> str:
-    """Say how a process ended, with the last line of its standard error, where the cause stands."""
+    """Describe how a process ended, with the last line of its standard error, which usually has the cause."""
     how = f"ended with exit code {code}"
     if code < 0:
         names = {number.value: number.name for number in signal.Signals}
-        how = f"was ended by {names.get(-code, f'signal {-code}')}"
+        how = f"was killed by {names.get(-code, f'signal {-code}')}"
     lines = stderr.decode(errors="replace").split("\n")
     last = next((" ".join(line.split()) for line in reversed(lines) if line.strip()), "")
     return f"{how}: {last}" if last else how

@@ -1,4 +1,4 @@
-"""Keeping native libraries quiet."""
+"""Silence native libraries."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 import threading
 from collections.abc import Iterator
 
-_ONE = threading.RLock()
-"""Two threads that exchange the same descriptor would leave it closed for good."""
+_LOCK = threading.RLock()
+"""Without it, two threads that replace the same descriptor would leave it closed."""
 
 
 @contextlib.contextmanager
 def silenced() -> Iterator[None]:
-    """Keep native libraries (libpng, OpenVINO, FFmpeg) from writing to standard error beside our own lines."""
-    with _ONE:
+    """Hide what native libraries (libpng, OpenVINO, FFmpeg) write to standard error, but not our own lines."""
+    with _LOCK:
         try:
             kept = os.dup(2)
         except OSError:  # Standard error is closed already.

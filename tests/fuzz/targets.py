@@ -37,7 +37,8 @@ def labels(data: bytes, folder: Path) -> None:
 
 
 def manifest(data: bytes, folder: Path) -> None:
-    from edge_sam.bundles.bundle import MANIFEST, open_bundle
+    from edge_sam.bundles.bundle import open_bundle
+    from edge_sam.bundles.manifest import MANIFEST
 
     (folder / MANIFEST).write_bytes(data)
     bundle = open_bundle(folder)

@@ -9,7 +9,7 @@ from typing import Protocol
 from edge_sam.errors import InputError
 from edge_sam.evaluation.datasets import coco, davis, folder, voc
 from edge_sam.evaluation.samples import Dataset
-from edge_sam.imaging.images import spread
+from edge_sam.imaging.images import evenly_spaced
 
 
 class Layout(Protocol):
@@ -69,4 +69,4 @@ def open_dataset(path: Path, *, layout: str = "auto", split: str | None = None, 
         return dataset
     if limit < 1:
         raise InputError(f"the limit must be at least 1, not {limit}")
-    return replace(dataset, samples=spread(dataset.samples, limit), clips=spread(dataset.clips, limit))
+    return replace(dataset, samples=evenly_spaced(dataset.samples, limit), clips=evenly_spaced(dataset.clips, limit))

@@ -16,7 +16,7 @@ from edge_sam.errors import InputError
 from edge_sam.evaluation.metrics import Mask
 from edge_sam.evaluation.samples import Dataset, Sample, Target
 from edge_sam.files.names import Names
-from edge_sam.imaging.coco import Id, check_segmentation, decode_segmentation, distinct, read_coco, some
+from edge_sam.imaging.coco import Id, by_id, check_segmentation, decode_segmentation, first_few, read_coco
 from edge_sam.imaging.decoding import MAX_PIXELS
 
 
@@ -52,14 +52,14 @@ def read(path: Path, split: str | None) -> Dataset:
     """
     file = path if path.suffix == ".json" else _choose(path, split)
     instances = read_coco(file, _Instances)
-    images = distinct(instances.images, "images", file)
+    images = by_id(instances.images, "images", file)
     if not images or not instances.annotations:
         raise InputError(f"{file} has no {'annotations' if images else 'images'}")
     annotations = [annotation for annotation in instances.annotations if annotation.image_id in images]
     if not annotations:
         raise InputError(
             f"no annotation of {file} belongs to one of its images: the first is on image"
-            f" {instances.annotations[0].image_id!r:.80}, the ids of the images are {some(list(images))}"
+            f" {instances.annotations[0].image_id!r:.80}, the ids of the images are {first_few(list(images))}"
         )
     masked, left_out = _with_masks(annotations, images, file)
     by_image: dict[Id, list[_Annotation]] = defaultdict(list)
@@ -108,7 +108,7 @@ def _with_masks(
         raise InputError(f"no annotation of {file} has a mask: every segmentation is empty or absent")
     if left_out:
         count = f"{len(left_out)} annotation{'s' if len(left_out) > 1 else ''}"
-        warnings.warn(f"{file}: {count} without a mask left out (id {some(left_out)})", stacklevel=2)
+        warnings.warn(f"{file}: {count} without a mask left out (id {first_few(left_out)})", stacklevel=2)
     return masked, left_out
 
 

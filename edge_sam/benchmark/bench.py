@@ -1,4 +1,4 @@
-"""A whole benchmark: combinations to a report."""
+"""Run a benchmark."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import dataclasses
 import datetime
 from collections.abc import Callable
 
+from edge_sam.benchmark.config import BenchConfig
 from edge_sam.benchmark.machine import Clock, describe_machine, read_clock
 from edge_sam.benchmark.measure import measure, reference_masks
 from edge_sam.benchmark.nvml import open_nvml
-from edge_sam.benchmark.plan import Plan
 from edge_sam.benchmark.report import SCHEMA, BenchReport
 from edge_sam.benchmark.summary import drift, summarise
 from edge_sam.bundles.bundle import open_bundle
@@ -19,31 +19,31 @@ from edge_sam.runtimes import why_unusable
 from edge_sam.version import __version__
 
 
-def run_benchmark(plan: Plan, progress: Callable[[], None]) -> tuple[BenchReport, list[Variant]]:
-    """Measure combinations and compare their masks with the reference's.
+def run_benchmark(config: BenchConfig, progress: Callable[[], None]) -> tuple[BenchReport, list[Variant]]:
+    """Measure variants and compare their masks with the reference's.
 
     Parameters
     ----------
-    plan : Plan
+    config : BenchConfig
         What to measure.
     progress : callable
-        Called `Plan.steps` times.
+        Called `BenchConfig.steps` times.
 
     Returns
     -------
     report : BenchReport
     measured : list of Variant
-        One for each row of the report.
+        The variant of each row.
 
     Raises
     ------
     EdgeSamError
-        No combination works.
+        No variant works.
     """
-    reference = _reference(plan.variants[0])
+    reference = _reference(config.variants[0])
     references = {
-        long_side: reference_masks(dataclasses.replace(reference, long_side=long_side), plan.images)
-        for long_side in sorted({variant.long_side for variant in plan.variants})
+        long_side: reference_masks(dataclasses.replace(reference, long_side=long_side), config.images)
+        for long_side in sorted({variant.long_side for variant in config.variants})
     }
     nvml, clocks = open_nvml(), list[Clock]()
 
@@ -51,25 +51,25 @@ def run_benchmark(plan: Plan, progress: Callable[[], None]) -> tuple[BenchReport
         clocks.append(read_clock(nvml))
         progress()
 
-    measurements, failed = measure(plan, step, nvml)
+    measurements, failed = measure(config, step, nvml)
     if not measurements:
-        raise EdgeSamError("no combination works: " + "; ".join(f"{s.combination}: {s.reason}" for s in failed))
+        raise EdgeSamError("no variant works: " + "; ".join(f"{s.combination}: {s.reason}" for s in failed))
     report = BenchReport(
         schema=SCHEMA,
         version=__version__,
         time=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        images=[str(image) for image in plan.images],
-        rounds=plan.rounds,
+        images=[str(image) for image in config.images],
+        rounds=config.rounds,
         reference=f"{reference.runtime} {reference.precision} at the same long side",
-        min_agreement=plan.min_agreement,
-        machine=describe_machine(clocks[len(plan.variants) - 1 :], drift(measurements[0])),
-        rows=summarise(measurements, references, plan.min_agreement),
-        skipped=[*plan.skipped, *failed],
+        min_agreement=config.min_agreement,
+        machine=describe_machine(clocks[len(config.variants) - 1 :], drift(measurements[0])),
+        rows=summarise(measurements, references, config.min_agreement),
+        skipped=[*config.skipped, *failed],
     )
     return report, [measurement.variant for measurement in measurements]
 
 
 def _reference(variant: Variant) -> Variant:
-    """Take the bundle's most exact precision in ONNX Runtime, or else in the first row's runtime."""
+    """Return the most exact precision in ONNX Runtime, or in the first variant's runtime."""
     runtime = "onnxruntime" if why_unusable("onnxruntime") is None else variant.runtime
     return Variant(variant.bundle, runtime=runtime, precision=open_bundle(variant.bundle).precisions[0])

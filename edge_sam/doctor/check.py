@@ -1,4 +1,4 @@
-"""Whether a runtime works here, proved by an inference on it."""
+"""Check whether a runtime works here by running a small model."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ from edge_sam.runtimes import (
 )
 from edge_sam.system.processes import python_command, reason_of_end
 
-_NOT_RUN = "not run: building an engine takes minutes; edge-sam build does it and proves that it works"
+_NOT_RUN = "not run: building an engine takes minutes; edge-sam build does it and checks the result"
 _SECONDS = 120
-"""How long a runtime may take for a model of 14 KB. Reading CUDA's libraries from an SD card takes a while."""
+"""Time limit for a model of 14 KB. Loading the CUDA libraries from an SD card is slow."""
 
 
 @dataclass(frozen=True)
-class Trial:
-    """What came of trying a runtime.
+class RuntimeCheck:
+    """Result of checking a runtime.
 
     Attributes
     ----------
     runtime : str
-        A name in `edge_sam.runtimes.BACKENDS`, with a device after a colon where one was asked for.
+        A name in `edge_sam.runtimes.BACKENDS`, optionally with a device after a colon.
     usable : bool, optional
-        None where nothing speaks against it, but nothing was run either.
+        None if no problem is known but nothing was run.
     provider : str, optional
-        What really ran, as the runtime itself names it.
+        The provider that ran, as the runtime names it.
     hardware : str, optional
-        What it ran on.
+        The hardware.
     why : str, optional
-        Why it is not usable, or was not run.
+        Why it is unusable or was not run.
     mend : str, optional
-        The command that makes it usable; None where no package would.
+        The command that fixes it; None if no package would.
     """
 
     runtime: str
@@ -56,61 +56,61 @@ class Trial:
     mend: str | None = None
 
 
-def try_runtime(runtime: str) -> Trial:
-    """Run a tiny real model, in this process. Whatever is raised becomes the reason why the runtime is not usable."""
+def check_runtime(runtime: str) -> RuntimeCheck:
+    """Run a tiny real model in this process. Any exception becomes the reason why the runtime is unusable."""
     try:
         reason = why_unusable(runtime)
         command = backend(runtime).install_command()
         if reason is not None:
             helps = command is not None and command in reason
             why = reason.replace(f": {command}", "") if helps else reason
-            return Trial(runtime, usable=False, why=_line(why), mend=command if helps else None)
+            return RuntimeCheck(runtime, usable=False, why=_line(why), mend=command if helps else None)
         device = split_runtime(runtime)[1]
         hardware = backend(runtime).hardware(device)
-        if backend(runtime).COMPILES_FOR_MINUTES:
-            return Trial(runtime, usable=None, hardware=hardware, why=_NOT_RUN)
+        if backend(runtime).BUILDS_ENGINES:
+            return RuntimeCheck(runtime, usable=None, hardware=hardware, why=_NOT_RUN)
     except Exception as error:
-        return Trial(runtime, usable=False, why=_line(f"{type(error).__name__}: {error}"))
+        return RuntimeCheck(runtime, usable=False, why=_line(f"{type(error).__name__}: {error}"))
     try:
         provider = _infer(runtime, device)
     except RuntimeUnavailableError as error:
-        return Trial(runtime, usable=False, hardware=hardware, why=_line(str(error)), mend=command)
-    except Exception as error:  # A runtime fails in as many classes as it has layers.
+        return RuntimeCheck(runtime, usable=False, hardware=hardware, why=_line(str(error)), mend=command)
+    except Exception as error:  # Runtimes raise many unrelated classes.
         why = _line(f"its first inference failed: {type(error).__name__}: {error}")
-        return Trial(runtime, usable=False, hardware=hardware, why=why, mend=command)
-    return Trial(runtime, usable=True, provider=provider, hardware=hardware)
+        return RuntimeCheck(runtime, usable=False, hardware=hardware, why=why, mend=command)
+    return RuntimeCheck(runtime, usable=True, provider=provider, hardware=hardware)
 
 
-def try_isolated(runtime: str, command: Sequence[str] = ()) -> Trial:
-    """Like `try_runtime`, in a process of its own: a library that crashes or hangs takes nothing else with it."""
+def check_isolated(runtime: str, command: Sequence[str] = ()) -> RuntimeCheck:
+    """Call `check_runtime` in a child process, so that a crash or a hang stays there."""
     try:
         command = command or python_command("edge_sam.doctor")
         done = subprocess.run([*command, runtime], capture_output=True, timeout=_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        return Trial(runtime, usable=False, why=f"it had not answered after {_SECONDS} s")
-    except OSError:  # No process can be started here.
-        return try_runtime(runtime)
+        return RuntimeCheck(runtime, usable=False, why=f"no result after {_SECONDS} s")
+    except OSError:  # This system cannot start processes.
+        return check_runtime(runtime)
     try:
-        return msgspec.json.decode(done.stdout.splitlines()[-1], type=Trial)
+        return msgspec.json.decode(done.stdout.splitlines()[-1], type=RuntimeCheck)
     except (IndexError, msgspec.DecodeError):
-        return Trial(runtime, usable=False, why=_line(f"it {reason_of_end(done.returncode, done.stderr)}"))
+        return RuntimeCheck(runtime, usable=False, why=_line(f"it {reason_of_end(done.returncode, done.stderr)}"))
 
 
 def _infer(runtime: str, device: str) -> str:
-    """Encode two masks with the smallest part of the model; returns the provider that did it."""
+    """Encode two masks with the smallest component of the model. Returns the provider."""
     bundle, module = open_bundle("mobile-sam"), backend(runtime)
     component = bundle.component("mask_encoder", bundle.precisions[0], *module.MODEL_FORMATS)
     session: Session = module.open_session(bundle.verified_file(component), SessionOptions(device=device))
     tokens = session.run(_masks())["image_tokens"]
     if not np.isfinite(tokens).all():
-        raise RuntimeUnavailableError("it computes numbers that are not finite")
+        raise RuntimeUnavailableError("its results are not finite")
     if np.allclose(tokens[0], tokens[1]):
-        raise RuntimeUnavailableError("it computes the same for two different masks")
+        raise RuntimeUnavailableError("its results for two different masks are equal")
     return session.provider
 
 
 def _masks() -> Tensors:
-    """Make the mask encoder's inputs: waves for an embedding, a disc and its opposite as logits."""
+    """Make inputs of the mask encoder: waves as image embedding, a disc and its inverse as logits."""
     embedding = np.sin(np.arange(np.prod(TOKENS), dtype=np.float32)).reshape(1, *TOKENS)
     y, x = np.mgrid[:LOGITS, :LOGITS]
     disc = np.where((x - 100) ** 2 + (y - 150) ** 2 < 60**2, np.float32(8), np.float32(-8))
@@ -118,5 +118,5 @@ def _masks() -> Tensors:
 
 
 def _line(text: str) -> str:
-    """Make one line of what a runtime says: some put a stack of them into an error."""
+    """Shorten a runtime's error to one line: some put a whole stack trace into it."""
     return " ".join(text.split())[:400]

@@ -1,4 +1,4 @@
-"""What a quantised precision is made from, and the parts that come out."""
+"""The inputs of quantisation, and the components that it makes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from onnx import ModelProto
 
 from edge_sam.bundles.contract import Role
 from edge_sam.predictor import Predictor
-from edge_sam.quantize.calibration import watch
-from edge_sam.quantize.observers import OBSERVERS, Observed, Seen
+from edge_sam.quantize.calibration import collect_statistics
+from edge_sam.quantize.observers import OBSERVERS, ActivationRange, ActivationStatistics
 from edge_sam.quantize.photographs import Photographs
 from edge_sam.quantize.qdq import quantise
 from edge_sam.quantize.recipe import Blocks
@@ -20,17 +20,17 @@ from edge_sam.quantize.targets import Target
 
 
 @dataclass(frozen=True)
-class Part:
-    """One component, ready to be written.
+class QuantizedComponent:
+    """One quantised component, not written yet.
 
     Attributes
     ----------
     role : str
         Encoder or decoder.
     data : bytes
-        The file, ONNX.
+        The ONNX file.
     judged : ModelProto, optional
-        What to judge masks by in its place, where the runtime at hand hides how its target rounds.
+        Graph to measure accuracy with instead, if the runtime here rounds differently from the target's.
     """
 
     role: Role
@@ -39,23 +39,23 @@ class Part:
 
 
 @dataclass
-class Work:
-    """The float model, and the photographs and settings to quantise it with.
+class QuantizationJob:
+    """The float model with the calibration set and the settings to quantise it.
 
     Attributes
     ----------
     exact : Predictor
-        The bundle that is quantised, loaded in its most exact precision.
+        The bundle to quantise, loaded in its most exact precision.
     graphs : mapping of str to ModelProto
-        Its encoder and decoder in that precision.
+        Graphs of its encoder and decoder in that precision.
     photographs : Photographs
-        What to calibrate on.
+        The calibration set.
     target : Target
-        Where it will run.
+        Where the model will run.
     observer : str
         One of `OBSERVERS`.
     seed : int
-        Of all that is drawn at random.
+        Seed of all random choices.
     progress : callable
         Called once for each calibration photograph.
     """
@@ -69,13 +69,13 @@ class Work:
     progress: Callable[[], None]
 
     @cached_property
-    def seen(self) -> dict[Role, dict[str, Seen]]:
-        """What was seen of every activation that a layer takes, by component; watched for when first asked for."""
-        return watch(self.exact, self.graphs, self.photographs.calibration, self.seed, self.progress)
+    def statistics(self) -> dict[Role, dict[str, ActivationStatistics]]:
+        """Statistics of each layer input by component. Calibration runs on first access."""
+        return collect_statistics(self.exact, self.graphs, self.photographs.calibration, self.seed, self.progress)
 
     def quantised(self, role: Role, blocks: Blocks) -> ModelProto:
         """Return one of the graphs with some blocks in int8."""
-        graph, seen = smooth(self.graphs[role], self.seen[role], blocks.integer)
+        graph, statistics = smooth(self.graphs[role], self.statistics[role], blocks.integer)
         observe = OBSERVERS[self.observer]
-        observed = {name: Observed(observe(each), each.gram) for name, each in seen.items()}
-        return quantise(graph, self.target, observed, blocks.integer, blocks.stored)
+        ranges = {name: ActivationRange(observe(each), each.gram) for name, each in statistics.items()}
+        return quantise(graph, self.target, ranges, blocks.integer, blocks.stored)

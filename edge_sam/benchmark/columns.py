@@ -1,13 +1,13 @@
-"""The figures of a row as text: whoever shows rows names the columns."""
+"""Columns of the tables of a report: each turns a row into the text of a cell."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 
-from edge_sam.benchmark.report import STAGES, Row
+from edge_sam.benchmark.report import STAGES, BenchRow
 
-Column = Callable[[Row], str]
+Column = Callable[[BenchRow], str]
 
 
 def _figure(path: str, digits: int) -> Column:
@@ -38,16 +38,16 @@ COLUMNS: dict[str, Column] = {
     "GPU": _figure("gpu_memory_mb", 0),
     "files": _figure("files_mb", 1),
 }
-"""Cell by the column's name: times in ms (of stages the median), memory in MiB, files in MB."""
+"""By name: times in ms (stages: median), memory in MiB, files in MB."""
 
 
 def columns(*names: str) -> dict[str, Column]:
-    """Choose columns by name."""
+    """Select columns by name."""
     return {name: COLUMNS[name] for name in names}
 
 
-def added_columns(rows: Sequence[Row]) -> dict[str, Column]:
-    """Return the columns of what only some reports have: energy by its source, then mIoU by protocol."""
+def added_columns(rows: Sequence[BenchRow]) -> dict[str, Column]:
+    """Return the optional columns that these rows have: energy by source and mIoU by protocol."""
     sources = dict.fromkeys(name for row in rows for name in row.energy or ())
     protocols = sorted({name for row in rows for name in row.miou or ()})
     return {
@@ -57,7 +57,7 @@ def added_columns(rows: Sequence[Row]) -> dict[str, Column]:
 
 
 def _energy(source: str) -> Column:
-    def cell(row: Row) -> str:
+    def cell(row: BenchRow) -> str:
         energy = (row.energy or {}).get(source)
         return "–" if energy is None else f"{energy.joules_per_image:.2f} ({energy.watts:.1f})"
 
@@ -65,7 +65,7 @@ def _energy(source: str) -> Column:
 
 
 def _miou(protocol: str) -> Column:
-    def cell(row: Row) -> str:
+    def cell(row: BenchRow) -> str:
         miou = (row.miou or {}).get(protocol)
         return "–" if miou is None else f"{100 * miou.mean:.1f} ({100 * miou.low:.1f}–{100 * miou.high:.1f})"
 

@@ -1,4 +1,4 @@
-"""What is measured, on what and how often."""
+"""Configuration of a benchmark: variants, photographs and rounds."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ ALL = "all"
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A benchmark.
+class BenchConfig:
+    """Configuration of a benchmark.
 
     Attributes
     ----------
     variants : sequence of Variant
-        The combinations; ratios refer to the first.
+        What to measure; speedups are relative to the first.
     skipped : sequence of Skipped
-        What is left out already.
+        Runtimes that cannot be measured here.
     images : sequence of Path
-        Photographs; each run reads its file, encodes it and answers one click on its centre with three masks.
+        Photographs. Each run reads a file, encodes it, and decodes three masks for a click on its centre.
     rounds, warm_up : int
-        Runs that count, and runs before them that do not.
+        Numbers of timed runs and of warm-up runs.
     min_agreement : float
         Mean IoU with the reference's masks below which a row is marked and not ranked.
     """
@@ -43,43 +43,43 @@ class Plan:
 
     @property
     def steps(self) -> int:
-        """How often progress is reported: once for each combination, and after each round."""
+        """Number of progress reports: one for each variant and one for each round."""
         return len(self.variants) + self.rounds
 
 
-def expand(
+def expand_variants(
     bundle: str,
     runtimes: Sequence[str],
     precisions: Sequence[str],
     long_sides: Sequence[int],
     threads: Sequence[int | None],
 ) -> tuple[list[Variant], list[Skipped]]:
-    """Make every combination.
+    """Combine all settings.
 
     Parameters
     ----------
     bundle : str
         Name or folder.
     runtimes, precisions : sequence of str
-        Names; ``all`` stands for every runtime, or every precision of the bundle.
+        Names; ``all`` means every runtime, or every precision of the bundle.
     long_sides, threads : sequence
         See `edge_sam.load` and `edge_sam.Predictor.encode`.
 
     Returns
     -------
     variants : list of Variant
-        In the order given; the first one is what ratios refer to.
+        In the given order; speedups are relative to the first.
     skipped : list of Skipped
         Runtimes that are not usable here.
 
     Raises
     ------
     InputError
-        An unknown runtime, a precision that the bundle lacks, an impossible long side, nothing left.
+        A runtime is unknown, the bundle lacks a precision, a long side is invalid, or nothing is left to measure.
     """
-    have = open_bundle(bundle).precisions
+    available = open_bundle(bundle).precisions
     names = _expanded(runtimes, list(BACKENDS), "runtime", lambda name: split_runtime(name)[0])
-    wanted = _expanded(precisions, have, "precision")
+    wanted = _expanded(precisions, available, "precision")
     skipped = [Skipped(name, reason) for name in names if (reason := why_unusable(name)) is not None]
     usable = [name for name in names if name not in {skip.combination for skip in skipped}]
     variants = [

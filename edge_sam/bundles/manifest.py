@@ -1,0 +1,142 @@
+"""The manifest of a model bundle: its schema and its checks."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from edge_sam.bundles.contract import Role
+from edge_sam.errors import InputError
+from edge_sam.files.serialization import decode_json
+from edge_sam.imaging.geometry import FRAME
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+FileName = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+FamilyName = Annotated[str, msgspec.Meta(pattern="^[a-z0-9]+(-[a-z0-9]+)*$")]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Pixel = Annotated[float, msgspec.Meta(ge=0, le=255)]
+Spread = Annotated[float, msgspec.Meta(gt=0, le=255)]
+
+
+class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One input or output: name, dtype and shape. A string in the shape names a dynamic dimension."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+class Companion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A second file that a format needs beside the first, such as the weights of an OpenVINO graph."""
+
+    file: FileName
+    sha256: Sha256
+    bytes: Count
+
+
+class Component(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A part of the model in one precision and one format."""
+
+    role: Role
+    precision: str
+    format: str
+    file: FileName
+    sha256: Sha256
+    bytes: Count
+    opset: Count | None = None
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+    companion: Companion | None = None
+
+    @property
+    def files(self) -> tuple[Component | Companion, ...]:
+        """The component's files: its own and the companion, if it has one."""
+        return (self,) if self.companion is None else (self, self.companion)
+
+
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The checkpoint that a bundle was made from."""
+
+    file: str
+    sha256: Sha256
+    url: str
+    license: str
+
+
+class MadeBy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The exact command that made the bundle, and the versions of the packages that affect the result."""
+
+    command: str
+    versions: dict[str, str]
+
+
+class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Figures that were measured on the bundle, with their protocol."""
+
+    what: str
+    precision: str
+    protocol: str
+    values: dict[str, float]
+
+
+class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a quantised precision was calibrated."""
+
+    precision: str
+    format: str
+    target: str
+    """The kernels that the integers suit: cpu, arm, tensorrt or openvino."""
+    observer: str
+    seed: int
+    photographs: Count
+    fingerprint: Sha256
+    """Identifies the calibration set: the sha256 of the sha256 of each file, in order."""
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`manifest.json`."""
+
+    schema: Count
+    name: str
+    family: FamilyName
+    source: Source
+    made_by: MadeBy
+    frame: Annotated[int, msgspec.Meta(ge=FRAME, le=FRAME)]
+    pixel_mean: tuple[Pixel, Pixel, Pixel]
+    pixel_std: tuple[Spread, Spread, Spread]
+    components: tuple[Component, ...]
+    measured: tuple[Measured, ...] = ()
+    calibrations: tuple[Calibration, ...] = ()
+
+    def files(self, precision: str | None = None) -> list[Component | Companion]:
+        """List the files of all components, or of those in one precision. Precisions may share a file."""
+        chosen = (each for each in self.components if precision in (None, each.precision))
+        return [file for component in chosen for file in component.files]
+
+
+class _Versioned(msgspec.Struct):
+    """The one field that every version of the manifest has."""
+
+    schema: int
+
+
+def parse_manifest(text: bytes, name: str) -> Manifest:
+    """Parse and validate a manifest. Errors call the bundle `name`. Raises `InputError`."""
+    try:
+        version = decode_json(text, _Versioned).schema
+        if version > SCHEMA:
+            raise InputError(
+                f"bundle {name} was written by a newer edge_sam (manifest version {version}, this one reads up to"
+                f" {SCHEMA}); upgrade with: pip install -U edge-sam"
+            )
+        manifest: Manifest = decode_json(text, Manifest)
+    except msgspec.DecodeError as error:
+        raise InputError(f"bundle {name}: {MANIFEST} is damaged: {error}") from error
+    keys = [(component.role, component.precision, component.format) for component in manifest.components]
+    if len(set(keys)) < len(keys):
+        raise InputError(f"bundle {name}: {MANIFEST} is damaged: it names a component twice")
+    return manifest
