@@ -6,7 +6,7 @@ DEMO := .venv-demo
 EVAL := $(BIN)/edge-sam eval build/bench/mobile-sam --prompts point,box --worst 0
 PHOTO := examples/photographs/coffee.png
 
-.PHONY: demo test lint docs format bench fuzz accuracy readme-table schemas build/types clean
+.PHONY: demo test lint docs format bench fuzz accuracy readme-chart schemas build/types clean
 
 demo: $(DEMO)/.done  ## Segment a photograph with the package as users get it: no torch.
 	$(DEMO)/bin/edge-sam segment $(PHOTO) --box 76,18,478,390 --point 300,120 --output demo
@@ -23,7 +23,7 @@ lint: .venv/.done build/types
 	cd build/types && PYTHONPATH=. ../../$(BIN)/lint-imports ../../pyproject.toml --no-cache --no-logo
 
 docs: .venv/.done build/types  ## The documentation as a site in build/site.
-	$(BIN)/python -m typer edge_sam.cli utils docs --name edge-sam > docs/reference/commands.md
+	$(BIN)/python -c "from edge_sam.cli import app; print(app.generate_docs())" > docs/reference/commands.md
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 format: .venv/.done
@@ -47,10 +47,10 @@ accuracy: .venv/.done  ## Agreement with upstream and mIoU; DATA=folder with sti
 		for side in 768 512; do \
 			$(EVAL) --dataset $$data --precision w16 --long-side $$side --against ,long-side=1024; done; done
 
-readme-table: .venv/.done  ## README's table of speed and accuracy, from a quiet hour; DATA=folder with stills/.
-	$(BIN)/edge-sam bench mobile-sam --runtime onnxruntime,openvino --long-side 1024,768,512 --rounds 9 \
+readme-chart: .venv/.done  ## README's chart of accuracy against milliseconds, from a quiet hour; DATA=folder with stills/.
+	$(BIN)/edge-sam bench mobile-sam --runtime onnxruntime,openvino --long-side 1024,768,512 --rounds 5 \
 		--dataset $(DATA)/stills --report build/readme
-	$(BIN)/python benchmarks/readme_table.py build/readme/bench.json
+	$(BIN)/python benchmarks/readme_chart.py build/readme/bench.json --output docs/images/speed.png
 
 schemas: .venv/.done  ## What --json prints, as JSON Schema.
 	$(BIN)/python -c "import msgspec; from pathlib import Path; \

@@ -34,12 +34,15 @@ from edge_sam.annotate.sources import open_source
 from edge_sam.annotate.store import Store
 from edge_sam.annotate.validators import Limits
 from edge_sam.annotate.worker import Annotator, Job, mask_generator
+from edge_sam.everything.settings import Grid
 from edge_sam.imaging.images import read_image
+from edge_sam.imaging.view import View
+from edge_sam.inference.run_options import RunOptions
 
 
 def worker_share(job: Job, tasks: Sequence[Task]) -> tuple[float, float]:
     """Seconds of encode and decode alone, and of all that a worker does, both over all photographs."""
-    predictor = edge_sam.load(job.model, runtime=job.runtime, precision=job.precision, threads=job.threads)
+    predictor = edge_sam.load(job.model, runtime=job.run.runtime, precision=job.run.precision, threads=job.run.threads)
     generator, annotator = mask_generator(job, predictor), Annotator(job)
 
     def alone(task: Task) -> float:
@@ -49,7 +52,7 @@ def worker_share(job: Job, tasks: Sequence[Task]) -> tuple[float, float]:
         if generator is not None:
             generator.generate(image)
         else:
-            embedding = predictor.encode(image, long_side=job.long_side, square=job.square)
+            embedding = predictor.encode(image, long_side=job.view.long_side, square=job.view.square)
             list(predictor.answers(embedding, prompts))
         return time.perf_counter() - start
 
@@ -108,9 +111,8 @@ def main() -> None:
     table = None if grid else read_prompts(Path(arguments.prompts))
     items = open_source(arguments.source)
     tasks = plan(items[:: max(1, len(items) // arguments.limit)][: arguments.limit], table, None)
-    limits = Limits(0.88, 0.95) if grid else Limits(0, 0)
-    parameters = {"points_per_side": 32} if grid else None
-    job = Job("mobile-sam", "onnxruntime", "w16", arguments.threads, limits, 1024, grid, grid=parameters)
+    run = RunOptions(runtime="onnxruntime", precision="w16", threads=arguments.threads)
+    job = Job("mobile-sam", run, View(square=grid), Limits(), grid=Grid() if grid else None)
     for _ in range(arguments.rounds):
         bare, whole = worker_share(job, tasks)
         done, seconds, peak = engine(job, tasks, arguments.workers)

@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from edge_sam.bundles.bundle import Bundle, open_bundle
 from edge_sam.errors import InputError
 from edge_sam.inference.choice import Choice, choices
 from edge_sam.inference.model import Model
+from edge_sam.inference.run_options import RunOptions
 from edge_sam.predictor import Predictor
 
 
 def load(
     model: str | Path = "mobile-sam",
     *,
-    runtime: str = "auto",
-    precision: str = "auto",
-    threads: int | None = None,
-    strict: bool = False,
+    runtime: str = RunOptions.runtime,
+    precision: str = RunOptions.precision,
+    threads: int | None = RunOptions.threads,
+    strict: bool = RunOptions.strict,
     options: Mapping[str, str] | None = None,
 ) -> Predictor:
     """Load a model.
@@ -58,17 +57,20 @@ def load(
     RuntimeUnavailableError
         No runtime is usable here; with `strict`, the one asked for is not.
     """
-    for name, value, kinds, expected in (
-        ("model", model, str | Path, "a name or a path"),
-        ("runtime", runtime, str, 'a name or "auto"'),
-        ("precision", precision, str, 'a name or "auto"'),
-        ("threads", threads, int | np.integer | None, "a whole number or None"),
-        ("options", options, Mapping | None, "a mapping or None"),
-    ):
-        if not isinstance(value, kinds) or isinstance(value, bool):
-            raise InputError(f"{name} must be {expected}, not {type(value).__name__}")
+    if not isinstance(options, Mapping | None):
+        raise InputError(f"options must be a mapping or None, not {type(options).__name__}")
+    given = RunOptions(
+        runtime=runtime, precision=precision, threads=threads, strict=strict, options=dict(options or {})
+    )
+    return load_with(model, given)
+
+
+def load_with(model: str | Path, run: RunOptions) -> Predictor:
+    """Load a model as `run` says; see `load`."""
+    if not isinstance(model, str | Path):
+        raise InputError(f"model must be a name or a path, not {type(model).__name__}")
     bundle = open_bundle(model)
-    return Predictor(Model(bundle, choices(bundle, runtime, precision, threads, dict(options or {})), strict))
+    return Predictor(Model(bundle, choices(bundle, run), run.strict))
 
 
 def load_choice(bundle: Bundle, choice: Choice) -> Predictor:

@@ -13,15 +13,17 @@ from numpy.typing import ArrayLike, NDArray
 from edge_sam.bundles.bundle import Bundle, open_bundle
 from edge_sam.embedding import ImageEmbedding
 from edge_sam.errors import InputError
-from edge_sam.imaging.geometry import FRAME, Geometry
+from edge_sam.imaging.geometry import Geometry
 from edge_sam.imaging.images import read_image
 from edge_sam.imaging.preprocess import check_image, encoder_input
 from edge_sam.imaging.region import check_region
+from edge_sam.imaging.view import View
 from edge_sam.inference.choice import Choice
+from edge_sam.inference.facts import Facts
 from edge_sam.inference.model import LoadedModel, Model
 from edge_sam.inference.profiles import check_points
 from edge_sam.preference import Preference, check_preference
-from edge_sam.prompts import POINT_LIMIT, Prompt, check_prompts, decoder_points
+from edge_sam.prompts import Prompt, check_prompts, decoder_calls, decoder_points
 from edge_sam.result import Answer, Result, to_result
 from edge_sam.runtimes import Tensors
 from edge_sam.system.timing import elapsed_ms, stage
@@ -62,6 +64,11 @@ class Predictor:
         return self.model.bundle
 
     @property
+    def facts(self) -> Facts:
+        """What answers: the model and how it runs, for reports."""
+        return self.model.facts
+
+    @property
     def runtime(self) -> str:
         """Name of the backend in use; another one after a fallback."""
         return self.model.active.choice.runtime
@@ -77,7 +84,7 @@ class Predictor:
         return self.model.active.decoder.provider
 
     def encode(
-        self, image: NDArray[np.uint8] | str | Path, *, long_side: int = FRAME, square: bool = False
+        self, image: NDArray[np.uint8] | str | Path, *, long_side: int = View.long_side, square: bool = View.square
     ) -> ImageEmbedding:
         """Run the image encoder, once for a photograph.
 
@@ -111,7 +118,9 @@ class Predictor:
             features[: encoded.shape[0], : encoded.shape[1]] = encoded
         return ImageEmbedding(features, geometry, self.bundle.manifest.source.sha256, model.choice.precision, timings)
 
-    def warm_up(self, image: NDArray[np.uint8] | str | Path, *, long_side: int = FRAME, square: bool = False) -> None:
+    def warm_up(
+        self, image: NDArray[np.uint8] | str | Path, *, long_side: int = View.long_side, square: bool = View.square
+    ) -> None:
         """Make `encode` as fast for images of this size as it gets in a long run, and return when it is.
 
         Without this a runtime may compile for a size in the background once that has come several times. Arguments and
@@ -233,7 +242,7 @@ class Predictor:
         Answer
             In the order of the prompts.
         """
-        for chosen in _calls(prompts, batch):
+        for chosen in decoder_calls(prompts, batch):
             yield from self._call(embedding, chosen)
 
     def _call(self, embedding: ImageEmbedding, prompts: Sequence[Prompt]) -> list[Answer]:
@@ -280,20 +289,3 @@ class Predictor:
 
 def _load_again(kind: type[Predictor], folder: Path, choices: list[Choice], strict: bool) -> Predictor:
     return kind(Model(open_bundle(folder), choices, strict))
-
-
-def _calls(prompts: Sequence[Prompt], batch: int) -> Iterator[list[Prompt]]:
-    """Cut prompts into calls of the decoder: all of one have a mask or none, and together they cost no more than one.
-
-    A call fills its prompts up to the longest, so together they have as many points as that times their number.
-    """
-    call: list[Prompt] = []
-    for prompt in prompts:
-        longest = max(each.size for each in [*call, prompt])
-        alike = all((each.mask is None) == (prompt.mask is None) for each in call)
-        if call and (len(call) == batch or not alike or longest * (len(call) + 1) > POINT_LIMIT):
-            yield call
-            call = []
-        call.append(prompt)
-    if call:
-        yield call

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -177,7 +177,7 @@ def decoder_points(prompts: Sequence[Prompt], geometry: Geometry) -> tuple[NDArr
         A point lies outside the photograph, or a box has no part in it.
     """
     rows = [_tokens(prompt, geometry.image_size) for prompt in prompts]
-    longest = max(1, *(len(labels) for _, labels in rows))
+    longest = max([1, *(len(labels) for _, labels in rows)])
     coords = np.zeros((len(rows), longest, 2), dtype=np.float32)
     labels = np.full((len(rows), longest), _ABSENT, dtype=np.int64)
     for i, (points, kinds) in enumerate(rows):
@@ -185,6 +185,23 @@ def decoder_points(prompts: Sequence[Prompt], geometry: Geometry) -> tuple[NDArr
             coords[i, : len(kinds)] = geometry.to_frame(points)
             labels[i, : len(kinds)] = kinds
     return coords, labels
+
+
+def decoder_calls(prompts: Sequence[Prompt], batch: int) -> Iterator[list[Prompt]]:
+    """Cut prompts into calls of the decoder: all of one have a mask or none, and together they cost no more than one.
+
+    A call fills its prompts up to the longest, so together they have as many points as that times their number.
+    """
+    call: list[Prompt] = []
+    for prompt in prompts:
+        longest = max(each.size for each in [*call, prompt])
+        alike = all((each.mask is None) == (prompt.mask is None) for each in call)
+        if call and (len(call) == batch or not alike or longest * (len(call) + 1) > POINT_LIMIT):
+            yield call
+            call = []
+        call.append(prompt)
+    if call:
+        yield call
 
 
 def _tokens(prompt: Prompt, image_size: tuple[int, int]) -> tuple[NDArray[np.float64], list[int]]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edge_sam.bundles.bundle import file_sha256
-from edge_sam.evaluation.variant import Ask, Facts, Wanted
+from edge_sam.evaluation.variant import Ask, SegmenterFacts, Wanted
 from edge_sam.imaging.geometry import FRAME, Geometry
 from edge_sam.preference import choose, suitable
 from edge_sam.prompts import Prompt
@@ -118,7 +118,7 @@ class TorchReference:
 
     Attributes
     ----------
-    facts : Facts
+    facts : SegmenterFacts
         Description for reports.
     """
 
@@ -126,7 +126,7 @@ class TorchReference:
         if threads is not None:
             torch.set_num_threads(threads)
         self._predictor = load_predictor(checkpoint)
-        self.facts = Facts(
+        self.facts = SegmenterFacts(
             model="mobile-sam",
             weights=file_sha256(checkpoint),
             precision="fp32",

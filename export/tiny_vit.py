@@ -149,7 +149,7 @@ class TransformerBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attention(x)
         x = self.local_conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        # With one token axis instead of two, OpenVINO fuses the activation into the product (docs/performance.md).
+        # With one token axis instead of two, OpenVINO fuses the activation into the product (docs/lab/performance.md).
         tokens = x.reshape(1, -1, x.shape[3])
         output: Tensor = tokens + self.fc2(F.gelu(self.fc1(self.norm(tokens))))
         return output.view(x.shape)

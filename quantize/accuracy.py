@@ -19,7 +19,7 @@ KNOWN, OWN = "known masks", "the float model's masks"
 _LENIENCE = 4
 """How much larger a loss may be against the float model's own masks.
 
-There every difference counts as a loss, even if a point is ambiguous and both masks are right. docs/quantization.md
+There every difference counts as a loss, even if a point is ambiguous and both masks are right. docs/lab/quantization.md
 compares both figures.
 """
 

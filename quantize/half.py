@@ -37,9 +37,10 @@ def to_half(model: ModelProto) -> ModelProto:
 
     half = ModelProto()
     half.CopyFrom(model)
-    half = convert_float_to_float16(half, keep_io_types=True, node_block_list=sorted(exact_nodes(model)))
-    sort_nodes(half)  # The converter appends casts at the end.
-    return half
+    exact = sorted(exact_nodes(model))
+    converted: ModelProto = convert_float_to_float16(half, keep_io_types=True, node_block_list=exact)
+    sort_nodes(converted)  # The converter appends casts at the end.
+    return converted
 
 
 def exact_nodes(model: ModelProto) -> set[str]:

@@ -25,24 +25,12 @@ from edge_sam.quantize.photographs import Photographs, find_photographs
 from edge_sam.quantize.ranking import BlockSensitivity, count_blocks, rank_blocks
 from edge_sam.quantize.schemes import SCHEMES, Scheme
 from edge_sam.quantize.sessions import ROLES, open_predictor, with_graphs
+from edge_sam.quantize.settings import QuantizeSettings
 from edge_sam.quantize.targets import TARGETS, Target
 
 _MOST_CULPRITS = 5
 Steps = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 """Opens a progress step with a title and a number of parts. The yielded function is called after each part."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to quantise; the options of `edge-sam quantize`."""
-
-    calibration: Path
-    precision: str = "int8"
-    target: str | None = None
-    max_drop: float = 0.5
-    samples: int = 64
-    observer: str = "min-max"
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,7 +62,13 @@ class QuantizationResult:
 
 
 def quantize_bundle(
-    source: Bundle, output: Path, settings: Settings, steps: Steps, *, overwrite: bool = False, explain: bool = False
+    source: Bundle,
+    output: Path,
+    settings: QuantizeSettings,
+    steps: Steps,
+    *,
+    overwrite: bool = False,
+    explain: bool = False,
 ) -> QuantizationResult:
     """Copy a bundle and add a quantised precision, if its accuracy is good enough.
 
@@ -84,7 +78,7 @@ def quantize_bundle(
         A bundle with ``fp32`` or ``w16``.
     output : Path
         Folder of the new bundle.
-    settings : Settings
+    settings : QuantizeSettings
         How to quantise.
     steps : callable
         Shows progress.
@@ -103,7 +97,7 @@ def quantize_bundle(
         A setting is invalid, the photographs cannot be used or show no object, or the bundle already has the
         precision.
     AccuracyError
-        The loss is larger than `Settings.max_drop` allows. Nothing is written.
+        The loss is larger than `QuantizeSettings.max_drop` allows. Nothing is written.
     """
     target, scheme = _check(source, settings, explain)
     draft = Draft(output, overwrite=overwrite, source=source)
@@ -142,7 +136,7 @@ def quantize_bundle(
     return QuantizationResult(bundle, settings.precision, calibration, accuracies, photographs.skipped, ranking)
 
 
-def _check(source: Bundle, settings: Settings, explain: bool) -> tuple[Target, Scheme]:
+def _check(source: Bundle, settings: QuantizeSettings, explain: bool) -> tuple[Target, Scheme]:
     known = {
         "precision": (settings.precision, list(SCHEMES)),
         "target": (settings.target or "cpu", list(TARGETS)),
@@ -151,10 +145,6 @@ def _check(source: Bundle, settings: Settings, explain: bool) -> tuple[Target, S
     for what, (given, names) in known.items():
         if given not in names:
             raise InputError(f"unknown {what} {given!r}; known: {', '.join(names)}")
-    if settings.samples < 1:
-        raise InputError(f"--samples must be at least 1, not {settings.samples}")
-    if not 0 <= settings.max_drop <= 100:
-        raise InputError(f"--max-drop is in points of mIoU, 0 to 100, not {settings.max_drop:g}")
     targets = SCHEMES[settings.precision]
     target = settings.target or next(iter(targets))
     if target not in targets:
@@ -179,7 +169,7 @@ def _open_quantised(bundle: Bundle, precision: str, runtime: str) -> Predictor:
         raise AccuracyError(f"{precision} is too far from the float model, so nothing was written: {error}") from error
 
 
-def _require(accuracies: list[Accuracy], settings: Settings, job: QuantizationJob, steps: Steps) -> None:
+def _require(accuracies: list[Accuracy], settings: QuantizeSettings, job: QuantizationJob, steps: Steps) -> None:
     """Raise if accuracy is too low, naming the blocks that lose most."""
     accuracy = accuracies[0]
     allowed = accuracy.allowed(settings.max_drop)
@@ -200,7 +190,7 @@ def _ranking(job: QuantizationJob, steps: Steps, *, timed: bool) -> list[BlockSe
         return rank_blocks(job, progress, timed=timed)
 
 
-def _calibration(settings: Settings, target: Target, photographs: Photographs) -> Calibration:
+def _calibration(settings: QuantizeSettings, target: Target, photographs: Photographs) -> Calibration:
     return Calibration(
         precision=settings.precision,
         format="onnx",
@@ -212,7 +202,7 @@ def _calibration(settings: Settings, target: Target, photographs: Photographs) -
     )
 
 
-def _command(source: str, output: str, settings: Settings, target: Target) -> str:
+def _command(source: str, output: str, settings: QuantizeSettings, target: Target) -> str:
     return (
         f"edge-sam quantize {source} --calibration {settings.calibration.name} --output {output}"
         f" --precision {settings.precision} --target {target.name} --observer {settings.observer}"

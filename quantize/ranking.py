@@ -123,7 +123,7 @@ def _saved_ms(job: QuantizationJob) -> dict[tuple[str, str], float]:
     with tempfile.TemporaryDirectory() as folder, Draft(Path(folder) / "all-int8", source=source) as draft:
         bundle = draft.save(add_components(draft, source, quantized, "int8", exact))  # Only timed, never finished.
         for precision in (exact, "int8"):
-            variant = Variant(str(bundle.path), "onnxruntime", precision, THREADS)
+            variant = Variant(str(bundle.path), runtime="onnxruntime", precision=precision, threads=THREADS)
             try:
                 tables = profile(variant, job.photographs.evaluation[0], _drop_trace)
             except RuntimeUnavailableError as error:

@@ -48,7 +48,7 @@ def every_block(graph: ModelProto) -> Blocks:
 
 
 def default_blocks(family: str, role: Role, graph: ModelProto) -> Blocks:
-    """Choose blocks by the ranking in docs/quantization.md. An encoder that was not ranked only stores int8."""
+    """Choose blocks by the ranking in docs/lab/quantization.md. An encoder that was not ranked only stores int8."""
     every = every_block(graph)
     if role == "encoder" and family not in RANKED:
         return Blocks((), every.stored)

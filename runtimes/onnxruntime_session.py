@@ -69,7 +69,7 @@ def open_inference_session(
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 4  # Errors reach us as exceptions.
     # Threads that keep spinning after a run slow the next component down and drain the battery of an idle board
-    # (docs/performance.md). Within a run they may spin.
+    # (docs/lab/performance.md). Within a run they may spin.
     settings.add_session_config_entry("session.force_spinning_stop", "1")
     if profile is not None:
         settings.enable_profiling, settings.profile_file_prefix = True, str(profile)

@@ -100,7 +100,7 @@ class OpenVinoSession(Session):
     """A model component in OpenVINO.
 
     The model is compiled for dynamic shapes. If runs keep one shape, a thread compiles it for that shape too, which
-    pays off after about ten runs of the encoder (docs/performance.md). No run waits for that thread, and the
+    pays off after about ten runs of the encoder (docs/lab/performance.md). No run waits for that thread, and the
     dynamic-shape model stays loaded, so that other shapes do not wait either.
     """
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import settings
 
 import edge_sam
 from edge_sam.bundles.bundle import Bundle
@@ -18,6 +19,9 @@ from edge_sam.predictor import Predictor
 ROOT = Path(__file__).parent.parent
 PHOTOGRAPHS = ROOT / "examples" / "photographs"
 
+settings.register_profile("same", deadline=None, derandomize=True, database=None, max_examples=60)
+"""The same examples at every call. To search for new ones: ``pytest --hypothesis-profile default``."""
+settings.load_profile("same")
 
 _CACHE = cache_home()
 """The developer's own cache: the checkpoint is pulled into it once, and nothing else of it is used or touched."""

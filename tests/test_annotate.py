@@ -16,15 +16,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import typer
+from command_line import options
 from conftest import PHOTOGRAPHS, read_pixels
 from pycocotools import mask as coco
 from pycocotools.coco import COCO
 from test_cli import edge_sam, refused
 
 from edge_sam.annotate.plan import share_cores
-from edge_sam.cli import app
-from edge_sam.everything.settings import Settings
+from edge_sam.everything.settings import EverythingSettings
 from edge_sam.runtimes.cores import usable_cores
 
 NAMES = ("a/coffee.png", "a/chelsea.png", "rocket.jpg", "astronaut.png")
@@ -90,16 +89,14 @@ def wait_for(folder: Path, output: str, count: int) -> None:
 
 @pytest.mark.parametrize("command", ["annotate", "everything"])
 def test_every_parameter_of_the_grid_is_an_option(command: str) -> None:
-    group: Any = typer.main.get_command(app)
-    known = {parameter.name for parameter in group.commands[command].params}
-    wanted = {field.name for field in dataclasses.fields(Settings)} - {"output_mode", "adaptive"} | {"exhaustive"}
-    assert wanted <= known
+    names = {field.name.replace("_", "-") for field in dataclasses.fields(EverythingSettings)}
+    assert {f"--{name}" for name in names} | {"--exhaustive"} <= options(command)
 
 
 def test_help_names_defaults_that_depend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     run = edge_sam("annotate", "--help", cwd=tmp_path)
-    for default in ("0.88 with grid, else 0", "one for each core", "RAY_ADDRESS, else start one here"):
+    for default in ("0.88 for a grid of points, 0 for given prompts", "one for each core", "RAY_ADDRESS, else a new"):
         assert default in run.stdout
 
 

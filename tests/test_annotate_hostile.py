@@ -26,6 +26,8 @@ from edge_sam.annotate.worker import Job
 from edge_sam.annotate.writers import write_coco, write_sa1b
 from edge_sam.bundles.bundle import open_bundle
 from edge_sam.errors import InputError
+from edge_sam.imaging.view import View
+from edge_sam.inference.run_options import RunOptions
 
 HOSTILE = """
 import pathlib
@@ -136,8 +138,14 @@ def test_a_file_that_gives_no_function_is_told(code: str, function: str, message
 
 def test_settings_do_not_say_where_the_file_of_a_function_lies(folder: Path) -> None:
     def facts(file: Path) -> dict[str, Any]:
-        limits = Limits(0, 0)
-        job = Job("mobile-sam", "onnxruntime", "fp32", 1, limits, 1024, square=False, function=f"{file}:boxes")
+        limits = Limits()
+        job = Job(
+            "mobile-sam",
+            RunOptions(runtime="onnxruntime", precision="fp32", threads=1),
+            View(),
+            limits,
+            function=f"{file}:boxes",
+        )
         return settings(job, open_bundle("mobile-sam"))
 
     moved = folder / "moved" / "detector.py"

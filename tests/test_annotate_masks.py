@@ -16,6 +16,8 @@ from edge_sam.annotate.validators import Limits, validate
 from edge_sam.annotate.worker import Annotator, Job
 from edge_sam.errors import InputError
 from edge_sam.imaging.masks import encode_rle
+from edge_sam.imaging.view import View
+from edge_sam.inference.run_options import RunOptions
 from edge_sam.predictor import Predictor
 
 SIZE = (100, 200)
@@ -29,7 +31,14 @@ def mask(x: int, radius: int, score: float = 0.9, category: str = "a", stability
 
 
 def test_each_rejection_has_one_reason() -> None:
-    limits = Limits(0.5, 0.6, min_area=100, max_area=2500, border=2, mask_nms_thresh=0.8)
+    limits = Limits(
+        pred_iou_thresh=0.5,
+        stability_score_thresh=0.6,
+        min_mask_area=100,
+        max_mask_area=2500,
+        border=2,
+        mask_nms_thresh=0.8,
+    )
     masks = [
         mask(100, 20),
         mask(100, 20, score=0.4, stability=0.1),  # Counted under the first reason only.
@@ -48,19 +57,19 @@ def test_each_rejection_has_one_reason() -> None:
 
 def test_without_limits_all_pass() -> None:
     masks = [mask(100, 20), mask(100, 20), mask(20, 20)]
-    assert validate(masks, Limits(0, 0, mask_nms_thresh=1), SIZE) == (masks, {})
+    assert validate(masks, Limits(mask_nms_thresh=1), SIZE) == (masks, {})
 
 
 @pytest.mark.parametrize("wrong", [{"border": -1}, {"mask_nms_thresh": 2}, {"min_area": 9, "max_area": 8}])
 def test_impossible_limits_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):
-        Limits(0, 0, **wrong)
+        Limits(**wrong)
 
 
 @pytest.fixture(scope="module")
 def annotator(predictor: Predictor) -> Annotator:
     """One that asks what tasks say."""
-    job = Job("mobile-sam", predictor.runtime, predictor.precision, None, Limits(0, 0), 1024, square=False)
+    job = Job("mobile-sam", RunOptions(runtime=predictor.runtime, precision=predictor.precision), View(), Limits())
     return Annotator(job)
 
 

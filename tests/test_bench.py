@@ -26,6 +26,7 @@ from edge_sam.bundles.blocks import block_of
 from edge_sam.bundles.bundle import BUNDLED
 from edge_sam.evaluation.report import EvalReport
 from edge_sam.evaluation.variant import Variant
+from edge_sam.imaging.images import read_image
 from edge_sam.runtimes import SessionOptions, onnxruntime_cpu, openvino_device, profiler, why_unusable
 
 ROCKET = PHOTOGRAPHS / "rocket.jpg"
@@ -164,23 +165,23 @@ def test_a_report_of_another_version_is_refused(tmp_path: Path) -> None:
     assert "old.json was written by another version of edge_sam (its report has version 1, this one reads 2)" in message
 
 
-def test_the_table_of_the_readme(report: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
+def test_the_chart_of_the_readme(report: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
     made = json.loads((report[1] / "bench.json").read_text())
     for row in made["rows"]:
         row["miou"] = {"box": {"mean": 0.8391, "low": 0.78, "high": 0.894, "objects": 60}}
     made["rows"][2]["agrees"] = False
     (tmp_path / "bench.json").write_text(json.dumps(made))
-    command = [sys.executable, str(ROOT / "benchmarks" / "readme_table.py")]
+    script, picture = str(ROOT / "benchmarks" / "readme_chart.py"), tmp_path / "speed.png"
+    command = [sys.executable, script, "--output", str(picture)]
     done = subprocess.run([*command, tmp_path / "bench.json"], capture_output=True, text=True, check=True)
-    header, rule, first, second, third, *_ = done.stdout.splitlines()
-    assert header.count("|") == rule.count("|") == first.count("|")
-    assert first.startswith(f"| 512 | ONNX Runtime | {made['rows'][0]['total']['p50']:.0f} | 1.00 |")
-    assert first.endswith("| 83.9 (78–89) |")
-    assert second.startswith("| 256 | ONNX Runtime |")
-    assert third.startswith("| 256 | OpenVINO |")
+    assert f"{made['rounds']} rounds on {made['time'][:10]}" in done.stdout
+    assert f"{made['machine']['cores']} cores of {made['machine']['processor']}" in done.stdout
+    assert read_image(picture).std() > 10
+    picture.unlink()
     without = subprocess.run([*command, report[1] / "bench.json"], capture_output=True, text=True, check=False)
     assert without.returncode == 1
     assert "measure again with --dataset" in without.stderr
+    assert not picture.exists()
 
 
 def test_a_combination_that_fails_is_a_worker_s_last_word() -> None:
@@ -203,7 +204,10 @@ def test_one_that_dies_at_the_end_takes_no_other_with_it(monkeypatch: pytest.Mon
             started[1]._process.wait()
 
     monkeypatch.setattr("edge_sam.benchmark.measure.WorkerProcess", Watched)
-    variants = [Variant("mobile-sam", "onnxruntime", "w16", threads, 256) for threads in (1, 2)]
+    variants = [
+        Variant("mobile-sam", runtime="onnxruntime", precision="w16", threads=threads, long_side=256)
+        for threads in (1, 2)
+    ]
     plan = BenchConfig(variants, [], [ROCKET], rounds=1, warm_up=0, min_agreement=0.95)
     left = [plan.steps]
     measurements, skipped = measure(plan, progress)
@@ -290,7 +294,7 @@ def test_what_is_profiled_is_what_was_timed(monkeypatch: pytest.MonkeyPatch, run
     )
     real = getattr(module, name)
     monkeypatch.setattr(module, name, remember)
-    tables = operators.profile(Variant("mobile-sam", runtime, long_side=256), ROCKET, lambda _name, _trace: "")
+    tables = operators.profile(Variant("mobile-sam", runtime=runtime, long_side=256), ROCKET, lambda _name, _trace: "")
     assert [table.component for table in tables] == ["encoder", "decoder"]
     assert all(table.ms > 0 and table.by_block for table in tables)
     assert len(opened) == 3 + 2

@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from backends import Failing, register_backend
 from conftest import iou, read_pixels
 from streams import CUP, GARBAGE, HANG, broadcast, jpeg, read_video, scene, write_folder, write_video
 
@@ -22,8 +23,7 @@ from edge_sam.camera.frames import Captured, StreamFrame
 from edge_sam.camera.sinks import MaskSink, VideoSink, draw_frame
 from edge_sam.camera.sources import SourceLostError
 from edge_sam.errors import InputError, RuntimeFallbackWarning
-from edge_sam.inference.model import LoadedModel
-from edge_sam.runtimes import AUTO, why_unusable
+from edge_sam.runtimes import AUTO, SessionOptions, onnxruntime_cpu
 from edge_sam.tracking import Tracked
 
 PROMPT = edge_sam.Prompt(box=CUP)
@@ -347,22 +347,28 @@ def test_a_deadline_chooses_from_what_was_measured(
 
 
 @pytest.mark.usefixtures("own_cache")
-@pytest.mark.skipif(sum(why_unusable(name) is None for name in AUTO) < 2, reason="there is one runtime only")
 def test_the_fastest_runtime_keeps_the_threads_and_the_fallback(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads, lost = set(), set()
+
+    def opens(name: str) -> Callable[[Path, SessionOptions], Failing]:
+        def open_session(model: Path, options: SessionOptions) -> Failing:
+            threads.add(options.threads)
+            return Failing(onnxruntime_cpu.open_session(model, options), lambda: name in lost)
+
+        return open_session
+
+    for name in AUTO:
+        register_backend(monkeypatch, name, open_session=opens(name))
     monkeypatch.setenv("EDGE_SAM_THREADS", "1")
-    with edge_sam.Stream(video, "mobile-sam", [PROMPT], long_side=256, fps=1) as stream:
-        next(iter(stream))
-        model = stream._segmenter.plan.predictor.model  # type: ignore[union-attr]
-    assert model.active.choice.threads == 1
-    first = model.active
-
-    def fail_once(active: LoadedModel) -> str:
-        if active is first:
-            raise OSError("it broke")
-        return active.choice.runtime
-
-    with pytest.warns(RuntimeFallbackWarning, match="it broke"):
-        assert model.attempt(fail_once)[1] != first.choice.runtime
+    with edge_sam.Stream(video, "mobile-sam", [PROMPT], long_side=256, fps=1, every_frame=True) as stream:
+        iterator = iter(stream)
+        next(iterator)
+        fastest = stream.summary()["runtime"]
+        lost.add(fastest)
+        with pytest.warns(RuntimeFallbackWarning, match=f"{fastest} failed while running"):
+            assert [frame.objects[0].state for frame in iterator] == ["held"] * 7
+        assert stream.summary()["runtime"] in set(AUTO) - lost
+    assert threads == {1}
 
 
 def test_masks_are_carried_between_encoded_frames(stream_of: Make, video: Path) -> None:

@@ -112,7 +112,7 @@ def test_valid_mask_limits_the_result(tmp_path: Path) -> None:
         ([COFFEE, "--box", BOX, "--box", BOX, "--point", "1,1"], "cannot be mixed"),
         ([COFFEE, "--mask-file", "absent.npy"], "cannot read absent.npy"),
         ([COFFEE, "--mask-file", COFFEE], "is not a .npy file of numbers"),
-        ([COFFEE, "--point", "1,1", "--threads", "99999"], "threads must be between"),
+        ([COFFEE, "--point", "1,1", "--threads", "99999"], "threads is 99999; it must be 1 to 256"),
         ([COFFEE, "--point", "1,1", "--model", "sam-9"], "no model called 'sam-9'"),
         ([COFFEE, "--point", "1,1", "--model", "."], "not a model bundle"),
         ([COFFEE, "--point", "1,1", "--long-side", "1000"], "multiple of 16"),

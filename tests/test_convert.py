@@ -11,14 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import invoke
 from conftest import iou
-from typer.testing import CliRunner
 
 import edge_sam
 from edge_sam import InputError, Predictor, Prompt
 from edge_sam.bundles.bundle import BUNDLED, Bundle, open_bundle
 from edge_sam.bundles.manifest import MANIFEST
-from edge_sam.cli import app
 from edge_sam.export.openvino_writer import convert_bundle, require_formats
 
 pytest.importorskip("openvino")
@@ -51,8 +50,8 @@ def test_figures_are_printed_as_people_write_them(tmp_path: Path) -> None:
     manifest = json.loads((source / MANIFEST).read_text())
     manifest["measured"].append({"what": "mIoU", "precision": "int8", "protocol": "p", "values": {"box mIoU": 76.1234}})
     (source / MANIFEST).write_text(json.dumps(manifest))
-    done = CliRunner().invoke(app, ["convert", str(source), "--output", str(source / "both")])
-    assert done.exit_code == 0, done.output
+    done = invoke("convert", str(source), "--output", str(source / "both"))
+    assert done.exit_code == 0, done.stderr
     assert "int8: mIoU: box mIoU 76.1\n" in done.stdout
     assert re.search(r"image_embedding \d(\.\d+)?e-0\d\b", done.stdout)
 
@@ -78,8 +77,8 @@ def test_formats_are_checked_first() -> None:
 
 
 def test_builds_ahead_of_time(own_cache: Path) -> None:
-    done = CliRunner().invoke(app, ["build", "mobile-sam", "--runtime", "openvino", "--json"])
-    assert done.exit_code == 0, done.output
+    done = invoke("build", "mobile-sam", "--runtime", "openvino", "--json")
+    assert done.exit_code == 0, done.stderr
     facts = json.loads(done.stdout)
     assert facts["provider"] == "OpenVINO CPU"
     assert list(Path(facts["folder"]).rglob("*.blob"))

@@ -19,7 +19,7 @@ import scenes
 import streams
 from conftest import PHOTOGRAPHS, ROOT
 from test_cli import edge_sam as run_command
-from test_docs import PAGES, blocks, commands
+from test_docs import DOCS, PAGES, blocks, commands, name_of
 
 import edge_sam
 from edge_sam.bundles.bundle import open_bundle
@@ -76,12 +76,11 @@ def place(tmp_path: Path, request: pytest.FixtureRequest, coffee: np.ndarray, mo
 
 
 def _detector() -> str:
-    (page,) = (page for page in PAGES if page.name == "annotate.md")
-    (code,) = blocks(page, "python")
+    (code,) = blocks(DOCS / "annotate.md", "python")
     return f"import edge_sam\n\n\ndef my_detector(image):\n    return [({BOX}, 'cup')]\n\n\n{code}"
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=name_of)
 def test_commands_of_a_page_run_one_after_the_other(page: Path, place: Path, request: pytest.FixtureRequest) -> None:
     lines = [line for line in commands(page) if CLUSTER not in line]
     if any("mobile_sam" in line or "$(" in line for line in lines):
@@ -160,7 +159,7 @@ def _everything(names: dict[str, Any]) -> None:
     assert names["mask"]["area"] > 0
 
 
-def _following(names: dict[str, Any]) -> None:
+def _tracking(names: dict[str, Any]) -> None:
     tracked = names["tracked"]
     assert tracked.state == "held"
     left, top, right, bottom = streams.CUP
@@ -186,10 +185,10 @@ RESULTS = {
     "annotate.md": _annotate,
     "camera.md": _camera,
     "everything.md": _everything,
-    "following.md": _following,
     "index.md": _index,
     "one-click.md": _one_click,
     "runtimes.md": _runtimes,
+    "tracking.md": _tracking,
 }
 """What the Python of each page gives."""
 QUICKER = {r"Stream\([^,]*,": 'Stream("walk.mp4",', "points_per_side=32": "points_per_side=6"}
@@ -201,7 +200,7 @@ def test_every_page_with_python_is_checked() -> None:
     assert {page.name for page in PAGES if "```python" in page.read_text()} == RESULTS.keys()
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name_of)
 def test_python_of_a_page_gives_what_it_says(
     page: Path, place: Path, coffee: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,7 +216,7 @@ def test_python_of_a_page_gives_what_it_says(
     RESULTS[page.name](names)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_what_is_made_and_installed_exists(page: Path) -> None:
     text = page.read_text()
     code = "\n".join([*blocks(page, ""), *re.findall(r"`([^`\n]+)`", text)])
@@ -235,7 +234,7 @@ def test_what_is_made_and_installed_exists(page: Path) -> None:
 def _scripts() -> list[tuple[str, str, str]]:
     """Scripts of benchmarks/ with what follows them: page, path, arguments."""
     found = re.compile(r"python (benchmarks/\w+\.py)([^`#]*?)(?:`|#|$)", re.MULTILINE)
-    return [(page.name, *match) for page in PAGES for match in found.findall(page.read_text())]
+    return [(name_of(page), *match) for page in PAGES for match in found.findall(page.read_text())]
 
 
 @pytest.mark.parametrize(("page", "script", "arguments"), _scripts())

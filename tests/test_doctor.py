@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer.testing
+from command_line import Done, invoke
 
 import edge_sam
-from edge_sam.cli import app
 from edge_sam.doctor import Diagnosis, diagnose
 from edge_sam.doctor.check import RuntimeCheck, check_isolated, check_runtime
 from edge_sam.doctor.packages import conflicts, installed
@@ -380,6 +379,6 @@ def test_tells_what_was_tuned_and_where_it_cannot_write(own_cache: Path, tmp_pat
     assert not cache.writable
 
 
-def show(monkeypatch: pytest.MonkeyPatch, report: Diagnosis, arguments: list[str]) -> Any:
+def show(monkeypatch: pytest.MonkeyPatch, report: Diagnosis, arguments: list[str]) -> Done:
     monkeypatch.setattr("edge_sam.doctor.diagnose", lambda: report)
-    return typer.testing.CliRunner().invoke(app, arguments)
+    return invoke(*arguments)

@@ -248,7 +248,7 @@ def test_agenda_leaves_out_what_is_explained(embedding: edge_sam.ImageEmbedding)
 
 
 def test_judge_measures_stability(embedding: edge_sam.ImageEmbedding, predictor: edge_sam.Predictor) -> None:
-    settings = generator(predictor).settings
+    settings = generator(predictor)
     judge = Judge(settings, embedding.geometry, Crop((0, 0, 600, 400), 0), (400, 600), None, Counter())
     steep = np.full((256, 256), -20, np.float32)
     steep[20:80, 20:80] = 20

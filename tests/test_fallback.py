@@ -4,89 +4,50 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from backends import Register, cannot_open, fails_after, register_backend
 
 import edge_sam
 from edge_sam import Predictor, Prompt, RuntimeUnavailableError
+from edge_sam.bundles.bundle import open_bundle
 from edge_sam.errors import InputError, RuntimeFallbackWarning
+from edge_sam.inference.cache import Best, Tuned, tuning_key, write_record
 from edge_sam.inference.model import LoadedModel
-from edge_sam.runtimes import AUTO, SessionOptions, Tensors, onnxruntime_cpu, why_unusable
+from edge_sam.runtimes import AUTO, why_unusable
 
 CLICK = Prompt(points=[(250, 120)])
 
 
-class Failing:
-    """A real session that stops working after a number of runs, as a device does that runs out of memory."""
-
-    def __init__(self, session: Any, runs: int) -> None:
-        self._session, self._runs = session, runs
-        self.provider, self.input_names, self.upload = session.provider, session.input_names, session.upload
-
-    def run(self, inputs: Mapping[str, Any]) -> Tensors:
-        if not self._runs:
-            raise RuntimeError("CUDA failure 2: out of memory")
-        self._runs -= 1
-        return self._session.run(inputs)  # type: ignore[no-any-return]
-
-
 @pytest.fixture
-def broken(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Put backends into the registry that are the CPU in disguise and fail in a given way."""
-
-    def register(name: str, **members: Any) -> None:
-        module = type(name, (), {})
-        behaviour: dict[str, Any] = {
-            "MODEL_FORMATS": ("onnx",),
-            "PACKAGES": (),
-            "why_unusable": lambda _: None,
-            "hardware": lambda _: name,
-            "open_session": onnxruntime_cpu.open_session,
-            **members,
-        }
-        for member, value in behaviour.items():
-            setattr(module, member, staticmethod(value) if callable(value) else value)
-        real = edge_sam.runtimes.backend
-        for place in ("edge_sam.runtimes", "edge_sam.inference.model", "edge_sam.inference.cache"):
-            current = monkeypatch
-            current.setattr(f"{place}.backend", lambda runtime, real=real: module if runtime == name else real(runtime))
-        monkeypatch.setitem(edge_sam.runtimes.BACKENDS, name, name)
-
-    return register
-
-
-def cannot_open(_model: Path, _options: SessionOptions) -> Any:
-    raise RuntimeUnavailableError("the driver has gone")
-
-
-def fails_after(runs: int) -> Any:
-    return lambda model, options: Failing(onnxruntime_cpu.open_session(model, options), runs)
+def broken(monkeypatch: pytest.MonkeyPatch) -> Register:
+    """Put backends into the registry that are the CPU under another name and fail in a given way."""
+    return partial(register_backend, monkeypatch)
 
 
 @pytest.mark.usefixtures("own_cache")
-def test_with_three_broken_the_fourth_answers(
-    broken: Any, monkeypatch: pytest.MonkeyPatch, predictor: Predictor, coffee: np.ndarray
-) -> None:
-    broken("absent", why_unusable=lambda _: "no such device")
+def test_with_three_broken_the_fourth_answers(broken: Register, predictor: Predictor, coffee: np.ndarray) -> None:
+    first, second, third = AUTO
     broken("unloadable", open_session=cannot_open)
-    broken("exhausted", open_session=fails_after(2))
-    for place in ("edge_sam.runtimes", "edge_sam.inference.choice"):
-        monkeypatch.setattr(f"{place}.AUTO", ("absent", "unloadable", "exhausted", "onnxruntime"))
+    broken(first, why_unusable=lambda _: "no such device")
+    broken(second, open_session=fails_after(2))
+    broken(third)
+    write_record(tuning_key(open_bundle("mobile-sam")), Tuned(Best("unloadable", "w16", None)))
 
-    with pytest.warns(RuntimeFallbackWarning, match="using exhausted: unloadable in w16: the driver has gone"):
+    with pytest.warns(RuntimeFallbackWarning, match=f"using {second}: unloadable in w16: the driver has gone"):
         loaded = edge_sam.load(threads=2)
-    assert loaded.runtime == "exhausted"
+    assert loaded.runtime == second
     with pytest.warns(RuntimeFallbackWarning, match="out of memory"):  # The guard used up the two runs.
         embedding = loaded.encode(coffee)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         answers = [loaded.predict(embedding, CLICK) for _ in range(2)]
-    assert loaded.runtime == "onnxruntime"
+    assert loaded.runtime == third
     reference = predictor.predict(predictor.encode(coffee), CLICK)
     for answer in answers:
         np.testing.assert_allclose(answer.logits, reference.logits, atol=1e-3)
@@ -94,7 +55,7 @@ def test_with_three_broken_the_fourth_answers(
 
 
 @pytest.mark.usefixtures("own_cache")
-def test_failing_while_running_warns_once_with_the_cause(broken: Any, coffee: np.ndarray) -> None:
+def test_failing_while_running_warns_once_with_the_cause(broken: Register, coffee: np.ndarray) -> None:
     broken("exhausted", open_session=fails_after(3))
     loaded = edge_sam.load(runtime="exhausted")
     embedding = loaded.encode(coffee)
@@ -105,7 +66,7 @@ def test_failing_while_running_warns_once_with_the_cause(broken: Any, coffee: np
 
 
 @pytest.mark.usefixtures("own_cache")
-def test_strict_raises(broken: Any, coffee: np.ndarray) -> None:
+def test_strict_raises(broken: Register, coffee: np.ndarray) -> None:
     broken("unloadable", open_session=cannot_open)
     broken("exhausted", open_session=fails_after(2))
     with pytest.raises(RuntimeUnavailableError, match="the driver has gone"):
@@ -138,7 +99,7 @@ def raises_import_error(_device: str) -> str:
         ({"hardware": raises_import_error}, "cannot open shared object file"),
     ],
 )
-def test_however_a_runtime_fails_while_loading(broken: Any, members: dict[str, Any], cause: str) -> None:
+def test_however_a_runtime_fails_while_loading(broken: Register, members: dict[str, Any], cause: str) -> None:
     broken("rough", **members)
     with pytest.warns(RuntimeFallbackWarning, match=cause):
         assert edge_sam.load(runtime="rough").runtime == "onnxruntime"
@@ -163,15 +124,12 @@ def test_standard_output_survives_sessions_opened_side_by_side() -> None:
 
 
 @pytest.mark.usefixtures("own_cache")
-def test_auto_takes_the_first_that_is_usable(monkeypatch: pytest.MonkeyPatch) -> None:
-    usable = [name for name in AUTO if why_unusable(name) is None]
-    assert edge_sam.load().runtime == usable[0]
-    if "openvino" in usable:
-        monkeypatch.setattr(
-            "edge_sam.inference.choice.why_unusable", lambda name: None if name == "openvino" else "not today"
-        )
-        assert edge_sam.load().runtime == "openvino"
-    monkeypatch.setattr("edge_sam.inference.choice.why_unusable", lambda _: "not today")
+def test_auto_takes_the_first_that_is_usable(broken: Register) -> None:
+    for name in AUTO:
+        broken(name)
+    for name in AUTO:
+        assert edge_sam.load().runtime == name
+        broken(name, why_unusable=lambda _: "not today")
     with pytest.raises(RuntimeUnavailableError, match="onnxruntime: not today"):
         edge_sam.load()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,7 +19,7 @@ from edge_sam.bundles.bundle import Bundle, open_bundle
 from edge_sam.errors import RuntimeUnavailableError
 from edge_sam.inference.cache import runtime_key
 from edge_sam.inference.choice import Choice
-from edge_sam.inference.guard import check_probe, run_probe
+from edge_sam.inference.guard import check_probe, probe_images, probe_prompt, run_probe
 from edge_sam.inference.model import LoadedModel
 from edge_sam.runtimes import Tensors
 
@@ -51,6 +53,46 @@ def test_what_is_wrong_is_named(
     check_probe(stored, stored, "w16")
     with pytest.raises(RuntimeUnavailableError, match=f"{output}.*{message}"):
         check_probe({**stored, output: spoil(stored[output])}, stored, "w16")
+
+
+def judged(rows: list[float], precision: str) -> dict[str, float] | str:
+    """What the guard says of an output of one number for each image, where 0 and 10 are stored."""
+    stored = {"x": np.array([[0], [10]], np.float32)}
+    try:
+        return check_probe({"x": np.array(rows, np.float32).reshape(-1, 1)}, stored, precision)
+    except RuntimeUnavailableError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize(
+    ("rows", "precision", "verdict"),
+    [
+        ([0, 10], "fp32", {"x": 0}),
+        ([0, 13], "int8", {"x": 0.3}),
+        ([0, 13.5], "int8", "x is 0.35 away from the stored values (allowed for int8: 0.3)"),
+        ([0, 13], "unheard-of", "x is 0.3 away from the stored values (allowed for unheard-of: 0.001)"),
+        ([5, 10], "fp32", "x is 0.5 away from the stored values (allowed for fp32: 0.001)"),
+        ([6, 10], "fp32", "x hardly differs between two different images (0.4 instead of 1)"),
+        ([0, np.inf], "fp32", "x of the probe is not finite"),
+        ([0], "fp32", "x of the probe has shape (1, 1), not (2, 1)"),
+    ],
+)
+def test_bounds_are_kept_to_the_number(rows: list[float], precision: str, verdict: object) -> None:
+    assert judged(rows, precision) == verdict
+
+
+def test_the_probe_is_the_one_that_bundles_store_the_answers_to() -> None:
+    images = list(probe_images())
+    assert [image.shape for image in images] == [(1, 3, 160, 256)] * 2
+    digest = hashlib.sha256(b"".join(image.tobytes() for image in images)).hexdigest()
+    assert digest == "64a6ea5b8620d5f64acafe76212ae85894eeafa11565d4cafa9c478523b8a03e"
+    prompt = probe_prompt()
+    assert {name: array.tolist() for name, array in prompt.items()} == {
+        "point_coords": [[[120, 80], [0, 0]]],
+        "point_labels": [[1, -1]],
+        "token_size": [10, 16],
+    }
+    assert [array.dtype.name for array in prompt.values()] == ["float32", "int64", "int64"]
 
 
 def test_a_wrong_encoder_is_rejected_and_the_verdict_kept(exported: Bundle, tmp_path: Path, own_cache: Path) -> None:
@@ -97,9 +139,6 @@ def test_the_key_changes_with_what_matters(exported: Bundle, monkeypatch: pytest
 
 def _with_a_spoilt_encoder(bundle: Bundle, folder: Path) -> Bundle:
     """Copy a bundle with one weight of its encoder set to zero, hashes in order."""
-    import hashlib
-    import shutil
-
     shutil.copytree(bundle.path, folder)
     component = bundle.component("encoder", "fp32", "onnx")
     model = onnx.load(folder / component.file)

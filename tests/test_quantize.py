@@ -19,10 +19,13 @@ from edge_sam.bundles.bundle import BUNDLED, Bundle, open_bundle
 from edge_sam.cli.progress import progress_bar
 from edge_sam.errors import AccuracyError, RuntimeUnavailableError
 from edge_sam.inference.choice import choices
+from edge_sam.inference.run_options import RunOptions
 from edge_sam.quantize import objects, ranking
 from edge_sam.quantize.accuracy import find_ground_truths
 from edge_sam.quantize.photographs import find_photographs
-from edge_sam.quantize.quantizer import QuantizationResult, Settings, quantize_bundle
+from edge_sam.quantize.quantizer import QuantizationResult, quantize_bundle
+from edge_sam.quantize.recipe import Blocks, every_block
+from edge_sam.quantize.settings import QuantizeSettings
 
 QUICK = ("quantize", "mobile-sam", "--calibration", PHOTOGRAPHS, "--samples", "4", "--max-drop", "20")
 
@@ -76,8 +79,8 @@ def test_manifest_says_where_int8_comes_from_and_how_good_it_is(made: tuple[Bund
 
 def test_auto_does_not_take_int8(made: tuple[Bundle, dict[str, Any]]) -> None:
     bundle, _ = made
-    assert {choice.precision for choice in choices(bundle, "auto", "auto", None)} == {"w16"}
-    assert {choice.precision for choice in choices(bundle, "auto", "smallest", None)} == {"int8"}
+    assert {choice.precision for choice in choices(bundle, RunOptions())} == {"w16"}
+    assert {choice.precision for choice in choices(bundle, RunOptions(precision="smallest"))} == {"int8"}
 
 
 def test_the_same_command_gives_the_same_bytes(
@@ -91,12 +94,16 @@ def test_the_same_command_gives_the_same_bytes(
     assert ours == {path.name: path.read_bytes() for path in bundle.path.iterdir()}
 
 
+def rank_fewer_blocks(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Let `rank` know of the first blocks only, for all of them take minutes."""
+    monkeypatch.setattr(ranking, "every_block", lambda graph: Blocks(every_block(graph).integer[:count], ()))
+
+
 def test_a_drop_above_the_limit_names_blocks_and_writes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    attempts = ranking._attempts
-    monkeypatch.setattr(ranking, "_attempts", lambda every: attempts(every)[:3])  # Ranking all takes minutes.
-    settings = Settings(PHOTOGRAPHS, samples=3, max_drop=0)
+    rank_fewer_blocks(monkeypatch, 3)
+    settings = QuantizeSettings(calibration=PHOTOGRAPHS, samples=3, max_drop=0)
     with pytest.raises(AccuracyError, match=r"points of mIoU .* nothing was written; most is lost in encoder stages"):
         quantize_bundle(open_bundle("mobile-sam"), tmp_path / "small", settings, progress_bar)
     assert not list(tmp_path.iterdir())
@@ -201,7 +208,7 @@ def test_known_masks_are_of_photographs_that_were_not_calibrated_with(
 def test_where_the_float_model_sees_nothing_it_says_so_before_calibrating(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(objects, "_SURE", 2.0)  # It takes even grain and gradients as a whole for an object.
+    monkeypatch.setattr(objects, "find_objects", lambda *_: [])  # It takes even grain for an object.
     folder = tmp_path / "grain"
     folder.mkdir()
     grain = np.random.default_rng(0).integers(100, 156, (64, 96, 3), np.uint8)
@@ -211,7 +218,7 @@ def test_where_the_float_model_sees_nothing_it_says_so_before_calibrating(
         raise AssertionError(what)
 
     with pytest.raises(edge_sam.InputError, match="is confident of no object in any of the 1 photographs"):
-        quantize_bundle(open_bundle("mobile-sam"), tmp_path / "small", Settings(folder), steps)
+        quantize_bundle(open_bundle("mobile-sam"), tmp_path / "small", QuantizeSettings(calibration=folder), steps)
     assert [path.name for path in tmp_path.iterdir()] == ["grain"]
 
 
@@ -221,10 +228,9 @@ def explain(output: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> 
     def profile(*_: object) -> list[Any]:
         raise error
 
-    attempts = ranking._attempts
-    monkeypatch.setattr(ranking, "_attempts", lambda every: attempts(every)[:1])
+    rank_fewer_blocks(monkeypatch, 1)
     monkeypatch.setattr(ranking, "profile", profile)
-    settings = Settings(PHOTOGRAPHS, samples=1, max_drop=100)
+    settings = QuantizeSettings(calibration=PHOTOGRAPHS, samples=1, max_drop=100)
     return quantize_bundle(open_bundle("mobile-sam"), output, settings, progress_bar, explain=True)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import time
+import itertools
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,8 @@ from edge_sam.benchmark.measure import Measurement
 from edge_sam.benchmark.nvml import Nvml, open_nvml
 from edge_sam.benchmark.summary import summarise
 from edge_sam.benchmark.worker import Loaded, RunResult
-from edge_sam.evaluation.variant import Facts, Variant
+from edge_sam.evaluation.variant import SegmenterFacts, Variant
+from edge_sam.system.machine import read_text
 
 ORIN_NANO = {"in1": "VDD_IN", "in2": "VDD_CPU_GPU_CV", "in3": "VDD_SOC"}
 """Rails of a Jetson Orin Nano by channel, as its device tree labels them."""
@@ -65,16 +67,22 @@ def test_power_of_a_jetson_becomes_energy(tmp_path: Path, monkeypatch: pytest.Mo
     assert meter.joules_since_last()["VDD_IN (INA3221)"] == 10
 
 
-def test_a_burst_between_two_calls_is_counted(tmp_path: Path) -> None:
-    sensor = jetson(tmp_path) / "sys/class/hwmon/hwmon1"
-    (sensor / "curr1_input").write_text("0")
+def test_a_burst_between_two_calls_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    current = jetson(tmp_path) / "sys/class/hwmon/hwmon1/curr1_input"
+    current.write_text("0")
+    looks, over = itertools.count(), threading.Event()
+
+    def read_sensor(path: Path) -> str:
+        if path != current or threading.current_thread() is threading.main_thread():
+            return read_text(path)
+        look = next(looks)
+        if look > 1:
+            over.set()
+        return "100000" if look == 0 else "0"
+
+    monkeypatch.setattr("edge_sam.benchmark.energy.read_text", read_sensor)
     with EnergyMeter(root=tmp_path) as meter:
-        (sensor / "curr1_input").write_text("100000")
-        while meter._rails[0]._watts == 0:  # Until the thread has looked.
-            time.sleep(0.01)
-        (sensor / "curr1_input").write_text("0")
-        while meter._rails[0]._watts > 0:
-            time.sleep(0.01)
+        assert over.wait(60)
         assert meter.joules_since_last()["VDD_IN (INA3221)"] > 0
 
 
@@ -91,7 +99,7 @@ def test_a_machine_that_tells_nothing(tmp_path: Path) -> None:
 
 def test_energy_of_a_row_is_a_mean() -> None:
     """A counter that moves in steps longer than a run gives 0 for most of them; their median would be 0."""
-    facts = Facts("mobile-sam", "", "w16", "onnxruntime", "CPUExecutionProvider", 1024, square=False)
+    facts = SegmenterFacts("mobile-sam", "", "w16", "onnxruntime", "CPUExecutionProvider", 1024, square=False)
     mask: dict[str, object] = {"size": [2, 2], "counts": b"04"}
     stages = dict.fromkeys(("read", "preprocess", "encode", "decode", "upsample"), 20.0)
     measurement = Measurement(Variant("mobile-sam"), Loaded(facts, 30.0, 20.0, 0.0), 1.0)

@@ -36,10 +36,10 @@ OTHERS = [
     "openvino",
     "quantize",
     "ray",
+    "cyclopts",
     "rich",
     "runtimes",
     "sitecustomize",
-    "typer",
 ]
 MARK = "import sys\nwith open({mark!r}, 'a') as file:\n    print(__name__, sys.argv, file=file)\n"
 

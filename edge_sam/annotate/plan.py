@@ -81,7 +81,7 @@ def settings(job: Job, bundle: Bundle) -> dict[str, Any]:
     """
     from edge_sam.version import __version__
 
-    files = [c.sha256 for c in bundle.manifest.components if c.precision == job.precision]
+    files = [c.sha256 for c in bundle.manifest.components if c.precision == job.run.precision]
     function = source_hash(find_function(job.function)[1])[:16] if job.function else None
     facts = {
         **msgspec.to_builtins(job),
@@ -92,11 +92,10 @@ def settings(job: Job, bundle: Bundle) -> dict[str, Any]:
         "versions": {
             "edge-sam": __version__,
             "opencv": cv2.__version__,
-            **installed_versions(backend(job.runtime).PACKAGES),
+            **installed_versions(backend(job.run.runtime).PACKAGES),
         },
     }
-    for name in ("threads", "frames"):
-        del facts[name]
+    del facts["frames"], facts["run"]["threads"]
     return facts
 
 

@@ -47,7 +47,7 @@ def run_ray(
         What is done with each.
     tasks : sequence of Task
     workers : int
-        Actors, each with a model of its own and `job.threads` processors.
+        Actors, each with a model of its own and `job.run.threads` processors.
     stopped : callable
         Asked after each task; once it says yes, what is not back is left.
     address : str or None
@@ -79,7 +79,7 @@ def run_ray(
         raise MissingExtraError(f'--engine ray needs {error.name}: pip install "edge-sam[ray]"') from error
     if address and ":" in address and "//" not in address:
         _require_answer(address)
-    threads = job.threads or 1
+    threads = job.run.threads or 1
     here: dict[str, Any] = {"num_cpus": workers * threads, "include_dashboard": False}
     with outside_working_folder() as folder:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **({} if address else here))

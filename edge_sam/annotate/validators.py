@@ -4,50 +4,43 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-
-import msgspec
+from dataclasses import dataclass
 
 from edge_sam.annotate.records import Mask
 from edge_sam.errors import InputError
+from edge_sam.everything.settings import Fraction, Measures, Pixels
 from edge_sam.imaging.masks import overlaps
 
 
-class Limits(msgspec.Struct, frozen=True):
-    """What a mask must keep to.
+@dataclass(frozen=True, kw_only=True)
+class Limits(Measures):
+    """Which masks are kept.
 
     Attributes
     ----------
-    pred_iou_thresh, stability_score_thresh : float
-        Lowest predicted IoU and stability.
-    stability_score_offset : float
-        By how much the threshold is raised and lowered for the stability, in logits.
-    min_area, max_area : int
-        Pixels; `max_area` 0: no limit.
-    border : int
-        Masks nearer than so many pixels to the photograph's edge are cut off by it; 0 lets them pass, 1 rejects
-        what touches it.
+    pred_iou_thresh : float, optional
+        Lowest predicted IoU. Default: 0.88 for a grid of points, 0 for given prompts.
+    stability_score_thresh : float, optional
+        Lowest stability: the IoU of the mask with its threshold raised and lowered. Default: 0.95 for a grid of points,
+        0 for given prompts.
     mask_nms_thresh : float
-        Of two masks of one category that overlap with a higher IoU, the one with the lower predicted IoU is a
-        duplicate. 1: none.
+        Mask IoU above which masks of one category are duplicates; 1 keeps all.
+    max_mask_area : int
+        Largest mask in pixels; 0 sets no limit.
+    border : int
+        Reject masks that come nearer than this many pixels to the photograph's edge; 1 rejects those that touch it.
     """
 
-    pred_iou_thresh: float
-    stability_score_thresh: float
-    stability_score_offset: float = 1.0
-    min_area: int = 0
-    max_area: int = 0
-    border: int = 0
-    mask_nms_thresh: float = 0.9
+    pred_iou_thresh: Fraction | None = None
+    stability_score_thresh: Fraction | None = None
+    mask_nms_thresh: Fraction = 0.9
+    max_mask_area: Pixels = 0
+    border: Pixels = 0
 
     def __post_init__(self) -> None:
-        for name in ("pred_iou_thresh", "stability_score_thresh", "mask_nms_thresh"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} is {getattr(self, name):g}; it must be 0 to 1")
-        for name in ("stability_score_offset", "min_area", "max_area", "border"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name} is {getattr(self, name):g}; it must be at least 0")
-        if 0 < self.max_area < self.min_area:
-            raise InputError(f"max_area {self.max_area} is less than min_area {self.min_area}")
+        super().__post_init__()
+        if 0 < self.max_mask_area < self.min_mask_area:
+            raise InputError(f"max_mask_area {self.max_mask_area} is less than min_mask_area {self.min_mask_area}")
 
 
 Passes = Callable[[Mask, Limits, tuple[int, int]], bool]
@@ -60,9 +53,9 @@ def _inside(mask: Mask, limits: Limits, size: tuple[int, int]) -> bool:
 
 
 VALIDATORS: dict[str, Passes] = {
-    "predicted_iou": lambda mask, limits, _: mask.predicted_iou >= limits.pred_iou_thresh,
-    "stability": lambda mask, limits, _: mask.stability_score >= limits.stability_score_thresh,
-    "area": lambda mask, limits, _: limits.min_area <= mask.area <= (limits.max_area or mask.area),
+    "predicted_iou": lambda mask, limits, _: mask.predicted_iou >= (limits.pred_iou_thresh or 0),
+    "stability": lambda mask, limits, _: mask.stability_score >= (limits.stability_score_thresh or 0),
+    "area": lambda mask, limits, _: limits.min_mask_area <= mask.area <= (limits.max_mask_area or mask.area),
     "border": _inside,
 }
 """Tests of a mask by itself, in this order; a mask that fails is counted under the first name."""

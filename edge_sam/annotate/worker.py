@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,21 @@ from edge_sam.annotate.sources import Reader
 from edge_sam.annotate.validators import Limits, validate
 from edge_sam.errors import InputError
 from edge_sam.everything import Found, MaskGenerator
+from edge_sam.everything.settings import Grid
 from edge_sam.files.atomic import write_files
-from edge_sam.imaging.geometry import Geometry, check_long_side
+from edge_sam.imaging.geometry import Geometry
 from edge_sam.imaging.images import encode_png
 from edge_sam.imaging.masks import encode_rle, stability
 from edge_sam.imaging.region import check_region, read_region
-from edge_sam.loading import load
+from edge_sam.imaging.view import View
+from edge_sam.inference.run_options import RunOptions
+from edge_sam.loading import load_with
 from edge_sam.predictor import Predictor
 from edge_sam.preference import Preference
 from edge_sam.prompts import Prompt
 from edge_sam.result import Answer
+
+_JUDGED_BY_THE_GENERATOR = ("pred_iou_thresh", "stability_score_thresh", "stability_score_offset")
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -36,16 +42,18 @@ class Job(msgspec.Struct, frozen=True):
 
     Attributes
     ----------
-    model, runtime, precision, threads
-        See `edge_sam.load`.
+    model : str
+        Name or folder of the bundle.
+    run : RunOptions
+        How the model is run.
+    view : View
+        How it is shown the photographs.
     limits : Limits
-        What masks must keep to.
-    long_side, square
-        See `Predictor.encode`.
+        Which masks are kept.
     prefer : Preference
         Which mask answers a prompt; see `Predictor.predict`.
-    grid : dict or None
-        Everything mode with these parameters of `MaskGenerator`; None: prompts are given.
+    grid : Grid or None
+        Everything mode with this grid; None: prompts are given.
     function : str or None
         ``module:function`` that gives the prompts; None: tasks carry them.
     frames : str or None
@@ -53,35 +61,22 @@ class Job(msgspec.Struct, frozen=True):
     """
 
     model: str
-    runtime: str
-    precision: str
-    threads: int | None
+    run: RunOptions
+    view: View
     limits: Limits
-    long_side: int
-    square: bool
     prefer: Preference = "auto"
-    grid: dict[str, Any] | None = None
+    grid: Grid | None = None
     function: str | None = None
     frames: str | None = None
 
-    def __post_init__(self) -> None:
-        check_long_side(self.long_side)
-
 
 def mask_generator(job: Job, predictor: Predictor) -> MaskGenerator | None:
-    """Make the generator of a job that asks a grid; None for other jobs. Raises `InputError` as it does."""
+    """Make the generator of a job that asks a grid; None for other jobs."""
     if job.grid is None:
         return None
-    return MaskGenerator(
-        predictor,
-        pred_iou_thresh=job.limits.pred_iou_thresh,
-        stability_score_thresh=job.limits.stability_score_thresh,
-        stability_score_offset=job.limits.stability_score_offset,
-        output_mode="coco_rle",
-        square=job.square,
-        long_side=job.long_side,
-        **job.grid,
-    )
+    limits = {name: getattr(job.limits, name) for name in _JUDGED_BY_THE_GENERATOR}
+    given = {name: value for name, value in limits.items() if value is not None}
+    return MaskGenerator(predictor, output_mode="coco_rle", **given, **vars(job.grid), **vars(job.view))
 
 
 class Annotator:
@@ -103,9 +98,7 @@ class Annotator:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._reader = Reader()
-        self._predictor = load(
-            job.model, runtime=job.runtime, precision=job.precision, threads=job.threads, strict=True
-        )
+        self._predictor = load_with(job.model, replace(job.run, strict=True))
         self._function = find_function(job.function)[1] if job.function else None
         self._generator = mask_generator(job, self._predictor)
 
@@ -164,7 +157,7 @@ class Annotator:
         prompts = self._prompts(task, image, rejected)
         if not prompts:
             return 0, [], rejected
-        embedding = self._predictor.encode(image, long_side=self._job.long_side, square=self._job.square)
+        embedding = self._predictor.encode(image, long_side=self._job.view.long_side, square=self._job.view.square)
         masks = []
         answers = self._predictor.answers(embedding, [prompt for prompt, _ in prompts])
         for (prompt, category), answer in zip(prompts, answers, strict=True):

@@ -72,4 +72,4 @@ def run_benchmark(config: BenchConfig, progress: Callable[[], None]) -> tuple[Be
 def _reference(variant: Variant) -> Variant:
     """Return the most exact precision in ONNX Runtime, or in the first variant's runtime."""
     runtime = "onnxruntime" if why_unusable("onnxruntime") is None else variant.runtime
-    return Variant(variant.bundle, runtime, open_bundle(variant.bundle).precisions[0])
+    return Variant(variant.bundle, runtime=runtime, precision=open_bundle(variant.bundle).precisions[0])

@@ -11,7 +11,6 @@ from edge_sam.benchmark.report import Skipped
 from edge_sam.bundles.bundle import open_bundle
 from edge_sam.errors import InputError
 from edge_sam.evaluation.variant import Variant
-from edge_sam.imaging.geometry import check_long_side
 from edge_sam.runtimes import BACKENDS, split_runtime, why_unusable
 
 ALL = "all"
@@ -81,12 +80,10 @@ def expand_variants(
     available = open_bundle(bundle).precisions
     names = _expanded(runtimes, list(BACKENDS), "runtime", lambda name: split_runtime(name)[0])
     wanted = _expanded(precisions, available, "precision")
-    for long_side in long_sides:
-        check_long_side(long_side)
     skipped = [Skipped(name, reason) for name in names if (reason := why_unusable(name)) is not None]
     usable = [name for name in names if name not in {skip.combination for skip in skipped}]
     variants = [
-        Variant(bundle, runtime, precision, count, long_side)
+        Variant(bundle, runtime=runtime, precision=precision, threads=count, long_side=long_side)
         for runtime, precision, long_side, count in product(usable, wanted, long_sides, threads)
     ]
     if not variants:

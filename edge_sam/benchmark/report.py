@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from edge_sam.evaluation.bootstrap import Estimate
-from edge_sam.evaluation.variant import Facts, Variant
+from edge_sam.evaluation.variant import SegmenterFacts, Variant
 
 SCHEMA = 2
 STAGES = ("read", "preprocess", "encode", "decode", "upsample")
@@ -69,7 +69,7 @@ class OperatorProfile(msgspec.Struct, frozen=True):
 class BenchRow(msgspec.Struct, frozen=True, omit_defaults=True):
     """Figures of one variant: a runtime, precision, long side and number of threads."""
 
-    combination: Facts
+    combination: SegmenterFacts
     threads: int | None
     start_ms: float
     """From the start of the process to the start of loading: interpreter and imports."""
@@ -107,7 +107,13 @@ class BenchRow(msgspec.Struct, frozen=True, omit_defaults=True):
     def name(self) -> str:
         """Name of the variant."""
         facts = self.combination
-        return Variant(facts.model, facts.runtime, facts.precision, self.threads, facts.long_side).label
+        return Variant(
+            facts.model,
+            runtime=facts.runtime,
+            precision=facts.precision,
+            threads=self.threads,
+            long_side=facts.long_side,
+        ).label
 
 
 class Skipped(msgspec.Struct, frozen=True):

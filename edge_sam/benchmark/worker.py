@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from edge_sam.errors import one_line
-from edge_sam.evaluation.variant import Facts, Variant
+from edge_sam.evaluation.variant import SegmenterFacts, Variant
 from edge_sam.files.serialization import from_json, to_json
 from edge_sam.imaging.images import read_image
 from edge_sam.prompts import Prompt
@@ -36,7 +36,7 @@ class LoadRequest(msgspec.Struct):
 class Loaded(msgspec.Struct, tag=True):
     """The model is loaded."""
 
-    facts: Facts
+    facts: SegmenterFacts
     load_ms: float
     """Total, including the two times below."""
     compile_ms: float

@@ -33,8 +33,8 @@ PRECISIONS = (
     Precision("w16", exact=True, probe_bound=1e-3, min_iou=0.98),
     Precision("fp16", exact=False, probe_bound=5e-2, min_iou=0.98),
     # Most points of a grid are ambiguous, so int8 sometimes chooses another object without losing accuracy
-    # (docs/quantization.md). Its accuracy was measured when it was made; this bound only detects runtimes that compute
-    # wrong results.
+    # (docs/lab/quantization.md). Its accuracy was measured when it was made; this bound only detects runtimes that
+    # compute wrong results.
     Precision("int8", exact=False, probe_bound=3e-1, min_iou=0.90),
 )
 """All precisions, the most exact first."""

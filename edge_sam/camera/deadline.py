@@ -14,7 +14,7 @@ LONG_SIDES = (1024, 768, 512, 384, 256)
 """What is chosen from."""
 _LOST = (0.0, 0.004, 0.016, 0.12, 0.18)
 _LOST_BY_HALF = 0.033
-"""Mean J that following loses by these long sides, and whenever half as many frames are encoded: docs/camera.md."""
+"""Mean J that following loses by these long sides, and whenever half as many frames are encoded: docs/lab/camera.md."""
 LONGEST_INTERVAL = 10
 """Frames from one encoded frame to the next, at most: masks that are only carried drift away."""
 _RECENT = 10

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from edge_sam.camera.deadline import LONG_SIDES, Deadline, Setting, Target
 from edge_sam.camera.rehearsal import load_fastest, measure
 from edge_sam.errors import one_line
-from edge_sam.imaging.geometry import check_long_side
 from edge_sam.loading import load
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
@@ -48,7 +47,6 @@ class Plan:
     """
 
     def __init__(self, model: Predictor | str | Path, long_side: int | None, target: Target) -> None:
-        check_long_side(long_side or DEFAULT_LONG_SIDE)
         self.predictor = model if isinstance(model, Predictor) else None
         self.setting = Setting(long_side or DEFAULT_LONG_SIDE)
         self._model = model

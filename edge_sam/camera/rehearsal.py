@@ -16,6 +16,7 @@ from edge_sam.bundles.bundle import open_bundle
 from edge_sam.errors import RuntimeUnavailableError
 from edge_sam.inference.cache import Tuned, read_record, tuning_key
 from edge_sam.inference.choice import choices
+from edge_sam.inference.run_options import RunOptions
 from edge_sam.loading import load, load_choice
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
@@ -32,7 +33,7 @@ _log = logging.getLogger("edge_sam")
 def load_fastest(model: str | Path, image: NDArray[np.uint8], prompts: Sequence[Prompt]) -> Predictor:
     """Load a model in the runtime that is the fastest on this frame, of those that are usable here."""
     bundle = open_bundle(model)
-    found = choices(bundle, "auto", "auto", None)
+    found = choices(bundle, RunOptions())
     ways = [choice for choice in found if choice.precision == found[0].precision]
     if len(ways) < 2 or read_record(tuning_key(bundle), Tuned) is not None:
         return load(model)  # `edge-sam tune` has compared more, and on more photographs.

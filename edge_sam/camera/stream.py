@@ -18,6 +18,7 @@ from edge_sam.camera.frames import Captured, StreamFrame
 from edge_sam.camera.outlet import Outlet
 from edge_sam.camera.plan import Plan
 from edge_sam.camera.segmenter import Ask, Segmenter
+from edge_sam.camera.settings import StreamSettings
 from edge_sam.camera.sinks import Sink
 from edge_sam.camera.slot import Slot
 from edge_sam.camera.sources import Source, find_source
@@ -51,21 +52,8 @@ class Stream:
         and returns new prompts, or None to go on as before.
     size : tuple of int, optional
         (height, width) of the frame that `prompts` were made for; a first frame of another size is refused.
-    long_side : int, optional
-        See `Predictor.encode`. Default: 512, or with a deadline whatever meets it.
-    budget_ms : float, optional
-        Deadline: milliseconds that segmenting one frame may take.
-    fps : float, optional
-        Deadline: frames a second to reach on average; where the model is too slow for every frame, masks are carried
-        by optical flow in between.
-    every_frame : bool
-        Segment all frames of a file or folder in order, as fast as the slowest stage.
-    source_fps : float, optional
-        Frames a second to play a file or folder at. Default: its own, 30 for a folder.
-    timeout : float
-        Seconds without an answer after which an address counts as lost.
-    patience : float
-        Seconds for which a lost camera or address is tried again.
+    long_side, budget_ms, fps, every_frame, source_fps, timeout, patience
+        See `edge_sam.camera.settings.StreamSettings`.
     sinks : sequence of Sink
         Where frames go beside the iterator.
 
@@ -96,19 +84,24 @@ class Stream:
         prompts: Prompt | Sequence[Prompt] | Ask = (),
         *,
         size: tuple[int, int] | None = None,
-        long_side: int | None = None,
-        budget_ms: float | None = None,
-        fps: float | None = None,
-        every_frame: bool = False,
-        source_fps: float | None = None,
-        timeout: float = 5.0,
-        patience: float = 60.0,
+        long_side: int | None = StreamSettings.long_side,
+        budget_ms: float | None = StreamSettings.budget_ms,
+        fps: float | None = StreamSettings.fps,
+        every_frame: bool = StreamSettings.every_frame,
+        source_fps: float | None = StreamSettings.source_fps,
+        timeout: float = StreamSettings.timeout,
+        patience: float = StreamSettings.patience,
         sinks: Sequence[Sink] = (),
     ) -> None:
-        given = {"budget_ms": budget_ms, "fps": fps, "source_fps": source_fps, "timeout": timeout, "patience": patience}
-        for name, value in given.items():
-            if value is not None and not 0 < value < float("inf"):
-                raise InputError(f"{name} is {value:g}; it must be more than 0")
+        StreamSettings(
+            long_side=long_side,
+            budget_ms=budget_ms,
+            fps=fps,
+            every_frame=every_frame,
+            source_fps=source_fps,
+            timeout=timeout,
+            patience=patience,
+        )
         self._plan = Plan(model, long_side, Target(budget_ms, fps))
         self._segmenter = Segmenter(self._plan, prompts, size)
         self._name = _name(source)

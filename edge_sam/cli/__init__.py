@@ -8,11 +8,12 @@ import os
 import signal
 import sys
 import warnings
+from collections.abc import Callable
 from types import FrameType
-from typing import TextIO
+from typing import Annotated, TextIO
 
 import cv2
-import typer
+from cyclopts import App, CycloptsError, Parameter
 
 from edge_sam.cli.annotate import annotate
 from edge_sam.cli.bench import bench
@@ -23,54 +24,65 @@ from edge_sam.cli.eval import evaluate
 from edge_sam.cli.everything import everything
 from edge_sam.cli.export import convert, export
 from edge_sam.cli.models import models, pull
-from edge_sam.cli.output import Commands, echo
+from edge_sam.cli.output import echo
 from edge_sam.cli.quantize import quantize
 from edge_sam.cli.segment import segment
 from edge_sam.cli.tune import tune
 from edge_sam.errors import EdgeSamError, InputError, one_line
+from edge_sam.version import __version__
 
-app = typer.Typer(
+COMMANDS: dict[str, Callable[..., int | None]] = {
+    "segment": segment,
+    "everything": everything,
+    "camera": camera,
+    "annotate": annotate,
+    "models": models,
+    "pull": pull,
+    "export": export,
+    "convert": convert,
+    "quantize": quantize,
+    "build": build,
+    "tune": tune,
+    "eval": evaluate,
+    "bench": bench,
+    "doctor": doctor,
+}
+"""In the order of the help."""
+
+
+def _shown(default: object) -> str | None:
+    """Show a default where it says something: a flag is off by default."""
+    return None if default is None or default is False or default == {} else str(default)
+
+
+app = App(
     name="edge-sam",
-    cls=Commands,
     help="Promptable segmentation (Segment Anything) on CPUs and embedded boards, without PyTorch.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+    version=__version__,
+    help_format="markdown",
+    default_parameter=Parameter(negative=(), show_default=_shown),
 )
-app.command()(segment)
-app.command()(everything)
-app.command()(camera)
-app.command()(annotate)
-app.command()(models)
-app.command()(pull)
-app.command()(export)
-app.command()(convert)
-app.command()(quantize)
-app.command()(build)
-app.command()(tune)
-app.command("eval")(evaluate)
-app.command()(bench)
-app.command()(doctor)
+for _order, (_name, _command) in enumerate(COMMANDS.items()):
+    app.command(_command, name=_name, sort_key=_order)
 
 
-def _version(show: bool) -> None:
-    if show:
-        from edge_sam import __version__
-
-        echo(__version__)
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: bool = typer.Option(  # noqa: ARG001 (its callback has done the work)
-        False, "--version", callback=_version, is_eager=True, help="Print the version."
-    ),
-    verbose: bool = typer.Option(False, "--verbose", "-v", help="Say on standard error what is chosen and why."),
-) -> None:
-    logging.getLogger("edge_sam").addHandler(_Echo())
+@app.meta.default
+def run(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    verbose: Annotated[
+        bool, Parameter(name=("--verbose", "-v"), help="Log on standard error: choices and why.")
+    ] = False,
+) -> int:
+    """Run a command and return its exit code."""
+    logger, handler = logging.getLogger("edge_sam"), _Echo()
+    logger.addHandler(handler)
     if verbose:
-        logging.getLogger("edge_sam").setLevel(logging.INFO)
+        logger.setLevel(logging.INFO)
+    try:
+        code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+    finally:
+        logger.removeHandler(handler)
+    return code or 0
 
 
 def main() -> None:
@@ -91,21 +103,27 @@ def main() -> None:
             # Paths come back byte for byte where the encoding allows it; a plain terminal gets escapes.
             errors = "surrogateescape" if stream.encoding.lower() == "utf-8" else "backslashreplace"
             stream.reconfigure(errors=errors)  # type: ignore[union-attr]
-    if os.environ.get("EDGE_SAM_DEBUG"):
-        app()
-        return
     try:
-        app()
-    except InputError as error:
-        _fail(str(error), 2)
-    except EdgeSamError as error:
-        _fail(str(error), 1)
-    except OSError as error:
-        _fail(one_line(error), 1)
-    except MemoryError:
-        _fail("out of memory", 1)
+        sys.exit(app.meta(exit_on_error=False, print_error=False, result_action="return_value"))
     except Exception as error:
-        _fail(f"{type(error).__name__}: {error} (EDGE_SAM_DEBUG=1 shows where)", 1)
+        if os.environ.get("EDGE_SAM_DEBUG"):
+            raise
+        _fail(*_told(error))
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """Return the line that says what went wrong, and the exit code."""
+    if isinstance(error, CycloptsError):
+        return f"{error} See edge-sam {' '.join(error.command_chain or ())} --help".replace("  ", " "), 2
+    if isinstance(error, InputError):
+        return str(error), 2
+    if isinstance(error, EdgeSamError):
+        return str(error), 1
+    if isinstance(error, OSError):
+        return one_line(error), 1
+    if isinstance(error, MemoryError):
+        return "out of memory", 1
+    return f"{type(error).__name__}: {error} (EDGE_SAM_DEBUG=1 shows where)", 1
 
 
 def _terminate(number: int, _: FrameType | None) -> None:

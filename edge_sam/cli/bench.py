@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from cyclopts import Parameter
+from cyclopts.validators import Number
 
-from edge_sam.cli.options import JsonOption
+from edge_sam.cli.options import Json
 from edge_sam.cli.output import echo, needs, print_json
 from edge_sam.errors import InputError
 
@@ -18,44 +19,64 @@ if TYPE_CHECKING:
 
 
 def bench(
-    bundle: Annotated[str, typer.Argument(help="Model name or bundle folder.")] = "mobile-sam",
-    image: Annotated[
-        list[Path] | None,
-        typer.Option(help="Photograph to measure on; repeatable.", show_default="a drawn 1280×720 scene"),
-    ] = None,
-    runtime: Annotated[str, typer.Option(help="Comma-separated runtimes, or all.")] = "all",
-    precision: Annotated[str, typer.Option(help="Comma-separated precisions of the bundle, or all.")] = "all",
-    long_side: Annotated[str, typer.Option(help="Comma-separated multiples of 16 up to 1024.")] = "1024",
-    threads: Annotated[str, typer.Option(help="Comma-separated numbers of threads; 0 is the default.")] = "0",
-    rounds: Annotated[int, typer.Option(min=1, help="Runs of each combination that count.")] = 15,
-    warm_up: Annotated[int, typer.Option(min=0, help="Runs of each before them that do not.")] = 2,
-    min_agreement: Annotated[
-        float, typer.Option(min=0, max=1, help="Mean IoU with the reference's masks below which a row is not ranked.")
-    ] = 0.95,
-    dataset: Annotated[
-        Path | None, typer.Option(help="Also measure mIoU (box) of each combination, as edge-sam eval does.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(help="At most so many photographs of the dataset.")] = None,
-    per_op: Annotated[
-        bool, typer.Option("--per-op", help="Profile operators; write Chrome traces beside the report.")
-    ] = False,
-    report: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write index.html, plots and bench.json there.")
-    ] = None,
-    compare: Annotated[
-        tuple[Path, Path] | None,
-        typer.Option(metavar="OLD NEW", help="Measure nothing; compare two bench.json. Exit code 1 on a regression."),
-    ] = None,
-    threshold: Annotated[float, typer.Option(min=0, help="Per cent of loss that is a regression.")] = 10.0,
-    json: JsonOption = False,
-) -> None:
+    bundle: str = "mobile-sam",
+    /,
+    *,
+    image: list[Path] | None = None,
+    runtime: str = "all",
+    precision: str = "all",
+    long_side: str = "1024",
+    threads: str = "0",
+    rounds: Annotated[int, Parameter(validator=Number(gte=1))] = 15,
+    warm_up: Annotated[int, Parameter(validator=Number(gte=0))] = 2,
+    min_agreement: Annotated[float, Parameter(validator=Number(gte=0, lte=1))] = 0.95,
+    dataset: Path | None = None,
+    limit: int | None = None,
+    per_op: bool = False,
+    report: Path | None = None,
+    compare: tuple[Path, Path] | None = None,
+    threshold: Annotated[float, Parameter(validator=Number(gte=0))] = 10.0,
+    json: Json = False,
+) -> int:
     """Measure stages, start-up, memory and agreement of every combination, interleaved; or compare two reports.
 
-    What the figures mean: docs/benchmark.md.
+    docs/benchmark.md explains the figures.
+
+    Parameters
+    ----------
+    bundle
+        Model name or bundle folder.
+    image
+        Photograph to measure on; repeatable. Default: a drawn 1280×720 scene.
+    runtime
+        Comma-separated runtimes, or all.
+    precision
+        Comma-separated precisions of the bundle, or all.
+    long_side
+        Comma-separated multiples of 16 up to 1024.
+    threads
+        Comma-separated numbers of threads; 0 is the default.
+    rounds
+        Timed runs of each combination.
+    warm_up
+        Untimed runs of each combination before them.
+    min_agreement
+        Mean IoU with the reference's masks below which a row is not ranked.
+    dataset
+        Also measure mIoU (box) of each combination, as edge-sam eval does.
+    limit
+        Most photographs of the dataset to use.
+    per_op
+        Profile operators; write Chrome traces beside the report.
+    report
+        Folder for index.html, plots and bench.json.
+    compare
+        OLD NEW: measure nothing; compare two bench.json. The exit code is 1 on a regression.
+    threshold
+        Loss in per cent that counts as a regression.
     """
     if compare is not None:
-        _compare(*compare, threshold, json)
-        return
+        return _compare(*compare, threshold, json)
 
     import msgspec
 
@@ -98,6 +119,7 @@ def bench(
         print_json(result)
     else:
         _print(result, report, traces)
+    return 0
 
 
 def _names(text: str) -> list[str]:
@@ -158,7 +180,7 @@ def _print(result: BenchReport, folder: Path | None, traces: dict[Path, bytes]) 
         echo(path)
 
 
-def _compare(old: Path, new: Path, threshold: float, json: bool) -> None:
+def _compare(old: Path, new: Path, threshold: float, json: bool) -> int:
     from edge_sam.benchmark.compare import compare
 
     comparison = compare(old, new, threshold)
@@ -168,5 +190,4 @@ def _compare(old: Path, new: Path, threshold: float, json: bool) -> None:
         from edge_sam.cli.bench_tables import print_comparison
 
         print_comparison(comparison)
-    if comparison.regressed:
-        raise typer.Exit(1)
+    return 1 if comparison.regressed else 0

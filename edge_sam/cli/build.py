@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
 
-import typer
-
-from edge_sam.cli.options import JsonOption, PrecisionOption
+from edge_sam.cli.options import Json
 from edge_sam.cli.output import echo, print_json
 from edge_sam.cli.progress import status
+from edge_sam.inference.run_options import RunOptions
 
 
 def build(
-    bundle: Annotated[str, typer.Argument(help="Model name or bundle folder.")] = "mobile-sam",
-    runtime: Annotated[
-        str, typer.Option(help="What to build for; with a device after a colon: tensorrt:1.")
-    ] = "tensorrt",
-    precision: PrecisionOption = "auto",
-    json: JsonOption = False,
+    bundle: str = "mobile-sam",
+    /,
+    *,
+    runtime: str = "tensorrt",
+    precision: str = RunOptions.precision,
+    json: Json = False,
 ) -> None:
-    """Make the engines of a model for this device, and check them against the bundle's stored values.
+    """Compile a model ahead of time for this device, and check it against the bundle's stored values.
 
-    They are kept in the cache under a key of the device, its driver, the versions of the packages and the model's
-    files, so engines of another board or version are never used.
+    The engines are kept in the cache under a key of the device, its driver, the versions of the packages and the
+    model's files, so engines of another board or version are never used.
+
+    Parameters
+    ----------
+    bundle
+        Model name or bundle folder.
+    runtime
+        Runtime to build for; a device may follow a colon: tensorrt:1.
+    precision
+        auto, smallest, or one of the bundle's precisions.
     """
     from edge_sam.bundles.bundle import open_bundle
     from edge_sam.errors import RuntimeUnavailableError
@@ -34,7 +41,7 @@ def build(
     from edge_sam.runtimes import backend, split_runtime, why_unusable
 
     opened = open_bundle(bundle)
-    choice = choices(opened, runtime, precision, None)[0]
+    choice = choices(opened, RunOptions(runtime=runtime, precision=precision))[0]
     reason = why_unusable(choice.runtime)
     if reason is not None:
         raise RuntimeUnavailableError(f"cannot build for {choice.runtime}: {reason}")

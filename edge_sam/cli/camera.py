@@ -2,81 +2,68 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from edge_sam.cli.options import ModelOption, PrecisionOption, RuntimeOption, StrictOption, ThreadsOption
+from edge_sam.camera.settings import StreamSettings
+from edge_sam.cli.options import FLAT, HYPHEN, Run
 from edge_sam.cli.output import echo
 from edge_sam.cli.progress import status
 from edge_sam.cli.prompts import masks as masks_as_prompts
 from edge_sam.cli.prompts import points_and_boxes
 from edge_sam.errors import InputError
+from edge_sam.inference.run_options import RunOptions
 from edge_sam.system.quiet import silenced
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from edge_sam import Predictor, Stream
     from edge_sam.camera.sinks import Sink
 
 
 def camera(
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="Camera (0, /dev/video0), video file, folder of frames, rtsp:// or http:// address, or GStreamer"
-            " pipeline."
-        ),
-    ],
-    point: Annotated[
-        list[str] | None,
-        typer.Option(metavar="X,Y[,0|1]", help="Point in pixels of the first frame, on the object or off it (0)."),
-    ] = None,
-    box: Annotated[
-        list[str] | None,
-        typer.Option(metavar="X0,Y0,X1,Y1", help="Box in pixels of the first frame. Repeatable: one for each object."),
-    ] = None,
-    mask_file: Annotated[
-        list[Path] | None,
-        typer.Option(help="Picture of the first frame's size: each number but 0 is an object. Repeatable."),
-    ] = None,
-    stdin: Annotated[
-        bool, typer.Option("--stdin", help='Take new prompts from standard input: {"prompts": [{"box": …}]} a line.')
-    ] = False,
-    long_side: Annotated[
-        int | None,
-        typer.Option(help="Pixels the longer side is scaled to.", show_default="512, or what meets the deadline"),
-    ] = None,
-    budget_ms: Annotated[float | None, typer.Option(help="Deadline: milliseconds that a frame may take.")] = None,
-    fps: Annotated[float | None, typer.Option(help="Deadline: frames a second to reach on average.")] = None,
-    every_frame: Annotated[
-        bool, typer.Option("--every-frame", help="All frames of a file or folder, in order and none dropped.")
-    ] = False,
-    source_fps: Annotated[
-        float | None, typer.Option(help="Rate to play a file or folder at.", show_default="its own, 30 for a folder")
-    ] = None,
-    show: Annotated[bool, typer.Option("--show", help="Window with the overlay; Q or Escape ends.")] = False,
-    video: Annotated[Path | None, typer.Option(help="Write the overlay as a video file.")] = None,
-    masks: Annotated[Path | None, typer.Option(help="Folder for a PNG mask of each frame.")] = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="JSON lines on standard output: one for each frame, the last the summary.")
-    ] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds without an answer after which an address is lost.")] = 5.0,
-    patience: Annotated[float, typer.Option(help="Seconds for which a lost source is tried again.")] = 60.0,
-    model: ModelOption = "mobile-sam",
-    runtime: RuntimeOption = "auto",
-    precision: PrecisionOption = "auto",
-    threads: ThreadsOption = None,
-    strict: StrictOption = False,
-) -> None:
-    """Follow objects through a camera, a video, a folder of frames or a network stream, on a deadline."""
+    source: str,
+    /,
+    *,
+    point: Annotated[list[str] | None, HYPHEN] = None,
+    box: Annotated[list[str] | None, HYPHEN] = None,
+    mask_file: list[Path] | None = None,
+    stdin: bool = False,
+    settings: Annotated[StreamSettings, FLAT] = StreamSettings(),
+    show: bool = False,
+    video: Path | None = None,
+    masks: Path | None = None,
+    json: bool = False,
+    model: str = "mobile-sam",
+    run: Run = RunOptions(),
+) -> int:
+    """Track objects through a camera, a video, a folder of frames or a network stream, on a deadline.
+
+    Parameters
+    ----------
+    source
+        Camera (0, /dev/video0), video file, folder of frames, rtsp:// or http:// address, or GStreamer pipeline.
+    point
+        Point in pixels of the first frame, X,Y or X,Y,0|1: on the object (1, the default) or off it (0). Repeatable.
+    box
+        Box in pixels of the first frame, X0,Y0,X1,Y1. Repeatable: one for each object.
+    mask_file
+        Label image of the first frame's size: each number but 0 is an object. Repeatable.
+    stdin
+        Take new prompts from standard input, one JSON object a line: {"prompts": [{"box": [x0, y0, x1, y1]}]}.
+    show
+        Show the overlay in a window; Q or Escape ends.
+    video
+        Write the overlay as a video file.
+    masks
+        Folder for a PNG mask of each frame.
+    json
+        Print JSON lines on standard output: one for each frame; the last is the summary.
+    model
+        Model name or bundle folder.
+    """
     drawn, size = masks_as_prompts(mask_file or [])
     prompts = points_and_boxes(point or [], box or []) + drawn
     if not prompts and not stdin:
@@ -85,37 +72,26 @@ def camera(
     _check_outputs(source, video, masks)
 
     import edge_sam
+    from edge_sam.loading import load_with
+    from edge_sam.system.signals import stop_on_signal
 
     loaded: Predictor | str = model
     # With a deadline and nothing said about the runtime, the first frame decides which is the fastest.
-    free = (budget_ms or fps) and (runtime, precision, threads, strict) == ("auto", "auto", None, False)
+    free = (settings.budget_ms or settings.fps) and run == RunOptions()
     with silenced():
         if not free:
-            loaded = edge_sam.load(model, runtime=runtime, precision=precision, threads=threads, strict=strict)
-        stream = edge_sam.Stream(
-            source,
-            loaded,
-            prompts,
-            size=size,
-            long_side=long_side,
-            budget_ms=budget_ms,
-            fps=fps,
-            every_frame=every_frame,
-            source_fps=source_fps,
-            timeout=timeout,
-            patience=patience,
-        )
+            loaded = load_with(model, run)
+        stream = edge_sam.Stream(source, loaded, prompts, size=size, **vars(settings))
     with stream:
-        stream.sinks += _sinks(stream, video, masks, json, every_frame)
+        stream.sinks += _sinks(stream, video, masks, json, settings.every_frame)
         if stdin:
             _listen(stream)
-        with _stopped_by_signals(stream) as stopped:
+        with stop_on_signal(stream.stop) as stop:
             try:
-                _follow(stream, show)
+                _track(stream, show)
             finally:
                 _print_summary(stream, json)
-    if signal.SIGTERM in stopped:
-        raise typer.Exit(128 + signal.SIGTERM)
+    return 128 + signal.SIGTERM if stop.signal == signal.SIGTERM else 0
 
 
 def _sinks(stream: Stream, video: Path | None, masks: Path | None, as_json: bool, every_frame: bool) -> list[Sink]:
@@ -132,7 +108,7 @@ def _sinks(stream: Stream, video: Path | None, masks: Path | None, as_json: bool
     return sinks
 
 
-def _follow(stream: Stream, show: bool) -> None:
+def _track(stream: Stream, show: bool) -> None:
     from edge_sam.camera.window import Window
 
     window = Window() if show else None
@@ -172,33 +148,6 @@ def _listen(stream: Stream) -> None:
     # Unbuffered: a buffer's lock, held by a thread that waits for a line, would stop Python from ending.
     file = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115 (a number, not a path)
     threading.Thread(target=listen, args=(lines_of(file), stream.prompt), name="edge-sam stdin", daemon=True).start()
-
-
-@contextlib.contextmanager
-def _stopped_by_signals(stream: Stream) -> Iterator[list[int]]:
-    """Let the first Ctrl-C or SIGTERM end the stream in order; a second one ends the process at once.
-
-    At once means without Python's own end, which would wait for a sink that hangs: a full pipe that nobody reads, say.
-    """
-    from rich.console import Console
-
-    received: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def stop(number: int, _: FrameType | None) -> None:
-        if received:
-            Console(stderr=True).show_cursor()  # The line of statistics hides it.
-            os._exit(128 + number)
-        received.append(number)
-        stream.stop()
-
-    for number in before:
-        signal.signal(number, stop)
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _print_summary(stream: Stream, as_json: bool) -> None:

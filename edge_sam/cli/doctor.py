@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import typer
-
-from edge_sam.cli.options import JsonOption
+from edge_sam.cli.options import Json
 from edge_sam.cli.output import plain_console, print_json, table
 from edge_sam.cli.progress import status
 
@@ -17,10 +15,8 @@ if TYPE_CHECKING:
     from edge_sam.doctor import Diagnosis
 
 
-def doctor(
-    json: JsonOption = False,
-) -> None:
-    """Say what this machine has, which runtimes work on it, and how to mend those that do not.
+def doctor(*, json: Json = False) -> int:
+    """Say what this machine has, which runtimes work on it, and how to fix those that do not.
 
     Every runtime but TensorRT is tried with a real inference. Exit code 0 when at least one works, else 1.
     """
@@ -32,7 +28,7 @@ def doctor(
         print_json(report)
     else:
         _show(report)
-    raise typer.Exit(0 if report.works else 1)
+    return 0 if report.works else 1
 
 
 def _show(report: Diagnosis) -> None:

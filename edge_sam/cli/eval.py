@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
+from cyclopts import Parameter
+from cyclopts.validators import Number
 
-from edge_sam.cli.options import JsonOption, LongSideOption, PrecisionOption, RuntimeOption, ThreadsOption
+from edge_sam.cli.options import Json, Run, Shown
 from edge_sam.cli.output import needs, plain_console, print_json, table
 from edge_sam.errors import InputError
+from edge_sam.imaging.view import View
+from edge_sam.inference.run_options import RunOptions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,52 +20,55 @@ if TYPE_CHECKING:
     from edge_sam.evaluation.bootstrap import Estimate
     from edge_sam.evaluation.protocols import Segmenter
     from edge_sam.evaluation.report import EvalReport, ProtocolReport
-    from edge_sam.evaluation.variant import Facts, Variant
+    from edge_sam.evaluation.variant import SegmenterFacts, Variant
 
 
 def evaluate(
-    bundle: Annotated[str, typer.Argument(help="Model name or bundle folder.")],
-    dataset: Annotated[
-        Path,
-        typer.Option(
-            help="Folder with images/ and masks/, or of COCO, VOC or DAVIS, or of videos with frames/ and masks/;"
-            " or a COCO JSON file."
-        ),
-    ],
-    prompts: Annotated[
-        str,
-        typer.Option(
-            help="Comma-separated: point (most interior), box-centre, box, Kpoints (K clicks by largest error),"
-            " video-follow (J&F, box in the first frame only), video-box (J&F, box in every frame)."
-        ),
-    ] = "point,box",
-    against: Annotated[
-        str | None,
-        typer.Option(
-            metavar="BUNDLE|torch",
-            help="Compare object by object with another bundle, or with MobileSAM's own torch predictor. After commas"
-            " settings that differ: runtime=…, precision=…, long-side=…, square. An empty BUNDLE is the first one:"
-            " ,square.",
-        ),
-    ] = None,
-    layout: Annotated[str, typer.Option(help="auto, folder, coco, voc or davis.")] = "auto",
-    split: Annotated[str | None, typer.Option(help="Which list of the dataset; default val, else all.")] = None,
-    limit: Annotated[
-        int | None, typer.Option(help="At most so many photographs (and videos), spread evenly over the dataset.")
-    ] = None,
-    runtime: RuntimeOption = "auto",
-    precision: PrecisionOption = "auto",
-    threads: ThreadsOption = None,
-    long_side: LongSideOption = 1024,
-    square: Annotated[bool, typer.Option("--square", help="Encode the padded square.")] = False,
-    worst: Annotated[int, typer.Option(min=0, help="Cases on each contact sheet; 0 makes none.")] = 12,
-    output: Annotated[Path, typer.Option(help="Folder for the contact sheets.")] = Path("edge-sam-output"),
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap's random draws.")] = 0,
-    json: JsonOption = False,
+    bundle: str,
+    /,
+    *,
+    dataset: Path,
+    prompts: str = "point,box",
+    against: str | None = None,
+    layout: Literal["auto", "folder", "coco", "voc", "davis"] = "auto",
+    split: str | None = None,
+    limit: int | None = None,
+    view: Shown = View(),
+    run: Run = RunOptions(),
+    worst: Annotated[int, Parameter(validator=Number(gte=0))] = 12,
+    output: Path = Path("edge-sam-output"),
+    seed: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
+    json: Json = False,
 ) -> None:
     """Measure mIoU and more on a dataset, with an interval; compare two models object by object.
 
-    What each protocol does, and where it comes from: docs/evaluation.md.
+    docs/evaluation.md describes each protocol and its source.
+
+    Parameters
+    ----------
+    bundle
+        Model name or bundle folder.
+    dataset
+        Folder with images/ and masks/, or of COCO, VOC or DAVIS, or of videos with frames/ and masks/; or a COCO JSON
+        file.
+    prompts
+        Comma-separated: point (most interior), click (its default mask), click-random, box-centre, box, box-shown,
+        Kpoints (K clicks by largest error), video-follow (J&F, box in the first frame only), video-box (J&F, box in
+        every frame).
+    against
+        Compare object by object with another bundle, or with torch: MobileSAM's own torch predictor. Settings that
+        differ follow after commas: runtime=…, precision=…, long-side=…, square. Without a bundle it is the first one:
+        ,square.
+    split
+        Which list of the dataset. Default: val, else all.
+    limit
+        Most photographs (and videos) to use, spread evenly over the dataset.
+    worst
+        Cases on each contact sheet; 0 makes none.
+    output
+        Folder for the contact sheets.
+    seed
+        Seed of the bootstrap.
     """
     from edge_sam.cli.progress import progress_bar
     from edge_sam.evaluation.datasets import open_dataset
@@ -74,7 +80,7 @@ def evaluate(
         check_output_folder(output)
     data = open_dataset(dataset, layout=layout, split=split, limit=limit)
     evaluation = Evaluation(data, [name.strip() for name in prompts.split(",") if name.strip()])
-    variant = Variant(bundle, runtime, precision, threads, long_side, square)
+    variant = Variant(bundle, **vars(run), **vars(view))
     segmenters = _open(variant, against)
     with progress_bar(str(dataset), evaluation.steps) as progress:
         report, sheets = evaluation.report(segmenters, output, seed=seed, worst=worst, progress=progress)
@@ -132,7 +138,7 @@ def _print(report: EvalReport) -> None:
         console.print(f"worst cases of {name}: {file}", soft_wrap=True)
 
 
-def _describe(facts: Facts) -> str:
+def _describe(facts: SegmenterFacts) -> str:
     square = ", padded square" if facts.square else ""
     return f"{facts.model} {facts.precision} on {facts.provider}, long side {facts.long_side}{square}"
 

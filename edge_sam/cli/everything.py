@@ -7,32 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+import msgspec
 
-from edge_sam.cli.loading import model_facts
-from edge_sam.cli.options import (
-    BoxNmsOption,
-    CropDownscaleOption,
-    CropLayersOption,
-    CropNmsOption,
-    CropOverlapOption,
-    ExhaustiveOption,
-    JsonOption,
-    LongSideOption,
-    MinAreaOption,
-    MinRegionOption,
-    ModelOption,
-    OffsetOption,
-    PointsPerBatchOption,
-    PointsPerSideOption,
-    PrecisionOption,
-    RuntimeOption,
-    StrictOption,
-    ThreadsOption,
-)
+from edge_sam.cli.options import HYPHEN, ON_A_GRID, EverythingOptions, Json, Run
 from edge_sam.cli.output import echo, print_json
 from edge_sam.cli.progress import status
 from edge_sam.errors import InputError
+from edge_sam.inference.run_options import RunOptions
 from edge_sam.system.quiet import silenced
 
 if TYPE_CHECKING:
@@ -43,77 +24,49 @@ if TYPE_CHECKING:
 
 
 def everything(
-    image: Annotated[str, typer.Argument(help="Photograph; - reads it from standard input.")],
-    output: Annotated[Path, typer.Option(help="Folder for masks (JSON), label map and overlay (PNG).")] = Path(
-        "edge-sam-output"
-    ),
-    exhaustive: ExhaustiveOption = False,
-    valid_mask: Annotated[
-        Path | None, typer.Option(help="Picture of the photograph's size; nothing is searched where it is black.")
-    ] = None,
-    points_per_side: PointsPerSideOption = 32,
-    points_per_batch: PointsPerBatchOption = 1,
-    pred_iou_thresh: Annotated[float, typer.Option(help="Lowest predicted IoU.")] = 0.88,
-    stability_score_thresh: Annotated[float, typer.Option(help="Lowest stability.")] = 0.95,
-    stability_score_offset: OffsetOption = 1.0,
-    box_nms_thresh: BoxNmsOption = 0.7,
-    mask_nms_thresh: Annotated[float, typer.Option(help="Mask IoU above which masks are duplicates; 1: none.")] = 1.0,
-    min_mask_area: MinAreaOption = 0,
-    min_mask_region_area: MinRegionOption = 0,
-    crop_n_layers: CropLayersOption = 0,
-    crop_nms_thresh: CropNmsOption = 0.7,
-    crop_overlap_ratio: CropOverlapOption = 512 / 1500,
-    crop_n_points_downscale_factor: CropDownscaleOption = 1,
-    square: Annotated[
-        bool, typer.Option("--square/--no-square", help="Encode the padded square, as the reference does; or faster.")
-    ] = True,
-    long_side: LongSideOption = 1024,
-    model: ModelOption = "mobile-sam",
-    runtime: RuntimeOption = "auto",
-    precision: PrecisionOption = "auto",
-    threads: ThreadsOption = None,
-    strict: StrictOption = False,
-    json: JsonOption = False,
-    stream: Annotated[
-        bool, typer.Option("--stream", help="Print masks as JSON lines as they are found; write no files.")
-    ] = False,
+    image: Annotated[str, HYPHEN],
+    /,
+    *,
+    output: Path = Path("edge-sam-output"),
+    valid_mask: Path | None = None,
+    settings: Annotated[EverythingOptions, ON_A_GRID] = EverythingOptions(),
+    model: str = "mobile-sam",
+    run: Run = RunOptions(),
+    json: Json = False,
+    stream: bool = False,
 ) -> None:
-    """Find all masks of a photograph; write them with a label map and an overlay."""
+    """Find all masks of a photograph; write them with a label map and an overlay.
+
+    Parameters
+    ----------
+    image
+        Photograph; - reads it from standard input.
+    output
+        Folder for masks (JSON), label map and overlay (PNG).
+    valid_mask
+        Picture of the photograph's size; nothing is searched where it is black.
+    model
+        Model name or bundle folder.
+    stream
+        Print masks as JSON lines as they are found; write no files.
+    """
     if json and stream:
         raise InputError("--json prints one object at the end, --stream a line at a time; give one of them")
     import time
 
-    import edge_sam
+    from edge_sam.everything import MaskGenerator
     from edge_sam.files.atomic import check_output_folder
     from edge_sam.imaging.images import read_image
     from edge_sam.imaging.region import read_region
+    from edge_sam.loading import load_with
 
     if not stream:
         check_output_folder(output)
     with silenced():
-        predictor = edge_sam.load(model, runtime=runtime, precision=precision, threads=threads, strict=strict)
+        predictor = load_with(model, run)
         pixels = read_image(image)
         region = read_region(valid_mask)
-    generator = edge_sam.MaskGenerator(
-        predictor,
-        points_per_side=points_per_side,
-        points_per_batch=points_per_batch,
-        pred_iou_thresh=pred_iou_thresh,
-        stability_score_thresh=stability_score_thresh,
-        stability_score_offset=stability_score_offset,
-        box_nms_thresh=box_nms_thresh,
-        crop_n_layers=crop_n_layers,
-        crop_nms_thresh=crop_nms_thresh,
-        crop_overlap_ratio=crop_overlap_ratio,
-        crop_n_points_downscale_factor=crop_n_points_downscale_factor,
-        min_mask_region_area=min_mask_region_area,
-        output_mode="coco_rle",
-        adaptive=not exhaustive,
-        min_mask_area=min_mask_area,
-        mask_nms_thresh=mask_nms_thresh,
-        square=square,
-        long_side=long_side,
-    )
+    generator = MaskGenerator(predictor, output_mode="coco_rle", **vars(settings))
     if stream:
         _stream(generator, pixels, region)
         return
@@ -124,7 +77,7 @@ def everything(
         "image": image,
         "width": pixels.shape[1],
         "height": pixels.shape[0],
-        **model_facts(predictor),
+        **msgspec.to_builtins(predictor.facts),
         "prompts": progress.asked,
         "seconds": round(time.perf_counter() - start, 2),
         "masks": masks,

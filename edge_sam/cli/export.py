@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from edge_sam.cli.options import JsonOption
+from edge_sam.cli.options import Json
 from edge_sam.cli.output import echo, needs, print_json
 
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint to convert, for example mobile_sam.pt.")],
-    output: Annotated[Path, typer.Option(help="Bundle folder to make.")],
-    precision: Annotated[
-        list[str] | None,
-        typer.Option(help="fp32 (default) or w16 (16-bit weights, fp32 arithmetic, half the size). Repeatable."),
-    ] = None,
-    format: Annotated[str, typer.Option(help="onnx, or onnx,openvino for both.")] = "onnx",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
-    json: JsonOption = False,
+    checkpoint: Path,
+    /,
+    *,
+    output: Path,
+    precision: list[str] | None = None,
+    format: str = "onnx",
+    overwrite: bool = False,
+    json: Json = False,
 ) -> None:
-    """Convert a checkpoint to a model bundle and prove that it agrees with PyTorch."""
+    """Convert a checkpoint to a model bundle and prove that it agrees with PyTorch.
+
+    Parameters
+    ----------
+    checkpoint
+        Checkpoint to convert, for example mobile_sam.pt.
+    output
+        Bundle folder to make.
+    precision
+        fp32 (default) or w16 (16-bit weights, fp32 arithmetic, half the size). Repeatable.
+    format
+        onnx, or onnx,openvino for both.
+    overwrite
+        Replace an existing bundle.
+    """
     with needs("export", "export"):
         from edge_sam.export.bundle_writer import export_bundle
 
@@ -38,12 +49,24 @@ def export(
 
 
 def convert(
-    bundle: Annotated[str, typer.Argument(help="Model name or bundle folder.")],
-    output: Annotated[Path, typer.Option(help="Bundle folder to make.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
-    json: JsonOption = False,
+    bundle: str,
+    /,
+    *,
+    output: Path,
+    overwrite: bool = False,
+    json: Json = False,
 ) -> None:
-    """Copy a bundle and add OpenVINO's own format to it; OpenVINO then reads that instead of ONNX."""
+    """Copy a bundle and add OpenVINO's own format to it; OpenVINO then reads that instead of ONNX.
+
+    Parameters
+    ----------
+    bundle
+        Model name or bundle folder.
+    output
+        Bundle folder to make.
+    overwrite
+        Replace an existing bundle.
+    """
     from edge_sam.bundles.bundle import open_bundle
     from edge_sam.export.openvino_writer import convert_bundle
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from edge_sam.cli.options import JsonOption
+from edge_sam.cli.options import Json
 from edge_sam.cli.output import echo, plain_console, print_json, table
 
 if TYPE_CHECKING:
     from edge_sam.bundles.zoo import ZooModel
 
 
-def models(
-    json: JsonOption = False,
-) -> None:
+def models(*, json: Json = False) -> None:
     """List the models of the zoo: family, size, licence, and where each comes from."""
     import msgspec
 
@@ -53,14 +49,16 @@ def models(
     console.print(f"cache: {home}", soft_wrap=True)
 
 
-def pull(
-    name: Annotated[str, typer.Argument(help="Model of the zoo; see edge-sam models.")],
-    accept_license: Annotated[
-        bool, typer.Option("--accept-license", help="Accept a licence that forbids commercial use.")
-    ] = False,
-    json: JsonOption = False,
-) -> None:
-    """Download a model's checkpoint into the cache, checked against its sha256."""
+def pull(name: str, /, *, accept_license: bool = False, json: Json = False) -> None:
+    """Download a model's checkpoint into the cache, checked against its sha256.
+
+    Parameters
+    ----------
+    name
+        Model of the zoo; edge-sam models lists them.
+    accept_license
+        Accept a licence that forbids commercial use.
+    """
     from edge_sam.bundles import zoo
 
     model = zoo.find_model(name, zoo.read_index())

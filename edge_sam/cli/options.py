@@ -1,54 +1,36 @@
-"""Options that several commands take, in the same words."""
+"""Options that several commands take. Those of a set of settings come from its fields (`edge_sam.settings`)."""
 
-from __future__ import annotations
-
+from dataclasses import dataclass
 from typing import Annotated
 
-import typer
+from cyclopts import Group, Parameter
 
-ModelOption = Annotated[str, typer.Option(help="Model name or bundle folder.")]
-RuntimeOption = Annotated[
-    str, typer.Option(help="auto, onnxruntime, openvino, cuda or tensorrt; with a device: openvino:GPU, cuda:1.")
-]
-PrecisionOption = Annotated[
-    str, typer.Option(help="auto, smallest, or a precision of the bundle, like fp32, w16 or int8.")
-]
-ThreadsOption = Annotated[int | None, typer.Option(help="Threads for one inference.")]
-PreferOption = Annotated[
-    str,
-    typer.Option(
-        help="Which mask answers a prompt: object, part, best (predicted IoU), single (token 0), or auto: object for"
-        " points, best for a box."
-    ),
-]
-StrictOption = Annotated[
-    bool, typer.Option("--strict", help="Fail when the runtime does, instead of taking the next one.")
-]
-LongSideOption = Annotated[
-    int, typer.Option(help="Pixels the longer side is scaled to, a multiple of 16; less is faster.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+from edge_sam.everything.settings import EverythingSettings, Grid
+from edge_sam.imaging.view import View
+from edge_sam.inference.run_options import RunOptions
+from edge_sam.preference import Preference
 
-_GRID = "Grid of points"
-ExhaustiveOption = Annotated[
-    bool,
-    typer.Option(
-        "--exhaustive",
-        help="Ask every point of the grid; by default known answers are left out.",
-        rich_help_panel=_GRID,
-    ),
-]
-PointsPerSideOption = Annotated[int, typer.Option(help="Side of the grid of points.", rich_help_panel=_GRID)]
-PointsPerBatchOption = Annotated[int, typer.Option(help="Points in one call of the decoder.", rich_help_panel=_GRID)]
-BoxNmsOption = Annotated[float, typer.Option(help="Box IoU above which masks are duplicates.", rich_help_panel=_GRID)]
-MinRegionOption = Annotated[
-    int, typer.Option(help="Remove holes and islands smaller than this.", rich_help_panel=_GRID)
-]
-CropLayersOption = Annotated[
-    int, typer.Option(help="Search 2ⁿ × 2ⁿ crops as well, for n up to this.", rich_help_panel=_GRID)
-]
-CropNmsOption = Annotated[float, typer.Option(help="Box IoU between crops.", rich_help_panel=_GRID)]
-CropOverlapOption = Annotated[float, typer.Option(help="Overlap of crops, of the shorter side.", rich_help_panel=_GRID)]
-CropDownscaleOption = Annotated[int, typer.Option(help="Fewer points by this in each layer.", rich_help_panel=_GRID)]
-OffsetOption = Annotated[float, typer.Option(help="Shift of the stability's threshold, in logits.")]
-MinAreaOption = Annotated[int, typer.Option(help="Smallest mask in pixels.")]
+
+@dataclass(frozen=True, kw_only=True)
+class GridOptions(Grid):
+    """A grid whose `adaptive` the command line can switch off."""
+
+    adaptive: Annotated[bool, Parameter(negative="--exhaustive")] = Grid.adaptive
+
+
+@dataclass(frozen=True, kw_only=True)
+class EverythingOptions(GridOptions, EverythingSettings):
+    """The settings of everything mode, with `square` on unless the command line switches it off."""
+
+    square: Annotated[bool, Parameter(negative="--no-square")] = EverythingSettings.square
+
+
+Run = Annotated[RunOptions, Parameter(name="*", group=Group("Runtime", sort_key=2))]
+Shown = Annotated[View, Parameter(name="*")]
+ON_A_GRID = Parameter(name="*", group=Group("Everything mode", sort_key=1))
+FLAT = Parameter(name="*")
+"""Makes an option of each field of a set of settings."""
+HYPHEN = Parameter(allow_leading_hyphen=True)
+"""Lets a value begin with a hyphen: ``-`` for standard input, or a negative coordinate."""
+Preferred = Annotated[Preference, Parameter("--prefer")]
+Json = Annotated[bool, Parameter(help="Print one JSON object on standard output.")]

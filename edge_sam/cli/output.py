@@ -9,10 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import typer
-from typer.core import TyperGroup
-
-from edge_sam.errors import EdgeSamError, MissingExtraError, one_line
+from edge_sam.errors import EdgeSamError, MissingExtraError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,7 +28,7 @@ def printable(text: str) -> str:
 def echo(text: object, *, err: bool = False) -> None:
     """Print a line on standard output, or with `err` on standard error."""
     with contextlib.suppress(OSError) if err else _standard_output():
-        typer.echo(printable(str(text)), err=err)
+        print(printable(str(text)), file=sys.stderr if err else sys.stdout, flush=True)
 
 
 def print_json(value: object) -> None:
@@ -83,33 +80,6 @@ def needs(extra: str, what: str) -> Iterator[None]:
         raise MissingExtraError(
             f'{what} needs {error.name}, which is not installed: pip install "edge-sam[{extra}]"'
         ) from error
-
-
-class Commands(TyperGroup):
-    """The commands; what their errors repeat of the command line is made printable."""
-
-    def make_context(self, *arguments: Any, **options: Any) -> Any:
-        """Read the options before the command."""
-        with _printable_usage_errors():
-            return super().make_context(*arguments, **options)
-
-    def invoke(self, context: Any) -> Any:
-        """Read the command's own options and run it."""
-        with _printable_usage_errors():
-            try:
-                return super().invoke(context)
-            except BrokenPipeError as error:  # Typer would end without a word.
-                raise EdgeSamError(one_line(error)) from error
-
-
-@contextlib.contextmanager
-def _printable_usage_errors() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if hasattr(error, "format_message"):  # A ClickException, wherever this version of typer has its click.
-            error.message = printable(error.message)  # type: ignore[attr-defined]
-        raise
 
 
 @contextlib.contextmanager

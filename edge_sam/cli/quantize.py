@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from edge_sam.cli.options import JsonOption
+from edge_sam.cli.options import FLAT, Json
 from edge_sam.cli.output import needs, plain_console, print_json, table
+from edge_sam.quantize.settings import QuantizeSettings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,44 +16,33 @@ if TYPE_CHECKING:
 
 
 def quantize(
-    bundle: Annotated[str, typer.Argument(help="Model name or bundle folder.")],
-    calibration: Annotated[
-        Path,
-        typer.Option(
-            help="Folder of photographs like those that will be segmented; 64 to 300 are enough. Where it has images/"
-            " and masks/, the masks are used to judge by."
-        ),
-    ],
-    output: Annotated[Path, typer.Option(help="Bundle folder to make.")],
-    precision: Annotated[str, typer.Option(help="int8, or fp16 (for GPUs; nothing is calibrated).")] = "int8",
-    target: Annotated[
-        str | None,
-        typer.Option(help="Whose kernels: cpu, arm, tensorrt or openvino.", show_default="cpu; of fp16 tensorrt"),
-    ] = None,
-    max_drop: Annotated[
-        float,
-        typer.Option(
-            help="Points of mIoU that may be lost against known masks, or four times as many against the float"
-            " model's own; where more are, nothing is written."
-        ),
-    ] = 0.5,
-    samples: Annotated[int, typer.Option(help="Photographs to calibrate with, at most.")] = 64,
-    observer: Annotated[str, typer.Option(help="How ranges are found: min-max, percentile or entropy.")] = "min-max",
-    seed: Annotated[int, typer.Option(min=0, help="Of the choice of photographs and prompts.")] = 0,
-    explain: Annotated[
-        bool,
-        typer.Option("--explain", help="Rank the blocks by what they cost and save: a table and OUTPUT-ranking.png."),
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
-    json: JsonOption = False,
+    bundle: str,
+    /,
+    *,
+    settings: Annotated[QuantizeSettings, FLAT],
+    output: Path,
+    explain: bool = False,
+    overwrite: bool = False,
+    json: Json = False,
 ) -> None:
-    """Copy a bundle and add int8 to it: smaller, and faster where the processor has the instructions for it.
+    """Copy a bundle and add int8 to it: smaller, and faster if the processor has the instructions for it.
 
     The same command on the same photographs gives the same bytes. `auto` takes int8 only after `edge-sam tune` has
     measured it to be the fastest here; ask for it with --precision int8. More: docs/quantization.md.
+
+    Parameters
+    ----------
+    bundle
+        Model name or bundle folder.
+    output
+        Bundle folder to make.
+    explain
+        Rank the blocks by cost and gain: a table and OUTPUT-ranking.png.
+    overwrite
+        Replace an existing bundle.
     """
     with needs("quantize", "quantize"):
-        from edge_sam.quantize.quantizer import Settings, quantize_bundle
+        from edge_sam.quantize.quantizer import quantize_bundle
     from edge_sam.bundles.bundle import open_bundle
     from edge_sam.cli.progress import progress_bar
     from edge_sam.files.atomic import check_output_file, write_files
@@ -62,7 +50,6 @@ def quantize(
     picture = output.parent / f"{output.name}-ranking.png"
     if explain:
         check_output_file(picture)
-    settings = Settings(calibration, precision, target, max_drop, samples, observer, seed)
     outcome = quantize_bundle(open_bundle(bundle), output, settings, progress_bar, overwrite=overwrite, explain=explain)
     facts = _facts(outcome)
     if explain:

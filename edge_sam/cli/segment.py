@@ -5,22 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+import msgspec
 
-from edge_sam.cli.loading import model_facts
-from edge_sam.cli.options import (
-    JsonOption,
-    LongSideOption,
-    ModelOption,
-    PrecisionOption,
-    PreferOption,
-    RuntimeOption,
-    StrictOption,
-    ThreadsOption,
-)
+from edge_sam.cli.options import HYPHEN, Json, Run, Shown
 from edge_sam.cli.output import plain_console, print_json, table
 from edge_sam.cli.prompts import points_and_boxes
 from edge_sam.errors import InputError
+from edge_sam.imaging.view import View
+from edge_sam.inference.run_options import RunOptions
+from edge_sam.preference import Preference
 from edge_sam.system.quiet import silenced
 from edge_sam.system.timing import elapsed_ms
 
@@ -32,55 +25,63 @@ if TYPE_CHECKING:
 
 
 def segment(
-    image: Annotated[str, typer.Argument(help="Photograph to segment; - reads it from standard input.")],
-    point: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="X,Y[,0|1]", help="Point in pixels, on the object (1, default) or off it (0). Repeatable."
-        ),
-    ] = None,
-    box: Annotated[
-        list[str] | None,
-        typer.Option(metavar="X0,Y0,X1,Y1", help="Box in pixels. Repeatable: without points each box is a prompt."),
-    ] = None,
-    mask_file: Annotated[
-        Path | None, typer.Option(help="Low-res logits (.npy of 256×256) of an earlier run, to refine.")
-    ] = None,
-    valid_mask: Annotated[
-        Path | None, typer.Option(help="Picture of the photograph's size; nothing is returned where it is black.")
-    ] = None,
-    multimask: Annotated[bool, typer.Option("--multimask", help="Three masks for each prompt, best first.")] = False,
-    prefer: PreferOption = "auto",
-    output: Annotated[Path, typer.Option(help="Folder for the masks and the overlay.")] = Path("edge-sam-output"),
-    save_logits: Annotated[bool, typer.Option("--save-logits", help="Also write the low-res logits (.npy).")] = False,
-    model: ModelOption = "mobile-sam",
-    runtime: RuntimeOption = "auto",
-    precision: PrecisionOption = "auto",
-    threads: ThreadsOption = None,
-    strict: StrictOption = False,
-    long_side: LongSideOption = 1024,
-    square: Annotated[
-        bool, typer.Option("--square", help="Encode the padded square, as the reference implementation does.")
-    ] = False,
-    json: JsonOption = False,
+    image: Annotated[str, HYPHEN],
+    /,
+    *,
+    point: Annotated[list[str] | None, HYPHEN] = None,
+    box: Annotated[list[str] | None, HYPHEN] = None,
+    mask_file: Path | None = None,
+    valid_mask: Path | None = None,
+    multimask: bool = False,
+    prefer: Preference = "auto",
+    output: Path = Path("edge-sam-output"),
+    save_logits: bool = False,
+    model: str = "mobile-sam",
+    view: Shown = View(),
+    run: Run = RunOptions(),
+    json: Json = False,
 ) -> None:
-    """Segment what the points and boxes point at; write masks and an overlay."""
+    """Segment what the points and boxes point at; write masks and an overlay.
+
+    Parameters
+    ----------
+    image
+        Photograph to segment; - reads it from standard input.
+    point
+        Point in pixels, X,Y or X,Y,0|1: on the object (1, the default) or off it (0). Repeatable.
+    box
+        Box in pixels, X0,Y0,X1,Y1. Repeatable: without points each box is a prompt.
+    mask_file
+        Low-res logits (.npy of 256×256) of an earlier run, to refine.
+    valid_mask
+        Picture of the photograph's size; no mask reaches where it is black.
+    multimask
+        Three masks for each prompt, best first.
+    prefer
+        Which mask answers a prompt. object: the largest whose predicted IoU comes close to the best. part: the
+        smallest of these. best: the best predicted IoU. single: token 0, as the reference answers. auto: object for
+        points, best for a box.
+    output
+        Folder for the masks and the overlay.
+    save_logits
+        Also write the low-res logits (.npy).
+    model
+        Model name or bundle folder.
+    """
     prompts = _prompts(point or [], box or [], mask_file)
 
-    import edge_sam
     from edge_sam.files.atomic import check_output_folder, write_files
     from edge_sam.imaging.images import read_image
     from edge_sam.imaging.region import read_region
-    from edge_sam.preference import check_preference
+    from edge_sam.loading import load_with
 
-    wanted = check_preference(prefer)
     check_output_folder(output)
     with silenced():
-        predictor = edge_sam.load(model, runtime=runtime, precision=precision, threads=threads, strict=strict)
+        predictor = load_with(model, run)
         pixels, read = _timed(lambda: read_image(image))
         region = read_region(valid_mask)
-    embedding = predictor.encode(pixels, long_side=long_side, square=square)
-    results = predictor.predict(embedding, prompts, multimask=multimask, valid_mask=region, prefer=wanted)
+    embedding = predictor.encode(pixels, **vars(view))
+    results = predictor.predict(embedding, prompts, multimask=multimask, valid_mask=region, prefer=prefer)
 
     stem = "stdin" if image == "-" else Path(image).stem
     report, files = _report(stem, output, prompts, results, pixels, save_logits)
@@ -89,7 +90,7 @@ def segment(
         "image": image,
         "width": pixels.shape[1],
         "height": pixels.shape[0],
-        **model_facts(predictor),
+        **msgspec.to_builtins(predictor.facts),
         **report,
         "timings_ms": _timings(read, embedding, results, write),
     }

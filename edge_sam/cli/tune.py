@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from cyclopts import Parameter
+from cyclopts.validators import Number
 
-from edge_sam.cli.options import JsonOption
+from edge_sam.cli.options import Json
 from edge_sam.cli.output import echo, plain_console, print_json, table
 from edge_sam.cli.progress import status
 from edge_sam.errors import InputError
@@ -20,22 +21,32 @@ _MAX_PHOTOGRAPHS = 4
 
 
 def tune(
-    bundle: Annotated[str, typer.Argument(help="Model name or bundle folder.")] = "mobile-sam",
-    image: Annotated[
-        list[Path] | None,
-        typer.Option(help="Photograph, or folder of them, like those you will segment; may be given several times."),
-    ] = None,
-    runtime: Annotated[
-        list[str] | None, typer.Option(help="Only this runtime; may be given several times.", show_default="all")
-    ] = None,
-    threads: Annotated[str, typer.Option(help="Numbers of threads to try, with commas between.")] = "",
-    rounds: Annotated[int, typer.Option(min=1, help="Timed rounds over all photographs.")] = 5,
-    json: JsonOption = False,
+    bundle: str = "mobile-sam",
+    /,
+    *,
+    image: list[Path] | None = None,
+    runtime: list[str] | None = None,
+    threads: str = "",
+    rounds: Annotated[int, Parameter(validator=Number(gte=1))] = 5,
+    json: Json = False,
 ) -> None:
     """Time every usable runtime, precision and number of threads, and remember the fastest for this machine.
 
-    What gives other masks than fp32 on the CPU is dropped. `auto` uses the result until the machine, the model or a
-    runtime's version changes.
+    Combinations whose masks differ from fp32 on the CPU are dropped. `auto` uses the result until the machine, the
+    model or a runtime's version changes.
+
+    Parameters
+    ----------
+    bundle
+        Model name or bundle folder.
+    image
+        Photograph, or folder of them, like those you will segment; repeatable.
+    runtime
+        Only this runtime; repeatable. Default: all.
+    threads
+        Comma-separated numbers of threads to try.
+    rounds
+        Timed rounds over all photographs.
     """
     import edge_sam
     from edge_sam.benchmark import tuning

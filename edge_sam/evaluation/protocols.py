@@ -14,7 +14,7 @@ from edge_sam.errors import InputError
 from edge_sam.evaluation.clicks import most_interior, next_click, random_interior, tight_box
 from edge_sam.evaluation.metrics import Mask, boundary_iou
 from edge_sam.evaluation.samples import Target
-from edge_sam.evaluation.variant import Ask, Facts, Wanted
+from edge_sam.evaluation.variant import Ask, SegmenterFacts, Wanted
 from edge_sam.imaging.masks import iou
 from edge_sam.prompts import Prompt
 
@@ -27,7 +27,7 @@ class Segmenter(TypingProtocol):
     """Anything that answers prompts about photographs."""
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> SegmenterFacts:
         """What it is."""
 
     def encode(self, image: NDArray[np.uint8]) -> Ask:

@@ -8,7 +8,7 @@ import msgspec
 
 from edge_sam.evaluation.bootstrap import CONFIDENCE, RESAMPLES, Estimate, estimate_mean
 from edge_sam.evaluation.stills import Row
-from edge_sam.evaluation.variant import Facts
+from edge_sam.evaluation.variant import SegmenterFacts
 
 SCHEMA = 1
 SIZES = ("small", "medium", "large")
@@ -53,11 +53,11 @@ class EvalReport(msgspec.Struct, frozen=True, omit_defaults=True):
 
     schema: int
     version: str
-    segmenter: Facts
+    segmenter: SegmenterFacts
     dataset: DatasetFacts
     protocols: list[ProtocolReport]
     seed: int
-    against: Facts | None = None
+    against: SegmenterFacts | None = None
     contact_sheets: dict[str, str] | None = None
     """File of the worst cases by protocol."""
     confidence: float = msgspec.field(default_factory=lambda: CONFIDENCE)

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.errors import InputError
-from edge_sam.imaging.geometry import FRAME
-from edge_sam.loading import load
+from edge_sam.imaging.view import View
+from edge_sam.inference.facts import Facts
+from edge_sam.inference.run_options import RunOptions
+from edge_sam.loading import load_with
 from edge_sam.predictor import Predictor
 from edge_sam.preference import Preference
 from edge_sam.prompts import Prompt
@@ -25,39 +27,24 @@ Ask = Callable[[Prompt, Wanted], Result]
 """Answers a prompt about one photograph."""
 
 
-class Facts(msgspec.Struct, frozen=True):
-    """What a report says about a segmenter."""
+class SegmenterFacts(Facts, frozen=True):
+    """What a report says about a segmenter: the model that ran, and how it was shown the photographs."""
 
-    model: str
-    weights: str
-    """sha256 of the checkpoint."""
-    precision: str
-    runtime: str
-    provider: str
     long_side: int
     square: bool
 
 
 @dataclass(frozen=True)
-class Variant:
+class Variant(RunOptions, View):
     """A bundle and how to run it.
 
     Attributes
     ----------
     bundle : str
         Name or folder.
-    runtime, precision, threads
-        See `edge_sam.load`.
-    long_side, square
-        See `edge_sam.Predictor.encode`.
     """
 
     bundle: str
-    runtime: str = "auto"
-    precision: str = "auto"
-    threads: int | None = None
-    long_side: int = FRAME
-    square: bool = False
 
     @property
     def label(self) -> str:
@@ -97,7 +84,7 @@ class Variant:
     def open(self) -> BundleSegmenter:
         """Load the bundle; see `edge_sam.load` for what is raised."""
         # Strict: a figure of another runtime than the one named would be worse than none.
-        predictor = load(self.bundle, runtime=self.runtime, precision=self.precision, threads=self.threads, strict=True)
+        predictor = load_with(self.bundle, replace(self, strict=True))
         return BundleSegmenter(predictor, self.long_side, self.square)
 
 
@@ -106,22 +93,14 @@ class BundleSegmenter:
     """A predictor at one setting of speed."""
 
     predictor: Predictor
-    long_side: int = FRAME
-    square: bool = False
+    long_side: int = View.long_side
+    square: bool = View.square
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> SegmenterFacts:
         """What it is."""
-        manifest, predictor = self.predictor.bundle.manifest, self.predictor
-        return Facts(
-            model=manifest.name,
-            weights=manifest.source.sha256,
-            precision=predictor.precision,
-            runtime=predictor.runtime,
-            provider=predictor.provider,
-            long_side=self.long_side,
-            square=self.square,
-        )
+        ran = msgspec.structs.asdict(self.predictor.facts)
+        return SegmenterFacts(**ran, long_side=self.long_side, square=self.square)
 
     def encode(self, image: NDArray[np.uint8]) -> Ask:
         """Encode a photograph, (height, width, 3) RGB; returns what answers a prompt: see `Ask`."""

@@ -11,7 +11,7 @@ from edge_sam.embedding import ImageEmbedding
 from edge_sam.imaging.geometry import CELL, TOKEN
 
 _EXPLAINED = 0.85
-"""Likeness of a point to an answered one from which on it is not asked; docs/everything.md has the measurements."""
+"""Likeness of a point to an answered one from which on it is not asked; docs/lab/everything.md has the measurements."""
 _ELSEWHERE = 0.1
 """How much less an answered point explains about points outside the masks that it gave."""
 _UNKNOWN = -2.0

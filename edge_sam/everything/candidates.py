@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.everything.points import Crop
-from edge_sam.everything.settings import Settings
+from edge_sam.everything.settings import EverythingSettings
 from edge_sam.imaging.geometry import FRAME, LOGITS, Geometry
 from edge_sam.imaging.masks import box_of, stability
 
@@ -64,7 +64,7 @@ class Judge:
 
     Parameters
     ----------
-    settings : Settings
+    settings : EverythingSettings
     geometry : Geometry
         Of the crop.
     crop : Crop
@@ -78,7 +78,7 @@ class Judge:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: EverythingSettings,
         geometry: Geometry,
         crop: Crop,
         image_size: tuple[int, int],

@@ -7,22 +7,24 @@ its reference generator. What is new is that points whose answer is known are le
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edge_sam.errors import InputError
 from edge_sam.everything.candidates import Candidate
 from edge_sam.everything.records import Record, Records
 from edge_sam.everything.search import Found, Search
-from edge_sam.everything.settings import Settings
-from edge_sam.imaging.geometry import FRAME
+from edge_sam.everything.settings import EverythingSettings
 from edge_sam.imaging.images import read_image
 from edge_sam.imaging.masks import decode_rle, uncompress_rle
 from edge_sam.imaging.preprocess import check_image
 from edge_sam.imaging.region import check_region
 from edge_sam.predictor import Predictor
+
+OUTPUT_MODES = ("binary_mask", "coco_rle", "uncompressed_rle")
 
 
 @dataclass(frozen=True)
@@ -41,83 +43,36 @@ class Update:
     removed: list[int]
 
 
-class MaskGenerator:
+@dataclass(frozen=True, eq=False)
+class MaskGenerator(EverythingSettings):
     """Finds all masks of a photograph.
+
+    Settings are given as keywords: those of `Grid`, `Thresholds` and `View` (`square` is on by default here).
 
     Parameters
     ----------
     predictor : Predictor
         The model.
-    points_per_side : int or None
-        Side of the grid of points. None: `point_grids` are given.
-    points_per_batch : int
-        Points in one call of the decoder. On a CPU more than one gains little, and each costs about 60 MB.
-    pred_iou_thresh : float
-        Masks with a lower predicted IoU are dropped.
-    stability_score_thresh : float
-        Masks with a lower stability (IoU of the mask with its threshold raised and lowered) are dropped.
-    stability_score_offset : float
-        By how much the threshold is raised and lowered, in logits.
-    box_nms_thresh : float
-        Of two masks whose boxes overlap with a higher IoU the one with the lower predicted IoU is dropped.
-    crop_n_layers : int
-        Layers of crops to search as well; layer n has 2ⁿ × 2ⁿ crops.
-    crop_nms_thresh : float
-        As `box_nms_thresh`, between crops; the mask of the smaller crop stays.
-    crop_overlap_ratio : float
-        Overlap of crops in the first layer, as a fraction of the photograph's shorter side.
-    crop_n_points_downscale_factor : int
-        In layer n the grid's side is divided by this to the power of n.
     point_grids : sequence of array_like, (N, 2), optional
-        Points for each layer, XY as fractions of width and height, in place of `points_per_side`.
-    min_mask_region_area : int
-        Holes and islands smaller than this many pixels are removed. 0: none.
+        Points for each layer, XY as fractions of width and height, in place of `points_per_side`, which is then None.
     output_mode : str
         ``"binary_mask"`` (arrays), ``"coco_rle"`` or ``"uncompressed_rle"``.
-    adaptive : bool
-        Leave out points whose answer is known from others. False: ask every point, as the reference does.
-    min_mask_area : int
-        Masks smaller than this many pixels are dropped.
-    mask_nms_thresh : float
-        Of two masks that overlap with a higher IoU the one with the lower predicted IoU is dropped. 1: none.
-    square : bool
-        Encode the padded square, as the reference does. False is faster; see docs/everything.md.
-    long_side : int
-        See `Predictor.encode`.
 
     Raises
     ------
     InputError
-        An impossible parameter.
+        A setting is impossible.
     """
 
-    def __init__(
-        self,
-        predictor: Predictor,
-        points_per_side: int | None = 32,
-        points_per_batch: int = 1,
-        pred_iou_thresh: float = 0.88,
-        stability_score_thresh: float = 0.95,
-        stability_score_offset: float = 1.0,
-        box_nms_thresh: float = 0.7,
-        crop_n_layers: int = 0,
-        crop_nms_thresh: float = 0.7,
-        crop_overlap_ratio: float = 512 / 1500,
-        crop_n_points_downscale_factor: int = 1,
-        point_grids: Sequence[ArrayLike] | None = None,
-        min_mask_region_area: int = 0,
-        output_mode: str = "binary_mask",
-        *,
-        adaptive: bool = True,
-        min_mask_area: int = 0,
-        mask_nms_thresh: float = 1.0,
-        square: bool = True,
-        long_side: int = FRAME,
-    ) -> None:
-        given = locals()
-        self.predictor = predictor
-        self.settings = Settings(**{field.name: given[field.name] for field in fields(Settings)})
-        self._grids = self.settings.grids(point_grids)
+    predictor: Predictor
+    point_grids: Sequence[ArrayLike] | None = field(default=None, kw_only=True)
+    output_mode: str = field(default="binary_mask", kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.output_mode not in OUTPUT_MODES:
+            raise InputError(f"output_mode {self.output_mode!r} is not one of {', '.join(OUTPUT_MODES)}")
+        self.layers(self.point_grids)
 
     def generate(
         self,
@@ -150,11 +105,11 @@ class MaskGenerator:
         """
         pixels, region = _inputs(image, valid_mask)
         candidates: list[Candidate] = []
-        for found, kept in Search(self.predictor, self.settings, pixels, region).run(self._grids):
+        for found, kept in Search(self.predictor, self, pixels, region).run(self.layers(self.point_grids)):
             candidates = kept
             if progress is not None:
                 progress(found)
-        records = Records(self.settings, pixels.shape[:2], region)
+        records = Records(self, pixels.shape[:2], region)
         return [self._output(record) for record in records.choose(candidates).values()]
 
     def stream(
@@ -180,10 +135,10 @@ class MaskGenerator:
             See `generate`.
         """
         pixels, region = _inputs(image, valid_mask)
-        records = Records(self.settings, pixels.shape[:2], region)
+        records = Records(self, pixels.shape[:2], region)
         numbers: dict[Candidate, int] = {}
         shown: set[int] = set()
-        for found, candidates in Search(self.predictor, self.settings, pixels, region).run(self._grids):
+        for found, candidates in Search(self.predictor, self, pixels, region).run(self.layers(self.point_grids)):
             for candidate in candidates:
                 numbers.setdefault(candidate, len(numbers))
             present = {numbers[candidate]: records.record(candidate) for candidate in candidates}
@@ -194,9 +149,9 @@ class MaskGenerator:
         yield found, Update({}, sorted(shown - final))
 
     def _output(self, record: Record) -> Record:
-        if self.settings.output_mode == "coco_rle":
+        if self.output_mode == "coco_rle":
             return record
-        convert = decode_rle if self.settings.output_mode == "binary_mask" else uncompress_rle
+        convert = decode_rle if self.output_mode == "binary_mask" else uncompress_rle
         return record | {"segmentation": convert(record["segmentation"])}
 
 

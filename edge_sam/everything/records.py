@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge_sam.everything.candidates import Candidate
 from edge_sam.everything.regions import remove_small_regions
-from edge_sam.everything.settings import Settings
+from edge_sam.everything.settings import EverythingSettings
 from edge_sam.everything.suppression import suppress, suppress_by_overlap
 from edge_sam.imaging.geometry import Geometry
 from edge_sam.imaging.masks import encode_rle, overlaps
@@ -24,14 +24,16 @@ class Records:
 
     Parameters
     ----------
-    settings : Settings
+    settings : EverythingSettings
     image_size : tuple of int
         (height, width) of the photograph.
     region : ndarray of bool, (height, width), or None
         Where masks may be.
     """
 
-    def __init__(self, settings: Settings, image_size: tuple[int, int], region: NDArray[np.bool_] | None) -> None:
+    def __init__(
+        self, settings: EverythingSettings, image_size: tuple[int, int], region: NDArray[np.bool_] | None
+    ) -> None:
         self._settings, self._image_size, self._region = settings, image_size, region
         self._made: dict[Candidate, tuple[Record, bool] | None] = {}
 

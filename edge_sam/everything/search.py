@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge_sam.everything.agenda import Agenda
 from edge_sam.everything.candidates import Candidate, Judge
 from edge_sam.everything.points import Crop, cut
-from edge_sam.everything.settings import Settings
+from edge_sam.everything.settings import EverythingSettings
 from edge_sam.everything.suppression import suppress
 from edge_sam.inference.profiles import MAX_PROMPTS
 from edge_sam.predictor import Predictor
@@ -51,7 +51,7 @@ class Search:
     Parameters
     ----------
     predictor : Predictor
-    settings : Settings
+    settings : EverythingSettings
     image : ndarray of uint8, (height, width, 3)
         RGB.
     region : ndarray of bool, (height, width), or None
@@ -61,7 +61,7 @@ class Search:
     """
 
     predictor: Predictor
-    settings: Settings
+    settings: EverythingSettings
     image: NDArray[np.uint8]
     region: NDArray[np.bool_] | None
     rejected: Counter[str] = field(default_factory=Counter)

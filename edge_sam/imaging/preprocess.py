@@ -29,7 +29,7 @@ def resize_bilinear(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[
     """Resize with Pillow, which SAM was trained with.
 
     Other resizers differ by one grey level when enlarging and by dozens when reducing, which changes the masks of
-    ambiguous prompts (docs/accuracy.md).
+    ambiguous prompts (docs/lab/accuracy.md).
 
     Parameters
     ----------

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from edge_sam.bundles.bundle import Bundle
 from edge_sam.errors import InputError, RuntimeUnavailableError
 from edge_sam.inference.cache import Tuned, read_record, tuning_key
+from edge_sam.inference.run_options import RunOptions
 from edge_sam.runtimes import AUTO, BACKENDS, split_runtime, why_unusable
 from edge_sam.runtimes.cores import check_threads
 
@@ -41,17 +42,15 @@ class Choice:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
-def choices(
-    bundle: Bundle, runtime: str, precision: str, threads: int | None, options: Mapping[str, str] | None = None
-) -> list[Choice]:
-    """List the choices to try, best first. Nothing is loaded.
+def choices(bundle: Bundle, run: RunOptions) -> list[Choice]:
+    """List what to try, best first. Nothing is loaded.
 
     Parameters
     ----------
     bundle : Bundle
         The model.
-    runtime, precision, threads, options
-        See `edge_sam.load`.
+    run : RunOptions
+        What was asked for.
 
     Returns
     -------
@@ -65,12 +64,12 @@ def choices(
     RuntimeUnavailableError
         With ``auto``, no runtime is usable here; the message gives the reason for each.
     """
-    count = _threads(threads)
+    runtime, precision, count = run.runtime, run.precision, _threads(run.threads)
     if not bundle.precisions:
         raise InputError(f"bundle {bundle.path} has no encoder")
     if runtime != "auto" and split_runtime(runtime)[0] not in BACKENDS:
         raise InputError(f"unknown runtime {runtime!r}; known: auto, {', '.join(BACKENDS)}")
-    if options and runtime == "auto":
+    if run.options and runtime == "auto":
         raise InputError("options belong to one runtime; name it instead of auto")
     if precision == "smallest":
         precision = bundle.smallest
@@ -82,7 +81,7 @@ def choices(
     if runtime == "auto":
         found = _tuned(bundle, precision, count)
     else:
-        found = [Choice(runtime, p, count, "asked for", options or {}) for p in wanted]
+        found = [Choice(runtime, p, count, "asked for", run.options) for p in wanted]
     # A precision that was tuned for one runtime needs fallbacks in the others, because embeddings depend on it.
     wanted = list(dict.fromkeys([*wanted, *(choice.precision for choice in found)]))
     reasons = {name: why_unusable(name) for name in AUTO if name != runtime}

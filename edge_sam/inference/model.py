@@ -21,6 +21,7 @@ from edge_sam.errors import InputError, RuntimeFallbackWarning, RuntimeUnavailab
 from edge_sam.files.cache_home import cache_home
 from edge_sam.inference.cache import Verdict, read_record, runtime_key, write_record
 from edge_sam.inference.choice import Choice
+from edge_sam.inference.facts import Facts
 from edge_sam.inference.guard import check_probe, run_probe
 from edge_sam.inference.profiles import PROFILES
 from edge_sam.runtimes import Session, SessionOptions, backend, split_runtime, why_unusable
@@ -165,6 +166,13 @@ class Model:
                 raise
             except Exception as error:  # Runtimes raise many unrelated classes.
                 self._replace(model, error)
+
+    @property
+    def facts(self) -> Facts:
+        """What answers: the model and how it runs, for reports."""
+        manifest, choice = self.bundle.manifest, self.active.choice
+        provider = self.active.decoder.provider
+        return Facts(manifest.name, manifest.source.sha256, choice.precision, choice.runtime, provider)
 
     @property
     def recipe(self) -> tuple[Path, list[Choice], bool]:
