@@ -1,4 +1,4 @@
-"""Which masks are good enough for the data set, and why the others are not."""
+"""Validation of masks for the data set."""
 
 from __future__ import annotations
 
@@ -7,28 +7,27 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from edge_sam.annotate.records import Mask
+from edge_sam.annotate.records import LabelledMask
 from edge_sam.errors import InputError
 from edge_sam.imaging.masks import overlaps
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What a mask must keep to.
+    """The limits that a mask must meet.
 
     Attributes
     ----------
     pred_iou_thresh, stability_score_thresh : float
         Lowest predicted IoU and stability.
     stability_score_offset : float
-        By how much the threshold is raised and lowered for the stability, in logits.
+        Change of the mask threshold, up and down, for the stability score, in logits.
     min_area, max_area : int
-        Pixels; `max_area` 0: no limit.
+        In pixels. `max_area` 0: no limit.
     border : int
-        Masks nearer than so many pixels to the photograph's edge are cut off by it; 0 lets them pass, 1 rejects
-        what touches it.
+        Smallest distance to the photograph's edge, in pixels. 0: no limit. 1: reject masks that touch the edge.
     mask_nms_thresh : float
-        Of two masks of one category that overlap with a higher IoU, the one with the lower predicted IoU is a
-        duplicate. 1: none.
+        Of two masks of one category whose IoU is higher, the one with the lower predicted IoU is a duplicate. 1: no
+        mask is a duplicate.
     """
 
     pred_iou_thresh: float
@@ -50,10 +49,10 @@ class Limits(msgspec.Struct, frozen=True):
             raise InputError(f"max_area {self.max_area} is less than min_area {self.min_area}")
 
 
-Passes = Callable[[Mask, Limits, tuple[int, int]], bool]
+Passes = Callable[[LabelledMask, Limits, tuple[int, int]], bool]
 
 
-def _inside(mask: Mask, limits: Limits, size: tuple[int, int]) -> bool:
+def _inside(mask: LabelledMask, limits: Limits, size: tuple[int, int]) -> bool:
     (height, width), (x, y, w, h) = size, mask.bbox
     margin = min(x, y, width - x - w, height - y - h)
     return not limits.border or margin >= limits.border
@@ -65,26 +64,28 @@ VALIDATORS: dict[str, Passes] = {
     "area": lambda mask, limits, _: limits.min_area <= mask.area <= (limits.max_area or mask.area),
     "border": _inside,
 }
-"""Tests of a mask by itself, in this order; a mask that fails is counted under the first name."""
+"""Tests of a single mask, in this order. A rejected mask counts under the first test that it fails."""
 
 
-def validate(masks: Sequence[Mask], limits: Limits, size: tuple[int, int]) -> tuple[list[Mask], Counter[str]]:
-    """Keep the masks that pass.
+def validate(
+    masks: Sequence[LabelledMask], limits: Limits, size: tuple[int, int]
+) -> tuple[list[LabelledMask], Counter[str]]:
+    """Reject masks that do not meet the limits.
 
     Parameters
     ----------
-    masks : sequence of Mask
-        Of one photograph.
+    masks : sequence of LabelledMask
+        All masks of one photograph.
     limits : Limits
     size : tuple of int
         (height, width) of the photograph.
 
     Returns
     -------
-    list of Mask
-        In the order given.
+    list of LabelledMask
+        The masks that passed, in the given order.
     Counter of str
-        How many did not pass, by reason: a name in `VALIDATORS`, or ``"duplicate"``.
+        Rejected masks by reason: a name in `VALIDATORS`, or ``"duplicate"``.
     """
     rejected: Counter[str] = Counter()
     passed = []
@@ -100,7 +101,7 @@ def validate(masks: Sequence[Mask], limits: Limits, size: tuple[int, int]) -> tu
     return kept, rejected
 
 
-def _without_duplicates(masks: list[Mask], threshold: float) -> list[Mask]:
+def _without_duplicates(masks: list[LabelledMask], threshold: float) -> list[LabelledMask]:
     if threshold >= 1:
         return masks
     order = sorted(range(len(masks)), key=lambda i: -masks[i].predicted_iou)

@@ -36,8 +36,8 @@ from edge_sam.errors import InputError
 from edge_sam.system.quiet import silenced
 
 if TYPE_CHECKING:
+    from edge_sam.annotate.pipeline import AnnotateReport, Engine
     from edge_sam.annotate.prompt_files import PromptTable
-    from edge_sam.annotate.run import Engine, Report
     from edge_sam.annotate.worker import Job
 
 _SHOWN = 10
@@ -108,11 +108,11 @@ def annotate(
     machines, and what it costs: docs/annotate.md.
     """
     import edge_sam
-    from edge_sam.annotate.output import is_sa1b, spare_what_is_not_ours, working_folder
-    from edge_sam.annotate.plan import plan, settings, share_cores
-    from edge_sam.annotate.run import annotate as run
+    from edge_sam.annotate.output import check_output, is_sa1b, working_folder
+    from edge_sam.annotate.pipeline import annotate as run
     from edge_sam.annotate.sources import open_source
     from edge_sam.annotate.store import Store
+    from edge_sam.annotate.tasks import make_tasks, settings, share_cores
     from edge_sam.annotate.validators import Limits
     from edge_sam.annotate.worker import Job, mask_generator
     from edge_sam.annotate.writers import distinct_without_suffix
@@ -123,7 +123,7 @@ def annotate(
     if engine not in ("local", "ray"):
         raise InputError(f"unknown engine {engine!r}; known: local, ray")
     sa1b, store = is_sa1b(output, layout), Store(working_folder(output))
-    spare_what_is_not_ours(output)
+    check_output(output)
     if save_frames is not None:
         check_output_folder(save_frames)
     table, function = _prompts(prompts)
@@ -148,7 +148,7 @@ def annotate(
         "box_nms_thresh": box_nms_thresh,
         "min_mask_region_area": min_mask_region_area,
     }
-    tasks = plan(open_source(source, every=every), table, valid_mask and valid_mask.absolute())
+    tasks = make_tasks(open_source(source, every=every), table, valid_mask and valid_mask.absolute())
     if table is not None and (strangers := len(table) - len({table.find(task.item.name) for task in tasks} - {None})):
         echo(f"{prompts} names {strangers} photographs that are not in {source}; left out", err=True)
     if sa1b:
@@ -256,7 +256,7 @@ def _engine(name: str, address: str | None, job: Job, workers: int, stop: _Stop)
     return lambda tasks: run_ray(job, tasks, workers, stop, address or os.environ.get("RAY_ADDRESS"))
 
 
-def _print(report: Report, facts: dict[str, Any], as_json: bool) -> None:
+def _print(report: AnnotateReport, facts: dict[str, Any], as_json: bool) -> None:
     if as_json:
         import msgspec
 

@@ -33,7 +33,7 @@ def evaluate(
         str,
         typer.Option(
             help="Comma-separated: point (most interior), box-centre, box, Kpoints (K clicks by largest error),"
-            " video-follow (J&F, box in the first frame only), video-box (J&F, box in every frame)."
+            " video-track (J&F, box in the first frame only), video-box (J&F, box in every frame)."
         ),
     ] = "point,box",
     against: Annotated[
@@ -66,7 +66,7 @@ def evaluate(
     """
     from edge_sam.cli.progress import progress_bar
     from edge_sam.evaluation.datasets import open_dataset
-    from edge_sam.evaluation.run import Evaluation
+    from edge_sam.evaluation.evaluate import Evaluation
     from edge_sam.evaluation.variant import Variant
     from edge_sam.files.atomic import check_output_folder, write_files
 

@@ -1,4 +1,4 @@
-"""Named protocols: what a model is asked about an object, and how its answer is scored."""
+"""Named protocols: how to prompt a model for an object, and how to score its masks."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.errors import InputError
-from edge_sam.evaluation.clicks import most_interior, next_click, random_interior, tight_box
+from edge_sam.evaluation.clicks import next_click, random_interior, tight_box
 from edge_sam.evaluation.metrics import Mask, boundary_iou
 from edge_sam.evaluation.samples import Target
 from edge_sam.evaluation.variant import Ask, Facts, Wanted
-from edge_sam.imaging.masks import iou
+from edge_sam.imaging.masks import iou, most_interior
 from edge_sam.prompts import Prompt
 
 NOC_IOUS = (0.85, 0.90)
-"""Thresholds of the number of clicks (NoC) that the literature reports."""
+"""IoU thresholds of the number of clicks (NoC) in the literature."""
 MAX_CLICKS = 20
 
 
 class Segmenter(TypingProtocol):
-    """Anything that answers prompts about photographs."""
+    """Anything that answers prompts on photographs."""
 
     @property
     def facts(self) -> Facts:
-        """What it is."""
+        """Its model and settings, for reports."""
 
     def encode(self, image: NDArray[np.uint8]) -> Ask:
-        """Look at a photograph, (height, width, 3) RGB. The answer holds until the next call."""
+        """Encode a photograph, (height, width, 3) RGB. The returned function is valid until the next call."""
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
-    """What one object gave.
+class Prediction:
+    """A segmenter's answer for one object, with its scores.
 
     Attributes
     ----------
     scores : dict of str to float
-        By name of the score.
+        By name.
     prompt : Prompt
-        What was asked last.
+        The last prompt.
     masks : ndarray of bool, (N, height, width)
-        The answer, best first.
+        Best first.
     """
 
     scores: dict[str, float]
@@ -54,7 +54,7 @@ class Trial:
 
 
 class Protocol(TypingProtocol):
-    """One way of asking."""
+    """A way to prompt and score."""
 
     @property
     def name(self) -> str:
@@ -66,22 +66,22 @@ class Protocol(TypingProtocol):
 
     @property
     def main_score(self) -> str:
-        """The score that worst cases and sizes are told by."""
+        """The score that ranks the worst cases and is reported by size."""
 
     @property
     def one_prompt(self) -> bool:
-        """Whether every model is asked the same, so that their masks can be compared with each other."""
+        """Whether all models get the same prompt, so that their masks can be compared with each other."""
 
-    def run(self, ask: Ask, target: Target) -> Trial:
-        """Ask about an object that has at least one pixel."""
+    def run(self, ask: Ask, target: Target) -> Prediction:
+        """Prompt for an object that has at least one pixel."""
 
 
 @dataclass(frozen=True)
 class SinglePrompt:
     """One prompt made from the ground truth.
 
-    Scores: ``iou`` and ``boundary_iou`` of the first mask and, where there are three, ``oracle``, the best IoU among
-    them (arXiv 2304.02643, section 7.1). Of three masks the first has the best predicted IoU.
+    Scores: ``iou`` and ``boundary_iou`` of the first mask. With three masks also ``oracle``, the best IoU among them
+    (arXiv 2304.02643, section 7.1); the first mask is then the one with the best predicted IoU.
     """
 
     name: str
@@ -91,7 +91,7 @@ class SinglePrompt:
     main_score: str = "iou"
     one_prompt: bool = True
 
-    def run(self, ask: Ask, target: Target) -> Trial:
+    def run(self, ask: Ask, target: Target) -> Prediction:
         """See `Protocol.run`."""
         prompt = self.make_prompt(target.truth)
         masks = ask(prompt, self.wanted).masks
@@ -99,17 +99,17 @@ class SinglePrompt:
         scores = {"iou": ious[0], "boundary_iou": boundary_iou(masks[0], target.truth, target.valid)}
         if self.wanted == "three":
             scores["oracle"] = max(ious)
-        return Trial(scores, prompt, masks)
+        return Prediction(scores, prompt, masks)
 
 
 @dataclass(frozen=True)
 class Clicks:
-    """Clicks one after the other, each on the largest error that is left (`next_click`).
+    """A sequence of clicks, each on the largest remaining error (`next_click`).
 
-    Each is answered with the mask that the segmenter shows when nothing is said. From the second click on, the low-res
-    logits of the answer before are handed back, as SAM was trained (arXiv 2304.02643, appendix A). Scores: ``iou@k``
-    after each click, and ``noc@85`` and ``noc@90``, the clicks needed for that IoU; an object that never gets there
-    counts with all of them (arXiv 2102.06583, section 5).
+    The segmenter answers each click with its default mask. From the second click on, the prompt includes the low-res
+    logits of the last answer, as in SAM's training (arXiv 2304.02643, appendix A). Scores: ``iou@k`` after each click,
+    and ``noc@85`` and ``noc@90``, the clicks needed for that IoU. An object that never reaches it counts with all
+    clicks (arXiv 2102.06583, section 5).
     """
 
     count: int
@@ -123,14 +123,14 @@ class Clicks:
     @property
     def description(self) -> str:
         """See `Protocol.description`."""
-        return f"{self.count} clicks, each on the largest error left; NoC counts at most {self.count}"
+        return f"{self.count} clicks, each on the largest remaining error; NoC counts at most {self.count}"
 
     @property
     def main_score(self) -> str:
         """See `Protocol.main_score`."""
         return f"iou@{self.count}"
 
-    def run(self, ask: Ask, target: Target) -> Trial:
+    def run(self, ask: Ask, target: Target) -> Prediction:
         """See `Protocol.run`."""
         points, labels = [most_interior(target.truth)], [1]
         prompt = Prompt(points=points, labels=labels)
@@ -147,7 +147,7 @@ class Clicks:
         scores = {f"iou@{k}": value for k, value in enumerate(ious, start=1)}
         for threshold in NOC_IOUS:
             scores[f"noc@{threshold * 100:.0f}"] = _clicks_needed(ious, threshold)
-        return Trial(scores, prompt, answer.masks[:1])
+        return Prediction(scores, prompt, answer.masks[:1])
 
 
 def _clicks_needed(ious: Sequence[float], threshold: float) -> float:
@@ -168,7 +168,7 @@ def _box_centre(truth: Mask) -> Prompt:
 
 
 def box_prompt(truth: Mask) -> Prompt:
-    """Make the tight box of an object; one pixel wide or high is widened by one, because no box may be empty."""
+    """Make the tight box of an object. A side of one pixel is extended by one, because a box must not be empty."""
     x0, y0, x1, y1 = tight_box(truth)
     return Prompt(box=(x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)))
 
@@ -191,12 +191,12 @@ _SINGLE = (
 
 
 def find_protocol(name: str) -> Protocol:
-    """Find a protocol by its name: one of `_SINGLE`, or ``Kpoints`` with K clicks.
+    """Find a protocol by its name: one of `_SINGLE`, or ``Kpoints`` for K clicks.
 
     Raises
     ------
     InputError
-        There is none of that name.
+        No protocol has that name.
     """
     for protocol in _SINGLE:
         if protocol.name == name:
@@ -205,6 +205,4 @@ def find_protocol(name: str) -> Protocol:
     if clicks and 1 <= int(clicks[1]) <= MAX_CLICKS:
         return Clicks(int(clicks[1]))
     known = ", ".join(protocol.name for protocol in _SINGLE)
-    raise InputError(
-        f"unknown prompts {name!r}; known: {known}, 1points to {MAX_CLICKS}points, video-box, video-follow"
-    )
+    raise InputError(f"unknown prompts {name!r}; known: {known}, 1points to {MAX_CLICKS}points, video-box, video-track")

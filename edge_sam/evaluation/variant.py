@@ -1,4 +1,4 @@
-"""What is measured: a model with all that decides about its masks."""
+"""A model with all settings that affect its masks."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from edge_sam.prompts import Prompt
 from edge_sam.result import Result
 
 Wanted = Literal["three", "single", "default"]
-"""Masks that are asked for: the three of an ambiguous prompt; token 0's, as the reference implementation gives for a
-clear prompt; or the one that the segmenter shows when nothing is said."""
+"""The masks to return: the three of an ambiguous prompt; token 0's mask, as the reference implementation returns for an
+unambiguous prompt; or the segmenter's default mask."""
 Ask = Callable[[Prompt, Wanted], Result]
-"""Answers a prompt about one photograph."""
+"""Answers a prompt on one photograph."""
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """What a report says about a segmenter."""
+    """A segmenter in a report."""
 
     model: str
     weights: str
@@ -40,7 +40,7 @@ class Facts(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Variant:
-    """A bundle and how to run it.
+    """A bundle and its run options.
 
     Attributes
     ----------
@@ -61,19 +61,19 @@ class Variant:
 
     @property
     def label(self) -> str:
-        """Its name in tables, plots and messages, where all have one bundle."""
+        """Its name in tables, plots and messages about a single bundle."""
         count = f" {self.threads}t" if self.threads else ""
         return f"{self.runtime} {self.precision} {self.long_side}{count}"
 
     def changed(self, text: str) -> Variant:
         """Return the variant that a text like ``BUNDLE,precision=fp32,long-side=768,square`` describes.
 
-        What the text does not mention stays; an empty bundle is this one's.
+        Settings that the text does not mention stay. An empty bundle means this variant's bundle.
 
         Raises
         ------
         InputError
-            The text has a setting that there is not.
+            The text has an unknown setting.
         """
         bundle, *settings = text.split(",")
         variant = replace(self, bundle=bundle or self.bundle)
@@ -95,15 +95,15 @@ class Variant:
         return variant
 
     def open(self) -> BundleSegmenter:
-        """Load the bundle; see `edge_sam.load` for what is raised."""
-        # Strict: a figure of another runtime than the one named would be worse than none.
+        """Load the bundle. Raises the errors of `edge_sam.load`."""
+        # Strict, because a score of another runtime than the named one would mislead.
         predictor = load(self.bundle, runtime=self.runtime, precision=self.precision, threads=self.threads, strict=True)
         return BundleSegmenter(predictor, self.long_side, self.square)
 
 
 @dataclass(frozen=True)
 class BundleSegmenter:
-    """A predictor at one setting of speed."""
+    """A predictor with its long side and padding."""
 
     predictor: Predictor
     long_side: int = FRAME
@@ -111,7 +111,7 @@ class BundleSegmenter:
 
     @property
     def facts(self) -> Facts:
-        """What it is."""
+        """Its model and settings, for reports."""
         manifest, predictor = self.predictor.bundle.manifest, self.predictor
         return Facts(
             model=manifest.name,
@@ -124,7 +124,7 @@ class BundleSegmenter:
         )
 
     def encode(self, image: NDArray[np.uint8]) -> Ask:
-        """Encode a photograph, (height, width, 3) RGB; returns what answers a prompt: see `Ask`."""
+        """Encode a photograph, (height, width, 3) RGB. Returns a function that answers prompts; see `Ask`."""
         embedding = self.predictor.encode(image, long_side=self.long_side, square=self.square)
 
         def ask(prompt: Prompt, wanted: Wanted) -> Result:

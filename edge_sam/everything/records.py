@@ -1,4 +1,4 @@
-"""From candidates to the records that the user gets."""
+"""The records of masks that the user gets."""
 
 from __future__ import annotations
 
@@ -16,11 +16,50 @@ from edge_sam.everything.suppression import suppress, suppress_by_overlap
 from edge_sam.imaging.geometry import Geometry
 from edge_sam.imaging.masks import encode_rle, overlaps
 
-Record = dict[str, Any]
+MaskRecord = dict[str, Any]
+"""The fields of the reference generator's records; see `mask_record`."""
 
 
-class Records:
-    """Makes records of candidates, one mask of the photograph's size at a time.
+def mask_record(
+    mask: NDArray[np.bool_],
+    *,
+    predicted_iou: float,
+    stability_score: float,
+    points: Sequence[Sequence[float]],
+    crop_box: tuple[int, int, int, int],
+) -> MaskRecord:
+    """Describe a mask.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, (height, width)
+        At the photograph's size.
+    predicted_iou, stability_score : float
+    points : sequence of (x, y)
+        The points that were asked, in pixels of the photograph.
+    crop_box : tuple of int
+        XYXY in pixels: the part of the photograph that was encoded.
+
+    Returns
+    -------
+    dict
+        ``segmentation`` as COCO RLE, ``area`` in pixels, ``bbox`` and ``crop_box`` XYWH in pixels, ``predicted_iou``,
+        ``stability_score``, ``point_coords``.
+    """
+    x0, y0, x1, y1 = crop_box
+    return {
+        "segmentation": encode_rle(mask),
+        "area": int(np.count_nonzero(mask)),
+        "bbox": list(cv2.boundingRect(mask.view(np.uint8))),
+        "predicted_iou": predicted_iou,
+        "point_coords": [list(point) for point in points],
+        "stability_score": stability_score,
+        "crop_box": [x0, y0, x1 - x0, y1 - y0],
+    }
+
+
+class RecordBuilder:
+    """Builds the records of candidates, one mask of the photograph's size at a time.
 
     Parameters
     ----------
@@ -28,20 +67,20 @@ class Records:
     image_size : tuple of int
         (height, width) of the photograph.
     region : ndarray of bool, (height, width), or None
-        Where masks may be.
+        Region of interest.
     """
 
     def __init__(self, settings: Settings, image_size: tuple[int, int], region: NDArray[np.bool_] | None) -> None:
         self._settings, self._image_size, self._region = settings, image_size, region
-        self._made: dict[Candidate, tuple[Record, bool] | None] = {}
+        self._made: dict[Candidate, tuple[MaskRecord, bool] | None] = {}
 
-    def record(self, candidate: Candidate) -> Record | None:
-        """Give one candidate's record, its mask as COCO RLE; None where too little of the mask is left."""
+    def record(self, candidate: Candidate) -> MaskRecord | None:
+        """Return the record of a candidate, or None if too little of its mask is left."""
         made = self._make(candidate)
         return made and made[0]
 
-    def choose(self, candidates: Sequence[Candidate]) -> dict[Candidate, Record]:
-        """Drop what is a duplicate across crops or after the clean-up, and give the rest, best first."""
+    def choose(self, candidates: Sequence[Candidate]) -> dict[Candidate, MaskRecord]:
+        """Drop duplicates across crops and after the clean-up. Returns the others, best first."""
         if self._settings.crop_n_layers:
             candidates = self._best_of_crops(candidates)
         made = {candidate: self._make(candidate) for candidate in candidates}
@@ -59,8 +98,10 @@ class Records:
         scores = np.array([1 / candidate.crop.area for candidate in candidates])
         return [candidates[i] for i in suppress(boxes, scores, self._settings.crop_nms_thresh)]
 
-    def _best_of_cleaned(self, present: dict[Candidate, tuple[Record, bool]]) -> dict[Candidate, tuple[Record, bool]]:
-        """Of masks that the clean-up made alike, keep one that needed none."""
+    def _best_of_cleaned(
+        self, present: dict[Candidate, tuple[MaskRecord, bool]]
+    ) -> dict[Candidate, tuple[MaskRecord, bool]]:
+        """Of masks that the clean-up made alike, keep one that it did not change."""
         candidates = list(present)
         boxes = np.array([record["bbox"] for record, _ in present.values()], dtype=np.float64).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
@@ -68,13 +109,13 @@ class Records:
         threshold = max(self._settings.box_nms_thresh, self._settings.crop_nms_thresh)
         return {candidates[i]: present[candidates[i]] for i in suppress(boxes, scores, threshold)}
 
-    def _make(self, candidate: Candidate) -> tuple[Record, bool] | None:
-        """Record, and whether the clean-up changed the mask."""
+    def _make(self, candidate: Candidate) -> tuple[MaskRecord, bool] | None:
+        """Return the record, and whether the clean-up changed the mask."""
         if candidate not in self._made:
             self._made[candidate] = self._draw(candidate)
         return self._made[candidate]
 
-    def _draw(self, candidate: Candidate) -> tuple[Record, bool] | None:
+    def _draw(self, candidate: Candidate) -> tuple[MaskRecord, bool] | None:
         x0, y0, x1, y1 = candidate.crop.box
         geometry = Geometry((y1 - y0, x1 - x0), self._settings.long_side, self._settings.square)
         mask = geometry.upsample(candidate.logits()) > 0
@@ -87,16 +128,13 @@ class Records:
         changed = False
         if self._settings.min_mask_region_area:
             mask, changed = remove_small_regions(mask, self._settings.min_mask_region_area, self._region)
-        area = int(np.count_nonzero(mask))
-        if area < max(1, self._settings.min_mask_area):
+        if np.count_nonzero(mask) < max(1, self._settings.min_mask_area):
             return None
-        record = {
-            "segmentation": encode_rle(mask),
-            "area": area,
-            "bbox": list(cv2.boundingRect(mask.view(np.uint8))),
-            "predicted_iou": candidate.predicted_iou,
-            "point_coords": [list(candidate.point)],
-            "stability_score": candidate.stability_score,
-            "crop_box": [x0, y0, x1 - x0, y1 - y0],
-        }
+        record = mask_record(
+            mask,
+            predicted_iou=candidate.predicted_iou,
+            stability_score=candidate.stability_score,
+            points=[candidate.point],
+            crop_box=candidate.crop.box,
+        )
         return record, changed
