@@ -21,7 +21,7 @@ from edge_sam.files.atomic import check_output_file, check_output_folder, move_i
 from edge_sam.imaging.images import encode_png
 from edge_sam.imaging.masks import encode_rle, label_map
 from edge_sam.overlay import draw_overlay
-from edge_sam.video import SUFFIXES, Writer, create_video
+from edge_sam.video import SUFFIXES, VideoWriter, create_video
 
 _RESERVE = 32 * 2**20
 """Bytes to leave free on the disk. Closing a video writes its index, and OpenCV does not report failed writes."""
@@ -79,7 +79,7 @@ class VideoSink:
         self._path, self._rate, self._in_time = path, rate, in_time
         self._part = part_beside(path, path.suffix)
         self._part.parent.mkdir(parents=True, exist_ok=True)
-        self._writer: Writer | None = None
+        self._writer: VideoWriter | None = None
         self._size = (0, 0)
         self._written = 0
         self._begin = 0.0
@@ -114,7 +114,7 @@ class VideoSink:
         finally:  # If the disk was full from the start, an empty video must not replace a file.
             self._part.unlink(missing_ok=True)
 
-    def _open(self, frame: StreamFrame) -> Writer:
+    def _open(self, frame: StreamFrame) -> VideoWriter:
         self._size = (frame.image.shape[1], frame.image.shape[0])
         self._begin = frame.time
         return create_video(self._part, self._rate, self._size)
