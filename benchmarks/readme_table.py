@@ -1,4 +1,4 @@
-"""README's table of speed and accuracy, as Markdown, from a `bench.json` made with ``--dataset``.
+"""README's table of speed and accuracy in Markdown, from a `bench.json` made with ``--dataset``.
 
 edge-sam bench mobile-sam --long-side 1024,768,512 --dataset FOLDER --report DIR
 python readme_table.py DIR/bench.json
@@ -20,7 +20,7 @@ _NAMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "cuda": "CUDA",
 
 
 def markdown(report: BenchReport) -> Iterator[str]:
-    """Yield the table's lines and what it was measured on; a row whose masks disagree with the reference is left out.
+    """Yield the table's lines and a description of the machine, without rows whose masks differ from the reference.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def markdown(report: BenchReport) -> Iterator[str]:
         The report has no mIoU of boxes.
     """
     if not all("box" in (row.miou or {}) for row in report.rows):
-        raise InputError("the report has no mIoU; measure again with --dataset")
+        raise InputError("the report has no mIoU; run edge-sam bench with --dataset")
     several = len({row.combination.precision for row in report.rows}) > 1
     header = ("long side", "runtime", "file to masks, ms", "times as fast (quartiles)", "clicks a second")
     yield f"| {' | '.join(header)} | box mIoU × 100 (95 %) |"
@@ -45,7 +45,7 @@ def markdown(report: BenchReport) -> Iterator[str]:
 
 
 def cells(row: Row, *, first: bool, several: bool) -> Iterator[str]:
-    """Yield the cells of one row; the first row is what the others are compared with."""
+    """Yield the cells of one row. The first row is the reference of the others."""
     assert row.miou is not None
     facts, miou = row.combination, row.miou["box"]
     name = _NAMES.get(facts.runtime, facts.runtime)
@@ -58,7 +58,7 @@ def cells(row: Row, *, first: bool, several: bool) -> Iterator[str]:
 
 
 def main() -> None:
-    """Print the table of the report given."""
+    """Print the table of a report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("report", type=Path, metavar="BENCH.JSON")
     try:
