@@ -26,7 +26,7 @@ from edge_sam.evaluation.protocols import box_prompt
 from edge_sam.evaluation.samples import Target
 from edge_sam.imaging.geometry import Geometry
 from edge_sam.imaging.masks import iou, most_interior
-from edge_sam.preference import Bounds, choose
+from edge_sam.preference import Bounds
 from edge_sam.result import Answer
 
 Rule = Callable[[Answer, Geometry, Prompt], int]
@@ -36,12 +36,7 @@ SIDE = 512
 def largest(margin: float, *, area: float = 0.0, outline: float = 1.0) -> Rule:
     """Make a rule: the largest mask within a margin of the best predicted IoU, with bounds on its area and outline."""
     bounds = Bounds(margin, area, outline)
-
-    def rule(answer: Answer, geometry: Geometry, prompt: Prompt) -> int:
-        rows, columns = geometry.cell_size
-        return choose(answer.logits[:, :rows, :columns], answer.scores, "object", prompt, bounds)
-
-    return rule
+    return lambda answer, geometry, prompt: answer.choose(geometry, prompt, "object", bounds)
 
 
 RULES: dict[str, Rule] = {

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edge_sam.imaging.geometry import Geometry
 from edge_sam.imaging.masks import Rle, box_of, encode_rle
 from edge_sam.overlay import draw_overlay
-from edge_sam.preference import AMBIGUOUS, Preference, choose
+from edge_sam.preference import AMBIGUOUS, BOUNDS, Bounds, Preference, choose
 from edge_sam.prompts import Prompt
 from edge_sam.system.timing import elapsed_ms
 
@@ -34,10 +34,10 @@ class Answer(NamedTuple):
     decode_ms: float
     """Milliseconds of the decoder call. Prompts of the same call have the same value."""
 
-    def choose(self, geometry: Geometry, prompt: Prompt, prefer: Preference) -> int:
+    def choose(self, geometry: Geometry, prompt: Prompt, prefer: Preference, bounds: Bounds = BOUNDS) -> int:
         """Return the index of the preferred mask; see `edge_sam.preference.choose`."""
         rows, columns = geometry.cell_size
-        return choose(self.logits[:, :rows, :columns], self.scores, prefer, prompt)
+        return choose(self.logits[:, :rows, :columns], self.scores, prefer, prompt, bounds)
 
 
 @dataclass(frozen=True, eq=False)

@@ -184,12 +184,8 @@ def _rows(path: Path, lines: csv.DictReader[str]) -> Iterator[tuple[str, GivenPr
             yield line["image"], GivenPrompt(points=((numbers[0], numbers[1]),), category=category)
 
 
-class _Line(msgspec.Struct):
+class _Line(GivenPrompt, frozen=True, kw_only=True):
     image: str
-    box: tuple[float, float, float, float] | None = None
-    points: tuple[tuple[float, float], ...] | None = None
-    labels: tuple[int, ...] | None = None
-    category: str = "object"
 
 
 def _json_lines(path: Path) -> PromptTable:

@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 import msgspec
+import numpy as np
 
 from edge_sam.annotate.records import LabelledMask
 from edge_sam.errors import InputError
+from edge_sam.everything.suppression import suppress_by_overlap
 from edge_sam.imaging.masks import overlaps
 
 
@@ -105,11 +107,7 @@ def _without_duplicates(masks: list[LabelledMask], threshold: float) -> list[Lab
     if threshold >= 1:
         return masks
     order = sorted(range(len(masks)), key=lambda i: -masks[i].predicted_iou)
-    rles = [mask.segmentation for mask in masks]
-    ious = overlaps(rles, rles)
-    kept: list[int] = []
-    for i in order:
-        rivals = [j for j in kept if masks[j].category == masks[i].category]
-        if not (ious[i, rivals] > threshold).any():
-            kept.append(i)
-    return [masks[i] for i in sorted(kept)]
+    rles = [masks[i].segmentation for i in order]
+    categories = np.array([masks[i].category for i in order])
+    ious = overlaps(rles, rles) * (categories[:, None] == categories)
+    return [masks[i] for i in sorted(order[k] for k in suppress_by_overlap(ious, threshold))]

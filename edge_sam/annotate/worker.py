@@ -65,7 +65,7 @@ class Job(msgspec.Struct, frozen=True):
     frames: str | None = None
 
     def __post_init__(self) -> None:
-        Geometry((1, 1), self.long_side)  # An impossible long side is told before any work.
+        Geometry((1, 1), self.long_side)  # Raises for an invalid long side before any work.
 
 
 def mask_generator(job: Job, predictor: Predictor) -> MaskGenerator | None:

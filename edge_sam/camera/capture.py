@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from edge_sam.camera.frames import Captured
 from edge_sam.camera.slot import Slot
-from edge_sam.camera.sources import CorruptFrameError, Picture, Source, SourceLostError
+from edge_sam.camera.sources import CorruptFrameError, Source, SourceFrame, SourceLostError
 from edge_sam.errors import InputError
 from edge_sam.imaging.preprocess import check_image
 from edge_sam.system.timing import elapsed_ms
@@ -142,7 +142,7 @@ class Capture:
             return float(self._last_time - before)
         return 1 / (self._playback.rate or self._source.rate or USUAL_RATE)
 
-    def _next_picture(self) -> Picture | None:
+    def _next_picture(self) -> SourceFrame | None:
         """Read the next usable picture; None at the end. Reopen a live source until it gives one."""
         in_a_row = 0
         while not self._stopping:
@@ -163,7 +163,7 @@ class Capture:
             return self._reconnect()
         return None
 
-    def _reconnect(self) -> Picture | None:
+    def _reconnect(self) -> SourceFrame | None:
         """Reopen a lost source until it gives a frame. Raise `SourceLostError` when the patience runs out."""
         _log.info("lost the source after frame %d", self.frames)
         lost, wait = time.perf_counter(), _FIRST_WAIT
@@ -179,14 +179,14 @@ class Capture:
                 return picture
         raise SourceLostError(f"the source was lost and did not come back within {self._playback.patience:g} s")
 
-    def _attempt(self) -> Picture | None:
+    def _attempt(self) -> SourceFrame | None:
         try:
             self._source.open()
             return self._read()
         except (InputError, CorruptFrameError):
             return None
 
-    def _read(self) -> Picture | None:
+    def _read(self) -> SourceFrame | None:
         """Read a frame. Raise `InputError` if a user's own source returns something else than a picture."""
         picture = self._source.read()
         if picture is not None:

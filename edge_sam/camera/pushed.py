@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.camera.slot import Slot
-from edge_sam.camera.sources import Picture
+from edge_sam.camera.sources import SourceFrame
 from edge_sam.errors import InputError
 from edge_sam.imaging.preprocess import check_image
 
@@ -32,7 +32,7 @@ class PushedFrames:
         self.live = True
         self.rate: float | None = None
         self.refused = 0
-        self._slot: Slot[Picture] = Slot()
+        self._slot: Slot[SourceFrame] = Slot()
         self._refusing = False
 
     def push(self, image: NDArray[np.uint8], name: str | None = None) -> None:
@@ -82,7 +82,7 @@ class PushedFrames:
             self._slot.put(waiting)
         before.close()  # An earlier stream's thread may still wait in it and would take the next frame.
 
-    def read(self) -> Picture | None:
+    def read(self) -> SourceFrame | None:
         """Wait for the next frame; None at the end."""
         return self._slot.take()
 

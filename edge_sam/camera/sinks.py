@@ -238,11 +238,6 @@ def draw_frame(frame: StreamFrame) -> NDArray[np.uint8]:
     """Draw the masks over the frame and list the lost objects. Returns BGR, as OpenCV writes and shows it."""
     masks = [tracked.mask for tracked in frame.objects]
     stack = np.stack(masks) if masks else np.zeros((0, *frame.image.shape[:2]), np.bool_)
-    picture = np.asarray(cv2.cvtColor(draw_overlay(frame.image, stack), cv2.COLOR_RGB2BGR), dtype=np.uint8)
-    lost = [str(i + 1) for i, tracked in enumerate(frame.objects) if tracked.state == "lost"]
-    if lost:
-        size = max(0.4, max(picture.shape) / 1000)
-        for colour, width in (((0, 0, 0), 4), ((255, 255, 255), 1)):
-            origin, thickness = (round(10 * size), round(30 * size)), max(1, round(width * size))
-            cv2.putText(picture, f"lost: {', '.join(lost)}", origin, 0, size, colour, thickness, cv2.LINE_AA)
-    return picture
+    lost = ", ".join(str(i) for i, tracked in enumerate(frame.objects, start=1) if tracked.state == "lost")
+    picture = draw_overlay(frame.image, stack, caption=f"lost: {lost}" if lost else "")
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), dtype=np.uint8)

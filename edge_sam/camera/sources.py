@@ -17,7 +17,7 @@ from edge_sam.imaging.images import pictures, read_image
 from edge_sam.video import VideoFile, usual_rate
 from edge_sam.video.opencv import open_capture, to_rgb
 
-Picture = tuple[NDArray[np.uint8], str | None]
+SourceFrame = tuple[NDArray[np.uint8], str | None]
 """8-bit RGB (height, width, 3), and the frame's name or None."""
 
 
@@ -46,7 +46,7 @@ class Source(Protocol):
     def open(self) -> None:
         """Connect. Raises `InputError` if that fails."""
 
-    def read(self) -> Picture | None:
+    def read(self) -> SourceFrame | None:
         """Return the next frame, None at the end. Raises `CorruptFrameError` or `InputError` for an unusable frame."""
 
     def close(self) -> None:
@@ -138,7 +138,7 @@ class VideoSource:
             self.live = False
         self._capture = capture
 
-    def read(self) -> Picture | None:
+    def read(self) -> SourceFrame | None:
         """See `Source`."""
         assert self._capture is not None
         try:
@@ -186,7 +186,7 @@ class FileSource:
         """See the class."""
         return None if self._video is None else self._video.time
 
-    def read(self) -> Picture | None:
+    def read(self) -> SourceFrame | None:
         """See `Source`."""
         assert self._video is not None
         image = self._video.read()
@@ -229,7 +229,7 @@ class FolderSource:
         """See `Source`."""
         self._next = 0
 
-    def read(self) -> Picture | None:
+    def read(self) -> SourceFrame | None:
         """See `Source`."""
         if self._next == len(self._files):
             return None

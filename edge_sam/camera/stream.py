@@ -21,7 +21,7 @@ from edge_sam.camera.sinks import Sink
 from edge_sam.camera.slot import Slot
 from edge_sam.camera.sources import Source, find_source
 from edge_sam.camera.statistics import Statistics, line
-from edge_sam.camera.stream_tracker import Ask, StreamTracker
+from edge_sam.camera.stream_tracker import PromptCallback, StreamTracker
 from edge_sam.errors import InputError, one_line
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
@@ -92,7 +92,7 @@ class Stream:
         self,
         source: str | int | Path | Source,
         model: Predictor | str | Path = "mobile-sam",
-        prompts: Prompt | Sequence[Prompt] | Ask = (),
+        prompts: Prompt | Sequence[Prompt] | PromptCallback = (),
         *,
         size: tuple[int, int] | None = None,
         long_side: int | None = None,

@@ -17,7 +17,7 @@ from edge_sam.prompts import Prompt, check_prompts
 from edge_sam.system.timing import elapsed_ms
 from edge_sam.tracking import Tracked, Tracker
 
-Ask = Callable[[Captured], Prompt | Sequence[Prompt] | None]
+PromptCallback = Callable[[Captured], Prompt | Sequence[Prompt] | None]
 _log = logging.getLogger("edge_sam")
 
 
@@ -34,7 +34,10 @@ class StreamTracker:
     """
 
     def __init__(
-        self, model: AdaptiveModel, prompts: Prompt | Sequence[Prompt] | Ask, size: tuple[int, int] | None = None
+        self,
+        model: AdaptiveModel,
+        prompts: Prompt | Sequence[Prompt] | PromptCallback,
+        size: tuple[int, int] | None = None,
     ) -> None:
         self.model = model
         self._size = size

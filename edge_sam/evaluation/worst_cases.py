@@ -14,7 +14,7 @@ from edge_sam.evaluation.protocols import Prediction
 from edge_sam.evaluation.stills import Case
 from edge_sam.overlay import draw_overlay
 
-Picture = NDArray[np.uint8]
+Rgb = NDArray[np.uint8]
 _TILE = (240, 320)
 """(height, width) of one picture on the sheet, in pixels."""
 _CAPTION = 22
@@ -41,7 +41,7 @@ class WorstCases:
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self._kept: list[tuple[float, int, Picture]] = []
+        self._kept: list[tuple[float, int, Rgb]] = []
         self._seen = 0
 
     def look(self, case: Case) -> None:
@@ -53,7 +53,7 @@ class WorstCases:
             bisect.insort(self._kept, (value, self._seen, _tile(case, scores)))
             del self._kept[self._count :]
 
-    def sheet(self) -> Picture | None:
+    def sheet(self) -> Rgb | None:
         """Return the tiles in reading order, the worst first, or None if there are none.
 
         Yellow outlines show the ground truth, blue shows the mask, green and red dots are clicks on and off the object.
@@ -71,7 +71,7 @@ class WorstCases:
         return sheet
 
 
-def _tile(case: Case, scores: list[float]) -> Picture:
+def _tile(case: Case, scores: list[float]) -> Rgb:
     """Draw one case: a picture for each segmenter side by side, with a caption below."""
     region = case.target.truth.copy()
     for prediction in case.predictions:
@@ -87,7 +87,7 @@ def _tile(case: Case, scores: list[float]) -> Picture:
     return np.concatenate([fitted, caption])
 
 
-def _draw(case: Case, prediction: Prediction) -> Picture:
+def _draw(case: Case, prediction: Prediction) -> Rgb:
     picture = draw_overlay(case.image, prediction.masks[:1], [prediction.prompt])
     contours = cv2.findContours(case.target.truth.view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
     cv2.drawContours(picture, contours, -1, _TRUTH, max(1, max(picture.shape) // 400), cv2.LINE_AA)
@@ -109,7 +109,7 @@ def _around(centre: float, length: int, limit: int) -> slice:
     return slice(first, first + length)
 
 
-def _fit(picture: Picture) -> Picture:
+def _fit(picture: Rgb) -> Rgb:
     """Scale a picture into a tile, keeping its shape. Grey fills the rest."""
     height, width = picture.shape[:2]
     scale = min(_TILE[0] / height, _TILE[1] / width)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edge_sam.everything.points import Crop
 from edge_sam.everything.settings import Settings
+from edge_sam.everything.suppression import suppress
 from edge_sam.imaging.geometry import FRAME, LOGITS, Geometry
 from edge_sam.imaging.masks import box_of, stability
 
@@ -144,6 +145,14 @@ class CandidateFilter:
         near_crop = np.abs(box - self._crop.box) <= _NEAR_EDGE
         near_image = np.abs(box - (0, 0, width, height)) <= _NEAR_EDGE
         return bool((near_crop & ~near_image).any())
+
+
+def without_duplicates(
+    candidates: Sequence[Candidate], threshold: float, score: Callable[[Candidate], float]
+) -> list[Candidate]:
+    """Of candidates whose boxes overlap by more than the IoU `threshold`, keep the best score. Best first."""
+    boxes = np.array([candidate.box for candidate in candidates]).reshape(-1, 4)
+    return [candidates[i] for i in suppress(boxes, np.array([*map(score, candidates)]), threshold)]
 
 
 def _window(plane: NDArray[np.float32]) -> tuple[NDArray[np.float16], tuple[int, int]]:

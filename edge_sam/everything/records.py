@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.everything.candidates import Candidate
+from edge_sam.everything.candidates import Candidate, without_duplicates
 from edge_sam.everything.regions import remove_small_regions
 from edge_sam.everything.settings import Settings
 from edge_sam.everything.suppression import suppress, suppress_by_overlap
@@ -28,23 +28,10 @@ def mask_record(
     points: Sequence[Sequence[float]],
     crop_box: tuple[int, int, int, int],
 ) -> MaskRecord:
-    """Describe a mask.
+    """Describe a (height, width) mask at the photograph's size.
 
-    Parameters
-    ----------
-    mask : ndarray of bool, (height, width)
-        At the photograph's size.
-    predicted_iou, stability_score : float
-    points : sequence of (x, y)
-        The points that were asked, in pixels of the photograph.
-    crop_box : tuple of int
-        XYXY in pixels: the part of the photograph that was encoded.
-
-    Returns
-    -------
-    dict
-        ``segmentation`` as COCO RLE, ``area`` in pixels, ``bbox`` and ``crop_box`` XYWH in pixels, ``predicted_iou``,
-        ``stability_score``, ``point_coords``.
+    `points` are the points asked, XY, and `crop_box` the encoded part of the photograph, XYXY. In the record
+    ``segmentation`` is COCO RLE, and ``bbox`` and ``crop_box`` are XYWH. All coordinates are in pixels.
     """
     x0, y0, x1, y1 = crop_box
     return {
@@ -82,7 +69,8 @@ class RecordBuilder:
     def choose(self, candidates: Sequence[Candidate]) -> dict[Candidate, MaskRecord]:
         """Drop duplicates across crops and after the clean-up. Returns the others, best first."""
         if self._settings.crop_n_layers:
-            candidates = self._best_of_crops(candidates)
+            threshold = self._settings.crop_nms_thresh
+            candidates = without_duplicates(candidates, threshold, lambda candidate: 1 / candidate.crop.area)
         made = {candidate: self._make(candidate) for candidate in candidates}
         present = {candidate: entry for candidate, entry in made.items() if entry is not None}
         if self._settings.min_mask_region_area:
@@ -92,11 +80,6 @@ class RecordBuilder:
             rles = [present[candidate][0]["segmentation"] for candidate in best]
             best = [best[i] for i in suppress_by_overlap(overlaps(rles, rles), self._settings.mask_nms_thresh)]
         return {candidate: present[candidate][0] for candidate in best}
-
-    def _best_of_crops(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        boxes = np.array([candidate.box for candidate in candidates]).reshape(-1, 4)
-        scores = np.array([1 / candidate.crop.area for candidate in candidates])
-        return [candidates[i] for i in suppress(boxes, scores, self._settings.crop_nms_thresh)]
 
     def _best_of_cleaned(
         self, present: dict[Candidate, tuple[MaskRecord, bool]]

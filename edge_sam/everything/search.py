@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.everything.candidates import Candidate, CandidateFilter
+from edge_sam.everything.candidates import Candidate, CandidateFilter, without_duplicates
 from edge_sam.everything.point_queue import PointQueue
 from edge_sam.everything.points import Crop, cut
 from edge_sam.everything.settings import Settings
-from edge_sam.everything.suppression import suppress
 from edge_sam.inference.profiles import MAX_PROMPTS
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
@@ -111,7 +110,7 @@ class Search:
                 queue.answered(index, [plane for _, plane in accepted])
                 kept += [candidate for candidate, _ in accepted if candidate is not None]
             count = len(kept)
-            kept = without_duplicates(kept, settings.box_nms_thresh)
+            kept = without_duplicates(kept, settings.box_nms_thresh, lambda candidate: candidate.predicted_iou)
             self.rejected["duplicate"] += count - len(kept)
             asked += len(chosen)
             yield asked, kept
@@ -125,10 +124,3 @@ def _points(grid: NDArray[np.float64], crop: Crop, region: NDArray[np.bool_] | N
         return points
     x, y = points.astype(np.intp).T
     return np.asarray(points[region[y + y0, x + x0]])
-
-
-def without_duplicates(candidates: list[Candidate], threshold: float) -> list[Candidate]:
-    """Of candidates whose boxes overlap, keep the one with the best predicted IoU. Returns the best first."""
-    boxes = np.array([candidate.box for candidate in candidates]).reshape(-1, 4)
-    scores = np.array([candidate.predicted_iou for candidate in candidates])
-    return [candidates[i] for i in suppress(boxes, scores, threshold)]

@@ -136,15 +136,10 @@ def interior_depth(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
 
 
 def most_interior(mask: NDArray[np.bool_]) -> tuple[int, int]:
-    """Return the XY of the mask's pixel that lies farthest from its outside. The image's edge counts as outside.
+    """Return the XY of the pixel of a non-empty mask that lies farthest from its outside.
 
     Alexander Kirillov et al., "Segment Anything", arXiv 2304.02643, appendix D.1: the point where the mask's
     interior distance transform is largest.
-
-    Parameters
-    ----------
-    mask : ndarray of bool, (height, width)
-        With at least one pixel.
     """
     depth = interior_depth(mask)
     y, x = np.unravel_index(int(depth.argmax()), depth.shape)

@@ -24,7 +24,7 @@ _ALONE = 1 << 18
 """Multiplications up to which OpenBLAS uses one thread. Its threads spin while they wait, which costs many times the
 product on busy cores. `einsum` uses one thread."""
 
-Window = tuple[slice, slice]
+TokenWindow = tuple[slice, slice]
 """Rows and columns of image tokens."""
 
 
@@ -83,12 +83,12 @@ def likeness(
     return float(ours @ theirs / max(float(np.linalg.norm(ours) * np.linalg.norm(theirs)), 1e-12))
 
 
-def whole(tokens: NDArray[np.float32]) -> Window:
+def whole(tokens: NDArray[np.float32]) -> TokenWindow:
     """Return the window that is the whole frame."""
     return slice(0, tokens.shape[0]), slice(0, tokens.shape[1])
 
 
-def window_around(box: NDArray[np.float64], tokens: NDArray[np.float32]) -> Window:
+def window_around(box: NDArray[np.float64], tokens: NDArray[np.float32]) -> TokenWindow:
     """Return the tokens that an object can reach until the next encoded frame.
 
     Parameters
@@ -112,7 +112,7 @@ def view(tokens: NDArray[np.float32], cover: NDArray[np.float32], box: NDArray[n
 
 
 def label_tokens(
-    tokens: NDArray[np.float32], window: Window, views: Sequence[View], box: NDArray[np.float64] | None
+    tokens: NDArray[np.float32], window: TokenWindow, views: Sequence[View], box: NDArray[np.float64] | None
 ) -> NDArray[np.float32]:
     """Estimate the fraction of each token that belongs to an object.
 
@@ -120,7 +120,7 @@ def label_tokens(
     ----------
     tokens : ndarray of float32, (rows, columns, 256)
         Of the frame, of unit length.
-    window : Window
+    window : TokenWindow
         The tokens to label.
     views : sequence of View
         Views of the object in earlier frames, of the same long side.
@@ -187,7 +187,7 @@ def _reach(side: int) -> int:
     return reach
 
 
-def _corner(window: Window) -> NDArray[np.float64]:
+def _corner(window: TokenWindow) -> NDArray[np.float64]:
     return np.array([window[0].start, window[1].start], dtype=np.float64)
 
 

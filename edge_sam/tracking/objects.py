@@ -16,8 +16,8 @@ from edge_sam.imaging.masks import box_of, stability
 from edge_sam.prompts import Prompt
 from edge_sam.result import Answer
 from edge_sam.tracking.appearance import (
+    TokenWindow,
     View,
-    Window,
     label_tokens,
     likeness,
     view,
@@ -246,7 +246,7 @@ def _largest_part(found: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where(parts == 1 + int(np.argmax(weights[1:])), found, np.float32(-1))
 
 
-def _points(labels: NDArray[np.float32], window: Window, geometry: Geometry) -> NDArray[np.float64]:
+def _points(labels: NDArray[np.float32], window: TokenWindow, geometry: Geometry) -> NDArray[np.float64]:
     """Choose tokens deep inside the object and far from each other. Returns (N, 2) XY in pixels."""
     inside = np.pad(labels > SURE, 1).view(np.uint8)
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1].copy()
