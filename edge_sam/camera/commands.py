@@ -20,14 +20,14 @@ _CHUNK = 2**16
 _log = logging.getLogger("edge_sam")
 
 
-class _Asked(msgspec.Struct, forbid_unknown_fields=True):
+class _PromptFields(msgspec.Struct, forbid_unknown_fields=True):
     points: list[tuple[float, float]] | None = None
     labels: list[int] | None = None
     box: tuple[float, float, float, float] | None = None
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True):
-    prompts: list[_Asked]
+    prompts: list[_PromptFields]
 
 
 def parse_line(text: str | bytes) -> list[Prompt]:
@@ -47,7 +47,7 @@ def parse_line(text: str | bytes) -> list[Prompt]:
         raise InputError(f"not a line of prompts: {error}") from error
     if len(line.prompts) > MAX_PROMPTS:
         raise InputError(f"the line has {len(line.prompts)} prompts; give at most {MAX_PROMPTS}")
-    return [Prompt(points=asked.points, labels=asked.labels, box=asked.box) for asked in line.prompts]
+    return [Prompt(points=fields.points, labels=fields.labels, box=fields.box) for fields in line.prompts]
 
 
 def lines_of(file: RawIOBase) -> Iterator[bytes]:

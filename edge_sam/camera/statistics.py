@@ -106,7 +106,7 @@ class Statistics:
         }
 
 
-def line(statistics: Statistics, sinks_dropped: Mapping[str, int], corrupt: int, setting: str) -> str:
+def status_line(statistics: Statistics, sinks_dropped: Mapping[str, int], corrupt: int, setting: str) -> str:
     """Format one line to read: rate, drops, median and 95th percentile of each stage, setting."""
     parts = [f"{statistics.recent_fps:.1f} fps", f"{statistics.dropped} dropped"]
     parts += [f"{count} dropped by {name}" for name, count in sinks_dropped.items() if count]

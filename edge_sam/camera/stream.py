@@ -20,7 +20,7 @@ from edge_sam.camera.sink_thread import SinkThread
 from edge_sam.camera.sinks import Sink
 from edge_sam.camera.slot import Slot
 from edge_sam.camera.sources import Source, find_source
-from edge_sam.camera.statistics import Statistics, line
+from edge_sam.camera.statistics import Statistics, status_line
 from edge_sam.camera.stream_tracker import PromptCallback, StreamTracker
 from edge_sam.errors import InputError, one_line
 from edge_sam.predictor import Predictor
@@ -198,7 +198,7 @@ class Stream:
         return report
 
     def __str__(self) -> str:
-        return line(self.statistics, self._sinks_dropped(), self._capture.corrupt, str(self._model))
+        return status_line(self.statistics, self._sinks_dropped(), self._capture.corrupt, str(self._model))
 
     def _sinks_dropped(self) -> dict[str, int]:
         return {thread.sink.name: thread.slot.dropped for thread in self._sink_threads}

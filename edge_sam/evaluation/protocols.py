@@ -53,35 +53,25 @@ class Prediction:
     masks: NDArray[np.bool_]
 
 
-class Protocol(TypingProtocol):
-    """A way to prompt and score."""
-
-    @property
-    def name(self) -> str:
-        """Its name on the command line and in reports."""
-
-    @property
-    def description(self) -> str:
-        """What it does, in one sentence."""
-
-    @property
-    def main_score(self) -> str:
-        """The score that ranks the worst cases and is reported by size."""
-
-    @property
-    def one_prompt(self) -> bool:
-        """Whether all models get the same prompt, so that their masks can be compared with each other."""
-
-    def run(self, ask: Ask, target: Target) -> Prediction:
-        """Prompt for an object that has at least one pixel."""
-
-
 @dataclass(frozen=True)
 class SinglePrompt:
     """One prompt made from the ground truth.
 
     Scores: ``iou`` and ``boundary_iou`` of the first mask. With three masks also ``oracle``, the best IoU among them
     (arXiv 2304.02643, section 7.1); the first mask is then the one with the best predicted IoU.
+
+    Attributes
+    ----------
+    name, description : str
+        Its name on the command line, and what it does in one sentence.
+    make_prompt : callable
+        Makes the prompt from an object's true mask.
+    wanted : Wanted
+        The masks to return.
+    main_score : str
+        The score that ranks the worst cases and is reported by size.
+    one_prompt : bool
+        Whether all models get the same prompt, so that their masks can be compared with each other.
     """
 
     name: str
@@ -92,7 +82,7 @@ class SinglePrompt:
     one_prompt: bool = True
 
     def run(self, ask: Ask, target: Target) -> Prediction:
-        """See `Protocol.run`."""
+        """Prompt for an object that has at least one pixel."""
         prompt = self.make_prompt(target.truth)
         masks = ask(prompt, self.wanted).masks
         ious = [iou(mask, target.truth, target.valid) for mask in masks]
@@ -109,29 +99,17 @@ class Clicks:
     The segmenter answers each click with its default mask. From the second click on, the prompt includes the low-res
     logits of the last answer, as in SAM's training (arXiv 2304.02643, appendix A). Scores: ``iou@k`` after each click,
     and ``noc@85`` and ``noc@90``, the clicks needed for that IoU. An object that never reaches it counts with all
-    clicks (arXiv 2102.06583, section 5).
+    clicks (arXiv 2102.06583, section 5). The attributes are those of `SinglePrompt`.
     """
 
+    name: str
+    description: str
+    main_score: str
     count: int
     one_prompt: bool = False
 
-    @property
-    def name(self) -> str:
-        """See `Protocol.name`."""
-        return f"{self.count}points"
-
-    @property
-    def description(self) -> str:
-        """See `Protocol.description`."""
-        return f"{self.count} clicks, each on the largest remaining error; NoC counts at most {self.count}"
-
-    @property
-    def main_score(self) -> str:
-        """See `Protocol.main_score`."""
-        return f"iou@{self.count}"
-
     def run(self, ask: Ask, target: Target) -> Prediction:
-        """See `Protocol.run`."""
+        """Prompt for an object that has at least one pixel."""
         points, labels = [most_interior(target.truth)], [1]
         prompt = Prompt(points=points, labels=labels)
         answer = ask(prompt, "default")
@@ -148,6 +126,9 @@ class Clicks:
         for threshold in NOC_IOUS:
             scores[f"noc@{threshold * 100:.0f}"] = _clicks_needed(ious, threshold)
         return Prediction(scores, prompt, answer.masks[:1])
+
+
+Protocol = SinglePrompt | Clicks
 
 
 def _clicks_needed(ious: Sequence[float], threshold: float) -> float:
@@ -174,12 +155,7 @@ def box_prompt(truth: Mask) -> Prompt:
 
 
 _SINGLE = (
-    SinglePrompt(
-        "point",
-        "one click on the object's most interior pixel, three masks",
-        _most_interior,
-        "three",
-    ),
+    SinglePrompt("point", "one click on the object's most interior pixel, three masks", _most_interior, "three"),
     SinglePrompt("click", "one click on the object's most interior pixel, the mask shown", _most_interior, "default"),
     SinglePrompt(
         "click-random", "one click on a random pixel well inside the object, the mask shown", _random_click, "default"
@@ -202,7 +178,8 @@ def find_protocol(name: str) -> Protocol:
         if protocol.name == name:
             return protocol
     clicks = re.fullmatch(r"([0-9]{1,2})points", name)
-    if clicks and 1 <= int(clicks[1]) <= MAX_CLICKS:
-        return Clicks(int(clicks[1]))
+    if clicks and 1 <= (count := int(clicks[1])) <= MAX_CLICKS:
+        description = f"{count} clicks, each on the largest remaining error; NoC counts at most {count}"
+        return Clicks(f"{count}points", description, f"iou@{count}", count)
     known = ", ".join(protocol.name for protocol in _SINGLE)
     raise InputError(f"unknown prompts {name!r}; known: {known}, 1points to {MAX_CLICKS}points, video-box, video-track")

@@ -72,7 +72,7 @@ def summarise(rows: Sequence[ObjectScores], description: str, main_score: str, s
     rows : sequence of ObjectScores
         At least one. All belong to one protocol.
     description, main_score : str
-        See `edge_sam.evaluation.protocols.Protocol`.
+        See `edge_sam.evaluation.protocols.SinglePrompt`.
     seed : int
         Seed of the bootstrap.
     """

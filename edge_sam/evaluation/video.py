@@ -68,7 +68,7 @@ class VideoProtocol:
     Attributes
     ----------
     name, description : str
-        See `edge_sam.evaluation.protocols.Protocol`.
+        See `edge_sam.evaluation.protocols.SinglePrompt`.
     make : callable
         Turns a segmenter into a `VideoSegmenter` for one clip.
     """
