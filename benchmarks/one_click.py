@@ -34,7 +34,7 @@ SIDE = 512
 
 
 def largest(margin: float, *, area: float = 0.0, outline: float = 1.0) -> Rule:
-    """Make a rule: the largest mask within a margin of the best predicted IoU, with bounds on its area and outline."""
+    """Return a rule: the largest mask within a margin of the best predicted IoU, with bounds on area and outline."""
     bounds = Bounds(margin, area, outline)
     return lambda answer, geometry, prompt: answer.choose(geometry, prompt, "object", bounds)
 

@@ -129,7 +129,7 @@ def combine(
 ) -> list[Prompt]:
     """Make prompts from separate lists of points and boxes.
 
-    Points and at most one box make one prompt; several boxes make one prompt each; nothing makes none.
+    Points with at most one box make one prompt. Several boxes make one prompt each.
 
     Parameters
     ----------

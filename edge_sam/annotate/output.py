@@ -9,7 +9,7 @@ from edge_sam.files.atomic import check_output_file
 
 
 def is_sa1b(output: Path, layout: str) -> bool:
-    """Tell whether a data set is a folder (SA-1B) rather than a file (COCO).
+    """Return whether a data set is a folder (SA-1B) rather than a file (COCO).
 
     Parameters
     ----------

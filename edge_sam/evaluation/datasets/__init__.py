@@ -16,7 +16,7 @@ class Layout(Protocol):
     """A module that reads one layout."""
 
     def found(self, path: Path) -> bool:
-        """Tell whether a folder (or file) has this layout."""
+        """Return whether a folder (or file) has this layout."""
         ...
 
     def read(self, path: Path, split: str | None) -> Dataset:

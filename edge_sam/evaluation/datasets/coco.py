@@ -46,7 +46,7 @@ class _Instances(msgspec.Struct):
 
 
 def found(path: Path) -> bool:
-    """Tell whether `path` is or holds a JSON file of this format."""
+    """Return whether `path` is or holds a JSON file of this format."""
     return path.suffix == ".json" or bool(_candidates(path))
 
 

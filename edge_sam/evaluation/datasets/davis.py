@@ -19,7 +19,7 @@ WHITE = 255
 
 
 def found(path: Path) -> bool:
-    """Tell whether `path` has one of these layouts."""
+    """Return whether `path` has one of these layouts."""
     return ((path / "Annotations").is_dir() and (path / "JPEGImages").is_dir()) or bool(_plain(path))
 
 

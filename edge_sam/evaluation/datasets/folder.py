@@ -17,7 +17,7 @@ IGNORED = 128
 
 
 def found(path: Path) -> bool:
-    """Tell whether `path` has this layout."""
+    """Return whether `path` has this layout."""
     return (path / "images").is_dir() and (path / "masks").is_dir()
 
 

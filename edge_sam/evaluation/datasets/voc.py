@@ -18,7 +18,7 @@ IGNORED = 255
 
 
 def found(path: Path) -> bool:
-    """Tell whether `path` has this layout."""
+    """Return whether `path` has this layout."""
     return (path / "SegmentationObject").is_dir()
 
 
