@@ -100,13 +100,13 @@ def find_ground_truths(exact: Predictor, photographs: Photographs) -> list[Groun
     """
     calibrated = set(photographs.calibration)
     truths = []
-    for name, samples in ((KNOWN, photographs.masked), (OWN, as_samples(exact, photographs.judged))):
+    for name, samples in ((KNOWN, photographs.masked), (OWN, as_samples(exact, photographs.evaluation))):
         if any(target.truth.any() for sample in samples for target in sample.read_targets()):
             data = Dataset(samples[0].image.parent, "", samples)
             truths.append(GroundTruth(name, data, calibrated.isdisjoint(sample.image for sample in samples)))
     if not truths:
         raise InputError(
-            f"the float model finds no object with confidence in any of the {len(photographs.judged)} photographs, so"
+            f"the float model is confident of no object in any of the {len(photographs.evaluation)} photographs, so"
             " there are no masks to compare; give photographs like those you will segment"
         )
     return truths

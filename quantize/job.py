@@ -29,13 +29,13 @@ class QuantizedComponent:
         Encoder or decoder.
     data : bytes
         The ONNX file.
-    judged : ModelProto, optional
+    rounded : ModelProto, optional
         Graph to measure accuracy with instead, if the runtime here rounds differently from the target's.
     """
 
     role: Role
     data: bytes
-    judged: ModelProto | None = None
+    rounded: ModelProto | None = None
 
 
 @dataclass

@@ -27,7 +27,7 @@ class Photographs:
 
     Attributes
     ----------
-    calibration, judged : list of Path
+    calibration, evaluation : list of Path
         The calibration set, and photographs to measure accuracy on. They overlap if the folder has too few.
     masked : sequence of Sample
         At most `ENOUGH` photographs with known masks, evenly spaced over those outside the calibration set, or over
@@ -39,7 +39,7 @@ class Photographs:
     """
 
     calibration: list[Path]
-    judged: list[Path]
+    evaluation: list[Path]
     masked: list[Sample]
     skipped: int
     fingerprint: str
@@ -72,13 +72,13 @@ def find_photographs(folder: Path, count: int, seed: int) -> Photographs:
         raise InputError(f"no photograph in {folder}; it should hold 64 or more like those that will be segmented")
     chosen, skipped = _choose(files, count + ENOUGH, seed, folder)
     calibration = sorted(chosen[:count])
-    judged = sorted(chosen[count:] or chosen[:ENOUGH])
+    evaluation = sorted(chosen[count:] or chosen[:ENOUGH])
     digest = hashlib.sha256()
     for path in calibration:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     known = set(calibration)
     fresh = [sample for sample in masked if sample.image not in known] or masked
-    return Photographs(calibration, judged, evenly_spaced(fresh, ENOUGH), skipped, digest.hexdigest())
+    return Photographs(calibration, evaluation, evenly_spaced(fresh, ENOUGH), skipped, digest.hexdigest())
 
 
 def _choose(files: list[Path], most: int, seed: int, folder: Path) -> tuple[list[Path], int]:

@@ -114,9 +114,9 @@ def quantize_bundle(
     with draft:
         manifest = add_components(draft, source, quantized, settings.precision, exact.precision)
         candidate = _open_quantised(draft.save(manifest), settings.precision, target.runtime)
-        judged = {part.role: part.judged for part in quantized if part.judged is not None}
-        if judged:
-            candidate = with_graphs(exact, judged)
+        rounded = {part.role: part.rounded for part in quantized if part.rounded is not None}
+        if rounded:
+            candidate = with_graphs(exact, rounded)
         with steps("comparing masks", sum(len(truth.data.samples) for truth in truths)) as progress:
             accuracies = [measure_accuracy(truth, exact, candidate, settings.seed, progress) for truth in truths]
         _require(accuracies, settings, job, steps)

@@ -77,7 +77,7 @@ def rank_blocks(job: QuantizationJob, progress: Callable[[], None], *, timed: bo
     list of BlockSensitivity
         The most sensitive block first.
     """
-    samples = ranking_samples(job.exact, job.photographs.judged, LOOKED_AT)
+    samples = ranking_samples(job.exact, job.photographs.evaluation, LOOKED_AT)
     saved = _saved_ms(job) if timed else {}
     rows = []
     for role, graph in job.graphs.items():
@@ -125,7 +125,7 @@ def _saved_ms(job: QuantizationJob) -> dict[tuple[str, str], float]:
         for precision in (exact, "int8"):
             variant = Variant(str(bundle.path), runtime="onnxruntime", precision=precision, threads=THREADS)
             try:
-                tables = profile(variant, job.photographs.judged[0], _drop_trace)
+                tables = profile(variant, job.photographs.evaluation[0], _drop_trace)
             except RuntimeUnavailableError as error:
                 _log.warning("no times: the model with every block in int8 is not usable: %s", error)
                 return {}

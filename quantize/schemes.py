@@ -27,18 +27,18 @@ class Scheme:
     calibrated: bool
 
 
-def make_int8(work: QuantizationJob) -> list[QuantizedComponent]:
+def make_int8(job: QuantizationJob) -> list[QuantizedComponent]:
     """Make int8 ONNX graphs with the blocks that `recipe` chooses."""
-    family = work.exact.bundle.manifest.family
-    graphs = {role: work.quantised(role, default_blocks(family, role, graph)) for role, graph in work.graphs.items()}
+    family = job.exact.bundle.manifest.family
+    graphs = {role: job.quantised(role, default_blocks(family, role, graph)) for role, graph in job.graphs.items()}
     return [QuantizedComponent(role, graph.SerializeToString(deterministic=True)) for role, graph in graphs.items()]
 
 
-def make_fp16(work: QuantizationJob) -> list[QuantizedComponent]:
+def make_fp16(job: QuantizationJob) -> list[QuantizedComponent]:
     """Make fp16 graphs. Accuracy is measured with explicit rounding, because ONNX Runtime's CPU hides overflow."""
-    halves = {role: to_half(graph) for role, graph in work.graphs.items()}
+    halves = {role: to_half(graph) for role, graph in job.graphs.items()}
     return [
-        QuantizedComponent(role, half.SerializeToString(deterministic=True), judged=with_explicit_rounding(half))
+        QuantizedComponent(role, half.SerializeToString(deterministic=True), rounded=with_explicit_rounding(half))
         for role, half in halves.items()
     ]
 

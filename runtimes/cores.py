@@ -49,7 +49,7 @@ def check_threads(given: int | str, name: str = "threads") -> int:
     """
     text = str(given)
     if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= MAX_THREADS:
-        raise InputError(f"{name} must be a whole number from 1 to {MAX_THREADS}, not {given!r}")
+        raise InputError(f"{name} is {given!r}; it must be 1 to {MAX_THREADS}")
     return int(text)
 
 

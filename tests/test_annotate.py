@@ -324,7 +324,7 @@ def test_talks_to_people(photos: Path) -> None:
         (("photos", "--pred-iou-thresh", "2"), "pred_iou_thresh is 2"),
         (("photos", "--points-per-side", "0"), "points_per_side is 0"),
         (("twins", "--format", "sa1b"), "a.jpg and a.png differ only in their suffix"),
-        (("photos", "--workers", "0"), "workers must be a whole number from 1 to 256"),
+        (("photos", "--workers", "0"), "workers is 0; it must be 1 to 256"),
         (("photos", "--engine", "abacus"), "unknown engine 'abacus'"),
         (("photos", "--format", "voc"), "unknown format 'voc'"),
         (("photos", "--long-side", "1000"), "long side 1000"),

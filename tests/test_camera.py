@@ -398,7 +398,7 @@ def test_mistakes(stream_of: Make, video: Path, tmp_path: Path, frames: list[np.
             stream_of("videotestsrc ! appsink")
     with pytest.raises(InputError, match="budget_ms is 0"):
         stream_of(video, budget_ms=0.0)
-    with pytest.raises(InputError, match="long side 100 "):
+    with pytest.raises(InputError, match="long_side is 100;"):
         stream_of(video, long_side=100)
     with broadcast([[jpeg(frames[0]), HANG]]) as address, pytest.raises(InputError, match="is live"):
         stream_of(address, every_frame=True)

@@ -175,7 +175,7 @@ def test_threads_are_given_or_the_environment_s(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("EDGE_SAM_THREADS", "3")
     assert ordered(W16, "onnxruntime", "auto", None)[0].threads == 3
     assert ordered(W16, "onnxruntime", "auto", 4)[0].threads == 4
-    with pytest.raises(InputError, match="must be between 1 and 256, not '0'"):
+    with pytest.raises(InputError, match="threads is 0; it must be 1 to 256"):
         ordered(W16, "onnxruntime", "auto", 0)
 
 
@@ -188,4 +188,4 @@ def test_a_number_of_threads_is_read(given: str) -> None:
 def test_what_is_no_number_of_threads_is_refused(given: str) -> None:
     with pytest.raises(InputError) as refusal:
         check_threads(given)
-    assert str(refusal.value) == f"threads must be a whole number from 1 to 256, not {given!r}"
+    assert str(refusal.value) == f"threads is {given!r}; it must be 1 to 256"

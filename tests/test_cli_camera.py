@@ -159,7 +159,7 @@ def test_lines_of_prompts() -> None:
         (("VIDEO", "--point", "900,5"), "point (900, 5) lies outside the 192×128 image"),
         (("VIDEO", *BOX, "--box", "1,1,5,5", "--point", "3,3"), "several boxes cannot be mixed with points"),
         (("VIDEO", "--mask-file", "absent.png"), "cannot read mask absent.png"),
-        (("VIDEO", *BOX, "--long-side", "100"), "long side 100 is not a multiple of 16"),
+        (("VIDEO", *BOX, "--long-side", "100"), "long_side is 100; it must be a multiple of 16"),
         (("VIDEO", *BOX, "--fps", "-3"), "fps is -3; it must be more than 0"),
         (("VIDEO", *BOX, "--video", "out.gif"), "cannot write a video out.gif; known: .mp4"),
         (("VIDEO", *BOX, "--video", "VIDEO"), "would overwrite the source"),

@@ -217,7 +217,7 @@ def test_where_the_float_model_sees_nothing_it_says_so_before_calibrating(
     def steps(what: str, _: int) -> Any:
         raise AssertionError(what)
 
-    with pytest.raises(edge_sam.InputError, match="finds no object with confidence in any of the 1 photographs"):
+    with pytest.raises(edge_sam.InputError, match="is confident of no object in any of the 1 photographs"):
         quantize_bundle(open_bundle("mobile-sam"), tmp_path / "small", QuantizeSettings(calibration=folder), steps)
     assert [path.name for path in tmp_path.iterdir()] == ["grain"]
 

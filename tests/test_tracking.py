@@ -285,7 +285,7 @@ def test_what_fails_changes_nothing(predictor: Predictor, coffee: np.ndarray) ->
     def fail(encodes: int) -> None:
         """Fail in every way, also at each encode that recalling the objects takes."""
         ours.long_side = 250
-        with pytest.raises(InputError, match="long side 250"):
+        with pytest.raises(InputError, match="long_side is 250"):
             ours.step(half)
         ours.long_side = 272
         for failing.fails_after in range(encodes):

@@ -104,7 +104,7 @@ def test_rows_are_ranked_by_a_photograph_and_its_clicks() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--threads", "1,two"], "threads must be a whole number from 1 to 256, not 'two'"),
+        (["--threads", "1,two"], "threads is 'two'; it must be 1 to 256"),
         (["--runtime", "warp"], "unknown runtime 'warp'"),
         (["--image", "/nowhere.png"], "nowhere.png"),
     ],

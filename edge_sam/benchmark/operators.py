@@ -44,7 +44,7 @@ def profile(variant: Variant, image: Path, save_trace: Callable[[str, bytes], st
     Parameters
     ----------
     variant : Variant
-        The variant to profile.
+        The variant to profile; its runtime is not ``"auto"``.
     image : Path
         The photograph.
     save_trace : callable
@@ -55,11 +55,11 @@ def profile(variant: Variant, image: Path, save_trace: Callable[[str, bytes], st
     list of OperatorProfile
         Empty if the runtime has no profiler.
     """
-    segmenter = variant.open()
-    predictor = segmenter.predictor
-    run_profiled = profiler(predictor.runtime)
+    run_profiled = profiler(variant.runtime)
     if run_profiled is None:
         return []
+    segmenter = variant.open()
+    predictor = segmenter.predictor
     active, pixels = predictor.model.active, read_image(image)
     recorders: dict[Role, _Recorder] = {"encoder": _Recorder(active.encoder), "decoder": _Recorder(active.decoder)}
     height, width = pixels.shape[:2]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from edge_sam.imaging.view import LongSide
+from edge_sam.imaging.geometry import LongSide
 from edge_sam.settings import Settings
 
 

@@ -8,13 +8,16 @@ section 3). The image embedding has one token for each 16×16 pixels of the fram
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import cv2
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from edge_sam.errors import InputError
 from edge_sam.imaging.masks import box_of
+from edge_sam.settings import Settings
 
 FRAME = 1024
 """Side of the model's frame in pixels."""
@@ -27,27 +30,15 @@ GRID = FRAME // TOKEN
 LOGITS = FRAME // CELL
 """Low-res logits along one side of the frame."""
 
+LongSide = Annotated[int, Meta(ge=TOKEN, le=FRAME, multiple_of=TOKEN)]
+"""Length of the photograph's longer side in pixels of the frame."""
+
 BACKGROUND = np.float32(-18)
 """Logit of a cell that is certainly background (the threshold is 0)."""
 
 
-def check_long_side(long_side: int) -> int:
-    """Return the long side as an int.
-
-    Raises
-    ------
-    InputError
-        It is not a whole number, not a multiple of `TOKEN`, or larger than `FRAME`.
-    """
-    if not isinstance(long_side, int | np.integer):
-        raise InputError(f"long side {long_side!r} is not a whole number")
-    if not TOKEN <= long_side <= FRAME or long_side % TOKEN:
-        raise InputError(f"long side {long_side} is not a multiple of {TOKEN} between {TOKEN} and {FRAME}")
-    return int(long_side)
-
-
 @dataclass(frozen=True)
-class Geometry:
+class Geometry(Settings):
     """Position of a photograph in the model's frame.
 
     Attributes
@@ -68,11 +59,14 @@ class Geometry:
     """
 
     image_size: tuple[int, int]
-    long_side: int = FRAME
+    long_side: LongSide = FRAME
     square: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "long_side", check_long_side(self.long_side))
+        if not isinstance(self.long_side, int | np.integer):
+            raise InputError(f"long_side must be a whole number, not {type(self.long_side).__name__}")
+        super().__post_init__()
+        object.__setattr__(self, "long_side", int(self.long_side))
         if min(self.image_size) < 1:
             height, width = self.image_size
             raise InputError(f"the image is empty ({width}×{height} pixels)")

@@ -1,14 +1,9 @@
 """How a photograph is shown to the image encoder."""
 
 from dataclasses import dataclass
-from typing import Annotated
 
-from msgspec import Meta
-
-from edge_sam.imaging.geometry import FRAME, TOKEN
+from edge_sam.imaging.geometry import FRAME, LongSide
 from edge_sam.settings import Settings
-
-LongSide = Annotated[int, Meta(ge=TOKEN, le=FRAME, multiple_of=TOKEN)]
 
 
 @dataclass(frozen=True, kw_only=True)
