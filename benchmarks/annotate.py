@@ -1,14 +1,14 @@
-"""Throughput of the data engine beside the model's encode and decode alone.
+"""Throughput of the data engine, relative to the model's encode and decode alone.
 
     python benchmarks/annotate.py SOURCE --prompts FILE|grid [--limit 40] [--workers 2] [--threads 1] [--rounds 2]
 
-"Alone" is encode and decode with the photograph in memory and the logits thrown away; with the grid it is everything
-mode itself. Two things may make the engine slower, and each is a ratio of times taken at the same moment, so that a
-machine whose speed drifts does not decide:
+"Alone" is encode and decode with the photograph in memory, without using the logits. With the grid it is everything
+mode itself. Two ratios describe the engine's overhead. The times of each ratio are taken at the same moment, so that a
+drift of the machine's speed cancels out:
 
-- `worker`: alone divided by all that a worker does (reads and decodes the file, draws, measures and encodes masks).
-  One process does both on each photograph in turn; sums over all.
-- `busy`: the part of the engine's time in which its workers were at work on photographs, from when each has done two.
+- `worker`: time alone, divided by the time of a whole worker (which reads and decodes the file, and draws, measures and
+  encodes masks). One process does both on each photograph in turn. The ratio is of the sums.
+- `busy`: fraction of the engine's time in which its workers work on photographs, after each has done two.
 
 `share` is their product.
 """
@@ -25,13 +25,13 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import edge_sam
-from edge_sam.annotate.plan import plan
+from edge_sam.annotate.pipeline import annotate
 from edge_sam.annotate.pool import run_pool
 from edge_sam.annotate.prompt_files import read_prompts
 from edge_sam.annotate.records import Outcome, Task
-from edge_sam.annotate.run import annotate
 from edge_sam.annotate.sources import open_source
 from edge_sam.annotate.store import Store
+from edge_sam.annotate.tasks import make_tasks
 from edge_sam.annotate.validators import Limits
 from edge_sam.annotate.worker import Annotator, Job, mask_generator
 from edge_sam.everything.settings import Grid
@@ -41,7 +41,7 @@ from edge_sam.inference.run_options import RunOptions
 
 
 def worker_share(job: Job, tasks: Sequence[Task]) -> tuple[float, float]:
-    """Seconds of encode and decode alone, and of all that a worker does, both over all photographs."""
+    """Return the seconds of encode and decode alone, and of a whole worker, summed over all photographs."""
     predictor = edge_sam.load(job.model, runtime=job.run.runtime, precision=job.run.precision, threads=job.run.threads)
     generator, annotator = mask_generator(job, predictor), Annotator(job)
 
@@ -62,7 +62,7 @@ def worker_share(job: Job, tasks: Sequence[Task]) -> tuple[float, float]:
 
 
 def engine(job: Job, tasks: Sequence[Task], workers: int) -> tuple[list[tuple[float, float]], float, float]:
-    """When each photograph was done and its seconds; seconds of the whole run; largest memory of a worker in MiB."""
+    """Run the engine: time and seconds of each photograph, seconds of the run, peak memory of a worker in MiB."""
     done, peak = [], 0.0
 
     def watched(todo: Sequence[Task]) -> Generator[Outcome, None, None]:
@@ -70,7 +70,7 @@ def engine(job: Job, tasks: Sequence[Task], workers: int) -> tuple[list[tuple[fl
         for outcome in run_pool(job, todo, workers, lambda: False):
             peak = max([peak, *(_peak_rss(process.pid) for process in multiprocessing.active_children())])
             yield outcome
-            done.append((time.perf_counter(), outcome.seconds))  # The record is on the disk now.
+            done.append((time.perf_counter(), outcome.seconds))  # The record is written now.
 
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder, "work"))
@@ -110,13 +110,13 @@ def main() -> None:
     grid = arguments.prompts == "grid"
     table = None if grid else read_prompts(Path(arguments.prompts))
     items = open_source(arguments.source)
-    tasks = plan(items[:: max(1, len(items) // arguments.limit)][: arguments.limit], table, None)
+    tasks = make_tasks(items[:: max(1, len(items) // arguments.limit)][: arguments.limit], table, None)
     run = RunOptions(runtime="onnxruntime", precision="w16", threads=arguments.threads)
     job = Job("mobile-sam", run, View(square=grid), Limits(), grid=Grid() if grid else None)
     for _ in range(arguments.rounds):
         bare, whole = worker_share(job, tasks)
         done, seconds, peak = engine(job, tasks, arguments.workers)
-        # Photographs in work at either end of the time that is counted make up for each other.
+        # Unfinished photographs at the start and the end of the counted time compensate for each other.
         warm, last = 2 * arguments.workers, len(done) - arguments.workers
         elapsed = done[last][0] - done[warm][0]
         busy = sum(taken for _, taken in done[warm + 1 : last + 1]) / (arguments.workers * elapsed)

@@ -1,9 +1,9 @@
-"""Kill a run of `edge-sam annotate` at random points and compare its data set with that of an undisturbed run.
+"""Kill a run of `edge-sam annotate` at random moments, and compare its data set with that of an undisturbed run.
 
     python benchmarks/annotate_kills.py SOURCE --prompts FILE --output DIR [--kills 5] [--seed 0] [--workers 2]
 
-A kill is SIGKILL, in turn to the parent alone (its workers must follow by themselves) and to all its processes, as soon
-as a random number of photographs is done and a random part of a second has passed. Then the same command is started
+The script sends SIGKILL when a random number of photographs is done and a random fraction of a second has passed, in
+turn to the parent alone (its workers must end by themselves) and to all processes. Then it starts the same command
 again. At the end the two files must be equal byte for byte, and no record may have been written twice.
 """
 
@@ -20,20 +20,20 @@ from pathlib import Path
 
 
 def records(output: Path) -> dict[Path, int]:
-    """Records that are there, and when each was written."""
+    """Return the existing records and their times of writing."""
     files = Path(f"{output}.work", "records").glob("*/*.json")
     return {file: file.stat().st_mtime_ns for file in files}
 
 
 def start(arguments: argparse.Namespace, output: Path) -> subprocess.Popen[bytes]:
-    """Begin a run in a process group of its own."""
+    """Start a run in its own process group."""
     command = [sys.executable, "-c", "from edge_sam.cli import main; main()", "annotate", arguments.source]
     options = ["--prompts", arguments.prompts, "--output", str(output), "--workers", str(arguments.workers)]
     return subprocess.Popen([*command, *options], start_new_session=True)
 
 
 def kill_when(process: subprocess.Popen[bytes], output: Path, count: int, delay: float, whole_group: bool) -> None:
-    """Wait until so many records are there, and a little more; then kill."""
+    """Wait for `count` records and another `delay` seconds, then kill."""
     while len(records(output)) < count:
         if process.poll() is not None:
             raise SystemExit(f"the run ended by itself with code {process.returncode}")
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("source")
     parser.add_argument("--prompts", required=True)
     parser.add_argument(
-        "--output", type=Path, required=True, help="Folder for both; an undisturbed one there is taken as it is."
+        "--output", type=Path, required=True, help="Folder for both data sets. An existing undisturbed one is reused."
     )
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)

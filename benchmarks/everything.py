@@ -1,12 +1,12 @@
-"""Automatic masks beside MobileSAM's own generator in torch: speed in one run, and how many of its masks are found.
+"""Everything mode compared with MobileSAM's own generator in torch: speed, and how many of its masks are found.
 
     python benchmarks/everything.py CHECKPOINT PHOTOGRAPH... --output DIR [--masks DIR]
 
-For every photograph the reference generator (its own defaults: 32×32 points, 64 a batch), our adaptive and our
-exhaustive mode run one after the other in this process. A mask of the reference is found when one of ours has an IoU
-of at least 0.9 with it. DIR gets one file for each photograph; one that is there already is not measured again, and
-the table is made of all of them. With ``--masks`` the reference's masks are read from a folder where present, which
-saves minutes and gives no time for it; else they are written there.
+For each photograph, the reference generator (with its defaults: 32×32 points, 64 per batch), our adaptive mode and our
+exhaustive mode run one after the other in this process. A reference mask counts as found if one of our masks has an IoU
+of at least 0.9 with it. DIR gets one file per photograph. Photographs with an existing file are not measured again, and
+the table covers all files. ``--masks`` keeps the reference's masks in a folder and reuses them, which saves minutes but
+gives no time for the reference.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco
 
 import edge_sam
 from edge_sam.everything import Found
 from edge_sam.export.reference import load_generator
 from edge_sam.imaging.images import read_image
+from edge_sam.imaging.masks import overlaps
 
 MODES = ("adaptive", "exhaustive")
 FOUND = 0.9
-"""IoU from which on a mask counts as found."""
+"""Lowest IoU of a mask that counts as found."""
 
 
 def reference(arguments: argparse.Namespace, photograph: Path) -> tuple[list[Any], float | None]:
-    """Masks of the reference generator as RLE, and the seconds it took, or None where they were kept."""
+    """Return the reference generator's masks as RLE, and its seconds. None if the masks were read from a file."""
     kept = arguments.masks / f"{photograph.stem}.json" if arguments.masks else None
     if kept is not None and kept.is_file():
         return [mask["segmentation"] for mask in json.loads(kept.read_text())["masks"]], None
@@ -47,7 +47,7 @@ def reference(arguments: argparse.Namespace, photograph: Path) -> tuple[list[Any
 
 
 def measure(arguments: argparse.Namespace, predictor: edge_sam.Predictor, photograph: Path) -> dict[str, Any]:
-    """All figures of one photograph."""
+    """Measure one photograph."""
     theirs, seconds = reference(arguments, photograph)
     row: dict[str, Any] = {"photograph": photograph.name, "masks": len(theirs), "seconds": seconds}
     image = read_image(photograph)
@@ -60,7 +60,7 @@ def measure(arguments: argparse.Namespace, predictor: edge_sam.Predictor, photog
         masks = generator.generate(image, progress=steps.append)
         elapsed = time.perf_counter() - start
         ours = [mask["segmentation"] for mask in masks]
-        overlap = np.array(coco.iou(ours, theirs, [0] * len(theirs))).reshape(len(ours), len(theirs)) >= FOUND
+        overlap = overlaps(ours, theirs) >= FOUND
         row[mode] = {
             "masks": len(ours),
             "found": int(overlap.any(axis=0).sum()),
@@ -72,7 +72,7 @@ def measure(arguments: argparse.Namespace, predictor: edge_sam.Predictor, photog
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """One line for each photograph, and the sums; ratios of times only where the reference was timed."""
+    """Format one line per photograph, and the totals. Ratios of times need a timed reference."""
     lines = ["| photograph | reference | adaptive: found, prompts | exhaustive: found | seconds | times faster |"]
     lines.append("| --- | --- | --- | --- | --- | --- |")
     for row in rows:
@@ -110,7 +110,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("build/bench/everything"))
     parser.add_argument("--masks", type=Path, help="Folder for the reference's masks.")
     parser.add_argument("--points-per-batch", type=int, default=64, help="Of the reference.")
-    parser.add_argument("--no-square", action="store_true", help="Ours: encode the photograph's own tokens only.")
+    parser.add_argument(
+        "--no-square", action="store_true", help="Encode only the photograph's own tokens in our modes."
+    )
     parser.add_argument("--runtime", default="auto")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
-"""Which of the decoder's masks to show: mIoU × 100 of each rule, by kind of prompt.
+"""The choice of one of the decoder's masks: mIoU × 100 of each rule, by kind of prompt.
 
     python benchmarks/one_click.py DATASET [DATASET ...] [--micrographs] [--limit N]
 
-DATASET is anything that `edge-sam eval` reads. --micrographs adds four drawn pictures of cells, crowded or apart, light
-or dark: there the small mask is right. docs/lab/one-click.md has the tables and what follows from them.
+DATASET is any dataset that `edge-sam eval` reads. --micrographs adds four drawn pictures of cells, crowded or apart,
+light or dark, for which the small mask is right. docs/lab/one-click.md has the tables and the conclusions.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 import edge_sam
 from edge_sam import Prompt
-from edge_sam.evaluation.clicks import most_interior, next_click, random_interior
+from edge_sam.evaluation.clicks import next_click, random_interior
 from edge_sam.evaluation.datasets import open_dataset
 from edge_sam.evaluation.protocols import box_prompt
 from edge_sam.evaluation.samples import Target
 from edge_sam.imaging.geometry import Geometry
-from edge_sam.imaging.masks import iou
-from edge_sam.preference import Bounds, choose
+from edge_sam.imaging.masks import iou, most_interior
+from edge_sam.preference import Bounds
 from edge_sam.result import Answer
 
 Rule = Callable[[Answer, Geometry, Prompt], int]
@@ -34,14 +34,9 @@ SIDE = 512
 
 
 def largest(margin: float, *, area: float = 0.0, outline: float = 1.0) -> Rule:
-    """Make a rule: the largest mask within a margin of the best predicted IoU, with bounds on its area and outline."""
+    """Return a rule: the largest mask within a margin of the best predicted IoU, with bounds on area and outline."""
     bounds = Bounds(margin, area, outline)
-
-    def rule(answer: Answer, geometry: Geometry, prompt: Prompt) -> int:
-        rows, columns = geometry.cell_size
-        return choose(answer.logits[:, :rows, :columns], answer.scores, "object", prompt, bounds)
-
-    return rule
+    return lambda answer, geometry, prompt: answer.choose(geometry, prompt, "object", bounds)
 
 
 RULES: dict[str, Rule] = {
@@ -58,7 +53,7 @@ RULES: dict[str, Rule] = {
 
 
 def prompts(target: Target, first: Callable[[Prompt], Answer], geometry: Geometry) -> Iterator[tuple[str, Prompt]]:
-    """Ask for an object in every way; `first` answers the click that others build on."""
+    """Yield all kinds of prompts for an object. `first` answers the click that later prompts refine."""
     truth = target.truth
     click, other = most_interior(truth), random_interior(truth)
     clicked = Prompt(points=[click])
@@ -147,7 +142,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path, nargs="*")
     parser.add_argument("--micrographs", action="store_true", help="Add drawn pictures of cells.")
-    parser.add_argument("--limit", type=int, help="At most so many photographs of each.")
+    parser.add_argument("--limit", type=int, help="Most photographs of each dataset.")
     parser.add_argument("--model", default="mobile-sam")
     parser.add_argument("--runtime", default="auto")
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""The ONNX files that the usual export tools give, to compare with."""
+"""The ONNX files of the usual export tools, for comparison."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 
 def export_plain(predictor: Any, folder: Path) -> None:
-    """Write the ONNX files that the usual export tools give: a 1024×1024 encoder, a decoder that resizes inside."""
+    """Write the files of the usual export tools: a 1024×1024 encoder, and a decoder that resizes the masks."""
     from mobile_sam.utils.onnx import SamOnnxModel
 
     with warnings.catch_warnings(), torch.no_grad():

@@ -1,11 +1,12 @@
-"""Latency and memory with a camera that is twice as fast as the machine, minute by minute.
+"""Latency and memory, minute by minute, with a camera that is twice as fast as the machine.
 
     python benchmarks/soak.py MINUTES [--long-side 512] [--budget-ms N] [--fps N]
 
-First all frames of a moving photograph are followed to see how many a second the machine can hold. Then another
-process sends twice as many as MJPEG over the loopback, and `edge_sam.Stream` follows them for the given minutes, with
-JSON lines to nowhere. One line a minute. Exit code 1: the last minute's 95th percentile of latency is more than 10 %
-above the second minute's, or resident memory grew by more than 10 MB between them.
+First the script tracks all frames of a moving photograph, to measure the machine's frame rate. Then another process
+sends twice as many frames as MJPEG over the loopback interface, and `edge_sam.Stream` tracks them for the given minutes
+and writes JSON lines to the null device. The script prints one line per minute. Exit code 1 means that the 95th
+percentile of latency in the last minute is more than 10 % above the second minute's, or that resident memory grew by
+more than 10 MB between them.
 """
 
 from __future__ import annotations
@@ -33,15 +34,15 @@ PHOTOGRAPH = Path(__file__).parent.parent / "examples" / "photographs" / "coffee
 CUP = (76 - 40, 18, 478 - 40, 390)
 """The cup's box in the first frame."""
 SWAY = 120
-"""Frames in which the camera turns forth and back."""
-TRIAL = 40
-"""Frames that the machine's speed is measured with."""
+"""Frames per swing of the camera."""
+SPEED_FRAMES = 40
+"""Frames to measure the machine's speed."""
 STAGES = ("latency", "wait", "segment")
-"""Waiting is the pipeline's, segmenting the machine's: where only the latter grows, the machine has slowed."""
+"""The pipeline waits, the machine segments. If only ``segment`` grows, the machine has slowed down."""
 
 
 def frames() -> list[bytes]:
-    """JPEGs of a camera that turns forth and back before the photograph."""
+    """Return JPEGs of a camera that swings in front of the photograph."""
     photograph = read_image(PHOTOGRAPH)
     pictures = []
     for i in range(SWAY):
@@ -52,7 +53,7 @@ def frames() -> list[bytes]:
 
 
 def serve(rate: float) -> None:
-    """Send the frames again and again to the first who asks, each at its time. The port is printed before."""
+    """Print the port, then send the frames in a loop at this rate to the first client."""
     pictures = frames()
 
     class Handler(BaseHTTPRequestHandler):
@@ -61,7 +62,7 @@ def serve(rate: float) -> None:
             self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
             self.end_headers()
             begin = time.perf_counter()
-            with contextlib.suppress(OSError):  # The end of the soak.
+            with contextlib.suppress(OSError):  # The client closes at the end.
                 for i, picture in enumerate(itertools.cycle(pictures)):
                     time.sleep(max(0.0, begin + i / rate - time.perf_counter()))
                     header = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
@@ -76,9 +77,9 @@ def serve(rate: float) -> None:
 
 
 def speed(predictor: edge_sam.Predictor, options: dict[str, float | int | None]) -> float:
-    """Frames a second that the machine can hold when none is dropped."""
+    """Return the frames per second of the machine if none is dropped."""
     with tempfile.TemporaryDirectory() as folder:
-        for i, picture in enumerate(frames()[:TRIAL]):
+        for i, picture in enumerate(frames()[:SPEED_FRAMES]):
             Path(folder, f"{i:03d}.jpg").write_bytes(picture)
         prompt = edge_sam.Prompt(box=CUP)
         with edge_sam.Stream(folder, predictor, [prompt], every_frame=True, **options) as stream:  # type: ignore[arg-type]
@@ -88,7 +89,7 @@ def speed(predictor: edge_sam.Predictor, options: dict[str, float | int | None])
 
 
 def minutes(stream: edge_sam.Stream, count: int) -> Iterator[tuple[dict[str, list[float]], int]]:
-    """Give milliseconds of each stage in each minute, and the resident memory in bytes at its end."""
+    """Yield the milliseconds of each stage in each minute, and the resident memory in bytes at its end."""
     stages: dict[str, list[float]] = {stage: [] for stage in STAGES}
     begin, done = time.perf_counter(), 0
     for frame in stream:
@@ -103,13 +104,13 @@ def minutes(stream: edge_sam.Stream, count: int) -> Iterator[tuple[dict[str, lis
 
 
 def resident() -> int:
-    """Bytes of this process in memory."""
+    """Return the resident memory of this process in bytes."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def main() -> None:
-    """Run the soak; see above."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("minutes", type=int)
     parser.add_argument("--long-side", type=int)
@@ -121,11 +122,11 @@ def main() -> None:
         serve(arguments.serve)
         return
     if arguments.minutes < 3:
-        parser.error("the second minute is compared with the last, so at least 3")
+        parser.error("minutes must be at least 3, because the second minute is compared with the last")
     options = {"long_side": arguments.long_side, "budget_ms": arguments.budget_ms, "fps": arguments.fps}
     predictor = edge_sam.load()
     held = speed(predictor, options)
-    print(f"the machine holds {held:.1f} frames a second; the source sends {2 * held:.1f}")
+    print(f"the machine reaches {held:.1f} frames/s; the source sends {2 * held:.1f}")
     server = subprocess.Popen([sys.executable, __file__, "3", "--serve", str(2 * held)], stdout=subprocess.PIPE)
     try:
         assert server.stdout is not None
@@ -136,7 +137,7 @@ def main() -> None:
 
 
 def soak(address: str, predictor: edge_sam.Predictor, options: dict[str, float | int | None], count: int) -> int:
-    """Follow the stream for some minutes and judge it."""
+    """Track the stream for `count` minutes. Returns the exit code."""
     rows = []
     with Path(os.devnull).open("w") as nowhere:
         prompt, sinks = edge_sam.Prompt(box=CUP), [JsonSink(nowhere)]

@@ -1,11 +1,11 @@
-"""Speed beside MobileSAM's torch predictor and the plain ONNX export that everyone uses, in one interleaved run.
+"""Speed compared with MobileSAM's torch predictor and the usual plain ONNX export, in one interleaved run.
 
     python benchmarks/speed.py CHECKPOINT [--rounds 9] [--threads 2] [--output DIR]
 
-One photograph after the other; every round runs every contender once, so that a machine whose speed drifts treats all
-alike, and medians and ratios within rounds are reported. Ours are loaded anew for each photograph, as for a camera:
-OpenVINO compiles for a size that keeps coming. The fraction of peak is the encoder's own, without resizing. Written to
-DIR: ``speed.json`` and ``speed.md``.
+The photographs come one after the other. Each round runs each contender once, so that a drift of the machine's speed
+affects all alike. The report has medians, and ratios within rounds. Our models are loaded again for each photograph, as
+for a camera, because OpenVINO compiles for a size that keeps coming. The fraction of peak is that of the encoder alone,
+without resizing. The script writes ``speed.json`` and ``speed.md`` to DIR.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ from edge_sam.system.timing import elapsed_ms
 Image = NDArray[np.uint8]
 PHOTOGRAPHS = Path(__file__).parent.parent / "examples" / "photographs"
 GRID = np.stack(np.meshgrid(np.linspace(0.1, 0.9, 8), np.linspace(0.1, 0.9, 8)), axis=-1).reshape(-1, 2)
-"""64 points, as parts of the photograph."""
+"""64 points, as fractions of the photograph's sides."""
 _WARM_UP = 3
-"""Rounds that do not count."""
+"""Rounds that are not counted."""
 _SETTLE = 0.2
-"""Seconds for the threads of the contender before to stop spinning; it would be charged to the next."""
+"""Seconds until the last contender's threads stop spinning, which would slow down the next one."""
 
 
 def photographs() -> dict[str, Image]:
-    """The photographs of the project in four shapes."""
+    """Return the project's photographs in four shapes."""
     rocket, coffee, astronaut = (
         read_image(PHOTOGRAPHS / name) for name in ("rocket.jpg", "coffee.png", "astronaut.png")
     )
@@ -76,7 +76,7 @@ class Torch:
 
 
 class Plain:
-    """Encoder at 1024×1024 and upstream-style decoder with the resize inside, ONNX Runtime with default options."""
+    """1024×1024 encoder and upstream's decoder that resizes the masks, in ONNX Runtime with default options."""
 
     def __init__(self, folder: Path, transform: Any) -> None:
         self.encoder = onnxruntime.InferenceSession(folder / "encoder.onnx", providers=["CPUExecutionProvider"])
@@ -122,14 +122,14 @@ class Ours:
 
 
 def timed(action: Callable[..., Any], *arguments: Any) -> float:
-    """Milliseconds that a call takes."""
+    """Return the milliseconds of a call."""
     start = time.perf_counter()
     action(*arguments)
     return elapsed_ms(start)
 
 
 def matrix_session(threads: int) -> onnxruntime.InferenceSession:
-    """One 2048³ matrix product as an ONNX Runtime session."""
+    """Make an ONNX Runtime session of one 2048³ matrix product."""
     a, b, c = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [2048, 2048]) for name in "abc")
     graph = helper.make_graph([helper.make_node("MatMul", ["a", "b"], ["c"])], "product", [a, b], [c])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -139,14 +139,14 @@ def matrix_session(threads: int) -> onnxruntime.InferenceSession:
 
 
 def matrix_peak(session: onnxruntime.InferenceSession) -> float:
-    """GFLOP/s of one 2048³ matrix product in fp32, by whichever of torch and ONNX Runtime is faster."""
+    """Return the GFLOP/s of a 2048³ matrix product in fp32, by the faster of torch and ONNX Runtime."""
     a, b = torch.rand(2048, 2048), torch.rand(2048, 2048)
     inputs = {"a": a.numpy(), "b": b.numpy()}
     return 2 * 2048**3 / min(timed(torch.mm, a, b), timed(session.run, None, inputs)) / 1e6
 
 
 def encoder_gflop(model: Any, geometry: Geometry) -> float:
-    """Arithmetic of the encoder on the photograph's tokens, window padding included, by torch's counter."""
+    """Return the encoder's GFLOP on the photograph's tokens, including window padding, by torch's counter."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(torch.zeros(1, 3, *geometry.input_size))
     return float(counter.get_total_flops()) / 1e9
@@ -155,7 +155,7 @@ def encoder_gflop(model: Any, geometry: Geometry) -> float:
 def run_rounds(
     peers: dict[str, Any], bundle: str, threads: int, rounds: int
 ) -> tuple[dict[str, list[float]], list[float]]:
-    """Times in milliseconds by ``contender|stage|photograph``, one a round, and the peaks measured between."""
+    """Return milliseconds by ``contender|stage|photograph``, one per round, and the peaks measured in between."""
     times: dict[str, list[float]] = defaultdict(list)
     peaks: list[float] = []
     product = matrix_session(threads)
@@ -173,7 +173,7 @@ def run_rounds(
 
 
 def run_once(contender: Any, shape: str, image: Image) -> dict[str, float]:
-    """Milliseconds of each stage."""
+    """Return the milliseconds of each stage."""
     height, width = image.shape[:2]
     row = {"encode": timed(contender.encode, image)}
     clicks = [timed(contender.click, width * fx, height * 0.5) for fx in (0.3, 0.5, 0.7)]
@@ -186,28 +186,28 @@ def run_once(contender: Any, shape: str, image: Image) -> dict[str, float]:
 
 
 _WHOLE_PROCESS = """
-import re, sys, edge_sam
+import sys, edge_sam
 predictor = edge_sam.load()
 embedding = predictor.encode(sys.argv[1])
 predictor.predict(embedding, edge_sam.Prompt(points=[(300, 150)]))
-# Not getrusage: its maximum counts the parent's memory too, from the moment between fork and exec.
-print(embedding.timings["encode"], re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read()).group(1))
+from edge_sam.benchmark.worker import peak_rss_mb
+print(embedding.timings["encode"], peak_rss_mb())
 """
 
 
 def whole_process(photo: Path, threads: int) -> dict[str, float]:
-    """Wall time and peak memory of a fresh process that segments one photograph, and the encode within it."""
+    """Return wall time, encode time and peak memory of a fresh process that segments one photograph."""
     environment = os.environ | {"EDGE_SAM_THREADS": str(threads)}
     command = [sys.executable, "-c", _WHOLE_PROCESS, str(photo)]
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     wall = elapsed_ms(start)
-    encode, kilobytes = map(float, done.stdout.split())
-    return {"wall_ms": wall, "encode_ms": encode, "peak_rss_mb": kilobytes / 1024}
+    encode, peak = map(float, done.stdout.split())
+    return {"wall_ms": wall, "encode_ms": encode, "peak_rss_mb": peak}
 
 
 def summary(times: dict[str, list[float]], peaks: list[float], gflop: dict[str, float]) -> list[dict[str, Any]]:
-    """One row for each contender, stage and photograph: median, ratios, and for our encoder the fraction of peak."""
+    """Return a row for each contender, stage and photograph: median, ratios, and our encoder's fraction of peak."""
     peak = float(np.max(peaks))
     rows = []
     for key, values in times.items():
@@ -224,7 +224,7 @@ def summary(times: dict[str, list[float]], peaks: list[float], gflop: dict[str, 
 
 
 def markdown(report: dict[str, Any]) -> str:
-    """The report as a table."""
+    """Format the report as a table."""
     lines = [
         "| who | stage | photograph | median ms | × plain | × torch | of matrix peak |",
         "| --- | --- | --- | --- | --- | --- | --- |",
@@ -247,7 +247,7 @@ def markdown(report: dict[str, Any]) -> str:
 
 
 def machine(threads: int) -> str:
-    """Say what was measured on."""
+    """Describe the machine."""
     processor = find_processor()
     sets = [name for name, has in (processor.instruction_sets or {}).items() if has]
     name = f"{processor.name} with {', '.join(sets)}"

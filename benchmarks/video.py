@@ -1,7 +1,9 @@
-"""Read and write videos with PyAV and with OpenCV: milliseconds of a frame, and what came out.
+"""Read and write videos with PyAV and with OpenCV: milliseconds, file sizes and quality.
 
-`python benchmarks/video.py FRAMES [VIDEO …]`: FRAMES is a folder of pictures, which are written and read back; the
-videos are read. Each library has a process of its own.
+    python benchmarks/video.py FRAMES [VIDEO …]
+
+FRAMES is a folder of pictures. The script writes them as videos and reads these back, and reads each VIDEO. Each
+library runs in its own process.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ ROUNDS = 5
 
 
 def best(action: Callable[[], object]) -> str:
-    """Least milliseconds of a round: by the clock, and of all threads."""
+    """Return the fastest round in milliseconds: wall time, and CPU time of all threads."""
     clock, cpu = [], []
     for _ in range(ROUNDS):
         start = time.perf_counter(), time.process_time()
@@ -53,7 +55,7 @@ def write(path: Path, frames: list[np.ndarray]) -> None:
 
 
 def measure_writing(library: str, path: Path, frames: list[np.ndarray]) -> None:
-    """Print the row of a file that is written and read back."""
+    """Write a video, read it back and print its row."""
     turned = [np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)) for frame in frames]
     wrote = best(lambda: write(path, turned))
     error = np.mean([np.square(a.astype(float) - b).mean() for a, b in zip(read(path), frames, strict=True)])
@@ -62,7 +64,7 @@ def measure_writing(library: str, path: Path, frames: list[np.ndarray]) -> None:
 
 
 def measure_reading(library: str, path: Path) -> None:
-    """Print the row of a file that is read."""
+    """Read a video and print its row."""
     try:
         count = len(read(path))
     except InputError as error:
@@ -76,7 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("frames", type=Path)
     parser.add_argument("videos", type=Path, nargs="*")
-    parser.add_argument("--library", choices=("pyav", "opencv"), help="Only this one, in this process.")
+    parser.add_argument("--library", choices=("pyav", "opencv"), help="Run only this one, in this process.")
     arguments = parser.parse_args()
     if arguments.library is None:
         print("| library | what | written, ms | | read, ms |\n| --- | --- | --- | --- | --- |", flush=True)
@@ -84,7 +86,7 @@ def main() -> None:
             subprocess.run([sys.executable, *sys.argv, "--library", library], check=True)
         return
     if arguments.library == "opencv":
-        sys.modules["av"] = None  # type: ignore[assignment]  # As where it is not installed.
+        sys.modules["av"] = None  # type: ignore[assignment]  # As if it were not installed.
     frames = [read_image(file) for file in pictures(arguments.frames)[:60]]
     with tempfile.TemporaryDirectory() as folder:
         for suffix in (".mp4", ".avi", ".webm"):

@@ -1,4 +1,4 @@
-"""The image embedding: everything a click needs to know about a photograph."""
+"""The image embedding: the encoder's output, from which the decoder answers prompts."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ _FORMAT = 1
 
 @dataclass(frozen=True, eq=False)
 class ImageEmbedding:
-    """A photograph as the decoder sees it.
+    """The embedding of a photograph.
 
     Attributes
     ----------
     features : ndarray of float32, (64, 64, 256)
-        Image embedding over the whole frame, rows from the top, channels last. Tokens beyond the photograph hold
-        the embedding of padding.
+        Image embedding of the whole frame, rows from the top, channels last. Tokens beyond the photograph hold the
+        embedding of padding.
     geometry : Geometry
         How the photograph lies in the frame.
     model : str
-        Identity of the weights: sha256 of the checkpoint that they come from.
+        Identity of the weights: sha256 of their checkpoint.
     precision : str
         Precision of the encoder that made it.
     timings : mapping of str to float
-        Milliseconds spent by stage: ``read`` (where a path was given), ``preprocess``, ``encode``.
+        Milliseconds by stage: ``read`` (if a path was given), ``preprocess``, ``encode``.
     """
 
     features: NDArray[np.float32]
@@ -55,20 +55,20 @@ class ImageEmbedding:
         return self.__dict__ | {"_uploaded": None}
 
     def image_tokens(self, no_mask: NDArray[np.float32], decoder: Session) -> Any:
-        """Image tokens for prompts without a mask, where the decoder computes.
+        """Return the image tokens for prompts without a mask, on the decoder's device.
 
-        They are made at the first click and kept for the next, so that on a GPU they cross the bus once.
+        The first call uploads them. Later calls reuse them, so that they cross a GPU's bus only once.
 
         Parameters
         ----------
         no_mask : ndarray of float32, (256,)
-            The model's constant of that name. It belongs to `model`, so it is the same at every call.
+            The model's constant of that name. It belongs to `model`, so all calls pass the same value.
         decoder : Session
-            Who will take them.
+            The session that uses the tokens.
 
         Returns
         -------
-        (1, 64, 64, 256) float32, as `decoder.upload` gives it.
+        (1, 64, 64, 256) float32, as returned by `decoder.upload`.
         """
         kept = self._uploaded
         if kept is None or kept[0]() is not decoder:
@@ -77,7 +77,7 @@ class ImageEmbedding:
         return kept[1]
 
     def save(self, path: str | Path) -> None:
-        """Write the embedding to an ``.npz`` file, whole or not at all.
+        """Write the embedding to an ``.npz`` file, atomically.
 
         Raises
         ------
@@ -102,13 +102,13 @@ class ImageEmbedding:
     def load(cls, path: str | Path) -> ImageEmbedding:
         """Read an embedding that `save` wrote.
 
-        Whether it fits a model is checked when it is used: `Predictor.predict` refuses an embedding of other
-        weights or another precision.
+        `Predictor.predict` checks that it fits the model: an embedding of other weights or of another precision is an
+        error.
 
         Raises
         ------
         InputError
-            The file is absent, damaged, or of another geometry or version.
+            The file is missing or damaged, or has another geometry or version.
         """
         arrays = load_arrays(Path(path), "an image embedding", ("features", "header"))
         try:

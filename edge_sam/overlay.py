@@ -1,4 +1,4 @@
-"""Pictures of results: masks in colour over the photograph, with the prompt that asked for them."""
+"""Overlays: masks in colour over the photograph, with their prompts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edge_sam.imaging.preprocess import check_image
 from edge_sam.prompts import Prompt
 
 _COLOURS = ((30, 144, 255), (255, 140, 0), (50, 205, 50), (218, 70, 239), (255, 215, 0), (64, 224, 208))
-"""RGB, well apart from each other and from most photographs."""
+"""RGB colours that differ from each other and from most photographs."""
 _POSITIVE, _NEGATIVE, _EDGE = (46, 204, 113), (231, 76, 60), (255, 255, 255)
 _OPACITY = 0.5
 _SHIFT = 4
@@ -23,7 +23,7 @@ _SHIFT = 4
 
 @dataclass(frozen=True)
 class _Pen:
-    """Drawing on one picture with line widths that suit its size."""
+    """Draws on a picture with line widths that suit its size."""
 
     canvas: NDArray[np.uint8]
 
@@ -65,21 +65,21 @@ def draw_overlay(
     image : ndarray of uint8, (height, width, 3)
         RGB.
     masks : ndarray of bool, (N, height, width)
-        Each gets a colour of its own.
+        Each mask has its own colour.
     prompts : sequence of Prompt
-        Points on the object are drawn green, off it red; boxes in white and the colour of the mask with their index.
+        Points are green on the object and red off it. Boxes have the colour of the mask with the same index.
     caption : str
-        Written into the top left corner; ASCII.
+        ASCII text in the top left corner.
 
     Returns
     -------
     ndarray of uint8, (height, width, 3)
-        RGB; the photograph itself is left as it was.
+        RGB. The photograph is not changed.
 
     Raises
     ------
     InputError
-        The image is not RGB of 8 bits, or of another size than the masks.
+        The image is not 8-bit RGB, or its size differs from the masks' size.
     """
     canvas = check_image(image).copy()
     if masks.shape[1:] != image.shape[:2]:

@@ -1,8 +1,8 @@
-"""Which of the decoder's masks is shown when one is wanted.
+"""The choice of one of the decoder's masks.
 
-The decoder answers each prompt with four masks: token 0, trained for prompts that leave no doubt, and three for
-ambiguous ones: roughly the whole object, a part and a subpart. The predicted IoU of the three says how well each fits
-*something*; it does not say what the user meant. docs/lab/one-click.md has the measurements behind the rules.
+The decoder returns four masks for each prompt: token 0, trained for unambiguous prompts, and three for ambiguous ones:
+roughly the whole object, a part and a subpart. The predicted IoU of the three tells how well each fits *something*, but
+not what the user means. docs/lab/one-click.md has the measurements behind the rules.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from edge_sam.errors import InputError
 from edge_sam.prompts import Prompt
 
 Preference = Literal["auto", "object", "best", "part", "single"]
-"""``object``: the largest of the masks whose predicted IoU comes close to the best; ``part``: the smallest of them;
-``best``: the mask with the best predicted IoU; ``single``: token 0, as the reference implementation answers;
+"""``object``: the largest of the masks whose predicted IoU is close to the best; ``part``: the smallest of them;
+``best``: the mask with the best predicted IoU; ``single``: token 0, as in the reference implementation;
 ``auto``: the preference that suits the kind of prompt (`suitable`)."""
 
 SINGLE = 0
@@ -29,17 +29,17 @@ AMBIGUOUS = (1, 2, 3)
 
 @dataclass(frozen=True)
 class Bounds:
-    """What keeps a mask from being the object.
+    """Limits on the masks that can be the object.
 
     Attributes
     ----------
     margin : float
-        How far below the best predicted IoU a mask may lie and still count for ``object`` and ``part``.
+        Largest distance from the best predicted IoU of a mask that counts for ``object`` and ``part``.
     min_area : float
-        Part of the photograph that a mask must cover to be taken for its size. A smaller one often lies in a crowd of
-        its like, as cells under a microscope do, and the larger mask is a clump of several.
+        Smallest fraction of the photograph for a mask to be preferred for its size. Smaller masks often lie in a crowd
+        of similar objects, such as cells under a microscope, and the larger mask is a clump of several.
     max_outline : float
-        Part of the photograph's outline that an object may touch. What touches more is background.
+        Largest fraction of the photograph's outline that an object may touch. A mask that touches more is background.
     """
 
     margin: float = 0.06
@@ -51,7 +51,7 @@ BOUNDS = Bounds()
 
 
 def check_preference(prefer: object) -> Preference:
-    """Return `prefer` if it is a `Preference`; raise `InputError` otherwise."""
+    """Return `prefer` if it is a `Preference`, else raise `InputError`."""
     if prefer not in get_args(Preference):
         raise InputError(f"unknown preference {prefer!r}; known: {', '.join(get_args(Preference))}")
     return cast(Preference, prefer)
@@ -60,8 +60,8 @@ def check_preference(prefer: object) -> Preference:
 def suitable(prompt: Prompt) -> Preference:
     """Return the preference that ``auto`` stands for.
 
-    Points alone ask for the object. A box already shows how large the object is, and so does a mask that points refine:
-    the best fit is taken. A mask alone is what token 0 was trained for.
+    Points alone select the object. A box shows the object's size, and so does a mask that points refine: these select
+    the best fit. Token 0 was trained for a mask alone.
     """
     has_points = prompt.points is not None and len(prompt.points) > 0
     if prompt.box is not None:
@@ -83,14 +83,14 @@ def choose(
     Parameters
     ----------
     logits : ndarray of float32, (4, rows, columns)
-        Low-res logits of the cells that the photograph covers.
+        Low-res logits of the photograph's cells.
     scores : ndarray of float32, (4,)
         Predicted IoU.
     prefer : Preference
     prompt : Prompt
-        What was asked; decides what ``auto`` means.
+        Determines what ``auto`` means.
     bounds : Bounds
-        Of ``object`` and ``part``.
+        For ``object`` and ``part``.
 
     Returns
     -------
@@ -117,6 +117,6 @@ def choose(
 
 
 def _touched(mask: NDArray[np.bool_]) -> float:
-    """Return the part of the photograph's outline that a (rows, columns) mask touches."""
+    """Return the fraction of the photograph's outline that a (rows, columns) mask touches."""
     edges = (mask[0], mask[-1], mask[:, 0], mask[:, -1])
     return float(sum(np.count_nonzero(edge) for edge in edges) / sum(edge.size for edge in edges))

@@ -1,4 +1,4 @@
-"""Prompts: what the user points at, checked, and as the decoder's input tensors."""
+"""Prompts, their checks, and their conversion to the decoder's input tensors."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from edge_sam.errors import InputError
 from edge_sam.imaging.geometry import LOGITS, Geometry
 
 POINT_LIMIT = 1000
-"""Points of one prompt: each costs the decoder about 0.35 MB, because it attends to all image tokens."""
+"""Most points in one prompt. Each takes about 0.35 MB in the decoder, because it attends to all image tokens."""
 _ABSENT, _NOT_A_POINT, _TOP_LEFT, _BOTTOM_RIGHT = -2, -1, 2, 3
 
 
 class Prompt:
-    """One question to the model: any mix of points, one box and one mask.
+    """A prompt: any combination of points, one box and one mask.
 
-    Prompts with the same values are equal and have the same hash. Their arrays are copies that cannot be written to.
+    Prompts with the same values are equal and have the same hash. Their arrays are read-only copies.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class Prompt:
     labels : array_like of int, (K,), optional
         1 for a point on the object, 0 for a point off it. Default: all 1.
     box : array_like, (4,), optional
-        XYXY in pixels of the photograph; what lies outside the photograph is cut off.
+        XYXY in pixels of the photograph. It is clipped to the photograph.
     mask : array_like of float, (256, 256) or (1, 256, 256), optional
         Low-res logits of an earlier result (`Result.logits[i]`) to refine.
 
@@ -41,8 +41,8 @@ class Prompt:
     Raises
     ------
     InputError
-        Nothing given, wrong shapes, too many points, values that are not finite, labels other than 0 and 1, an empty
-        box.
+        The prompt or its box is empty, a shape is wrong, there are too many points, a value is not finite, or a label
+        is neither 0 nor 1.
     """
 
     def __init__(
@@ -77,22 +77,22 @@ class Prompt:
         )
 
     def __hash__(self) -> int:
-        # Numbers and not bytes, for 0.0 equals -0.0; the mask is left to `__eq__`.
+        # Hash numbers, not bytes, because 0.0 equals -0.0. `__eq__` compares the mask.
         return hash(tuple(None if array is None else tuple(array.ravel().tolist()) for array in self._arrays[:3]))
 
     @property
     def size(self) -> int:
-        """How many points the decoder is given, corners of the box and padding included."""
+        """Number of points that the decoder gets, including box corners and padding."""
         points = 0 if self.points is None else len(self.points)
         return points + (2 if self.box is not None else 1)
 
     def check(self, image_size: tuple[int, int]) -> None:
-        """Make sure that it fits a photograph of (height, width).
+        """Check that the prompt fits a photograph of (height, width).
 
         Raises
         ------
         InputError
-            A point lies outside the photograph, or the box has no part in it.
+            A point or the whole box lies outside the photograph.
         """
         height, width = image_size
         if self.points is not None:
@@ -113,7 +113,7 @@ class Prompt:
 
 
 def check_prompts(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
-    """Return a caller's prompts as a list, a single one too. Raises `InputError` for anything else."""
+    """Return one or several prompts as a list. Raises `InputError` for anything else."""
     if isinstance(prompts, Prompt):
         return [prompts]
     if not isinstance(prompts, Sequence):
@@ -127,9 +127,9 @@ def check_prompts(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
 def combine(
     points: Sequence[Sequence[float]], labels: Sequence[float] | None, boxes: Sequence[Sequence[float]]
 ) -> list[Prompt]:
-    """Make prompts of points and boxes that were given apart from each other.
+    """Make prompts from separate lists of points and boxes.
 
-    Points and at most one box make one prompt; several boxes make one prompt each; nothing makes none.
+    Points with at most one box make one prompt. Several boxes make one prompt each.
 
     Parameters
     ----------
@@ -141,21 +141,21 @@ def combine(
     Raises
     ------
     InputError
-        Points come with several boxes, or a prompt is impossible.
+        Points come with several boxes, or a prompt is invalid.
     """
     if not points:
         return [Prompt(box=box) for box in boxes]
     if len(boxes) > 1:
-        raise InputError("several boxes cannot be mixed with points: whose points would they be?")
+        raise InputError("points cannot be combined with several boxes; give at most one box with points")
     return [Prompt(points, labels, boxes[0] if boxes else None)]
 
 
 def decoder_points(prompts: Sequence[Prompt], geometry: Geometry) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Turn N prompts into the decoder's point tensors.
 
-    Box corners are points of their own kind. As in the reference, one "not a point" goes with points that come
-    without a box, and only then. Prompts of unequal length are filled up with absent points, which the decoder
-    masks out, so that a prompt's answer does not depend on its neighbours.
+    Box corners are points with their own labels. As in the reference, points without a box get one "not a point".
+    Shorter prompts are padded with absent points, which the decoder masks out. So the answer to a prompt does not
+    depend on the other prompts.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def decoder_points(prompts: Sequence[Prompt], geometry: Geometry) -> tuple[NDArr
     Raises
     ------
     InputError
-        A point lies outside the photograph, or a box has no part in it.
+        A point or a whole box lies outside the photograph.
     """
     rows = [_tokens(prompt, geometry.image_size) for prompt in prompts]
     longest = max([1, *(len(labels) for _, labels in rows)])
@@ -205,7 +205,7 @@ def decoder_calls(prompts: Sequence[Prompt], batch: int) -> Iterator[list[Prompt
 
 
 def _tokens(prompt: Prompt, image_size: tuple[int, int]) -> tuple[NDArray[np.float64], list[int]]:
-    """Points of one prompt in pixels of the photograph, and their kinds."""
+    """Return the points of one prompt in pixels of the photograph, and their labels for the decoder."""
     prompt.check(image_size)
     height, width = image_size
     points: list[NDArray[np.float64]] = []

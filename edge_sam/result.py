@@ -1,4 +1,4 @@
-"""Masks as the user gets them."""
+"""Results: masks at the photograph's size."""
 
 from __future__ import annotations
 
@@ -14,52 +14,52 @@ from numpy.typing import NDArray
 from edge_sam.imaging.geometry import Geometry
 from edge_sam.imaging.masks import Rle, box_of, encode_rle
 from edge_sam.overlay import draw_overlay
-from edge_sam.preference import AMBIGUOUS, Preference, choose
+from edge_sam.preference import AMBIGUOUS, BOUNDS, Bounds, Preference, choose
 from edge_sam.prompts import Prompt
 from edge_sam.system.timing import elapsed_ms
 
 _OUTSIDE = np.float32(-32)
-"""Logit of what a region of interest forbids: background beyond doubt (0 is the threshold)."""
+"""Logit outside the region of interest: clearly background (the threshold is 0)."""
 
 
 class Answer(NamedTuple):
-    """What the decoder says to one prompt."""
+    """The decoder's output for one prompt."""
 
     logits: NDArray[np.float32]
     """Low-res logits, (4, 256, 256): the single mask, then the three of an ambiguous prompt."""
     scores: NDArray[np.float32]
     """Predicted IoU of each, (4,)."""
     provider: str
-    """The provider that ran."""
+    """The provider that ran the decoder."""
     decode_ms: float
-    """Milliseconds of the call; prompts that shared it share the figure."""
+    """Milliseconds of the decoder call. Prompts of the same call have the same value."""
 
-    def choose(self, geometry: Geometry, prompt: Prompt, prefer: Preference) -> int:
-        """Return the index of the mask that a preference takes; see `edge_sam.preference.choose`."""
+    def choose(self, geometry: Geometry, prompt: Prompt, prefer: Preference, bounds: Bounds = BOUNDS) -> int:
+        """Return the index of the preferred mask; see `edge_sam.preference.choose`."""
         rows, columns = geometry.cell_size
-        return choose(self.logits[:, :rows, :columns], self.scores, prefer, prompt)
+        return choose(self.logits[:, :rows, :columns], self.scores, prefer, prompt, bounds)
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """The answer to one prompt: N masks, best first.
+    """The N masks for one prompt, best first.
 
     Attributes
     ----------
     masks : ndarray of bool, (N, height, width)
         Masks at the photograph's size.
     scores : ndarray of float32, (N,)
-        IoU with the true mask as the model predicts it.
+        Predicted IoU with the true mask.
     logits : ndarray of float32, (N, 256, 256)
-        Low-res logits, each fit to be fed back as `Prompt.mask`.
+        Low-res logits. Each can be passed back as `Prompt.mask`.
     provider : str
         The provider that ran the decoder.
     timings : mapping of str to float
-        Milliseconds by stage: ``decode`` (prompt encoder and mask decoder; prompts given together share one
-        figure) and ``upsample``.
+        Milliseconds by stage: ``decode`` (prompt encoder and mask decoder; prompts of the same call have the same
+        value) and ``upsample``.
     preferred : mapping of str to int
-        Of three masks: the index of the one that each preference takes (``object``, ``best``, ``part``). Of one mask:
-        nothing.
+        With three masks: the index of the mask that each preference (``object``, ``best``, ``part``) chooses. Empty
+        with one mask.
     """
 
     masks: NDArray[np.bool_]
@@ -76,8 +76,8 @@ class Result:
         Returns
         -------
         ndarray of float32, (N, 4)
-            XYXY in pixels; x1 and y1 are one past the last pixel, so ``x1 - x0`` is the width. Zeros where a
-            mask is empty.
+            XYXY in pixels; x1 and y1 are one past the last pixel, so ``x1 - x0`` is the width. Zeros for an empty
+            mask.
         """
         boxes = [box_of(mask) for mask in self.masks]
         return np.array([np.zeros(4) if box is None else box for box in boxes], np.float32).reshape(-1, 4)
@@ -88,19 +88,19 @@ class Result:
         Returns
         -------
         list of dict
-            For each mask ``{"size": [height, width], "counts": str}``, as `pycocotools` and COCO JSON have it.
+            ``{"size": [height, width], "counts": str}`` for each mask, as in `pycocotools` and COCO JSON.
         """
         return [encode_rle(mask) for mask in self.masks]
 
     def overlay(self, image: NDArray[np.uint8], prompts: Sequence[Prompt] = ()) -> NDArray[np.uint8]:
-        """Draw the masks, each in a colour of its own, and the prompts over the photograph.
+        """Draw the masks, each in its own colour, and the prompts over the photograph.
 
         Parameters
         ----------
         image : ndarray of uint8, (height, width, 3)
-            RGB; it is left as it is.
+            RGB. It is not changed.
         prompts : sequence of Prompt
-            Points on the object are drawn green, off it red; boxes in the colour of the mask with their index.
+            Points are green on the object and red off it. Boxes have the colour of the mask with the same index.
 
         Returns
         -------
@@ -110,7 +110,7 @@ class Result:
         Raises
         ------
         InputError
-            The image is not RGB of 8 bits, or of another size than the masks.
+            The image is not 8-bit RGB, or its size differs from the masks' size.
         """
         return draw_overlay(image, self.masks, prompts)
 
@@ -120,10 +120,9 @@ class Result:
         Returns
         -------
         list of list of ndarray of int32, (K, 2)
-            For each mask its outer outlines, each K corners XY at pixel centres; filling one (`cv2.fillPoly`)
-            gives back its pixels. K is at least 3, which readers of COCO expect: where an outline has one or two
-            corners, as around a single pixel, the last corner is repeated. Holes are not traced: use `to_rle` where
-            they matter.
+            The outer outlines of each mask, each with K corners XY at pixel centres. Filling one (`cv2.fillPoly`)
+            restores its pixels. K is at least 3, as COCO readers expect: an outline with one or two corners, as around
+            a single pixel, repeats its last corner. Holes are not traced. Use `to_rle` if they matter.
         """
         polygons = []
         for mask in self.masks:
@@ -142,22 +141,19 @@ def to_result(
     multimask: bool,
     prefer: Preference,
 ) -> Result:
-    """Make of an answer what the user gets.
+    """Convert an answer of the decoder to a result.
 
     Parameters
     ----------
     answer : Answer
-        From the decoder.
     prompt : Prompt
-        What it answers.
     geometry : Geometry
         How the photograph lies in the frame.
     region : tuple of ndarray of bool, (height, width) and (256, 256), or None
-        Where masks may be: in the photograph, and in the grid of low-res logits.
+        Region of interest, in the photograph and in the grid of low-res logits.
     multimask : bool
-        The three masks, best first; else the one that `prefer` takes.
+        True: the three masks, best first. False: the one that `prefer` chooses.
     prefer : Preference
-        Which one.
     """
     start = time.perf_counter()
     if multimask:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge_sam.errors import InputError
+from edge_sam.evaluation.evaluate import Evaluation
 from edge_sam.evaluation.report import ProtocolReport
-from edge_sam.evaluation.run import Evaluation
 from edge_sam.evaluation.samples import Dataset
 from edge_sam.evaluation.variant import BundleSegmenter
 from edge_sam.predictor import Predictor

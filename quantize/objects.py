@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.embedding import ImageEmbedding
-from edge_sam.evaluation.clicks import most_interior, tight_box
+from edge_sam.evaluation.clicks import tight_box
 from edge_sam.evaluation.metrics import Mask
 from edge_sam.evaluation.samples import Sample, Target
 from edge_sam.imaging.images import read_image
-from edge_sam.imaging.masks import iou
+from edge_sam.imaging.masks import iou, most_interior
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
 

@@ -22,7 +22,7 @@ from pycocotools import mask as coco
 from pycocotools.coco import COCO
 from test_cli import edge_sam, refused
 
-from edge_sam.annotate.plan import share_cores
+from edge_sam.annotate.tasks import share_cores
 from edge_sam.everything.settings import EverythingSettings
 from edge_sam.runtimes.cores import usable_cores
 
@@ -191,7 +191,7 @@ def test_one_run_at_a_time_and_asked_twice_it_stops_at_once(photos: Path, monkey
     process = started(photos, "out.json", "--workers", "1", prompts="mine.py:middle")
     wait_for(photos, "out.json", 3)
     arguments = ("annotate", "photos", "--prompts", "mine.py:middle", "--output", "out.json", *QUICK)
-    assert "another run is at work in out.json.work" in refused(edge_sam(*arguments, cwd=photos))
+    assert "another run uses out.json.work" in refused(edge_sam(*arguments, cwd=photos))
     os.killpg(process.pid, signal.SIGINT)
     assert process.stderr is not None
     assert process.stderr.readline().startswith(b"stopping")
@@ -327,9 +327,9 @@ def test_talks_to_people(photos: Path) -> None:
         (("photos", "--workers", "0"), "workers is 0; it must be 1 to 256"),
         (("photos", "--engine", "abacus"), "unknown engine 'abacus'"),
         (("photos", "--format", "voc"), "unknown format 'voc'"),
-        (("photos", "--long-side", "1000"), "long side 1000"),
+        (("photos", "--long-side", "1000"), "long_side is 1000"),
         (("photos", "--valid-mask", "absent.png"), "no such valid region"),
-        (("photos", "--output", "."), ". is no name for a data set"),
+        (("photos", "--output", "."), ". is not a valid name for a data set"),
     ],
 )
 def test_mistakes_are_told_in_one_line(arguments: tuple[str, ...], message: str, photos: Path) -> None:
@@ -344,7 +344,7 @@ def test_mistakes_are_told_in_one_line(arguments: tuple[str, ...], message: str,
 def test_what_is_not_ours_is_not_replaced(photos: Path) -> None:
     (photos / "out.json").write_text("mine")
     run = edge_sam("annotate", "photos", "--prompts", "boxes.csv", "--output", "out.json", cwd=photos)
-    assert "to go on from does not" in refused(run)
+    assert "to resume from does not" in refused(run)
     assert (photos / "out.json").read_text() == "mine"
     (photos / "photos.work").mkdir()  # As a run that ended early leaves it.
     message = refused(edge_sam("annotate", "boxes.txt", "--output", "photos", cwd=photos))

@@ -16,11 +16,11 @@ from conftest import PHOTOGRAPHS
 from test_cli import refused
 
 from edge_sam.annotate.functions import find_function
-from edge_sam.annotate.plan import plan, settings
-from edge_sam.annotate.records import Mask, Outcome, Record, Task
-from edge_sam.annotate.run import annotate
+from edge_sam.annotate.pipeline import annotate
+from edge_sam.annotate.records import LabelledMask, Outcome, Record, Task
 from edge_sam.annotate.sources import open_source
 from edge_sam.annotate.store import Store
+from edge_sam.annotate.tasks import make_tasks, settings
 from edge_sam.annotate.validators import Limits
 from edge_sam.annotate.worker import Job
 from edge_sam.annotate.writers import write_coco, write_sa1b
@@ -97,7 +97,7 @@ def test_a_module_is_not_looked_for_in_the_working_folder(folder: Path) -> None:
     shutil.copy(folder / "mine" / "detector.py", folder)
     message = refused(run(folder, "--prompts", "detector:boxes"))
     assert "cannot import detector:boxes: ModuleNotFoundError" in message
-    assert "if detector.py in this folder is meant, say detector.py:NAME" in message
+    assert "to use detector.py in this folder, give detector.py:NAME" in message
 
 
 def test_compiled_code_beside_a_file_is_not_run(folder: Path) -> None:
@@ -158,7 +158,7 @@ def test_settings_do_not_say_where_the_file_of_a_function_lies(folder: Path) -> 
 
 @pytest.fixture
 def task(folder: Path) -> Task:
-    (one,) = plan(open_source(str(folder / "photos")), None, None)
+    (one,) = make_tasks(open_source(str(folder / "photos")), None, None)
     return one
 
 
@@ -186,7 +186,7 @@ def test_a_record_of_another_name_is_not_believed(name: str, output: str, folder
     (folder / "config.json").write_text("mine")
     Store(folder / "work").put(task.key, Record(name.format(folder), 640, 427))
     before = sorted(folder.glob("*"))
-    with pytest.raises(InputError, match=r"record .* is of .*, not of rocket\.jpg; remove it and run again"):
+    with pytest.raises(InputError, match=r"record .* belongs to .*, not to rocket\.jpg; remove it and run again"):
         go_on(folder, task, output)
     assert sorted(folder.glob("*")) == before
     assert (folder / "config.json").read_text() == "mine"
@@ -201,8 +201,8 @@ def test_a_writer_stays_in_its_folder(name: str, tmp_path: Path) -> None:
 
 
 def test_a_record_with_a_category_that_no_prompt_has_is_told(tmp_path: Path) -> None:
-    mask = Mask({"size": [2, 2], "counts": "04"}, 4, (0, 0, 2, 2), 0.9, 0.8, [], (0, 0, 2, 2), "other")
-    with pytest.raises(InputError, match="the category 'other', which no prompt has"):
+    mask = LabelledMask({"size": [2, 2], "counts": "04"}, 4, (0, 0, 2, 2), 0.9, 0.8, [], (0, 0, 2, 2), "other")
+    with pytest.raises(InputError, match="the category 'other', but no prompt has it"):
         write_coco(lambda: [Record("a.png", 2, 2, [mask])], tmp_path / "out.json", tmp_path, {"object": 1})
     assert not (tmp_path / "out.json").exists()
 

@@ -10,7 +10,7 @@ import pytest
 from conftest import PHOTOGRAPHS
 from scenes import disc
 
-from edge_sam.annotate.records import GivenPrompt, Mask, Record, Task
+from edge_sam.annotate.records import GivenPrompt, LabelledMask, Record, Task
 from edge_sam.annotate.sources import Item
 from edge_sam.annotate.validators import Limits, validate
 from edge_sam.annotate.worker import Annotator, Job
@@ -23,11 +23,11 @@ from edge_sam.predictor import Predictor
 SIZE = (100, 200)
 
 
-def mask(x: int, radius: int, score: float = 0.9, category: str = "a", stability: float = 0.9) -> Mask:
+def mask(x: int, radius: int, score: float = 0.9, category: str = "a", stability: float = 0.9) -> LabelledMask:
     """A disc in the middle of a picture of `SIZE`."""
     pixels = disc(SIZE, x, 50, radius)
     box = (x - radius, 50 - radius, 2 * radius + 1, 2 * radius + 1)
-    return Mask(encode_rle(pixels), int(pixels.sum()), box, score, stability, [], (0, 0, 200, 100), category)
+    return LabelledMask(encode_rle(pixels), int(pixels.sum()), box, score, stability, [], (0, 0, 200, 100), category)
 
 
 def test_each_rejection_has_one_reason() -> None:

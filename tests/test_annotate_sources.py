@@ -15,10 +15,10 @@ from conftest import PHOTOGRAPHS, read_rgb
 from scenes import SIZE, coco_instances
 
 from edge_sam.annotate.functions import find_function
-from edge_sam.annotate.plan import plan
 from edge_sam.annotate.prompt_files import read_prompts
 from edge_sam.annotate.records import GivenPrompt
 from edge_sam.annotate.sources import Item, Reader, open_source
+from edge_sam.annotate.tasks import make_tasks
 from edge_sam.errors import InputError
 
 
@@ -134,8 +134,8 @@ def test_prompts_from_csv_and_json_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("p.json", '[{"image_id": 1, "bbox": [0, 0, 1, 1]}]', "a list of results, which does not name photographs"),
-        ("p.json", '{"images": [], "annotations": [{"image_id": 1, "bbox": [0, 0, 1, 1]}]}', "which it does not list"),
+        ("p.json", '[{"image_id": 1, "bbox": [0, 0, 1, 1]}]', "a list of results without names of photographs"),
+        ("p.json", '{"images": [], "annotations": [{"image_id": 1, "bbox": [0, 0, 1, 1]}]}', "the file does not list"),
         ("p.json", "{}", "is not COCO instances JSON"),
         ("p.csv", "image,left\na,1\n", "needs a header with image and x0,y0,x1,y1 or x,y"),
         ("p.csv", "image,x,y\na,1,one\n", "line 2: x, y are not numbers"),
@@ -154,18 +154,18 @@ def test_prompts_that_are_refused(name: str, content: str, message: str, tmp_pat
 
 def test_prompts_for_other_photographs_are_noticed(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("image,x,y\nelsewhere.png,3,4\n")
-    with pytest.raises(InputError, match=r"on none of the photographs; the first photograph is called coffee\.png"):
-        plan(open_source(str(folder)), read_prompts(tmp_path / "p.csv"), None)
+    with pytest.raises(InputError, match=r"no photograph has a prompt; the first photograph is coffee\.png"):
+        make_tasks(open_source(str(folder)), read_prompts(tmp_path / "p.csv"), None)
 
 
 def test_prompts_that_may_be_for_two_photographs_are_refused(folder: Path, tmp_path: Path) -> None:
     shutil.copy(folder / "coffee.png", folder / "deep")
     (tmp_path / "p.csv").write_text("image,x,y\nelsewhere/coffee.png,3,4\n")
-    with pytest.raises(InputError, match=r"may be for coffee\.png or deep/coffee\.png"):
-        plan(open_source(str(folder)), read_prompts(tmp_path / "p.csv"), None)
+    with pytest.raises(InputError, match=r"may belong to coffee\.png or deep/coffee\.png"):
+        make_tasks(open_source(str(folder)), read_prompts(tmp_path / "p.csv"), None)
     for name in ("coffee.png", "deep/coffee.png"):  # The whole name of one is not said of the other.
         (tmp_path / "p.csv").write_text(f"image,x,y\n{name},3,4\n")
-        tasks = plan(open_source(str(folder)), read_prompts(tmp_path / "p.csv"), None)
+        tasks = make_tasks(open_source(str(folder)), read_prompts(tmp_path / "p.csv"), None)
         assert [task.item.name for task in tasks if task.prompts] == [name]
 
 
@@ -181,8 +181,8 @@ def test_a_prompt_file_without_a_prompt_for_any_photograph_is_refused(folder: Pa
     """Also where it lists the photographs: the data set would be empty."""
     here, there = {"id": 1, "file_name": "coffee.png"}, {"id": 2, "file_name": "elsewhere.png"}
     file = coco_prompts(tmp_path / "p.json", here, there, annotations=[BOXED | {"image_id": 2}])
-    with pytest.raises(InputError, match=r"first photograph is called coffee\.png, the prompts are on elsewhere\.png"):
-        plan(open_source(str(folder)), read_prompts(file), None)
+    with pytest.raises(InputError, match=r"first photograph is coffee\.png, but the first prompt is on elsewhere\.png"):
+        make_tasks(open_source(str(folder)), read_prompts(file), None)
     for none in ([], [BOXED | {"iscrowd": 1}]):
         with pytest.raises(InputError, match=r"p\.json has no boxes or points"):
             read_prompts(coco_prompts(tmp_path / "p.json", here, annotations=none))
@@ -195,7 +195,7 @@ def test_photographs_are_known_by_names_of_other_systems(tmp_path: Path) -> None
         place.parent.mkdir(parents=True)
         shutil.copy(PHOTOGRAPHS / "coffee.png", place)
     (tmp_path / "p.csv").write_text("image,x,y\n" + written.replace("/", "\\") + ",3,4\n", encoding="utf-8")
-    (task,) = plan(open_source(str(tmp_path / "in")), read_prompts(tmp_path / "p.csv"), tmp_path / "regions")
+    (task,) = make_tasks(open_source(str(tmp_path / "in")), read_prompts(tmp_path / "p.csv"), tmp_path / "regions")
     assert task.item.name == there
     assert len(task.prompts) == 1
     assert task.region == str(tmp_path / "regions" / written)
@@ -208,10 +208,10 @@ def test_valid_regions_for_other_photographs_are_noticed(folder: Path, tmp_path:
     items = open_source(str(folder))
     for name in ("deep/rocket.jpg", "deep/rocket.png", "coffee.txt"):
         (tmp_path / "regions" / name).write_bytes(b"")
-    regions = [task.region for task in plan(items, None, tmp_path / "regions")]
+    regions = [task.region for task in make_tasks(items, None, tmp_path / "regions")]
     assert regions == [None, str(tmp_path / "regions" / "deep" / "rocket.png")]
-    with pytest.raises(InputError, match=r"no picture in .*regions has the name of a photograph, such as coffee\.png"):
-        plan(items[:1], None, tmp_path / "regions")
+    with pytest.raises(InputError, match=r"no picture in .*regions is named after a photograph, such as coffee\.png"):
+        make_tasks(items[:1], None, tmp_path / "regions")
 
 
 def test_pictures_that_are_left_out_are_counted(folder: Path) -> None:
@@ -294,7 +294,7 @@ def test_broken_prompts_are_told_in_one_line(name: str, content: str, message: s
 @pytest.mark.parametrize("line", [".", "..", "/", "a/.."])
 def test_a_list_that_names_no_file_is_refused(line: str, tmp_path: Path) -> None:
     (tmp_path / "l.txt").write_text(line)
-    with pytest.raises(InputError, match="which is no file"):
+    with pytest.raises(InputError, match="which is not a file"):
         open_source(str(tmp_path / "l.txt"))
 
 

@@ -18,7 +18,7 @@ from conftest import iou, read_pixels
 from streams import CUP, GARBAGE, HANG, broadcast, jpeg, read_video, scene, write_folder, write_video
 
 import edge_sam
-from edge_sam.camera import PushedFrames, rehearsal
+from edge_sam.camera import PushedFrames, step_times
 from edge_sam.camera.frames import Captured, StreamFrame
 from edge_sam.camera.sinks import MaskSink, VideoSink, draw_frame
 from edge_sam.camera.sources import SourceLostError
@@ -188,7 +188,7 @@ def test_prompts_change_while_it_runs(stream_of: Make, video: Path, caplog: pyte
         next(iterator)
         stream.prompt([edge_sam.Prompt(points=[(5000, 5)])])
         assert all(frame.objects[0].state == "held" for frame in iterator)
-    assert "left out: point (5000, 5) lies outside the 192×128 image" in caplog.text
+    assert "skipping the new prompt: point (5000, 5) lies outside the 192×128 image" in caplog.text
 
 
 @pytest.mark.parametrize("options", [{}, {"fps": 30.0}])
@@ -199,7 +199,7 @@ def test_a_prompt_that_comes_before_the_first_frame_may_be_wrong(
     with stream_of(video, (), every_frame=True, **options) as stream:
         stream.prompt([wrong])
         assert [len(frame.objects) for frame in stream] == [0] * 8
-    assert caplog.text.count("left out: point (5000, 5) lies outside the 192×128 image") == 1
+    assert caplog.text.count("skipping the new prompt: point (5000, 5) lies outside the 192×128 image") == 1
     with stream_of(video, lambda _: [wrong], every_frame=True, **options) as stream:
         assert [len(frame.objects) for frame in stream] == [0] * 8
     with stream_of(video, every_frame=True, **options) as stream:
@@ -219,7 +219,7 @@ def test_what_is_no_prompt_is_refused(
         with pytest.raises(InputError, match=r"expected an edge_sam\.Prompt"):
             stream.prompt(wrong)  # type: ignore[arg-type]
         assert [len(frame.objects) for frame in stream] == [0] * 8
-    assert "the new prompt is left out: expected an edge_sam.Prompt" in caplog.text
+    assert "skipping the new prompt: expected an edge_sam.Prompt" in caplog.text
 
 
 def test_a_callback_prompts(stream_of: Make, video: Path) -> None:
@@ -304,14 +304,14 @@ def test_a_video_in_time_repeats_and_leaves_out(tmp_path: Path) -> None:
 
 def test_a_file_waits_until_the_model_is_ready(stream_of: Make, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measured: list[float] = []
-    original = rehearsal.measure
+    original = step_times.measure
 
     def measure(*arguments: Any) -> tuple[dict[int, float], float]:
         answer = original(*arguments)
         measured.append(time.time())
         return answer
 
-    monkeypatch.setattr("edge_sam.camera.plan.measure", measure)
+    monkeypatch.setattr("edge_sam.camera.adaptive_model.measure", measure)
     with stream_of(video, fps=1) as stream:
         first = next(iter(stream))
     assert first.index == 0
@@ -338,7 +338,7 @@ def test_stopping_from_another_thread(stream_of: Make, frames: list[np.ndarray])
 def test_a_deadline_chooses_from_what_was_measured(
     stream_of: Make, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_sam.camera.plan.LONG_SIDES", (384, 256))
+    monkeypatch.setattr("edge_sam.camera.adaptive_model.LONG_SIDES", (384, 256))
     with stream_of(video, every_frame=True, long_side=None, fps=0.01) as stream:
         assert {frame.long_side for frame in stream} == {384}
     with stream_of(video, every_frame=True, long_side=None, budget_ms=0.001) as stream:
@@ -384,11 +384,11 @@ def test_mistakes(stream_of: Make, video: Path, tmp_path: Path, frames: list[np.
     (tmp_path / "no.mp4").write_bytes(b"no video")
     (tmp_path / "empty").mkdir()
     for source, message in (
-        (tmp_path / "absent.mp4", "there is no video, folder or camera"),
+        (tmp_path / "absent.mp4", "no such video, folder or camera"),
         (tmp_path / "no.mp4", "cannot open"),
-        (tmp_path / "empty", "there is no picture in"),
+        (tmp_path / "empty", "has no pictures"),
         ("/dev/video77", "cameras: "),
-        (77, "there is no camera 77"),
+        (77, "no camera 77"),
         ("http://127.0.0.1:9/nothing", "cannot open"),
     ):
         with pytest.raises(InputError, match=message):
@@ -404,10 +404,10 @@ def test_mistakes(stream_of: Make, video: Path, tmp_path: Path, frames: list[np.
         stream_of(address, every_frame=True)
     folder = write_folder(tmp_path / "damaged", [])
     (folder / "0.png").write_bytes(b"nothing")
-    with pytest.raises(InputError, match="no frame that can be read"):
+    with pytest.raises(InputError, match="no readable frame"):
         list(stream_of(folder))
     (folder / "0.jpg").write_bytes(b"nothing")
-    with pytest.raises(InputError, match=r"0\.(jpg|png) and 0\.(jpg|png) in .* are one frame's name"):
+    with pytest.raises(InputError, match=r"0\.(jpg|png) and 0\.(jpg|png) in .* would share a frame name"):
         stream_of(folder)
     with stream_of(video) as stream:
         list(stream)

@@ -6,14 +6,16 @@ import itertools
 
 import pytest
 
-from edge_sam.camera.deadline import LONGEST_INTERVAL, Deadline, Setting, Target
+from edge_sam.camera.deadline import LONGEST_INTERVAL, Deadline, DeadlineController, Setting
 from edge_sam.camera.statistics import Durations
 
 TIMES = {1024: 300.0, 768: 160.0, 512: 80.0, 384: 50.0, 256: 25.0}
 CARRIED = 8.0
 
 
-def run(deadline: Deadline, frames: int, slowdown: float = 1.0, times: dict[int, float] = TIMES) -> list[Setting]:
+def run(
+    deadline: DeadlineController, frames: int, slowdown: float = 1.0, times: dict[int, float] = TIMES
+) -> list[Setting]:
     """Settings of the next frames on a machine that takes `slowdown` times as long as was measured."""
     used = []
     since = deadline.setting.interval
@@ -33,21 +35,21 @@ def mean_ms(used: list[Setting], slowdown: float = 1.0) -> float:
 
 
 def test_a_budget_is_for_every_frame() -> None:
-    assert Deadline(TIMES, CARRIED, Target(budget_ms=1000)).setting == Setting(1024)
-    assert Deadline(TIMES, CARRIED, Target(budget_ms=100)).setting == Setting(512)
-    hopeless = Deadline(TIMES, CARRIED, Target(budget_ms=5))
+    assert DeadlineController(TIMES, CARRIED, Deadline(budget_ms=1000)).setting == Setting(1024)
+    assert DeadlineController(TIMES, CARRIED, Deadline(budget_ms=100)).setting == Setting(512)
+    hopeless = DeadlineController(TIMES, CARRIED, Deadline(budget_ms=5))
     assert hopeless.setting == Setting(256)
     assert not hopeless.met
 
 
 def test_a_rate_is_for_the_average() -> None:
-    assert Deadline(TIMES, CARRIED, Target(fps=1)).setting == Setting(1024)
-    assert Deadline(TIMES, CARRIED, Target(fps=8)).setting == Setting(512)
+    assert DeadlineController(TIMES, CARRIED, Deadline(fps=1)).setting == Setting(1024)
+    assert DeadlineController(TIMES, CARRIED, Deadline(fps=8)).setting == Setting(512)
     for fps in (2, 5, 10, 15, 20, 30, 60):
-        deadline = Deadline(TIMES, CARRIED, Target(fps=fps))
+        deadline = DeadlineController(TIMES, CARRIED, Deadline(fps=fps))
         assert deadline.met
         assert mean_ms([deadline.setting]) <= 1000 / fps
-    assert Deadline(TIMES, CARRIED, Target(fps=1000)).setting == Setting(256, LONGEST_INTERVAL)
+    assert DeadlineController(TIMES, CARRIED, Deadline(fps=1000)).setting == Setting(256, LONGEST_INTERVAL)
 
 
 def test_what_is_chosen_costs_least_accuracy() -> None:
@@ -58,14 +60,14 @@ def test_what_is_chosen_costs_least_accuracy() -> None:
 
 
 def test_both_hold_together() -> None:
-    deadline = Deadline(TIMES, CARRIED, Target(budget_ms=100, fps=20))
+    deadline = DeadlineController(TIMES, CARRIED, Deadline(budget_ms=100, fps=20))
     assert deadline.setting == Setting(512, 3)
     assert TIMES[deadline.setting.long_side] <= 100
     assert mean_ms([deadline.setting]) <= 50
 
 
 def test_it_yields_when_the_machine_slows_and_comes_back() -> None:
-    deadline = Deadline(TIMES, CARRIED, Target(budget_ms=100))
+    deadline = DeadlineController(TIMES, CARRIED, Deadline(budget_ms=100))
     assert set(run(deadline, 20)) == {Setting(512)}
     slow = run(deadline, 20, slowdown=1.8)
     assert slow[-1] == Setting(384)
@@ -74,13 +76,13 @@ def test_it_yields_when_the_machine_slows_and_comes_back() -> None:
 
 
 def test_a_rate_is_kept_on_a_slow_machine() -> None:
-    deadline = Deadline(TIMES, CARRIED, Target(fps=12))
+    deadline = DeadlineController(TIMES, CARRIED, Deadline(fps=12))
     run(deadline, 60, slowdown=3)
     assert mean_ms(run(deadline, 60, slowdown=3), 3) <= 1000 / 12
 
 
 def test_fewer_frames_are_encoded_before_they_get_small() -> None:
-    deadline = Deadline(TIMES, CARRIED, Target(fps=12))
+    deadline = DeadlineController(TIMES, CARRIED, Deadline(fps=12))
     assert set(run(deadline, 20)) == {Setting(512, 2)}
     assert run(deadline, 40, slowdown=2.5)[-1].long_side == 512
     assert run(deadline, 200)[-1] == Setting(512, 2)
@@ -88,7 +90,7 @@ def test_fewer_frames_are_encoded_before_they_get_small() -> None:
 
 @pytest.mark.parametrize("before", [2, 10])
 def test_one_slow_frame_changes_nothing(before: int) -> None:
-    deadline = Deadline(TIMES, CARRIED, Target(budget_ms=100))
+    deadline = DeadlineController(TIMES, CARRIED, Deadline(budget_ms=100))
     run(deadline, before)
     deadline.learn(400, encoded=True)
     assert set(run(deadline, 20)) == {Setting(512)}
@@ -97,7 +99,7 @@ def test_one_slow_frame_changes_nothing(before: int) -> None:
 def test_it_does_not_swing() -> None:
     # 512 was measured too fast: as soon as it is used again it proves too slow.
     deceptive = TIMES | {512: 150.0}
-    deadline = Deadline(TIMES, CARRIED, Target(budget_ms=100))
+    deadline = DeadlineController(TIMES, CARRIED, Deadline(budget_ms=100))
     used = run(deadline, 400, times=deceptive)
     changes = sum(a != b for a, b in itertools.pairwise(used))
     assert changes <= 12
@@ -105,7 +107,7 @@ def test_it_does_not_swing() -> None:
 
 
 def test_a_load_does_not_count_against_a_setting_that_has_proved_itself() -> None:
-    deadline = Deadline(TIMES, CARRIED, Target(budget_ms=100))
+    deadline = DeadlineController(TIMES, CARRIED, Deadline(budget_ms=100))
     waits = []
     for _ in range(5):
         assert run(deadline, 20, slowdown=1.8)[-1] == Setting(384)

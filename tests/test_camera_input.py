@@ -76,7 +76,7 @@ def test_one_bad_frame_costs_one_frame(
     assert [frame.index for frame in seen] == [0, 1, 2]
     assert stream.summary()["corrupt"] == len(bad) + 1
     assert "11 corrupt" in str(stream)
-    assert "frame 0 is corrupt and left out: the image has no pixels: its shape is (0, 192, 3)" in caplog.text
+    assert "skipping frame 0, which is corrupt: the image has no pixels: its shape is (0, 192, 3)" in caplog.text
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 3  # One for each row of bad frames.
 
 
@@ -89,13 +89,13 @@ def test_a_pushed_frame_that_is_none_is_refused_and_counted(
         for bad in NO_PICTURES:
             with pytest.raises(InputError):
                 source.push(bad)
-        with pytest.raises(InputError, match="a frame's name is a text, not int"):
+        with pytest.raises(InputError, match="a frame's name must be a str, not int"):
             source.push(frames[0], 7)  # type: ignore[arg-type]
         source.end()
         (frame,) = stream
     assert frame.objects[0].state == "held"
     assert stream.summary()["corrupt"] == len(NO_PICTURES) + 1
-    assert "a frame is corrupt and left out: the image has no pixels" in caplog.text
+    assert "skipping a corrupt frame: the image has no pixels" in caplog.text
     assert len(caplog.records) == 1
 
 
@@ -116,7 +116,7 @@ def test_prompts_of_another_type(
     if wrong is not None:  # A callable's None means to go on as before.
         with edge_sam.Stream(Given(frames), predictor, lambda _: wrong, long_side=256, every_frame=True) as stream:
             assert [frame.objects for frame in stream] == [[], [], []]
-        assert "the new prompt is left out: expected an edge_sam.Prompt" in caplog.text
+        assert "skipping the new prompt: expected an edge_sam.Prompt" in caplog.text
 
 
 def test_one_prompt_will_do(frames: list[np.ndarray], predictor: edge_sam.Predictor) -> None:
@@ -207,7 +207,7 @@ def test_a_password_is_not_in_the_summary(predictor: edge_sam.Predictor, coffee:
         (b'{"prompts": [{"points": [[1, 2]], "labels": [99999999999999999999999]}]}', "not real numbers"),
         (
             b'{"prompts": [' + b",".join([b'{"box": [0, 0, 5, 5]}'] * (MAX_PROMPTS + 1)) + b"]}",
-            "it has 1001 prompts; at most 1000",
+            "the line has 1001 prompts; give at most 1000",
         ),
         (b'{"prompts": []' + b" " * MAX_LINE + b"}", "longer than 1048576 bytes"),
     ],
@@ -217,7 +217,7 @@ def test_no_line_ends_the_listening(line: bytes | str, reason: str, caplog: pyte
     listen([line, b'{"prompts": [{"box": [0, 0, 5, 5]}]}'], lambda prompts: given.append(len(prompts)))
     assert given == [1]
     (record,) = caplog.records
-    assert "a line of standard input is left out" in record.getMessage()
+    assert "skipping a line of standard input" in record.getMessage()
     assert reason in record.getMessage()
     with pytest.raises(InputError):
         parse_line(line)

@@ -121,7 +121,7 @@ def test_prompts_from_standard_input(frames: list[np.ndarray], tmp_path: Path) -
         arguments = ("camera", address, "--stdin", *QUICK, "--json", "--patience", "0.2")
         run = edge_sam(*arguments, cwd=tmp_path, stdin="\n".join(lines).encode())
     assert run.returncode == 1
-    assert "a line of standard input is left out: not a line of prompts" in run.stderr
+    assert "skipping a line of standard input: not a line of prompts" in run.stderr
     assert "the source was lost and did not come back within 0.2 s" in run.stderr
     assert len(json.loads(run.stdout.splitlines()[-2])["objects"]) == 1
 
@@ -154,7 +154,7 @@ def test_lines_of_prompts() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("absent.mp4", *BOX), "there is no video, folder or camera absent.mp4"),
+        (("absent.mp4", *BOX), "no such video, folder or camera: absent.mp4"),
         (("VIDEO",), "nothing to follow; give --point X,Y"),
         (("VIDEO", "--point", "900,5"), "point (900, 5) lies outside the 192×128 image"),
         (("VIDEO", *BOX, "--box", "1,1,5,5", "--point", "3,3"), "several boxes cannot be mixed with points"),
@@ -165,7 +165,7 @@ def test_lines_of_prompts() -> None:
         (("VIDEO", *BOX, "--video", "VIDEO"), "would overwrite the source"),
         (("absent.mp4", *BOX, "--video", "VIDEO/x.mp4"), "cup.mp4 is not a folder"),
         (("absent.mp4", *BOX, "--masks", "VIDEO"), "cup.mp4 is not a folder"),
-        (("77", *BOX), "there is no camera 77"),
+        (("77", *BOX), "no camera 77"),
     ],
 )
 def test_mistakes_are_told_in_one_line(arguments: tuple[str, ...], message: str, video: Path, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_a_mask_of_another_size_is_refused(video: Path, tmp_path: Path) -> None:
     for name, size in (("small.png", (64, 96)), ("large.png", (128, 192))):
         cv2.imwrite(str(tmp_path / name), np.full(size, 255, np.uint8))
     told = refused(edge_sam("camera", video, "--mask-file", "small.png", *QUICK, cwd=tmp_path))
-    assert "the prompts are for a frame of 96×64 pixels, the first one has 192×128" in told
+    assert "the prompts are for frames of 96×64 pixels, but the first frame has 192×128" in told
     both = ("--mask-file", "large.png", "--mask-file", "small.png")
     told = refused(edge_sam("camera", video, *both, *QUICK, cwd=tmp_path))
     assert "mask small.png is 96×64, the one before 192×128" in told
@@ -209,4 +209,6 @@ def test_a_second_signal_ends_although_nobody_reads(video: Path, tmp_path: Path)
 def test_without_a_window(video: Path, tmp_path: Path) -> None:
     if "GUI:                           NONE" not in cv2.getBuildInformation():
         pytest.skip("this OpenCV has windows")
-    assert "--show: this OpenCV has no windows" in refused(edge_sam("camera", video, *BOX, "--show", cwd=tmp_path))
+    assert "--show: this OpenCV is built without windows" in refused(
+        edge_sam("camera", video, *BOX, "--show", cwd=tmp_path)
+    )

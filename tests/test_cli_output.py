@@ -15,7 +15,7 @@ import pytest
 from conftest import PHOTOGRAPHS
 from test_cli import edge_sam
 
-from edge_sam.annotate.records import Mask, Record
+from edge_sam.annotate.records import LabelledMask, Record
 from edge_sam.files.serialization import from_json, to_json
 
 NAME = os.fsdecode(b"caf\xe9.png")
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_values_come_back() -> None:
-    mask = Mask({"size": [2, 2], "counts": "04"}, 4, (0, 0, 2, 2), 0.9, 0.8, [[1.0, 1.0]], (0, 0, 2, 2))
+    mask = LabelledMask({"size": [2, 2], "counts": "04"}, 4, (0, 0, 2, 2), 0.9, 0.8, [[1.0, 1.0]], (0, 0, 2, 2))
     for name in ("café.png", NAME):
         record = Record(name, 2, 2, [mask], rejected={"empty": 1})
         assert from_json(to_json(record), Record) == record

@@ -166,7 +166,7 @@ def davis_with_an_empty_start(root: Path) -> Path:
         (empty, "is not a dataset of a known layout: expected images/ and masks/"),
         (images_only, "is not a dataset of a known layout"),
         (lambda root: root / "absent", "absent does not exist"),
-        (no_photographs_but_a_file, "a.png is not a folder, nor a COCO JSON file"),
+        (no_photographs_but_a_file, "a.png is neither a folder nor a COCO JSON file"),
         (without_mask, r"cup0.png has no mask .*cup0.png"),
         (without_images, "images holds no images"),
         (twice, "two pictures called cup0"),

@@ -145,14 +145,14 @@ def test_prints_a_comparison_for_people(data: Path, tmp_path: Path) -> None:
 def test_video_and_coco_from_the_command_line(tmp_path: Path) -> None:
     scenes.davis(tmp_path / "davis", frames=3)
     arguments = ("eval", "mobile-sam", "--dataset", "davis", "--worst", "0", "--prompts")
-    run = edge_sam(*arguments, "video-box,video-follow", "--json", cwd=tmp_path)
+    run = edge_sam(*arguments, "video-box,video-track", "--json", cwd=tmp_path)
     videos = json.loads(run.stdout)["protocols"]
-    assert [video["name"] for video in videos] == ["video-box", "video-follow"]
+    assert [video["name"] for video in videos] == ["video-box", "video-track"]
     for video in videos:
         assert list(video["scores"]) == ["j&f", "j", "f"]
         assert video["scores"]["j"]["mean"] > 0.5
-    assert "video-follow needs a bundle without --square" in refused(
-        edge_sam(*arguments, "video-follow", "--square", cwd=tmp_path)
+    assert "video-track needs a bundle without --square" in refused(
+        edge_sam(*arguments, "video-track", "--square", cwd=tmp_path)
     )
     scenes.coco_instances(tmp_path / "coco")
     run = edge_sam(
@@ -189,7 +189,7 @@ def test_the_same_weights_in_torch_score_the_same(checkpoint: Path, exported: Bu
         (["--prompts", "99points"], "unknown prompts '99points'"),
         (["--prompts", ","], "no prompts given"),
         (["--prompts", "video-box"], "video-box needs videos"),
-        (["--prompts", "point,video-follow"], "video-follow needs videos"),
+        (["--prompts", "point,video-track"], "video-track needs videos"),
         (["--against", "mobile-sam"], "same bundle with the same settings"),
         (["--against", ",depth=4"], "unknown setting 'depth=4'"),
         (["--against", "sam-9"], "no model called 'sam-9'"),

@@ -14,9 +14,9 @@ from pycocotools import mask as coco
 
 import edge_sam
 from edge_sam.everything import Found
-from edge_sam.everything.agenda import Agenda
-from edge_sam.everything.candidates import Judge
+from edge_sam.everything.candidates import CandidateFilter
 from edge_sam.everything.pictures import draw_labels
+from edge_sam.everything.point_queue import PointQueue
 from edge_sam.everything.points import Crop, cut, point_grid
 from edge_sam.everything.regions import remove_small_regions
 from edge_sam.everything.suppression import suppress, suppress_by_overlap
@@ -218,18 +218,18 @@ def test_crops_are_those_of_the_reference() -> None:
 
 def test_agenda_spreads_and_asks_each_once(embedding: edge_sam.ImageEmbedding) -> None:
     points = point_grid(8) * (600, 400)
-    agenda = Agenda(points, embedding, adaptive=False)
-    first = agenda.points[agenda.next(4)]
+    queue = PointQueue(points, embedding, adaptive=False)
+    first = queue.points[queue.next(4)]
     assert len({(x > 300, y > 200) for x, y in first}) == 4
-    rest = [agenda.points[i] for i in agenda.next(100)]
-    assert len(agenda.next(1)) == 0
+    rest = [queue.points[i] for i in queue.next(100)]
+    assert len(queue.next(1)) == 0
     assert {tuple(p) for p in [*first, *rest]} == {tuple(p) for p in points}
 
 
 def test_agenda_takes_a_point_at_the_very_edge(predictor: edge_sam.Predictor) -> None:
     wide = predictor.encode(np.zeros((64, 1024, 3), np.uint8), long_side=1024)
-    agenda = Agenda(np.array([[(1 - 1e-9) * 1024, 32.0]]), wide, adaptive=True)
-    assert agenda.next(1).tolist() == [0]
+    queue = PointQueue(np.array([[(1 - 1e-9) * 1024, 32.0]]), wide, adaptive=True)
+    assert queue.next(1).tolist() == [0]
 
 
 def test_agenda_leaves_out_what_is_explained(embedding: edge_sam.ImageEmbedding) -> None:
@@ -240,22 +240,24 @@ def test_agenda_leaves_out_what_is_explained(embedding: edge_sam.ImageEmbedding)
         ("no mask", True, []),
         ("exhaustive", False, [np.ones((256, 256), np.float32)]),
     ):
-        agenda = Agenda(points, embedding, adaptive=adaptive)
-        for index in agenda.next(8):
-            agenda.answered(int(index), logits)
-        left[what] = len(agenda.next(100))
+        queue = PointQueue(points, embedding, adaptive=adaptive)
+        for index in queue.next(8):
+            queue.answered(int(index), logits)
+        left[what] = len(queue.next(100))
     assert 0 < left["inside a mask"] < left["no mask"] < left["exhaustive"] == 56
 
 
 def test_judge_measures_stability(embedding: edge_sam.ImageEmbedding, predictor: edge_sam.Predictor) -> None:
     settings = generator(predictor)
-    judge = Judge(settings, embedding.geometry, Crop((0, 0, 600, 400), 0), (400, 600), None, Counter())
+    candidate_filter = CandidateFilter(
+        settings, embedding.geometry, Crop((0, 0, 600, 400), 0), (400, 600), None, Counter()
+    )
     steep = np.full((256, 256), -20, np.float32)
     steep[20:80, 20:80] = 20
     flat = np.clip(steep, -0.5, 0.5)
     low_score = (steep, 0.5)
     planes = np.stack([steep, flat, low_score[0]])
-    accepted = list(judge.accept(planes, np.array([0.9, 0.9, 0.5], np.float32), np.array([100.0, 100.0])))
+    accepted = list(candidate_filter.accept(planes, np.array([0.9, 0.9, 0.5], np.float32), np.array([100.0, 100.0])))
     ((candidate, _),) = accepted
     assert candidate is not None
     assert candidate.stability_score > 0.95

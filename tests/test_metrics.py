@@ -9,9 +9,9 @@ import pytest
 from scenes import disc
 
 from edge_sam.evaluation.bootstrap import estimate_mean
-from edge_sam.evaluation.clicks import most_interior, next_click, tight_box
+from edge_sam.evaluation.clicks import next_click, tight_box
 from edge_sam.evaluation.metrics import boundary_f, boundary_iou
-from edge_sam.imaging.masks import iou
+from edge_sam.imaging.masks import iou, most_interior
 
 EMPTY = np.zeros((60, 80), bool)
 EVERYTHING = np.ones((60, 80), bool)

@@ -92,7 +92,7 @@ def test_encodings(bridge: Any, encoding: str, channels: int) -> None:
 
 
 def test_requests(bridge: Any) -> None:
-    with pytest.raises(edge_sam.InputError, match="'yuv422' is not known"):
+    with pytest.raises(edge_sam.InputError, match="unknown encoding 'yuv422'"):
         bridge.to_rgb(b"", 1, 1, 3, "yuv422")
     assert bridge.to_prompts([], [], []) == []
     assert len(bridge.to_prompts([], [], [0, 0, 5, 5, 1, 1, 9, 9])) == 2

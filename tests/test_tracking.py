@@ -189,11 +189,11 @@ def test_labels_are_a_weighted_mean_of_what_is_near(anywhere: bool) -> None:
         assert labels[row - corner[0], column - corner[1]] == pytest.approx(expected, abs=1e-5)
 
 
-Scene = tuple[np.ndarray, list[np.ndarray]]
+EncodedFrame = tuple[np.ndarray, list[np.ndarray]]
 Place = tuple[int, int] | None
 
 
-def twins(cutout: tuple[np.ndarray, np.ndarray], *places: Place) -> Scene:
+def twins(cutout: tuple[np.ndarray, np.ndarray], *places: Place) -> EncodedFrame:
     """Put a cup at each place on a photograph; what comes back is the picture and the mask of each."""
     frame, masks = read_rgb(PHOTOGRAPHS / "rocket.jpg"), []
     for place in places:

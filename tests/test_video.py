@@ -89,11 +89,11 @@ def test_a_name_that_is_not_utf8(library: str, tmp_path: Path) -> None:
     if library == "pyav":
         assert len(list(read(write(path)))) == 5
         return
-    with pytest.raises(InputError, match="OpenCV opens nothing whose name is not UTF-8"):
+    with pytest.raises(InputError, match="OpenCV cannot open a name that is not UTF-8"):
         write(path)
     path.write_bytes(write(tmp_path / "x.mp4").read_bytes())
     for source in (path, os.fsdecode(b"http://127.0.0.1:9/caf\xe9")):
-        with pytest.raises(InputError, match="OpenCV opens nothing whose name is not UTF-8"):
+        with pytest.raises(InputError, match="OpenCV cannot open a name that is not UTF-8"):
             edge_sam.Stream(source)
 
 
@@ -173,7 +173,7 @@ def test_every_size_is_kept_or_said(library: str, tmp_path: Path) -> None:
         assert sorted(sizes.values()) == sorted([*even, (32, 24), (320, 240)] * len(SUFFIXES))
         told = done.stderr.splitlines()
         assert len(told) == len(odd) * len(SUFFIXES)
-        assert "the video is 32×24 instead of 33×25, for OpenCV writes even sizes only" in told[0]
+        assert "the video is 32×24 instead of 33×25, because OpenCV writes only even sizes" in told[0]
         assert done.stdout.count("OpenCV cannot write a video of 1×5") == len(SUFFIXES)
 
 
@@ -182,7 +182,7 @@ def test_what_opens_and_decodes_nothing_is_refused(library: str, tmp_path: Path)
     path = tmp_path / "unknown.avi"
     path.write_bytes(data.replace(b"MJPG", b"ZZZZ"))
     for opening in (open_source, lambda source: edge_sam.Stream(source)):
-        with pytest.raises(InputError, match=r"opens as a video, but|is not a video") as failure:
+        with pytest.raises(InputError, match=r"opens as a video, but|cannot read it as a video") as failure:
             opening(str(path))
     without = "sys.modules['av'] = None;" if library == "opencv" else ""
     script = f"import sys; {without} from edge_sam.cli import main; main()"

@@ -1,1 +1,1 @@
-"""The data engine: photographs in, a data set of masks out, on one machine or on many."""
+"""The data engine: from photographs to a data set of masks, on one machine or many."""

@@ -1,4 +1,4 @@
-"""Prompts from a Python function: of a file, of a module that is installed, or an entry point."""
+"""Prompts from a Python function in a file, an installed module or an entry point."""
 
 from __future__ import annotations
 
@@ -20,41 +20,41 @@ from edge_sam.errors import InputError, one_line
 from edge_sam.prompts import Prompt
 
 GROUP = "edge_sam.prompts"
-"""Entry-point group in which packages announce functions that make prompts."""
+"""Entry-point group for packages that provide prompt functions."""
 
 PromptFunction = Callable[[NDArray[np.uint8], str], Sequence[Prompt | tuple[Prompt, str]]]
-"""Given a photograph, (height, width, 3) RGB, and its name: prompts, each alone or with its category."""
+"""Takes a photograph, (height, width, 3) RGB, and its name. Returns prompts, each alone or with its category."""
 
 
 def find_function(name: str) -> tuple[str, PromptFunction]:
-    """Import a function, which runs the code of its file or module.
+    """Import a function. This runs the code of its file or module.
 
     Parameters
     ----------
     name : str
-        ``path/to/file.py:function``, ``module:function`` of a module that Python finds, or the name of an entry point
-        in `GROUP`. Neither the file's folder nor the working folder becomes a place to import from: either may be a
-        data set that was downloaded.
+        ``path/to/file.py:function``, ``module:function`` of an importable module, or the name of an entry point in
+        `GROUP`. Neither the file's folder nor the working folder is added to the import path, because either may hold a
+        downloaded data set.
 
     Returns
     -------
     str
-        The same as ``/path/to/file.py:function`` or ``module:function``, for another process.
+        ``/path/to/file.py:function`` or ``module:function``, valid in another process.
     callable
         See `PromptFunction`.
 
     Raises
     ------
     InputError
-        There is no such entry point, file, module or function, or its code fails.
+        The entry point, file, module or function does not exist, or its code fails.
     """
     if ":" not in name:
         points = {point.name: point.value for point in metadata.entry_points(group=GROUP)}
         if name not in points:
             known = f"; known: {', '.join(sorted(points))}" if points else ""
             raise InputError(
-                f"prompts {name!r} are neither grid, nor a file, nor FILE.py:function, nor module:function, nor an"
-                f" entry point of {GROUP}{known}"
+                f"unknown prompts {name!r}; give grid, a file, FILE.py:function, module:function, or an entry point of"
+                f" {GROUP}{known}"
             )
         name = points[name]
     place, _, attribute = name.rpartition(":")
@@ -78,13 +78,13 @@ def _hint(place: str, error: BaseException) -> str:
     if not isinstance(error, ModuleNotFoundError):
         return ""
     if place.endswith(".py"):
-        return "; modules beside the file are found if PYTHONPATH names their folder"
+        return "; to import modules beside the file, add their folder to PYTHONPATH"
     beside = Path(f"{place}.py")
-    return f"; if {beside} in this folder is meant, say {beside}:NAME" if beside.is_file() else ""
+    return f"; to use {beside} in this folder, give {beside}:NAME" if beside.is_file() else ""
 
 
 def _run(file: Path) -> ModuleType:
-    """Make a module of a file, once in a process. Compiled code that may lie beside it is not trusted."""
+    """Load a file as a module, once per process. Compiled code beside the file is ignored, as it may be forged."""
     name = f"edge_sam_prompts_{hashlib.sha256(os.fsencode(file)).hexdigest()[:16]}"
     if name not in sys.modules:
         module = ModuleType(name)
@@ -100,7 +100,7 @@ def _run(file: Path) -> ModuleType:
 
 
 def source_hash(function: PromptFunction) -> str:
-    """Hash of the file that a function is written in, so that a change of it does not go unnoticed."""
+    """Hash the source file of a function, to detect changes. Returns an empty string if there is no such file."""
     try:
         file = inspect.getsourcefile(inspect.unwrap(function))
     except TypeError:

@@ -1,4 +1,4 @@
-"""One machine: a pool of processes, each with a model of its own."""
+"""Annotation on one machine: a pool of processes, each with its own model."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from edge_sam.annotate.worker import Annotator, Job
 from edge_sam.system.processes import outside_working_folder
 
 _AHEAD = 2
-"""Tasks for each worker that are handed out but not back: one in work, one waiting, so that no worker ever does."""
+"""Pending tasks per worker: one in work and one queued, so that no worker waits."""
 _annotator: Annotator | None = None
 
 
 def run_pool(
     job: Job, tasks: Sequence[Task], workers: int, stopped: Callable[[], bool]
 ) -> Generator[Outcome, None, None]:
-    """Do tasks in processes; what is done comes in no certain order.
+    """Run tasks in processes. Outcomes arrive in any order.
 
-    A process that dies takes the pool with it. Then what was in work is done again, one task at a time in a process
-    of its own, and a task whose process dies again is given up.
+    A process that dies breaks the pool. Then the pending tasks run again, each in a process of its own. A task whose
+    process dies again is given up.
 
     Parameters
     ----------
     job : Job
-        What is done with each.
+        The work to do for each task.
     tasks : sequence of Task
     workers : int
-        Processes.
+        Number of processes.
     stopped : callable
-        Asked before a task is handed out; once it says yes, only what is in work is finished.
+        Called before each task is submitted. Once it returns True, only the pending tasks are finished.
 
     Yields
     ------
@@ -51,14 +51,14 @@ def run_pool(
             if stopped():
                 return
             if (yield from _together(job, iter([task]), 1, stopped)):
-                yield Outcome(task, None, "the worker process died over it twice; out of memory?")
+                yield Outcome(task, None, "the worker process died twice; out of memory?")
 
 
 def _together(
     job: Job, tasks: Iterator[Task], workers: int, stopped: Callable[[], bool]
 ) -> Generator[Outcome, None, list[Task]]:
-    """Do tasks until there are none, or until a process dies: then return those that were in work."""
-    spawn = multiprocessing.get_context("spawn")  # A fork would copy the threads of native libraries half.
+    """Run tasks until none is left or a process dies. Returns the tasks that were pending when it died."""
+    spawn = multiprocessing.get_context("spawn")  # A fork does not copy the threads of native libraries.
     pending: dict[Future[Outcome], Task] = {}
     lost: list[Task] = []
     with outside_working_folder() as folder:
@@ -83,11 +83,9 @@ def _together(
                         yield future.result()
                     except BrokenProcessPool:
                         lost.append(task)
-                    except Exception as error:  # The worker's model cannot be loaded, or what it gave cannot be sent.
+                    except Exception as error:  # The model cannot be loaded, or the outcome cannot be pickled.
                         yield Outcome(task, None, f"{type(error).__name__}: {error}")
-        except (
-            BaseException
-        ):  # Asked to stop at once, here or in who takes the outcomes: the pool by itself would wait.
+        except BaseException:  # Stopped at once, here or in the consumer. The pool would wait for its processes.
             for process in multiprocessing.active_children():
                 process.kill()
             raise
@@ -97,7 +95,7 @@ def _together(
 
 @contextlib.contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Let processes that start here never see Ctrl-C: it goes to the whole group, but ending is the parent's job."""
+    """Block Ctrl-C in processes that start here. It goes to the whole group, but the parent ends the workers."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -109,7 +107,7 @@ def _without_interrupts() -> Iterator[None]:
 
 
 def _start(folder: str) -> None:
-    """Begin a worker: end with the parent; what libraries and users' functions print is no output of the command."""
+    """Set up a worker: end with the parent, and discard what libraries and users' functions print."""
     os.chdir(folder)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if not os.environ.get("EDGE_SAM_DEBUG"):
@@ -121,7 +119,7 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
-        os._exit(1)  # A killed parent leaves the queue open; waiting for it would last for ever.
+        os._exit(1)  # A killed parent leaves the queue open, so a worker would wait forever.
 
 
 def _work(job: Job, task: Task) -> Outcome:

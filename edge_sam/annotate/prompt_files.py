@@ -1,11 +1,10 @@
-"""Boxes and points from a file, for example a detector's output: COCO, CSV or JSON lines."""
+"""Boxes and points from a file, such as a detector's output: COCO, CSV or JSON lines."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -18,7 +17,7 @@ from edge_sam.annotate.sources import name_of
 from edge_sam.errors import InputError
 from edge_sam.files.names import canonical
 from edge_sam.files.text import read_text
-from edge_sam.imaging.coco import Id, by_id, first_few, read_coco
+from edge_sam.imaging.coco import Annotation, Id, Image, by_id, read_coco, warn_left_out
 
 _BOX, _POINT = ("x0", "y0", "x1", "y1"), ("x", "y")
 
@@ -31,9 +30,9 @@ class PromptTable:
     rows : iterable of (str, GivenPrompt)
         Photograph and prompt, in order.
     categories : dict of str to int, float or str, optional
-        Ids of the categories by name, where the file says them.
+        Ids of the categories by name, if the file has them.
     images : iterable of str
-        Photographs that the file knows, with or without prompts.
+        Photographs that the file lists, with or without prompts.
     """
 
     def __init__(
@@ -57,14 +56,14 @@ class PromptTable:
         return iter(self._rows)
 
     def __getitem__(self, known: str) -> tuple[GivenPrompt, ...]:
-        """Give the prompts of a photograph by the name that `find` gave."""
+        """Return the prompts of a photograph by the name that `find` returned."""
         return tuple(self._rows[known])
 
     def find(self, name: str) -> str | None:
-        """Give what the file calls a photograph; None where the file does not know it.
+        """Return a photograph's name in the file, or None if the file does not list it.
 
-        A photograph is known by its name in the data set, or by its file name alone where that is said once. Spelling
-        is no matter: composed or decomposed characters, slashes forward or backward.
+        The file may list a photograph by its name in the data set, or by a unique file name. Composed and decomposed
+        characters match, as do forward slashes and backslashes.
         """
         name = _key(name)
         if name in self._rows:
@@ -78,30 +77,25 @@ def _key(name: str) -> str:
 
 
 def read_prompts(path: Path) -> PromptTable:
-    """Read a file of prompts; its suffix says its kind.
+    """Read a file of prompts. The suffix tells the format.
 
-    ``.json``: COCO instances, of which the boxes are taken. ``.csv``: a header with ``image`` and ``x0,y0,x1,y1``
-    or ``x,y``, and perhaps ``category``; each line is a prompt. ``.jsonl``: on each line an object with ``image``
-    and ``box`` (XYXY) or ``points`` (and ``labels``), and perhaps ``category``.
+    ``.json``: the boxes of COCO instances. ``.csv``: a header with ``image`` and ``x0,y0,x1,y1`` or ``x,y``, and
+    optionally ``category``; each line is a prompt. ``.jsonl``: an object per line with ``image`` and ``box`` (XYXY) or
+    ``points`` (and ``labels``), and optionally ``category``.
 
     Raises
     ------
     InputError
-        It cannot be read, a line is not of this form, or there is no prompt in it.
+        The file cannot be read, a line has another form, or there are no prompts.
     """
     readers = {".json": _coco, ".csv": _csv, ".jsonl": _json_lines}
     if path.suffix.lower() not in readers:
-        what = f"a function of it: {path}:NAME" if path.suffix == ".py" else ".json (COCO), .csv or .jsonl"
+        what = f"a function in it, {path}:NAME" if path.suffix == ".py" else ".json (COCO), .csv or .jsonl"
         raise InputError(f"{path}: prompts come from {what}")
     table = readers[path.suffix.lower()](path)
     if not any(table[name] for name in table):
-        raise InputError(f"{path} has no boxes or points to ask about")
+        raise InputError(f"{path} has no boxes or points")
     return table
-
-
-class _Image(msgspec.Struct):
-    id: Id
-    file_name: str
 
 
 class _Category(msgspec.Struct):
@@ -109,16 +103,14 @@ class _Category(msgspec.Struct):
     name: str
 
 
-class _Annotation(msgspec.Struct):
-    image_id: Id
+class _Annotation(Annotation, kw_only=True):
     id: Id | None = None
     bbox: Any = None
     category_id: Id = 0
-    iscrowd: bool | int | float | None = 0
 
 
 class _Instances(msgspec.Struct):
-    images: list[_Image]
+    images: list[Image]
     annotations: list[_Annotation]
     categories: list[_Category] = []
 
@@ -126,21 +118,21 @@ class _Instances(msgspec.Struct):
 def _coco(path: Path) -> PromptTable:
     instances = read_coco(path, _Instances | list[Any])  # type: ignore[arg-type]
     if isinstance(instances, list):
-        raise InputError(f"{path} is a list of results, which does not name photographs; give COCO instances JSON")
+        raise InputError(f"{path} is a list of results without names of photographs; give COCO instances JSON")
     images = by_id(instances.images, "images", path)
     categories = by_id(instances.categories, "categories", path)
     numbers = {category.name: number for number, category in categories.items()}
     if len(numbers) < len(categories):
-        raise InputError(f"{path} has two categories of one name")
+        raise InputError(f"{path} has two categories of the same name")
     rows, without = [], []
     for annotation in instances.annotations:
         what = f"{path}: {'an annotation' if annotation.id is None else f'annotation {annotation.id!r:.80}'}"
         if annotation.image_id not in images:
-            raise InputError(f"{what} is on image {annotation.image_id!r:.80}, which it does not list")
+            raise InputError(f"{what} is on image {annotation.image_id!r:.80}, which the file does not list")
         category = categories.get(annotation.category_id)
         if categories and category is None:
-            raise InputError(f"{what} is of category {annotation.category_id!r:.80}, which it does not list")
-        if annotation.iscrowd:  # A crowd's box is around many objects.
+            raise InputError(f"{what} has category {annotation.category_id!r:.80}, which the file does not list")
+        if annotation.iscrowd:  # A crowd's box surrounds many objects.
             continue
         if annotation.bbox in (None, []):
             without.append(annotation.id)
@@ -154,9 +146,7 @@ def _coco(path: Path) -> PromptTable:
             raise InputError(f"{what} has a bbox that is not finite")
         prompt = GivenPrompt(box=box, category=category.name if category else "object")
         rows.append((images[annotation.image_id].file_name, prompt))
-    if without:
-        count = f"{len(without)} annotation{'s' if len(without) > 1 else ''}"
-        warnings.warn(f"{path}: {count} without a bbox left out (id {first_few(without)})", stacklevel=2)
+    warn_left_out(path, "bbox", without)
     return PromptTable(rows, numbers or None, [image.file_name for image in images.values()])
 
 
@@ -176,7 +166,7 @@ def _rows(path: Path, lines: csv.DictReader[str]) -> Iterator[tuple[str, GivenPr
     columns = _BOX if fields.issuperset(_BOX) else _POINT
     if not fields.issuperset(("image", *columns)):
         have = repr(", ".join(sorted(fields)))
-        raise InputError(f"{path} needs a header with image and x0,y0,x1,y1 or x,y; it has {have:.200}")
+        raise InputError(f"{path} needs a header with image and x0,y0,x1,y1 or x,y; its header is {have:.200}")
     for line in lines:
         try:
             numbers = [float(line[column]) for column in columns]
@@ -194,12 +184,8 @@ def _rows(path: Path, lines: csv.DictReader[str]) -> Iterator[tuple[str, GivenPr
             yield line["image"], GivenPrompt(points=((numbers[0], numbers[1]),), category=category)
 
 
-class _Line(msgspec.Struct):
+class _Line(GivenPrompt, frozen=True, kw_only=True):
     image: str
-    box: tuple[float, float, float, float] | None = None
-    points: tuple[tuple[float, float], ...] | None = None
-    labels: tuple[int, ...] | None = None
-    category: str = "object"
 
 
 def _json_lines(path: Path) -> PromptTable:

@@ -1,4 +1,4 @@
-"""Many machines: the same work as a Ray Data pipeline. Scheduling, retries and backpressure are Ray's."""
+"""Annotation on many machines, as a Ray Data pipeline. Ray handles scheduling, retries and backpressure."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from edge_sam.files.serialization import from_json, to_json
 from edge_sam.system.processes import outside_working_folder
 
 _BLOCK = 16
-"""Tasks in one block, which Ray hands out and repeats as a whole: some seconds of work."""
+"""Tasks per block, which Ray schedules and retries as a whole: a few seconds of work."""
 
 
 class _Actor:
-    """A worker as Ray Data wants it: a batch of rows in, a batch of rows out."""
+    """A worker for Ray Data, which passes and returns batches of rows."""
 
     def __init__(self, job: bytes, folder: str) -> None:
-        with contextlib.suppress(OSError):  # Another machine need not have it.
+        with contextlib.suppress(OSError):  # Another machine may not have this folder.
             os.chdir(folder)
         self._annotate = Annotator(from_json(job, Job))
 
@@ -36,22 +36,22 @@ class _Actor:
 def run_ray(
     job: Job, tasks: Sequence[Task], workers: int, stopped: Callable[[], bool], address: str | None
 ) -> Generator[Outcome, None, None]:
-    """Do tasks on a Ray cluster.
+    """Run tasks on a Ray cluster.
 
-    Records come back to this process, which alone writes them; the workers need only the photographs, under the
-    same paths as here. What is lost with a machine beyond Ray's retries is told as a failure.
+    Only this process writes records. The workers need the photographs under the same paths as here. Tasks that are lost
+    with a machine, in spite of Ray's retries, fail.
 
     Parameters
     ----------
     job : Job
-        What is done with each.
+        The work to do for each task.
     tasks : sequence of Task
     workers : int
-        Actors, each with a model of its own and `job.run.threads` processors.
+        Number of actors, each with its own model and `job.run.threads` cores.
     stopped : callable
-        Asked after each task; once it says yes, what is not back is left.
+        Called after each task. Once it returns True, the remaining tasks are dropped.
     address : str or None
-        The cluster; None starts one on this machine, which listens to this machine only.
+        The cluster. None starts one that only this machine can reach.
 
     Yields
     ------
@@ -62,15 +62,15 @@ def run_ray(
     MissingExtraError
         Ray is not installed.
     InputError
-        There is no cluster at the address.
+        No cluster answers at the address.
     """
     if not tasks:
         return
-    # These are read when Ray is imported. It reports usage unless told not to; a data engine should be silent.
+    # Ray reads these variables when it is imported. Turn off its usage reports.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if not address:  # Despite its name this works everywhere: 0 makes Ray listen on the loopback interface only.
+    if not address:  # In spite of its name, 0 makes Ray listen only on the loopback interface on every system.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-        # A secret that lives as long as this cluster; otherwise Ray makes one and keeps it in the home folder.
+        # A token for this cluster only. Otherwise Ray creates one and keeps it in the home folder.
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex())
     try:
         import ray
@@ -90,7 +90,7 @@ def run_ray(
 
 
 def _require_answer(address: str) -> None:
-    """Look whether anything listens: Ray would try for minutes without a word."""
+    """Check that something listens at the address. Ray would silently retry for minutes."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=10).close()
@@ -103,7 +103,7 @@ def _outcomes(
 ) -> Generator[Outcome, None, None]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    context.max_errored_blocks = -1  # A block that cannot be done must not end the others.
+    context.max_errored_blocks = -1  # A failed block must not stop the others.
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     rows = [{"task": to_json(task)} for task in tasks]
     blocks = max(min(len(rows), 2 * workers), -(-len(rows) // _BLOCK))
@@ -122,4 +122,4 @@ def _outcomes(
         if stopped():
             return
     for task in left.values():
-        yield Outcome(task, None, "lost on the cluster; Ray's log says why")
+        yield Outcome(task, None, "lost on the cluster; see Ray's log")

@@ -1,4 +1,4 @@
-"""What is kept of one photograph: its masks, or why it was skipped."""
+"""The record of one photograph: its masks, or why it was skipped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edge_sam.annotate.sources import Item
 
 
 class GivenPrompt(msgspec.Struct, frozen=True):
-    """A prompt from a file: XYXY box, XY points with labels, in pixels, and what kind of object it points at."""
+    """A prompt from a file: XYXY box or XY points with labels, in pixels, and the object's category."""
 
     box: tuple[float, float, float, float] | None = None
     points: tuple[tuple[float, float], ...] | None = None
@@ -19,16 +19,16 @@ class GivenPrompt(msgspec.Struct, frozen=True):
 
 
 class Task(msgspec.Struct, frozen=True):
-    """One photograph to do.
+    """One photograph to annotate.
 
     Attributes
     ----------
     key : str
-        Name of its record: a hash of everything about the photograph that decides its masks.
+        Name of its record: a hash of everything about the photograph that affects its masks.
     item : Item
         The photograph.
     prompts : tuple of GivenPrompt
-        What a file asks on it.
+        Its prompts from a file.
     region : str or None
         Picture of its valid region.
     """
@@ -39,8 +39,8 @@ class Task(msgspec.Struct, frozen=True):
     region: str | None = None
 
 
-class Mask(msgspec.Struct, frozen=True):
-    """One mask; fields as in the reference generator's records, the segmentation as COCO RLE."""
+class LabelledMask(msgspec.Struct, frozen=True):
+    """One mask with its category. The other fields are those of `edge_sam.everything.records.mask_record`."""
 
     segmentation: dict[str, Any]
     area: int
@@ -52,8 +52,8 @@ class Mask(msgspec.Struct, frozen=True):
     category: str = "object"
 
     @classmethod
-    def of(cls, record: dict[str, Any], category: str = "object") -> Mask:
-        """Make one of a record of `MaskGenerator`; of scores five digits, what is beyond them is noise."""
+    def of(cls, record: dict[str, Any], category: str = "object") -> LabelledMask:
+        """Convert a `mask_record`. Scores are rounded to five digits, because further digits are noise."""
         rounded = {
             "predicted_iou": round(record["predicted_iou"], 5),
             "stability_score": round(record["stability_score"], 5),
@@ -64,35 +64,35 @@ class Mask(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """One photograph, done.
+    """An annotated photograph.
 
     Attributes
     ----------
     name : str
-        As the data set calls it.
+        Its name in the data set.
     width, height : int
-        In pixels; 0 where it was skipped.
-    masks : list of Mask
-        What passed.
+        In pixels. 0 if the photograph was skipped.
+    masks : list of LabelledMask
+        The masks that passed validation.
     prompts : int
-        Prompts that were asked.
+        Number of prompts.
     rejected : dict of str to int
-        Masks (and prompts) that did not pass, by reason.
+        Rejected masks and prompts by reason.
     skipped : str or None
-        Why there is nothing: the photograph is damaged.
+        Why a damaged photograph was skipped.
     """
 
     name: str
     width: int = 0
     height: int = 0
-    masks: list[Mask] = []
+    masks: list[LabelledMask] = []
     prompts: int = 0
     rejected: dict[str, int] = {}
     skipped: str | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What a worker gives back: a record, or why there is none this time (another run may succeed); seconds it took."""
+    """A worker's result: a record, or why the task failed this time, and the seconds it took."""
 
     task: Task
     record: Record | None

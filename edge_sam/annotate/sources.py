@@ -1,4 +1,4 @@
-"""Where photographs come from: a folder, a glob, a list, the frames of a video."""
+"""Sources of photographs: a folder, a glob, a list, the frames of a video."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PICTURE = re.compile(
     r"\.(apng|arw|avif|bmp|cr[23]|dds|dib|dng|exr|gif|hdr|hei[cf]s?|hif|icns|ico|j2[ck]|jfif|jp2|jp[efgx]|jpeg|jxl|jxr|mpo"
     r"|nef|orf|p[abgpn]m|pcx|pfm|png|psd|qoi|raf|raw|rw2|sgi|svg|tga|tiff?|webp)"
 )
-"""Suffixes of pictures. Those that are not in `SUFFIXES` are left out of a folder, which is told."""
+"""Suffixes of pictures. Files with those that are not in `SUFFIXES` are left out of a folder with a warning."""
 
 
 class Item(NamedTuple):
@@ -37,11 +37,11 @@ class Item(NamedTuple):
     Attributes
     ----------
     name : str
-        What the data set calls it: its path below the source with forward slashes.
+        Its name in the data set: its path below the source, with forward slashes.
     path : str
         The file.
     frame : int or None
-        Which frame, from 0, where the file is a video.
+        Number of the frame, from 0, if the file is a video.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Item(NamedTuple):
 
 
 def name_of(path: str) -> str:
-    """Give what the data set calls a listed path: relative and never above the data set, so that files of its name fit.
+    """Return the name of a listed path in the data set. It is relative and never leaves the data set's folder.
 
     ``/data/a.jpg`` is ``data/a.jpg``, ``../a.jpg`` and ``b/../a.jpg`` are ``a.jpg``.
     """
@@ -58,31 +58,31 @@ def name_of(path: str) -> str:
 
 
 def open_source(source: str, *, every: int = 1) -> list[Item]:
-    """List the photographs of a source in natural order; no pixel is read yet, but videos are counted through.
+    """List the photographs of a source in natural order. No pixels are read, but the frames of a video are counted.
 
-    A warning counts the pictures and videos of a folder or glob that are left out for their suffix.
+    A warning counts the pictures and videos of a folder or glob that are left out because of their suffix.
 
     Parameters
     ----------
     source : str
-        A folder (with all folders below it; hidden ones are left out), a glob (``"photos/**/*.jpg"``), a list
-        (``.txt``: one path to a line, relative to the list), a video, or one photograph.
+        A folder (including subfolders, but not hidden ones), a glob (``"photos/**/*.jpg"``), a list (``.txt``, one path
+        per line, relative to the list), a video, or a photograph.
     every : int
-        Of a video take every so-manieth frame.
+        Take every `every`-th frame of a video.
 
     Returns
     -------
     list of Item
-        Each name once.
+        Names are unique.
 
     Raises
     ------
     InputError
-        There is nothing, it cannot be read, or two photographs have one name.
+        The source is empty or cannot be read, or two photographs would have the same name.
     """
     if every < 1:
         raise InputError(f"every must be at least 1, not {every}")
-    path = Path(source).absolute()  # Workers on other machines have another current folder.
+    path = Path(source).absolute()  # Workers on other machines have another working folder.
     suffix = path.suffix.lower()
     left_out = ""
     if path.is_dir():
@@ -121,7 +121,7 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def _matching(pattern: Path) -> tuple[list[Item], str]:
-    """List what a glob matches, named from its last folder without wildcards on."""
+    """List the matches of a glob, named relative to its last folder without wildcards."""
     parts = pattern.parts
     fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
     root = Path(*parts[:fixed])
@@ -129,7 +129,7 @@ def _matching(pattern: Path) -> tuple[list[Item], str]:
 
 
 def _pictures(files: Iterable[Path], root: Path) -> tuple[list[Item], str]:
-    """Choose the pictures among files; the text says how many others are left out that were meant as such."""
+    """Choose the pictures among files. The text counts the other pictures and videos, which are left out."""
     items, others = [], Counter[str]()
     for file in files:
         if is_picture(file.name):
@@ -153,18 +153,18 @@ def _listed(path: Path) -> list[Item]:
         raise InputError(f"cannot read {path}: {error}") from error
     below, items = Names(path.parent), []
     for name in filter(None, map(str.strip, lines)):
-        # A photograph that is not there is found out when its turn comes, as one that is damaged.
+        # A missing photograph is detected when it is read, like a damaged one.
         spelt = path.parent / name
         file = below.find(name) or spelt
         item = Item(name_of(name if file == spelt else canonical(name)), str(file))
         if not item.name:
-            raise InputError(f"{path} lists {name}, which is no file")
+            raise InputError(f"{path} lists {name}, which is not a file")
         items.append(item)
     return items
 
 
 class Reader:
-    """Reads items. A video stays open, so that frames in order cost no search."""
+    """Reads items. It keeps a video open, so that frames in order need no seek."""
 
     def __init__(self) -> None:
         self._video: tuple[str, VideoFile] | None = None
@@ -175,7 +175,7 @@ class Reader:
         Raises
         ------
         InputError
-            It is damaged.
+            The item is damaged.
         OSError
             The file cannot be read now.
         """

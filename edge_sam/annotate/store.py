@@ -1,4 +1,4 @@
-"""The working folder: a record for each photograph that is done, so that a run can be killed and go on."""
+"""The working folder: a record of each finished photograph, from which a killed run resumes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SETTINGS = "settings.json"
 
 
 class Store:
-    """Records by key, each a file that is there whole or not at all.
+    """Records by key. Each is a file that is written atomically.
 
     Parameters
     ----------
@@ -34,20 +34,20 @@ class Store:
 
     @contextmanager
     def opened(self, settings: dict[str, Any], *, restart: bool) -> Iterator[None]:
-        """Hold the folder for one run.
+        """Lock the folder for one run.
 
         Parameters
         ----------
         settings : dict
-            Everything but the photograph that decides its masks. Records made with others are not to be mixed in.
+            Everything except the photograph that affects its masks. Records of different settings must not be mixed.
         restart : bool
-            Throw away what is there.
+            Delete the existing records.
 
         Raises
         ------
         InputError
-            Another run holds it, it was made with other settings (the message says which), or something in it is
-            neither a file nor a folder: through a link, records would be written elsewhere.
+            Another run holds the lock, the settings differ from those of the records (the message lists them), or the
+            folder holds something else than files and folders: through a link, records would be written elsewhere.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         unfinished = [file for file in _files(self.folder) if file.match(".edge-sam-*.part")]
@@ -55,32 +55,32 @@ class Store:
         try:
             held = lock.acquire(timeout=0)
         except filelock.Timeout:
-            raise InputError(f"another run is at work in {self.folder}; wait for it, or give another output") from None
+            raise InputError(f"another run uses {self.folder}; wait for it, or give another output") from None
         with held:
             if restart:
                 shutil.rmtree(self.folder / "records", ignore_errors=True)
             else:
                 self._compare(settings)
-            for file in unfinished:  # What a killed run was writing.
+            for file in unfinished:  # Left by a killed run.
                 file.unlink(missing_ok=True)
             write_files({self.folder / _SETTINGS: to_json(settings, indent=1)})
             yield
 
     def has(self, key: str) -> bool:
-        """Tell whether a photograph is done."""
+        """Return whether a photograph is done."""
         return self._file(key).is_file()
 
     def put(self, key: str, record: Record) -> None:
-        """Keep a record."""
+        """Write a record."""
         write_files({self._file(key): to_json(record)})
 
     def get(self, task: Task) -> Record:
-        """Give the record of a task back.
+        """Read the record of a task.
 
         Raises
         ------
         InputError
-            It is damaged, or of another photograph: a folder that came from elsewhere is not believed.
+            The record is damaged, or belongs to another photograph: the folder may come from elsewhere.
         """
         file = self._file(task.key)
         try:
@@ -88,7 +88,9 @@ class Store:
         except msgspec.DecodeError as error:
             raise InputError(f"record {file} is damaged ({error}); remove it and run again") from error
         if record.name != task.item.name:
-            raise InputError(f"record {file} is of {record.name!r}, not of {task.item.name}; remove it and run again")
+            raise InputError(
+                f"record {file} belongs to {record.name!r}, not to {task.item.name}; remove it and run again"
+            )
         return record
 
     def _file(self, key: str) -> Path:
@@ -110,7 +112,7 @@ class Store:
         if changed:
             raise InputError(
                 f"{self.folder} was begun with other settings ({'; '.join(changed)}); use those, give another output,"
-                " or --restart to throw the work done away"
+                " or --restart to discard the finished work"
             )
 
 
@@ -122,7 +124,7 @@ def _files(folder: Path) -> Iterator[Path]:
             elif entry.is_file(follow_symlinks=False):
                 yield Path(entry.path)
             else:
-                raise InputError(f"{entry.path} is a link or a special file, which no run makes; remove it")
+                raise InputError(f"{entry.path} is a link or a special file, which edge-sam never creates; remove it")
 
 
 def _short(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Which masks are good enough for the data set, and why the others are not."""
+"""Validation of masks for the data set."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edge_sam.annotate.records import Mask
+import numpy as np
+
+from edge_sam.annotate.records import LabelledMask
 from edge_sam.errors import InputError
 from edge_sam.everything.settings import Fraction, Measures, Pixels
+from edge_sam.everything.suppression import suppress_by_overlap
 from edge_sam.imaging.masks import overlaps
 
 
@@ -43,10 +46,10 @@ class Limits(Measures):
             raise InputError(f"max_mask_area {self.max_mask_area} is less than min_mask_area {self.min_mask_area}")
 
 
-Passes = Callable[[Mask, Limits, tuple[int, int]], bool]
+Passes = Callable[[LabelledMask, Limits, tuple[int, int]], bool]
 
 
-def _inside(mask: Mask, limits: Limits, size: tuple[int, int]) -> bool:
+def _inside(mask: LabelledMask, limits: Limits, size: tuple[int, int]) -> bool:
     (height, width), (x, y, w, h) = size, mask.bbox
     margin = min(x, y, width - x - w, height - y - h)
     return not limits.border or margin >= limits.border
@@ -58,26 +61,28 @@ VALIDATORS: dict[str, Passes] = {
     "area": lambda mask, limits, _: limits.min_mask_area <= mask.area <= (limits.max_mask_area or mask.area),
     "border": _inside,
 }
-"""Tests of a mask by itself, in this order; a mask that fails is counted under the first name."""
+"""Tests of a single mask, in this order. A rejected mask counts under the first test that it fails."""
 
 
-def validate(masks: Sequence[Mask], limits: Limits, size: tuple[int, int]) -> tuple[list[Mask], Counter[str]]:
-    """Keep the masks that pass.
+def validate(
+    masks: Sequence[LabelledMask], limits: Limits, size: tuple[int, int]
+) -> tuple[list[LabelledMask], Counter[str]]:
+    """Reject masks that do not meet the limits.
 
     Parameters
     ----------
-    masks : sequence of Mask
-        Of one photograph.
+    masks : sequence of LabelledMask
+        All masks of one photograph.
     limits : Limits
     size : tuple of int
         (height, width) of the photograph.
 
     Returns
     -------
-    list of Mask
-        In the order given.
+    list of LabelledMask
+        The masks that passed, in the given order.
     Counter of str
-        How many did not pass, by reason: a name in `VALIDATORS`, or ``"duplicate"``.
+        Rejected masks by reason: a name in `VALIDATORS`, or ``"duplicate"``.
     """
     rejected: Counter[str] = Counter()
     passed = []
@@ -93,15 +98,11 @@ def validate(masks: Sequence[Mask], limits: Limits, size: tuple[int, int]) -> tu
     return kept, rejected
 
 
-def _without_duplicates(masks: list[Mask], threshold: float) -> list[Mask]:
+def _without_duplicates(masks: list[LabelledMask], threshold: float) -> list[LabelledMask]:
     if threshold >= 1:
         return masks
     order = sorted(range(len(masks)), key=lambda i: -masks[i].predicted_iou)
-    rles = [mask.segmentation for mask in masks]
-    ious = overlaps(rles, rles)
-    kept: list[int] = []
-    for i in order:
-        rivals = [j for j in kept if masks[j].category == masks[i].category]
-        if not (ious[i, rivals] > threshold).any():
-            kept.append(i)
-    return [masks[i] for i in sorted(kept)]
+    rles = [masks[i].segmentation for i in order]
+    categories = np.array([masks[i].category for i in order])
+    ious = overlaps(rles, rles) * (categories[:, None] == categories)
+    return [masks[i] for i in sorted(order[k] for k in suppress_by_overlap(ious, threshold))]

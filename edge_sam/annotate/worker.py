@@ -1,4 +1,4 @@
-"""One photograph, from its file to its record. Every engine runs this, in as many processes as it likes."""
+"""The worker: from a photograph's file to its record. All engines run it, in any number of processes."""
 
 from __future__ import annotations
 
@@ -7,24 +7,23 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import cv2
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.annotate.functions import find_function
-from edge_sam.annotate.records import GivenPrompt, Mask, Outcome, Record, Task
+from edge_sam.annotate.records import GivenPrompt, LabelledMask, Outcome, Record, Task
 from edge_sam.annotate.sources import Reader
 from edge_sam.annotate.validators import Limits, validate
 from edge_sam.errors import InputError
 from edge_sam.everything import Found, MaskGenerator
+from edge_sam.everything.records import MaskRecord, mask_record
 from edge_sam.everything.settings import Grid
 from edge_sam.files.atomic import write_files
 from edge_sam.imaging.geometry import Geometry
 from edge_sam.imaging.images import encode_png
-from edge_sam.imaging.masks import encode_rle, stability
+from edge_sam.imaging.masks import stability
 from edge_sam.imaging.region import check_region, read_region
 from edge_sam.imaging.view import View
 from edge_sam.inference.run_options import RunOptions
@@ -71,7 +70,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 def mask_generator(job: Job, predictor: Predictor) -> MaskGenerator | None:
-    """Make the generator of a job that asks a grid; None for other jobs."""
+    """Return the mask generator of a job in everything mode, None for other jobs. Raises its `InputError`."""
     if job.grid is None:
         return None
     limits = {name: getattr(job.limits, name) for name in _JUDGED_BY_THE_GENERATOR}
@@ -80,17 +79,17 @@ def mask_generator(job: Job, predictor: Predictor) -> MaskGenerator | None:
 
 
 class Annotator:
-    """Does one task after the other with a model of its own.
+    """Runs tasks one after the other with its own model.
 
     Parameters
     ----------
     job : Job
-        The runtime must work as asked for: masks of two runtimes are not to be mixed.
+        Its runtime must work without a fallback, because masks of two runtimes must not be mixed.
 
     Raises
     ------
     InputError
-        The job is impossible.
+        The job is invalid.
     RuntimeUnavailableError
         The runtime does not work here.
     """
@@ -103,24 +102,24 @@ class Annotator:
         self._generator = mask_generator(job, self._predictor)
 
     def __call__(self, task: Task) -> Outcome:
-        """Annotate one photograph; whatever goes wrong is told in the outcome."""
+        """Annotate one photograph. Any error goes into the outcome."""
         start = time.perf_counter()
         record, failure = None, None
         try:
             record = self.annotate(task)
-        except Exception as error:  # A function of the user's may raise anything.
+        except Exception as error:  # A user's function may raise anything.
             failure = f"{type(error).__name__}: {error}"
         return Outcome(task, record, failure, time.perf_counter() - start)
 
     def annotate(self, task: Task) -> Record:
-        """Annotate one photograph; one that is damaged gives a record that says so.
+        """Annotate one photograph. The record of a damaged one gives the reason.
 
         Raises
         ------
         OSError
             The file cannot be read now.
         Exception
-            Whatever a function of the user's raises.
+            Any error of a user's function.
         """
         try:
             image = self._reader.read(task.item)
@@ -135,8 +134,10 @@ class Annotator:
         counts = {reason: count for reason, count in sorted((rejected + more).items()) if count}
         return Record(task.item.name, size[1], size[0], kept, asked, counts)
 
-    def _grid(self, image: NDArray[np.uint8], region: NDArray[np.bool_] | None) -> tuple[int, list[Mask], Counter[str]]:
-        """All masks of the photograph; the generator has dropped those below the thresholds and counted them."""
+    def _grid(
+        self, image: NDArray[np.uint8], region: NDArray[np.bool_] | None
+    ) -> tuple[int, list[LabelledMask], Counter[str]]:
+        """Find all masks of the photograph. The generator has dropped and counted those below the thresholds."""
         assert self._generator is not None
         last = Found(0, 0, 0)
 
@@ -147,11 +148,11 @@ class Annotator:
         found = self._generator.generate(image, valid_mask=region, progress=remember)
         rejected = Counter(last.rejected)
         rejected["duplicate"] += last.masks - len(found)
-        return last.asked, [Mask.of(record) for record in found], rejected
+        return last.asked, [LabelledMask.of(record) for record in found], rejected
 
     def _ask(
         self, task: Task, image: NDArray[np.uint8], region: NDArray[np.bool_] | None
-    ) -> tuple[int, list[Mask], Counter[str]]:
+    ) -> tuple[int, list[LabelledMask], Counter[str]]:
         """Take the preferred mask of each prompt."""
         rejected: Counter[str] = Counter()
         prompts = self._prompts(task, image, rejected)
@@ -165,11 +166,11 @@ class Annotator:
             if record is None:
                 rejected["empty"] += 1
             else:
-                masks.append(Mask.of(record, category))
+                masks.append(LabelledMask.of(record, category))
         return len(prompts), masks, rejected
 
     def _prompts(self, task: Task, image: NDArray[np.uint8], rejected: Counter[str]) -> list[tuple[Prompt, str]]:
-        """Prompts with their categories; those that do not fit the photograph are counted and left out."""
+        """Return the prompts with their categories. Prompts that do not fit the photograph are counted and skipped."""
         given: Sequence[GivenPrompt | Prompt | tuple[Prompt, str]] = task.prompts
         if self._function is not None:
             given = self._function(image, task.item.name)
@@ -186,8 +187,8 @@ class Annotator:
 
     def _draw(
         self, geometry: Geometry, prompt: Prompt, answer: Answer, region: NDArray[np.bool_] | None
-    ) -> dict[str, Any] | None:
-        """Measure the preferred mask at the photograph's size; None where nothing of it is in the region."""
+    ) -> MaskRecord | None:
+        """Return the record of the preferred mask. None if the mask is empty within the region."""
         chosen = answer.choose(geometry, prompt, self._job.prefer)
         full = geometry.upsample(answer.logits[chosen])
         if region is not None:
@@ -195,15 +196,13 @@ class Annotator:
         pixels = full > 0
         if not pixels.any():
             return None
-        return {
-            "segmentation": encode_rle(pixels),
-            "area": int(np.count_nonzero(pixels)),
-            "bbox": cv2.boundingRect(pixels.view(np.uint8)),
-            "predicted_iou": float(answer.scores[chosen]),
-            "stability_score": stability(full, self._job.limits.stability_score_offset),
-            "point_coords": [] if prompt.points is None else prompt.points.tolist(),
-            "crop_box": (0, 0, pixels.shape[1], pixels.shape[0]),
-        }
+        return mask_record(
+            pixels,
+            predicted_iou=float(answer.scores[chosen]),
+            stability_score=stability(full, self._job.limits.stability_score_offset),
+            points=[] if prompt.points is None else prompt.points.tolist(),
+            crop_box=(0, 0, pixels.shape[1], pixels.shape[0]),
+        )
 
 
 def _prompt(given: GivenPrompt | Prompt | tuple[Prompt, str]) -> tuple[Prompt, str]:
@@ -211,5 +210,5 @@ def _prompt(given: GivenPrompt | Prompt | tuple[Prompt, str]) -> tuple[Prompt, s
         return Prompt(points=given.points, labels=given.labels, box=given.box), given.category
     prompt, category = (given, "object") if isinstance(given, Prompt) else given
     if not isinstance(prompt, Prompt) or not isinstance(category, str):
-        raise TypeError("a function of prompts must give edge_sam.Prompt, or (Prompt, category), for each")
+        raise TypeError("a prompt function must return a sequence of edge_sam.Prompt or (Prompt, category)")
     return prompt, category

@@ -1,4 +1,4 @@
-"""The data set, written from the records in the order of the photographs' names: the same bytes whoever made them."""
+"""Writers of the data set. Records come in the order of the photographs' names, so the bytes are reproducible."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from typing import IO, Any
 
 import msgspec
 
-from edge_sam.annotate.records import Mask, Record
+from edge_sam.annotate.records import LabelledMask, Record
 from edge_sam.errors import InputError
 from edge_sam.files.atomic import move_into_place, write_files
 from edge_sam.files.serialization import to_json
 from edge_sam.imaging.coco import Id
 
 Records = Callable[[], Iterable[Record]]
-"""Goes through the records in order; more than once, because they need not fit into memory."""
+"""Iterates over the records in order. It is called more than once, because the records may not fit into memory."""
 
 
 def write_coco(records: Records, output: Path, staging: Path, categories: Mapping[str, Id] | None) -> None:
-    """Write COCO instances JSON; it appears at once and whole.
+    """Write COCO instances JSON, atomically.
 
     Parameters
     ----------
     records : callable
-        See `Records`. Those skipped are left out.
+        See `Records`. Skipped photographs are left out.
     output : Path
         The file.
     staging : Path
-        A folder on the same disk to write it in.
+        A folder on the same disk for the temporary file.
     categories : mapping of str to int, float or str, optional
-        Ids of the categories by name; None: those that occur, by name, from 1.
+        Ids of the categories by name. None: number the occurring categories by name, from 1.
     """
     numbers: Mapping[str, Id] = categories if categories is not None else _number(records())
     with (staging / ".edge-sam-coco.part").open("wb") as file:
@@ -50,9 +50,9 @@ def write_coco(records: Records, output: Path, staging: Path, categories: Mappin
 
 
 def write_sa1b(records: Records, output: Path, staging: Path) -> None:
-    """Write a folder with a JSON file for each photograph, in the form of SA-1B; it appears at once and whole.
+    """Write a folder with a JSON file for each photograph in the layout of SA-1B, atomically.
 
-    A folder `output` is replaced. Names must be `distinct_without_suffix`.
+    An existing folder is replaced. The photographs' names must pass `distinct_without_suffix`.
     """
     new, old = staging / "sa1b-new", staging / "sa1b-old"
     for folder in (new, old):
@@ -75,7 +75,7 @@ def write_sa1b(records: Records, output: Path, staging: Path) -> None:
 
 
 def distinct_without_suffix(names: Iterable[str]) -> None:
-    """Raise `InputError` where two photographs differ only in their suffix: a folder would have one file for both."""
+    """Raise `InputError` if two photographs differ only in their suffix: their files would share a name."""
     seen: dict[PurePosixPath, str] = {}
     for name in names:
         other = seen.setdefault(PurePosixPath(name).with_suffix(""), name)
@@ -84,7 +84,7 @@ def distinct_without_suffix(names: Iterable[str]) -> None:
 
 
 def _inside(folder: Path, name: str) -> Path:
-    """Name a file in a folder. Raises `InputError` where it would lie elsewhere."""
+    """Return the path of a file in a folder. Raises `InputError` if it would lie outside."""
     relative = PurePath(name)
     if relative.anchor or ".." in relative.parts or not relative.parts:
         raise InputError(f"a photograph called {name!r} would be written outside the data set")
@@ -111,18 +111,20 @@ def _annotations(records: Iterable[Record], numbers: Mapping[str, Id]) -> Iterat
             count += 1
             category = numbers.get(mask.category)
             if category is None:
-                raise InputError(f"the record of {record.name} has the category {mask.category!r}, which no prompt has")
+                raise InputError(
+                    f"the record of {record.name} has the category {mask.category!r}, but no prompt has it"
+                )
             yield {"id": count, "image_id": image, "category_id": category, "iscrowd": 0, **_fields(mask)}
 
 
-def _fields(mask: Mask) -> dict[str, Any]:
+def _fields(mask: LabelledMask) -> dict[str, Any]:
     fields = msgspec.structs.asdict(mask)
     del fields["category"]
     return fields
 
 
 def _write_all(file: IO[bytes], entries: Iterable[dict[str, Any]]) -> None:
-    """Write entries of a list, each on a line of its own."""
+    """Write the entries of a list, one per line."""
     for i, entry in enumerate(entries):
         file.write(b",\n" if i else b"\n")
         file.write(to_json(entry))

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from edge_sam.benchmark.operators import profile
 from edge_sam.benchmark.report import BenchReport
-from edge_sam.evaluation.run import Evaluation
+from edge_sam.evaluation.evaluate import Evaluation
 from edge_sam.evaluation.variant import Variant
 
 

@@ -1,4 +1,4 @@
-"""Following objects live, from cameras, videos and network streams: `Stream`."""
+"""Live tracking on cameras, videos and network streams: `Stream`."""
 
 from edge_sam.camera.frames import StreamFrame
 from edge_sam.camera.pushed import PushedFrames

@@ -1,4 +1,4 @@
-"""What may be shown of an address or a pipeline: everything but its passwords."""
+"""Addresses and pipelines without their passwords, for messages and logs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 
 _HIDDEN = "***"
 _USER = re.compile(r"((?:[a-z][a-z0-9+.-]*://)?[^\s:/?#@\"'=]*):(?!//)[^\s\"']*@", re.IGNORECASE)
-"""``rtsp://user:password@``. The password goes to the last @, for not everyone escapes the / and @ in it."""
+"""``rtsp://user:password@``. The password ends at the last @, because not everyone escapes / and @."""
 _WHOLE = re.compile(r"^([a-z][a-z0-9+.-]*://[^\s:/?#@]*):.*@", re.IGNORECASE | re.DOTALL)
-"""The same where there is nothing but the address: a password may hold blanks."""
+"""The same, if the text is a single address. The password may then contain spaces."""
 _KEY = re.compile(r"([a-z][a-z0-9+.-]*://)[^\s:/?#@\"']+@", re.IGNORECASE)
 """``https://key@``."""
 _FIELD = re.compile(
@@ -16,13 +16,13 @@ _FIELD = re.compile(
     r"(?:\"[^\"]*\"|'[^']*'|[^\s&;\"']+)",
     re.IGNORECASE,
 )
-"""``?password=…``, ``&token=…``; ``user-pw=…`` of a GStreamer element."""
+"""``?password=…`` and ``&token=…`` in an address, ``user-pw=…`` of a GStreamer element."""
 
 
 def hide_passwords(text: str) -> str:
-    """Put ``***`` in the place of passwords, keys and tokens.
+    """Replace passwords, keys and tokens with ``***``.
 
-    Rather too much is hidden than too little: of ``http://host:80/a@b`` all up to the @ but the host.
+    In doubt it hides too much: of ``http://host:80/a@b`` it shows only the host and what comes after the @.
     """
     text = _KEY.sub(rf"\1{_HIDDEN}@", text)
     for pattern in (_WHOLE, _USER):

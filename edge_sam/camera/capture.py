@@ -1,4 +1,4 @@
-"""The thread that reads a source: in time with it, and again when it was lost."""
+"""The thread that reads a source. It keeps the source's pace and reconnects when the source is lost."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from dataclasses import dataclass
 
 from edge_sam.camera.frames import Captured
 from edge_sam.camera.slot import Slot
-from edge_sam.camera.sources import CorruptFrameError, Picture, Source, SourceLostError
+from edge_sam.camera.sources import CorruptFrameError, Source, SourceFrame, SourceLostError
 from edge_sam.errors import InputError
 from edge_sam.imaging.preprocess import check_image
 from edge_sam.system.timing import elapsed_ms
 
 USUAL_RATE = 30.0
-"""Frames a second of a source that says nothing about its rate."""
+"""Frames per second of a source that does not report its rate."""
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
-"""Seconds before a lost source is opened again; doubled each time that it fails."""
+"""Seconds before a lost source is opened again. The wait doubles with each failure."""
 _LONGEST_STEP = 10.0
-"""Seconds that a frame of a file may be shown; a file that says more is not believed."""
+"""Longest plausible duration of one frame of a file, in seconds. Longer ones are ignored."""
 _NAP = 0.05
-"""Seconds after which a waiting thread looks whether it is to stop."""
+"""Seconds between two checks of a waiting thread for a request to stop."""
 _MANY_CORRUPT = 100
-"""Corrupt frames one after the other after which a live source counts as lost."""
+"""Consecutive corrupt frames after which a live source counts as lost."""
 _HOPELESS = 10_000
-"""The same after which any other source is given up."""
+"""Consecutive corrupt frames after which any other source is given up."""
 _log = logging.getLogger("edge_sam")
 
 
 @dataclass(frozen=True)
-class Playing:
+class Playback:
     """How a source is read.
 
     Attributes
     ----------
     every_frame : bool
-        Wait until a frame was fetched instead of dropping it.
+        Wait until the consumer has taken a frame, instead of dropping it.
     rate : float, optional
-        Frames a second to play a file or folder at. Default: its own.
+        Frames per second at which to play a file or folder. Default: its own rate.
     patience : float
-        Seconds without a frame after which a lost source is given up.
+        Seconds after which a lost source is given up.
     """
 
     every_frame: bool = False
@@ -49,60 +49,59 @@ class Playing:
 
 
 class Capture:
-    """Reads an open source in a thread of its own and puts the frames into `slot`, until it ends or is stopped.
+    """Reads an open source in its own thread and puts the frames into `slot`, until its end or until `stop`.
 
     Parameters
     ----------
     source : Source
-        Open.
-    playing : Playing
-        How.
+        Already open.
+    playback : Playback
 
     Attributes
     ----------
     slot : Slot of Captured
         Closed when the source has ended.
     frames, reconnects : int
-        Counted so far.
+        Counts so far.
     error : Exception or None
-        Why it ended, where that was not the source's end.
+        The error that ended the capture, if any.
     stopped : bool
-        It was told to stop before the source had ended.
+        `stop` was called before the source ended.
     """
 
-    def __init__(self, source: Source, playing: Playing) -> None:
-        self.slot: Slot[Captured] = Slot(lossless=playing.every_frame and not source.live)
+    def __init__(self, source: Source, playback: Playback) -> None:
+        self.slot: Slot[Captured] = Slot(lossless=playback.every_frame and not source.live)
         self.frames = self.reconnects = 0
         self.error: Exception | None = None
         self.stopped = False
-        self._source, self._playing = source, playing
+        self._source, self._playback = source, playback
         self._stopping = self._ended = False
         self._corrupt = 0
-        self._said: float | None = None
+        self._last_time: float | None = None
         self._playing_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="edge-sam capture", daemon=True)
 
     @property
     def corrupt(self) -> int:
-        """Frames that could not be used; with those that `PushedFrames` refused."""
+        """Frames that could not be used, including those that `PushedFrames` refused."""
         return self._corrupt + int(getattr(self._source, "refused", 0))
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start reading."""
         self._thread.start()
 
     def play(self) -> None:
-        """Let a file or folder go on after its first frame, which waits until everything is loaded and measured."""
+        """Continue a file or folder, which pauses after its first frame until the model is loaded and measured."""
         self._playing_since = time.perf_counter()
 
     def stop(self) -> None:
-        """Read no more. A library that hangs in a read is left to its own timeout."""
+        """Stop reading. A library that hangs in a read is left to its own timeout."""
         self.stopped = self.stopped or not self._ended
         self._stopping = True
         self.slot.close()
 
     def join(self, timeout: float) -> None:
-        """Wait for the end of the thread, which closes the source."""
+        """Wait until the thread has closed the source and ended."""
         self._thread.join(timeout)
 
     def _run(self) -> None:
@@ -116,7 +115,7 @@ class Capture:
             self.slot.close()
 
     def _read_all(self) -> None:
-        paced, played = not self._source.live and not self._playing.every_frame, 0.0
+        paced, played = not self._source.live and not self._playback.every_frame, 0.0
         while not self._stopping:
             start = time.perf_counter()
             picture = self._next_picture()
@@ -134,17 +133,17 @@ class Capture:
                 return
 
     def _step(self) -> float:
-        """Seconds from the frame before to this one: as a file says, or by the rate where that makes no sense."""
-        before, self._said = self._said, getattr(self._source, "time", None)
+        """Return the seconds since the last frame: by the file's timestamps if they are plausible, else by the rate."""
+        before, self._last_time = self._last_time, getattr(self._source, "time", None)
         if (
-            not (self._playing.rate or before is None or self._said is None)
-            and 0 < self._said - before <= _LONGEST_STEP
+            not (self._playback.rate or before is None or self._last_time is None)
+            and 0 < self._last_time - before <= _LONGEST_STEP
         ):
-            return float(self._said - before)
-        return 1 / (self._playing.rate or self._source.rate or USUAL_RATE)
+            return float(self._last_time - before)
+        return 1 / (self._playback.rate or self._source.rate or USUAL_RATE)
 
-    def _next_picture(self) -> Picture | None:
-        """Read until there is a picture; None at the end. A live source is opened again until one comes."""
+    def _next_picture(self) -> SourceFrame | None:
+        """Read the next usable picture; None at the end. Reopen a live source until it gives one."""
         in_a_row = 0
         while not self._stopping:
             try:
@@ -153,7 +152,7 @@ class Capture:
                 self._corrupt += 1
                 in_a_row += 1
                 level = logging.WARNING if in_a_row == 1 else logging.INFO
-                _log.log(level, "frame %d is corrupt and left out: %s", self.frames, error)
+                _log.log(level, "skipping frame %d, which is corrupt: %s", self.frames, error)
                 if in_a_row < (_MANY_CORRUPT if self._source.live else _HOPELESS):
                     continue
                 if not self._source.live:
@@ -161,14 +160,14 @@ class Capture:
                 picture = None
             if picture is not None or not self._source.live:
                 return picture
-            return self._pick_up()
+            return self._reconnect()
         return None
 
-    def _pick_up(self) -> Picture | None:
-        """Open a lost source again and again, until it gives a frame or the patience is over."""
-        _log.info("the source is lost after frame %d", self.frames)
+    def _reconnect(self) -> SourceFrame | None:
+        """Reopen a lost source until it gives a frame. Raise `SourceLostError` when the patience runs out."""
+        _log.info("lost the source after frame %d", self.frames)
         lost, wait = time.perf_counter(), _FIRST_WAIT
-        while time.perf_counter() - lost < self._playing.patience:
+        while time.perf_counter() - lost < self._playback.patience:
             self._source.close()
             if not self._sleep(wait):
                 return None
@@ -178,31 +177,31 @@ class Capture:
                 self.reconnects += 1
                 _log.info("the source is back after %.1f s", time.perf_counter() - lost)
                 return picture
-        raise SourceLostError(f"the source was lost and did not come back within {self._playing.patience:g} s")
+        raise SourceLostError(f"the source was lost and did not come back within {self._playback.patience:g} s")
 
-    def _attempt(self) -> Picture | None:
+    def _attempt(self) -> SourceFrame | None:
         try:
             self._source.open()
             return self._read()
         except (InputError, CorruptFrameError):
             return None
 
-    def _read(self) -> Picture | None:
-        """Read a frame. `InputError`: a source of the user's own gave what is no picture."""
+    def _read(self) -> SourceFrame | None:
+        """Read a frame. Raise `InputError` if a user's own source returns something else than a picture."""
         picture = self._source.read()
         if picture is not None:
             check_image(picture[0])
         return picture
 
     def _wait_for_turn(self, seconds: float) -> bool:
-        """Wait until so many seconds of a file have been played; False when told to stop."""
+        """Wait until `seconds` of a file have been played; return False if told to stop."""
         while self._playing_since is None:
             if not self._sleep(_NAP):
                 return False
         return self._sleep(self._playing_since + seconds - time.perf_counter())
 
     def _sleep(self, seconds: float) -> bool:
-        """Sleep unless told to stop; False when it is."""
+        """Sleep; return False if told to stop."""
         end = time.perf_counter() + seconds
         while not self._stopping and (left := end - time.perf_counter()) > 0:
             time.sleep(min(left, _NAP))

@@ -1,4 +1,4 @@
-"""Prompts that come as JSON lines while a stream runs."""
+"""Prompts that arrive as JSON lines while a stream runs."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from edge_sam.files.serialization import decode_json
 from edge_sam.prompts import Prompt
 
 MAX_LINE = 2**20
-"""Bytes of one line."""
+"""Longest line in bytes."""
 MAX_PROMPTS = 1000
-"""Prompts of one line: each is an object to follow through every frame."""
+"""Most prompts in one line. Each prompt is an object to track through every frame."""
 _CHUNK = 2**16
 _log = logging.getLogger("edge_sam")
 
 
-class _Asked(msgspec.Struct, forbid_unknown_fields=True):
+class _PromptFields(msgspec.Struct, forbid_unknown_fields=True):
     points: list[tuple[float, float]] | None = None
     labels: list[int] | None = None
     box: tuple[float, float, float, float] | None = None
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True):
-    prompts: list[_Asked]
+    prompts: list[_PromptFields]
 
 
 def parse_line(text: str | bytes) -> list[Prompt]:
@@ -36,21 +36,22 @@ def parse_line(text: str | bytes) -> list[Prompt]:
     Raises
     ------
     InputError
-        It is something else, longer than `MAX_LINE`, has more than `MAX_PROMPTS` prompts, or one is impossible.
+        The line has another form, is longer than `MAX_LINE`, has more than `MAX_PROMPTS` prompts, or a prompt is
+        invalid.
     """
     if len(text) > MAX_LINE:
-        raise InputError(f"it is longer than {MAX_LINE} bytes")
+        raise InputError(f"the line is longer than {MAX_LINE} bytes")
     try:
         line: _Line = decode_json(text, _Line)
     except msgspec.DecodeError as error:
         raise InputError(f"not a line of prompts: {error}") from error
     if len(line.prompts) > MAX_PROMPTS:
-        raise InputError(f"it has {len(line.prompts)} prompts; at most {MAX_PROMPTS} objects are followed")
-    return [Prompt(points=asked.points, labels=asked.labels, box=asked.box) for asked in line.prompts]
+        raise InputError(f"the line has {len(line.prompts)} prompts; give at most {MAX_PROMPTS}")
+    return [Prompt(points=fields.points, labels=fields.labels, box=fields.box) for fields in line.prompts]
 
 
 def lines_of(file: RawIOBase) -> Iterator[bytes]:
-    """Split what comes into lines, as it comes; of a line that is too long no more is kept than shows that it is."""
+    """Yield the lines of a file as they arrive. A line longer than `MAX_LINE` is cut just beyond the limit."""
     line = b""
     while chunk := file.read(_CHUNK):
         *ended, rest = chunk.split(b"\n")
@@ -62,10 +63,10 @@ def lines_of(file: RawIOBase) -> Iterator[bytes]:
 
 
 def listen(lines: Iterable[str | bytes], prompt: Callable[[Sequence[Prompt]], None]) -> None:
-    """Pass on the prompts of each line until there are no more; what cannot be used is left out with a warning."""
+    """Pass the prompts of each line to `prompt`. Log a warning for each line that cannot be used, and skip it."""
     for text in lines:
         if text.strip():
             try:
                 prompt(parse_line(text))
             except InputError as error:
-                _log.warning("a line of standard input is left out: %s", error)
+                _log.warning("skipping a line of standard input: %s", error)

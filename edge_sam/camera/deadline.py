@@ -1,4 +1,4 @@
-"""Choosing the long side and how often to encode, so that a deadline is met on this machine as it is now."""
+"""The long side and the encoding interval that meet a deadline on this machine, under its present load."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 
 LONG_SIDES = (1024, 768, 512, 384, 256)
-"""What is chosen from."""
+"""The long sides to choose from."""
 _LOST = (0.0, 0.004, 0.016, 0.12, 0.18)
 _LOST_BY_HALF = 0.033
-"""Mean J that following loses by these long sides, and whenever half as many frames are encoded: docs/lab/camera.md."""
+"""Mean J that tracking loses at each of `LONG_SIDES`, and with each doubling of the interval: docs/lab/camera.md."""
 LONGEST_INTERVAL = 10
-"""Frames from one encoded frame to the next, at most: masks that are only carried drift away."""
+"""Largest interval between encoded frames. Masks that optical flow carries for longer drift."""
 _RECENT = 10
 _ROOM = 0.85
-"""Part of the deadline that a better setting must fit in to be taken; the one in use may fill it."""
+"""Fraction of the deadline that a better setting may use. The present setting may use all of it."""
 _FIRST_WAIT, _LONGEST_WAIT = 10, 320
-"""Encoded frames before a better setting is tried; doubled each time that it proves too slow."""
+"""Encoded frames before a better setting is tried. The wait doubles each time that the setting proves too slow."""
 _PROVED = 100
-"""Encoded frames after which a better setting has proved fast enough: if it gets too slow later, the load is new."""
+"""Encoded frames after which a better setting counts as fast enough. If it slows down later, the load is new."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Setting:
     Attributes
     ----------
     long_side : int
-        Pixels that the longer side is scaled to.
+        Pixels of the longer side after scaling.
     interval : int
-        Every how many frames the image encoder runs; between, masks are carried by optical flow.
+        The image encoder runs on every `interval`-th frame. Optical flow carries the masks through the others.
     """
 
     long_side: int
@@ -43,26 +43,26 @@ class Setting:
 
     @property
     def lost(self) -> float:
-        """Accuracy that it is expected to cost, as mean J."""
+        """Expected loss of accuracy, as mean J."""
         return float(np.interp(self.long_side, LONG_SIDES[::-1], _LOST[::-1])) + _LOST_BY_HALF * math.log2(
             self.interval
         )
 
     def __str__(self) -> str:
-        every = f", every {self.interval}. frame encoded" if self.interval > 1 else ""
+        every = f", 1 in {self.interval} frames encoded" if self.interval > 1 else ""
         return f"long side {self.long_side}{every}"
 
 
 @dataclass(frozen=True)
-class Target:
-    """What is to be kept; False where nothing is asked for.
+class Deadline:
+    """The speed that the user asks for. False if it is empty.
 
     Attributes
     ----------
     budget_ms : float, optional
-        Milliseconds that no frame should take longer than.
+        Longest time for one frame, in milliseconds.
     fps : float, optional
-        Frames a second to reach on average.
+        Frames per second to reach on average.
     """
 
     budget_ms: float | None = None
@@ -72,28 +72,27 @@ class Target:
         return self.budget_ms is not None or self.fps is not None
 
 
-class Deadline:
-    """Chooses the setting from times that were measured, and again when they change.
+class DeadlineController:
+    """Chooses the most accurate setting that meets a deadline, and chooses again as measured times change.
 
     Parameters
     ----------
     encoded_ms : mapping of int to float
-        By long side, milliseconds for a frame that is encoded, measured on this machine.
+        Measured milliseconds for an encoded frame, by long side.
     carried_ms : float
-        Milliseconds for a frame whose masks are carried, measured too.
-    target : Target
-        What is to be kept.
+        Measured milliseconds for a frame whose masks are carried.
+    deadline : Deadline
 
     Attributes
     ----------
     setting : Setting
-        In use now.
+        The present setting.
     """
 
-    def __init__(self, encoded_ms: Mapping[int, float], carried_ms: float, target: Target) -> None:
+    def __init__(self, encoded_ms: Mapping[int, float], carried_ms: float, deadline: Deadline) -> None:
         self._base = dict(sorted(encoded_ms.items(), reverse=True))
-        self._budget = target.budget_ms or math.inf
-        self._period = 1000 / target.fps if target.fps else math.inf
+        self._budget = deadline.budget_ms or math.inf
+        self._period = 1000 / deadline.fps if deadline.fps else math.inf
         self._ratios: deque[float] = deque(maxlen=_RECENT)
         self._carried: deque[float] = deque([carried_ms], maxlen=_RECENT)
         self._wait, self._since, self._climbed = _FIRST_WAIT, 0, False
@@ -101,23 +100,22 @@ class Deadline:
 
     @property
     def met(self) -> bool:
-        """Whether the times say that the setting in use meets the deadline. Else it is the fastest there is."""
+        """Whether the present setting meets the deadline. If not, it is the fastest one."""
         return self._fit(self.setting.long_side, 1.0) is not None
 
     def learn(self, milliseconds: float, *, encoded: bool) -> Setting:
-        """Take note of what the last frame took, and choose again.
+        """Record the time of the last frame and choose the setting for the next one.
 
         Parameters
         ----------
         milliseconds : float
-            From when the frame was fetched until its masks were there.
+            Time to segment the frame.
         encoded : bool
             Whether the image encoder ran.
 
         Returns
         -------
         Setting
-            For the next frame.
         """
         if not encoded:
             self._carried.append(milliseconds)
@@ -143,15 +141,15 @@ class Deadline:
         self.setting = setting
 
     def _best(self, room: float) -> Setting:
-        """Most accurate setting that fits into a part of the deadline; where none does, the fastest."""
+        """Return the most accurate setting that fits into a fraction `room` of the deadline, else the fastest."""
         fitting = [setting for side in self._base if (setting := self._fit(side, room)) is not None]
         if fitting:
             return min(fitting, key=lambda setting: setting.lost)
         return Setting(min(self._base), LONGEST_INTERVAL if self._period < math.inf else 1)
 
     def _fit(self, long_side: int, room: float) -> Setting | None:
-        """Encode as often as the deadline allows; None where it cannot be met."""
-        # One slow frame counts for nothing (a new long side is looked at, or compiled for); three of the last ten do.
+        """Return the setting that encodes as often as the deadline allows, or None if it cannot be met."""
+        # One slow frame does not count, as after a change of the long side. Three of the last ten do.
         slowdown = sorted(self._ratios)[int(0.8 * (len(self._ratios) - 1))] if len(self._ratios) > 2 else 1.0
         encoded, carried = self._base[long_side] * slowdown, statistics.median(self._carried)
         period = self._period * room

@@ -1,4 +1,4 @@
-"""A frame on its way through the stream."""
+"""A frame before and after tracking."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from edge_sam.tracking import Tracked
 
 @dataclass(frozen=True, eq=False)
 class Captured:
-    """A frame as the source gave it.
+    """A frame as read from the source.
 
     Attributes
     ----------
     image : ndarray of uint8, (height, width, 3)
         RGB.
     index : int
-        How many frames the source gave before this one, dropped ones included.
+        Number of frames that the source gave before this one, including dropped frames.
     name : str
-        The file's stem in a folder of frames, else ``frame-`` and the index.
+        The file's stem for a folder of frames, else ``frame-`` and the index.
     time : float
-        Seconds since 1970 at which the frame came out of the source.
+        When the frame was read, in seconds since 1970.
     clock : float
         The same moment on `time.perf_counter`.
     read_ms : float
-        Milliseconds that reading took; of a camera that includes waiting for the frame.
+        Milliseconds that reading took. For a camera this includes the wait for the frame.
     """
 
     image: NDArray[np.uint8]
@@ -41,22 +41,23 @@ class Captured:
 
 @dataclass(frozen=True, eq=False)
 class StreamFrame:
-    """A frame with the objects that were followed into it.
+    """A frame with its tracked objects.
 
     Attributes
     ----------
     image : ndarray of uint8, (height, width, 3)
         RGB.
     objects : list of Tracked
-        One for each prompt, in their order; empty while there is no prompt.
+        One for each prompt, in the order of the prompts. Empty while there is no prompt.
     index, name, time
-        As of `Captured`: which frame of the source this is, and when it came.
+        See `Captured`.
     encoded : bool
-        The image encoder ran on this frame. False: masks were carried by optical flow, or an earlier embedding served.
+        True if the image encoder ran on this frame. False if optical flow carried the masks, or if the frame hardly
+        differs from the last encoded one.
     long_side : int
-        Pixels that the longer side was scaled to.
+        Pixels of the longer side after scaling.
     latency_ms : float
-        From the moment the frame came out of the source until its masks were there.
+        Milliseconds from reading the frame until its masks were ready.
     timings : mapping of str to float
         Milliseconds by stage.
     """

@@ -1,4 +1,4 @@
-"""Frames that a program hands over one by one, as ROS and most camera libraries want it."""
+"""Frames that a program pushes one by one, as with ROS and most camera libraries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.camera.slot import Slot
-from edge_sam.camera.sources import Picture
+from edge_sam.camera.sources import SourceFrame
 from edge_sam.errors import InputError
 from edge_sam.imaging.preprocess import check_image
 
@@ -16,43 +16,43 @@ _log = logging.getLogger("edge_sam")
 
 
 class PushedFrames:
-    """A live source for `Stream` that frames are pushed into from any thread; the newest one wins.
+    """A live source for `Stream`. Push frames from any thread; a newer frame replaces one that waits.
 
     Attributes
     ----------
     live : bool
-        Until `end`.
+        True until `end` is called.
     rate : None
-        Not known.
+        Unknown.
     refused : int
-        Frames that were none; the stream counts them as corrupt.
+        Frames that were not valid images. The stream counts them as corrupt.
     """
 
     def __init__(self) -> None:
         self.live = True
         self.rate: float | None = None
         self.refused = 0
-        self._slot: Slot[Picture] = Slot()
+        self._slot: Slot[SourceFrame] = Slot()
         self._refusing = False
 
     def push(self, image: NDArray[np.uint8], name: str | None = None) -> None:
-        """Hand over a frame.
+        """Push a frame.
 
         Parameters
         ----------
         image : ndarray of uint8, (height, width, 3)
-            RGB. It is not copied: leave it alone afterwards.
+            RGB. It is not copied, so do not change it afterwards.
         name : str, optional
-            Comes back as `StreamFrame.name`; a time stamp, say.
+            Returned as `StreamFrame.name`, for example a timestamp.
 
         Raises
         ------
         InputError
-            It is something else. The next frame may be fine.
+            The frame or its name is invalid. You can go on with the next frame.
         """
         try:
             if name is not None and not isinstance(name, str):
-                raise InputError(f"a frame's name is a text, not {type(name).__name__}")
+                raise InputError(f"a frame's name must be a str, not {type(name).__name__}")
             picture = (check_image(image), name)
         except InputError as error:
             self.refuse(error)
@@ -61,13 +61,13 @@ class PushedFrames:
         self._slot.put(picture)
 
     def refuse(self, reason: object) -> None:
-        """Count a frame that could not even be made an array, and log why."""
+        """Count a frame that could not be converted to an array, and log why."""
         self.refused += 1
-        _log.log(logging.INFO if self._refusing else logging.WARNING, "a frame is corrupt and left out: %s", reason)
+        _log.log(logging.INFO if self._refusing else logging.WARNING, "skipping a corrupt frame: %s", reason)
         self._refusing = True
 
     def end(self) -> None:
-        """Say that there are no more frames: the stream ends after the last one."""
+        """Signal that no more frames follow. The stream ends after the last one."""
         self.live = False
         self._slot.close()
 
@@ -80,9 +80,9 @@ class PushedFrames:
         waiting = before.take(timeout=0)
         if waiting is not None:
             self._slot.put(waiting)
-        before.close()  # The thread of an earlier stream may still wait in it, and would swallow the next frame.
+        before.close()  # An earlier stream's thread may still wait in it and would take the next frame.
 
-    def read(self) -> Picture | None:
+    def read(self) -> SourceFrame | None:
         """Wait for the next frame; None at the end."""
         return self._slot.take()
 

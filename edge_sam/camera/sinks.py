@@ -1,4 +1,4 @@
-"""Where segmented frames go: a video file, PNG masks, JSON lines."""
+"""Sinks for segmented frames: a video file, PNG masks, JSON lines."""
 
 from __future__ import annotations
 
@@ -21,55 +21,53 @@ from edge_sam.files.atomic import check_output_file, check_output_folder, move_i
 from edge_sam.imaging.images import encode_png
 from edge_sam.imaging.masks import encode_rle, label_map
 from edge_sam.overlay import draw_overlay
-from edge_sam.video import SUFFIXES, Writer, create_video
+from edge_sam.video import SUFFIXES, VideoWriter, create_video
 
 _RESERVE = 32 * 2**20
-"""Bytes that are left free on the disk: closing a video writes its index, and OpenCV reports no failed write."""
+"""Bytes to leave free on the disk. Closing a video writes its index, and OpenCV does not report failed writes."""
 _LOOK_EVERY = 15
-"""Frames from one look at the free space to the next."""
+"""Frames between two checks of the free space."""
 _LONGEST_STILL = 1.0
-"""Seconds that one frame is repeated for when the next is late."""
-
-
+"""Longest time in seconds to repeat a frame when the next one is late."""
 _NOT_IN_NAMES = re.compile(r"[/\\%\x00-\x1f\x7f]|^\.")
 
 
 class Sink(Protocol):
-    """Something that frames are written to, by one thread.
+    """A sink for frames. One thread uses it.
 
     Attributes
     ----------
     name : str
-        What statistics and errors call it.
+        Its name in statistics and errors.
     """
 
     name: str
 
     def write(self, frame: StreamFrame) -> None:
-        """Take a frame. Raises `OSError` where it cannot be kept; the stream then ends."""
+        """Write a frame. Raises `OSError` if that fails, which ends the stream."""
 
     def close(self) -> None:
-        """Finish what was written, also after a failure."""
+        """Finish the output, even after a failure."""
 
 
 class VideoSink:
-    """Overlays as a video file. It is written beside its place and takes it when it is closed, whole.
+    """Writes overlays to a video file. The file appears at its path when it is complete.
 
-    The first frame decides the size; frames of another size are scaled to it.
+    The first frame sets the size. Frames of another size are scaled to it.
 
     Parameters
     ----------
     path : Path
-        ``.mp4``, ``.mov``, ``.mkv``, ``.avi`` or ``.webm``; what is there is replaced.
+        ``.mp4``, ``.mov``, ``.mkv``, ``.avi`` or ``.webm``. An existing file is replaced.
     rate : float
-        Frames a second.
+        Frames per second.
     in_time : bool
-        Repeat and leave out frames so that the video runs as the source did, although frames were dropped.
+        Repeat and drop frames to keep the source's timing, although the stream drops frames.
 
     Raises
     ------
     InputError
-        Another suffix, or nothing can be written there.
+        Another suffix, or the file cannot be written there.
     """
 
     name = "video"
@@ -81,7 +79,7 @@ class VideoSink:
         self._path, self._rate, self._in_time = path, rate, in_time
         self._part = part_beside(path, path.suffix)
         self._part.parent.mkdir(parents=True, exist_ok=True)
-        self._writer: Writer | None = None
+        self._writer: VideoWriter | None = None
         self._size = (0, 0)
         self._written = 0
         self._begin = 0.0
@@ -113,44 +111,44 @@ class VideoSink:
             writer.close()
             if self._written:
                 move_into_place(self._part, self._path)
-        finally:  # A disk that was full from the start: a film without a picture takes nobody's place.
+        finally:  # If the disk was full from the start, an empty video must not replace a file.
             self._part.unlink(missing_ok=True)
 
-    def _open(self, frame: StreamFrame) -> Writer:
+    def _open(self, frame: StreamFrame) -> VideoWriter:
         self._size = (frame.image.shape[1], frame.image.shape[0])
         self._begin = frame.time
         return create_video(self._part, self._rate, self._size)
 
     def _times(self, time: float) -> int:
-        """How often a frame is written so that the video is in time after it."""
+        """Return how many times to write a frame to keep the source's timing."""
         if not self._in_time:
             return 1
         due = round((time - self._begin) * self._rate) + 1 - self._written
         longest = max(1, round(_LONGEST_STILL * self._rate))
-        if due > longest:  # A pause of the source is not shown in full; from here on time counts anew.
+        if due > longest:  # Shorten a pause of the source.
             self._begin += (due - longest) / self._rate
-        elif due < -longest:  # Somebody put the clock back.
+        elif due < -longest:  # The system clock was set back.
             self._begin += (due - 1) / self._rate
             due = 1
         return min(max(0, due), longest)
 
 
 class MaskSink:
-    """One grey PNG for each frame, named after it.
+    """Writes one grey PNG per frame, named after the frame.
 
-    One object is 255; of several, the first is 1, the second 2 and so on, and where they overlap the smaller is seen.
-    More than 255 need 16 bits a pixel. Slashes, control characters, a dot at the beginning and ``%`` itself are written
-    as ``%2F`` and so on in a file's name: it lies in the folder, and no two names become one.
+    A single object has the value 255. Several objects have the values 1, 2 and so on; where they overlap, the smaller
+    one is seen. More than 255 objects need 16 bits per pixel. In file names, slashes, control characters, a leading dot
+    and ``%`` are escaped (``%2F``), so that each file lies in the folder and names stay distinct.
 
     Parameters
     ----------
     folder : Path
-        Made with the first frame where it is missing.
+        Created with the first frame.
 
     Raises
     ------
     InputError
-        Nothing can be written there.
+        The folder cannot be written.
     """
 
     name = "masks"
@@ -169,12 +167,12 @@ class MaskSink:
 
 
 class JsonSink:
-    """One JSON object a line for each frame.
+    """Writes one JSON line per frame.
 
     Parameters
     ----------
     file : TextIO
-        Where to, with a file descriptor; it stays open.
+        A file with a file descriptor. It stays open.
     """
 
     name = "json"
@@ -187,15 +185,15 @@ class JsonSink:
         self.write_line(to_record(frame))
 
     def write_line(self, record: dict[str, Any]) -> None:
-        """Write anything that JSON can hold, whole or not at all: a line that a file has no room for is taken back."""
-        # Past the file's buffer, which would keep what could not be written and try again when Python ends.
+        """Write any JSON object as a line. If the disk is full, the partial line is removed."""
+        # Bypass the file's buffer: it would keep a failed write and retry it when Python exits.
         line, file = json.dumps(record, allow_nan=False).encode() + b"\n", self._file.fileno()
         written = 0
         try:
             while written < len(line):
                 written += os.write(file, line[written:])
         except OSError as error:
-            with contextlib.suppress(OSError):  # A pipe keeps what it got.
+            with contextlib.suppress(OSError):  # A pipe cannot be truncated.
                 os.ftruncate(file, os.lseek(file, -written, os.SEEK_CUR))
             raise OSError(error.errno, error.strerror, self._file.name) from error
 
@@ -204,7 +202,7 @@ class JsonSink:
 
 
 def to_record(frame: StreamFrame) -> dict[str, Any]:
-    """Turn a frame into what JSON can hold: masks as compressed COCO RLE, times in milliseconds."""
+    """Convert a frame to a form that JSON can hold: masks as compressed COCO RLE, durations in milliseconds."""
     return {
         "frame": frame.index,
         "name": frame.name,
@@ -228,7 +226,7 @@ def to_record(frame: StreamFrame) -> dict[str, Any]:
 
 
 def frame_labels(frame: StreamFrame) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Say for each pixel (height, width) whose it is; see `MaskSink`."""
+    """Return the object number of each pixel, (height, width); see `MaskSink`."""
     if len(frame.objects) == 1:
         return frame.objects[0].mask * np.uint8(255)
     height, width = frame.image.shape[:2]
@@ -237,14 +235,9 @@ def frame_labels(frame: StreamFrame) -> NDArray[np.uint8] | NDArray[np.uint16]:
 
 
 def draw_frame(frame: StreamFrame) -> NDArray[np.uint8]:
-    """Draw the masks over the frame, and say which objects are lost: BGR, as OpenCV writes and shows it."""
+    """Draw the masks over the frame and list the lost objects. Returns BGR, as OpenCV writes and shows it."""
     masks = [tracked.mask for tracked in frame.objects]
     stack = np.stack(masks) if masks else np.zeros((0, *frame.image.shape[:2]), np.bool_)
-    picture = np.asarray(cv2.cvtColor(draw_overlay(frame.image, stack), cv2.COLOR_RGB2BGR), dtype=np.uint8)
-    lost = [str(i + 1) for i, tracked in enumerate(frame.objects) if tracked.state == "lost"]
-    if lost:
-        size = max(0.4, max(picture.shape) / 1000)
-        for colour, width in (((0, 0, 0), 4), ((255, 255, 255), 1)):
-            origin, thickness = (round(10 * size), round(30 * size)), max(1, round(width * size))
-            cv2.putText(picture, f"lost: {', '.join(lost)}", origin, 0, size, colour, thickness, cv2.LINE_AA)
-    return picture
+    lost = ", ".join(str(i) for i, tracked in enumerate(frame.objects, start=1) if tracked.state == "lost")
+    picture = draw_overlay(frame.image, stack, caption=f"lost: {lost}" if lost else "")
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""The queue between two stages: it holds one item."""
+"""The queue between two stages. It holds one item."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ _T = TypeVar("_T")
 
 
 class Slot(Generic[_T]):
-    """A queue of one item. What is put in takes the place of what was not fetched in time.
+    """A queue of one item. A new item replaces one that was not taken in time.
 
     Parameters
     ----------
     lossless : bool
-        Wait until the item before was fetched instead.
+        Make `put` wait until the earlier item was taken, instead of replacing it.
 
     Attributes
     ----------
     dropped : int
-        Items that were never fetched.
+        Number of replaced items.
     """
 
     def __init__(self, lossless: bool = False) -> None:
@@ -30,7 +30,7 @@ class Slot(Generic[_T]):
         self._changed = threading.Condition()
 
     def put(self, item: _T) -> bool:
-        """Put an item in. False: the slot is closed, nothing will be fetched any more."""
+        """Add an item. Return False if the slot is closed."""
         with self._changed:
             if self._lossless:
                 self._changed.wait_for(lambda: self._closed or not self._items)
@@ -42,7 +42,7 @@ class Slot(Generic[_T]):
             return True
 
     def take(self, timeout: float | None = None) -> _T | None:
-        """Fetch the item, waiting for one. None: the slot is closed and empty, or the time was up."""
+        """Wait for an item and take it. Return None if the slot is closed and empty, or after `timeout` seconds."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._items, timeout)
             item = self._items.pop() if self._items else None
@@ -50,7 +50,7 @@ class Slot(Generic[_T]):
             return item
 
     def close(self) -> None:
-        """Let no more in; what is inside can still be fetched."""
+        """Refuse further items. The item inside can still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""Where frames come from: cameras, files, folders, network streams, GStreamer pipelines."""
+"""Sources of frames: cameras, files, folders, network streams, GStreamer pipelines."""
 
 from __future__ import annotations
 
@@ -17,71 +17,71 @@ from edge_sam.imaging.images import pictures, read_image
 from edge_sam.video import VideoFile, usual_rate
 from edge_sam.video.opencv import open_capture, to_rgb
 
-Picture = tuple[NDArray[np.uint8], str | None]
-"""RGB of 8 bits (height, width, 3), and the frame's name where it has one."""
+SourceFrame = tuple[NDArray[np.uint8], str | None]
+"""8-bit RGB (height, width, 3), and the frame's name or None."""
 
 
 class SourceLostError(EdgeSamError):
-    """A source gave frames and does so no more, and could not be opened again."""
+    """A source stopped giving frames and could not be reopened."""
 
 
 class CorruptFrameError(EdgeSamError):
-    """One frame cannot be read; the next one may."""
+    """One frame cannot be read. The next one may be fine."""
 
 
 class Source(Protocol):
-    """What frames are read from, by one thread at a time. It can be opened again after it was closed.
+    """A source of frames. One thread at a time uses it. It can be reopened after `close`.
 
     Attributes
     ----------
     live : bool
-        It goes on without end, so an end is a failure, and a frame not fetched in time is lost.
+        The source has no end, so an end is a failure. Frames that are not read in time are lost.
     rate : float or None
-        Frames a second, once it is open; None where that is not known.
+        Frames per second once it is open. None if unknown.
     """
 
     live: bool
     rate: float | None
 
     def open(self) -> None:
-        """Connect. Raises `InputError` where that is not possible."""
+        """Connect. Raises `InputError` if that fails."""
 
-    def read(self) -> Picture | None:
-        """Give the next frame, None at the end. Raises `CorruptFrameError` or `InputError` where one cannot be used."""
+    def read(self) -> SourceFrame | None:
+        """Return the next frame, None at the end. Raises `CorruptFrameError` or `InputError` for an unusable frame."""
 
     def close(self) -> None:
-        """Let go of the device, file or connection."""
+        """Release the device, file or connection."""
 
 
 def find_source(given: str | int | Path | Source, timeout: float = 5.0) -> Source:
-    """Find out what kind of source is meant. Nothing is opened.
+    """Find out what kind of source is meant, without opening it.
 
     Parameters
     ----------
     given : str, int, Path or Source
         A camera's number or device (``0``, ``/dev/video0``), a video file, a folder of frames, an address
-        (``rtsp://…``, ``http://…``) or a GStreamer pipeline (elements with `` ! `` between). A `Source` is taken as
-        it is.
+        (``rtsp://…``, ``http://…``) or a GStreamer pipeline (elements separated by `` ! ``). A `Source` is returned
+        unchanged.
     timeout : float
         Seconds after which an address that does not answer counts as lost.
 
     Raises
     ------
     InputError
-        No such camera, file or folder; a folder without pictures; a pipeline without GStreamer.
+        No such camera, file or folder; a folder without pictures; a pipeline but no GStreamer.
     """
     if not isinstance(given, str | int | Path):
         return given
     name = str(given)
     if " ! " in name:
         if "GStreamer: YES" not in re.sub(r" +", " ", cv2.getBuildInformation()):
-            raise InputError("this OpenCV is built without GStreamer (pip's are); use the OpenCV of JetPack or Debian")
+            raise InputError("this OpenCV is built without GStreamer, as on PyPI; use the OpenCV of JetPack or Debian")
         return VideoSource(name, cv2.CAP_GSTREAMER, timeout=timeout)
     if re.fullmatch(r"[a-z][a-z0-9+.-]*://.*", name, re.IGNORECASE):
         return VideoSource(name, cv2.CAP_FFMPEG, timeout=timeout)
     if name.isdecimal() and not Path(name).exists():
         if not Path(f"/dev/video{name}").exists() and Path("/dev").is_dir():
-            raise InputError(f"there is no camera {name}; there are: {_cameras()}")
+            raise InputError(f"no camera {name}; cameras: {_cameras()}")
         return VideoSource(int(name), cv2.CAP_ANY)
     path = Path(name)
     if path.is_dir():
@@ -90,7 +90,7 @@ def find_source(given: str | int | Path | Source, timeout: float = 5.0) -> Sourc
         return VideoSource(name, cv2.CAP_V4L2)
     if not path.exists():
         hint = f"; cameras: {_cameras()}" if name.startswith("/dev/") else ""
-        raise InputError(f"there is no video, folder or camera {hide_passwords(name)}{hint}")
+        raise InputError(f"no such video, folder or camera: {hide_passwords(name)}{hint}")
     return FileSource(path)
 
 
@@ -99,7 +99,7 @@ def _cameras() -> str:
 
 
 class VideoSource:
-    """A camera, network stream or pipeline, which OpenCV's `VideoCapture` opens.
+    """A camera, network stream or pipeline, read by OpenCV's `VideoCapture`.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ class VideoSource:
     backend : int
         OpenCV's number of the library that opens it.
     timeout : float, optional
-        Seconds to wait for an answer, where the library can be told.
+        Seconds to wait for an answer, if the library supports it.
 
     Attributes
     ----------
@@ -132,13 +132,13 @@ class VideoSource:
         failure = f"cannot open {hide_passwords(str(self._target))} as a camera or stream"
         capture = open_capture(self._target, failure, self._backend, parameters)
         if isinstance(self._target, int) or self._backend == cv2.CAP_V4L2:
-            capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # The driver keeps old frames else.
+            capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # Otherwise the driver queues old frames.
         self.rate = usual_rate(capture.get(cv2.CAP_PROP_FPS))
         if self._backend == cv2.CAP_FFMPEG and capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
             self.live = False
         self._capture = capture
 
-    def read(self) -> Picture | None:
+    def read(self) -> SourceFrame | None:
         """See `Source`."""
         assert self._capture is not None
         try:
@@ -167,7 +167,7 @@ class FileSource:
     live, rate
         See `Source`.
     time : float or None
-        Seconds from the first frame to the last one that was read, where the file says so.
+        Seconds from the first frame to the last frame read. None if the file has no timestamps.
     """
 
     def __init__(self, path: Path) -> None:
@@ -186,7 +186,7 @@ class FileSource:
         """See the class."""
         return None if self._video is None else self._video.time
 
-    def read(self) -> Picture | None:
+    def read(self) -> SourceFrame | None:
         """See `Source`."""
         assert self._video is not None
         image = self._video.read()
@@ -200,17 +200,16 @@ class FileSource:
 
 
 class FolderSource:
-    """Pictures of a folder in natural order: ``2.png`` before ``10.png``.
+    """The pictures of a folder in natural order: ``2.png`` before ``10.png``.
 
     Parameters
     ----------
     folder : Path
-        Where they lie.
 
     Raises
     ------
     InputError
-        There are none, or two that differ in their suffix alone: their masks would have one name.
+        The folder has no pictures, or two that differ only in their suffix: their masks would share a name.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -218,17 +217,19 @@ class FolderSource:
         self.rate: float | None = None
         self._files = pictures(folder)
         if not self._files:
-            raise InputError(f"there is no picture in {folder}")
+            raise InputError(f"{folder} has no pictures")
         for one, other in itertools.pairwise(sorted(self._files, key=lambda file: file.stem)):
             if one.stem == other.stem:
-                raise InputError(f"{one.name} and {other.name} in {folder} are one frame's name; rename one of them")
+                raise InputError(
+                    f"{one.name} and {other.name} in {folder} would share a frame name; rename one of them"
+                )
         self._next = 0
 
     def open(self) -> None:
         """See `Source`."""
         self._next = 0
 
-    def read(self) -> Picture | None:
+    def read(self) -> SourceFrame | None:
         """See `Source`."""
         if self._next == len(self._files):
             return None

@@ -1,4 +1,4 @@
-"""Numbers of a running stream, in memory that does not grow."""
+"""Statistics of a running stream, in constant memory."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _RECENT = 60
 
 
 class Durations:
-    """Milliseconds of one stage, counted in bins that are 1 % wide: percentiles are right to half of that."""
+    """A histogram of milliseconds. Its bins are 1 % wide, so percentiles are accurate to 0.5 %."""
 
     def __init__(self) -> None:
         self.longest = 0.0
         self._bins: Counter[int] = Counter()
 
     def add(self, milliseconds: float) -> None:
-        """Count one."""
+        """Count one duration."""
         self.longest = max(self.longest, milliseconds)
         self._bins[round(math.log(max(milliseconds, 1e-3)) / _STEP)] += 1
 
     def percentile(self, percent: float) -> float:
-        """Return the smallest duration that `percent` of all do not exceed; 0 without any."""
+        """Return a percentile, `percent` from 0 to 100; 0 if nothing was counted."""
         left = percent / 100 * sum(self._bins.values())
         for bin_, count in sorted(self._bins.items()):
             left -= count
@@ -36,26 +36,26 @@ class Durations:
         return self.longest
 
     def summary(self) -> dict[str, float]:
-        """Median, 95th percentile and longest."""
+        """Return the median, the 95th percentile and the maximum."""
         values = {"p50": self.percentile(50), "p95": self.percentile(95), "max": self.longest}
         return {name: round(value, 2) for name, value in values.items()}
 
 
 class Statistics:
-    """What a stream did so far. Everything is counted from the first frame that was segmented.
+    """Counts of a stream, from the first segmented frame on.
 
     Attributes
     ----------
     frames : int
-        Frames with masks.
+        Segmented frames.
     encoded : int
-        Of these, the ones that the image encoder ran on.
+        Segmented frames on which the image encoder ran.
     dropped : int
-        Frames that the source gave in between and that were not segmented.
+        Frames in between that were not segmented.
     states : Counter of str
-        How often an object was held, carried or lost.
+        Number of times that an object was held, carried or lost.
     stages : dict of str to Durations
-        By stage.
+        Durations by stage.
     """
 
     def __init__(self) -> None:
@@ -83,18 +83,18 @@ class Statistics:
 
     @property
     def fps(self) -> float:
-        """Frames a second with masks, from the first to the last one."""
+        """Segmented frames per second, over the whole stream."""
         passed = self._end - self._begin
         return (self.frames - 1) / passed if passed > 0 else 0.0
 
     @property
     def recent_fps(self) -> float:
-        """The same over the last frames."""
+        """Segmented frames per second, over the last 60 frames."""
         passed = self._recent[-1] - self._recent[0] if self._recent else 0.0
         return (len(self._recent) - 1) / passed if passed > 0 else 0.0
 
     def summary(self) -> dict[str, Any]:
-        """Everything, as JSON can hold it; times in milliseconds."""
+        """Return all statistics in a form that JSON can hold. Durations are in milliseconds."""
         return {
             "frames": self.frames,
             "encoded": self.encoded,
@@ -106,8 +106,8 @@ class Statistics:
         }
 
 
-def line(statistics: Statistics, sinks_dropped: Mapping[str, int], corrupt: int, setting: str) -> str:
-    """One line for people: rate, drops, median and 95th percentile of each stage, setting."""
+def status_line(statistics: Statistics, sinks_dropped: Mapping[str, int], corrupt: int, setting: str) -> str:
+    """Format one line to read: rate, drops, median and 95th percentile of each stage, setting."""
     parts = [f"{statistics.recent_fps:.1f} fps", f"{statistics.dropped} dropped"]
     parts += [f"{count} dropped by {name}" for name, count in sinks_dropped.items() if count]
     parts += [f"{corrupt} corrupt"] if corrupt else []

@@ -1,4 +1,4 @@
-"""Following objects live: `Stream`."""
+"""Live tracking: `Stream`."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from edge_sam.camera.adaptive_model import AdaptiveModel
 from edge_sam.camera.addresses import hide_passwords
-from edge_sam.camera.capture import Capture, Playing
-from edge_sam.camera.deadline import Target
+from edge_sam.camera.capture import Capture, Playback
+from edge_sam.camera.deadline import Deadline
 from edge_sam.camera.frames import Captured, StreamFrame
-from edge_sam.camera.outlet import Outlet
-from edge_sam.camera.plan import Plan
-from edge_sam.camera.segmenter import Ask, Segmenter
 from edge_sam.camera.settings import StreamSettings
+from edge_sam.camera.sink_thread import SinkThread
 from edge_sam.camera.sinks import Sink
 from edge_sam.camera.slot import Slot
 from edge_sam.camera.sources import Source, find_source
-from edge_sam.camera.statistics import Statistics, line
+from edge_sam.camera.statistics import Statistics, status_line
+from edge_sam.camera.stream_tracker import PromptCallback, StreamTracker
 from edge_sam.errors import InputError, one_line
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
 
 
 class Stream:
-    """Follow objects through a camera, a video, a folder of frames or a network stream.
+    """Track objects through a camera, a video, a folder of frames or a network stream.
 
-    Reading, segmenting and every sink have a thread of their own. Between them is room for one frame, and a newer one
-    takes its place: however slow a stage is, the frames behind it are new. Iterate over it once::
+    Reading, segmenting and each sink run in their own threads. One frame fits between two stages, and a newer frame
+    replaces it. So the frames stay current, even if a stage is slow. Iterate over a stream once::
 
         with edge_sam.Stream("rtsp://camera/1", prompts=[edge_sam.Prompt(box=(76, 18, 478, 390))]) as stream:
             for frame in stream:
@@ -42,46 +42,45 @@ class Stream:
     ----------
     source : str, int, Path or Source
         A camera's number or device (``0``, ``/dev/video0``), a video file, a folder of frames, an address
-        (``rtsp://``, ``http://``), a GStreamer pipeline, or a source of your own, such as `PushedFrames`. Files and
-        folders are played at their own rate.
+        (``rtsp://``, ``http://``), a GStreamer pipeline, or your own source, such as `PushedFrames`. Files and folders
+        play at their own rate.
     model : Predictor, str or Path
-        A loaded model, or the name or folder of a bundle. With a deadline a bundle is loaded in the runtime that is
-        the fastest on the first frame (unless `edge-sam tune` has found out already).
+        A loaded model, or the name or folder of a bundle. With a deadline, a bundle is loaded in the runtime that is
+        the fastest on the first frame, unless `edge-sam tune` has already chosen one.
     prompts : Prompt, sequence of Prompt, or callable
-        One for each object, on the first frame. A callable is given every frame (`Captured`) before it is segmented
-        and returns new prompts, or None to go on as before.
+        One for each object, on the first frame. A callable receives each frame (`Captured`) before it is segmented
+        and returns new prompts, or None to go on with the earlier ones.
     size : tuple of int, optional
         (height, width) of the frame that `prompts` were made for; a first frame of another size is refused.
     long_side, budget_ms, fps, every_frame, source_fps, timeout, patience
         See `edge_sam.camera.settings.StreamSettings`.
     sinks : sequence of Sink
-        Where frames go beside the iterator.
+        Further consumers of the frames.
 
     Attributes
     ----------
     sinks : list of Sink
-        May be added to before the iteration.
+        You can add sinks before you iterate.
     statistics : Statistics
-        What was done so far.
     rate : float or None
-        Frames a second of the source, where known.
+        Frames per second of the source. None if unknown.
 
     Raises
     ------
     InputError
-        The source cannot be opened, or an option or prompt is impossible. While iterating: the first prompts do not
-        fit the first frame, or no frame could be read.
+        The source cannot be opened, or an option or prompt is invalid. While iterating: the prompts do not fit the
+        first frame, or no frame could be read.
     SourceLostError
         While iterating: the source was lost and did not come back.
     OSError
-        While iterating: a sink failed (the disk is full, say). What was written before is whole.
+        While iterating: a sink failed, for example because the disk is full. Everything written before is complete.
     """
 
     def __init__(
         self,
         source: str | int | Path | Source,
         model: Predictor | str | Path = "mobile-sam",
-        prompts: Prompt | Sequence[Prompt] | Ask = (),
+        prompts: Prompt | Sequence[Prompt] | PromptCallback = (),
         *,
         size: tuple[int, int] | None = None,
         long_side: int | None = StreamSettings.long_side,
@@ -102,21 +101,21 @@ class Stream:
             timeout=timeout,
             patience=patience,
         )
-        self._plan = Plan(model, long_side, Target(budget_ms, fps))
-        self._segmenter = Segmenter(self._plan, prompts, size)
+        self._model = AdaptiveModel(model, long_side, Deadline(budget_ms, fps))
+        self._tracker = StreamTracker(self._model, prompts, size)
         self._name = _name(source)
         self._source = find_source(source, timeout)
         self._source.open()
         if every_frame and self._source.live:
             self._source.close()
-            raise InputError(f"{self._name} is live: frames cannot wait, so every_frame is for files and folders")
+            raise InputError(f"{self._name} is live, so its frames cannot wait; every_frame is for files and folders")
         self.rate = source_fps or self._source.rate
         self.sinks = list(sinks)
         self.statistics = Statistics()
         self._lossless = every_frame
-        self._capture = Capture(self._source, Playing(every_frame, source_fps, patience))
+        self._capture = Capture(self._source, Playback(every_frame, source_fps, patience))
         self._frames: Slot[StreamFrame] = Slot(lossless=every_frame)
-        self._outlets: list[Outlet] = []
+        self._sink_threads: list[SinkThread] = []
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
         self._closed = False
@@ -129,9 +128,9 @@ class Stream:
 
     def __iter__(self) -> Iterator[StreamFrame]:
         if self._thread is not None:
-            raise InputError("a stream can be iterated over once; make another one")
+            raise InputError("a stream can be iterated over only once; create another one")
         self._thread = threading.Thread(target=self._segment, name="edge-sam segment", daemon=True)
-        self._outlets = [Outlet(sink, self._lossless, self.stop) for sink in self.sinks]
+        self._sink_threads = [SinkThread(sink, self._lossless, self.stop) for sink in self.sinks]
         self._capture.start()
         self._thread.start()
         try:
@@ -142,26 +141,26 @@ class Stream:
         for error in self._errors():
             raise error
         if self._capture.frames == 0 and not self._capture.stopped:
-            raise InputError(f"{self._name} has no frame that can be read")
+            raise InputError(f"{self._name} has no readable frame")
 
     def prompt(self, prompts: Prompt | Sequence[Prompt]) -> None:
-        """Follow these objects from the next frame on, in the place of those before; none: follow nothing.
+        """Track these objects from the next frame on, in place of the earlier ones. An empty sequence tracks nothing.
 
-        May be called from any thread. Prompts that do not fit the frame are left out with a warning.
+        Call it from any thread. Prompts that do not fit the frame are skipped with a warning.
 
         Raises
         ------
         InputError
-            Not a sequence of prompts.
+            `prompts` is not a sequence of prompts.
         """
-        self._segmenter.prompt(prompts)
+        self._tracker.prompt(prompts)
 
     def stop(self) -> None:
-        """End in order: the iteration ends after the frame in work. May be called from any thread or signal handler."""
+        """End the iteration after the present frame. Call it from any thread or signal handler."""
         self._capture.stop()
 
     def close(self) -> None:
-        """End, and wait until every sink has written what it got and is closed."""
+        """Stop, and wait until every sink has written its frames and is closed."""
         if self._closed:
             return
         self.stop()
@@ -171,19 +170,19 @@ class Stream:
             self._source.close()
             return
         self._thread.join()
-        for outlet in self._outlets:
-            outlet.join()
-        self._capture.join(timeout=0.5)  # It may hang in a read; it closes the source when that returns.
+        for thread in self._sink_threads:
+            thread.join()
+        self._capture.join(timeout=0.5)  # A read may hang. The thread closes the source when the read returns.
         self._closed = True
 
     def summary(self) -> dict[str, Any]:
-        """Say what was done so far, as JSON can hold it; times in milliseconds."""
+        """Summarise the stream so far in a form that JSON can hold. Durations are in milliseconds."""
         report = {"source": self._name, **self.statistics.summary()}
-        report["stages_ms"] |= {outlet.sink.name: outlet.durations.summary() for outlet in self._outlets}
+        report["stages_ms"] |= {thread.sink.name: thread.durations.summary() for thread in self._sink_threads}
         report["sinks_dropped"] = self._sinks_dropped()
         report |= {"corrupt": self._capture.corrupt, "reconnects": self._capture.reconnects}
-        predictor, setting = self._plan.predictor, self._plan.setting
-        report["setting"] = {"long_side": setting.long_side, "interval": setting.interval, "met": self._plan.met}
+        predictor, setting = self._model.predictor, self._model.setting
+        report["setting"] = {"long_side": setting.long_side, "interval": setting.interval, "met": self._model.met}
         if predictor is not None:
             report |= {"model": predictor.bundle.manifest.name, "precision": predictor.precision}
             report |= {"runtime": predictor.runtime, "provider": predictor.provider}
@@ -192,24 +191,24 @@ class Stream:
         return report
 
     def __str__(self) -> str:
-        return line(self.statistics, self._sinks_dropped(), self._capture.corrupt, str(self._plan))
+        return status_line(self.statistics, self._sinks_dropped(), self._capture.corrupt, str(self._model))
 
     def _sinks_dropped(self) -> dict[str, int]:
-        return {outlet.sink.name: outlet.slot.dropped for outlet in self._outlets}
+        return {thread.sink.name: thread.slot.dropped for thread in self._sink_threads}
 
     def _errors(self) -> list[Exception]:
-        """List what went wrong, the cause before what it caused."""
-        errors = [self._error, *(outlet.error for outlet in self._outlets), self._capture.error]
+        """List the errors, causes first."""
+        errors = [self._error, *(thread.error for thread in self._sink_threads), self._capture.error]
         return [error for error in errors if error is not None]
 
     def _first(self) -> Captured | None:
-        """Load and measure on the first frame, and give the one to begin with."""
+        """Load and measure the model on the first frame. Return the frame to start with."""
         captured = self._capture.slot.take()
         if captured is None:
             return None
-        self._segmenter.prepare(captured)
+        self._tracker.prepare(captured)
         self._capture.play()
-        if self._source.live:  # It went on meanwhile.
+        if self._source.live:  # The source went on meanwhile.
             return self._capture.slot.take(timeout=0) or captured
         return replace(captured, time=time.time(), clock=time.perf_counter())
 
@@ -217,24 +216,24 @@ class Stream:
         try:
             captured = self._first()
             while captured is not None:
-                frame = self._segmenter(captured)
+                frame = self._tracker(captured)
                 self.statistics.add(frame)
-                for outlet in self._outlets:
-                    outlet.slot.put(frame)
+                for thread in self._sink_threads:
+                    thread.slot.put(frame)
                 if not self._frames.put(frame):
                     break
                 captured = self._capture.slot.take()
-        except Exception as error:  # It ends the stream and is raised in the caller's thread.
+        except Exception as error:  # `__iter__` raises it in the caller's thread.
             self._error = error
             self.stop()
         finally:
-            for outlet in self._outlets:
-                outlet.slot.close()
+            for thread in self._sink_threads:
+                thread.slot.close()
             self._frames.close()
 
 
 def _name(source: str | int | Path | Source) -> str:
-    """Say which source it is, without its password."""
+    """Return the source's name without its password."""
     if not isinstance(source, str | int | Path):
         return type(source).__name__
     return str(source) if os.path.exists(source) else hide_passwords(str(source))  # noqa: PTH110 (never raises)

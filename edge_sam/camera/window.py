@@ -1,4 +1,4 @@
-"""A window with the overlay, where there is a display."""
+"""A window that shows the overlay."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ _END_KEYS = (27, ord("q"), ord("Q"))
 
 
 def why_no_window() -> str | None:
-    """Say in one line why there can be no window here; None where there can."""
+    """Return the reason why this machine cannot open a window, or None if it can."""
     interface = re.search(r"GUI:\s+(\S+)", cv2.getBuildInformation())
     if interface is None or interface.group(1) == "NONE":
-        return "this OpenCV has no windows; pip uninstall opencv-python-headless, then pip install opencv-python"
+        return (
+            "this OpenCV is built without windows; pip uninstall opencv-python-headless, then pip install opencv-python"
+        )
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        return "there is no display (DISPLAY is not set); use --video FILE"
+        return "no display (DISPLAY is not set); use --video FILE"
     return None
 
 
 class Window:
-    """Shows frames. To be used from the main thread, as window systems want it."""
+    """Shows frames. Use it from the main thread, as window systems require."""
 
     def show(self, frame: StreamFrame) -> bool:
-        """Show a frame. False: the user wants to end."""
+        """Show a frame. Return False if the user pressed Q or Escape."""
         cv2.imshow(_TITLE, draw_frame(frame))
         return cv2.waitKey(1) & 0xFF not in _END_KEYS

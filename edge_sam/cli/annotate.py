@@ -22,8 +22,8 @@ from edge_sam.preference import Preference
 from edge_sam.system.quiet import silenced
 
 if TYPE_CHECKING:
+    from edge_sam.annotate.pipeline import AnnotateReport, Engine
     from edge_sam.annotate.prompt_files import PromptTable
-    from edge_sam.annotate.run import Engine, Report
     from edge_sam.annotate.worker import Job
 
 _SHOWN = 10
@@ -89,11 +89,11 @@ def annotate(
     restart
         Throw away what earlier runs did.
     """
-    from edge_sam.annotate.output import is_sa1b, spare_what_is_not_ours, working_folder
-    from edge_sam.annotate.plan import plan, settings, share_cores
-    from edge_sam.annotate.run import annotate as annotate_all
+    from edge_sam.annotate.output import check_output, is_sa1b, working_folder
+    from edge_sam.annotate.pipeline import annotate as annotate_all
     from edge_sam.annotate.sources import open_source
     from edge_sam.annotate.store import Store
+    from edge_sam.annotate.tasks import make_tasks, settings, share_cores
     from edge_sam.annotate.worker import Job, mask_generator
     from edge_sam.annotate.writers import distinct_without_suffix
     from edge_sam.cli.progress import progress_bar
@@ -102,12 +102,12 @@ def annotate(
     from edge_sam.system.signals import stop_on_signal
 
     sa1b, store = is_sa1b(output, layout), Store(working_folder(output))
-    spare_what_is_not_ours(output)
+    check_output(output)
     if save_frames is not None:
         check_output_folder(save_frames)
     table, function = _prompts(prompts)
     on_grid = table is None and function is None
-    tasks = plan(open_source(source, every=every), table, valid_mask and valid_mask.absolute())
+    tasks = make_tasks(open_source(source, every=every), table, valid_mask and valid_mask.absolute())
     if table is not None and (strangers := len(table) - len({table.find(task.item.name) for task in tasks} - {None})):
         echo(f"{prompts} names {strangers} photographs that are not in {source}; left out", err=True)
     if sa1b:
@@ -181,7 +181,7 @@ def _engine(name: str, address: str | None, job: Job, workers: int, stop: Callab
     return lambda tasks: run_ray(job, tasks, workers, stop, address or os.environ.get("RAY_ADDRESS"))
 
 
-def _print(report: Report, facts: dict[str, Any], as_json: bool) -> None:
+def _print(report: AnnotateReport, facts: dict[str, Any], as_json: bool) -> None:
     if as_json:
         import msgspec
 

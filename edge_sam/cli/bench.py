@@ -85,7 +85,7 @@ def bench(
     from edge_sam.benchmark.config import BenchConfig, expand_variants
     from edge_sam.cli.progress import progress_bar
     from edge_sam.evaluation.datasets import open_dataset
-    from edge_sam.evaluation.run import Evaluation
+    from edge_sam.evaluation.evaluate import Evaluation
     from edge_sam.files.atomic import check_output_folder
     from edge_sam.imaging.images import read_image
 

@@ -53,7 +53,7 @@ def evaluate(
         file.
     prompts
         Comma-separated: point (most interior), click (its default mask), click-random, box-centre, box, box-shown,
-        Kpoints (K clicks by largest error), video-follow (J&F, box in the first frame only), video-box (J&F, box in
+        Kpoints (K clicks by largest error), video-track (J&F, box in the first frame only), video-box (J&F, box in
         every frame).
     against
         Compare object by object with another bundle, or with torch: MobileSAM's own torch predictor. Settings that
@@ -72,7 +72,7 @@ def evaluate(
     """
     from edge_sam.cli.progress import progress_bar
     from edge_sam.evaluation.datasets import open_dataset
-    from edge_sam.evaluation.run import Evaluation
+    from edge_sam.evaluation.evaluate import Evaluation
     from edge_sam.evaluation.variant import Variant
     from edge_sam.files.atomic import check_output_folder, write_files
 

@@ -44,8 +44,8 @@ def masks(files: Sequence[Path]) -> tuple[list[Prompt], tuple[int, int] | None]:
     import numpy as np
 
     from edge_sam import Prompt
-    from edge_sam.evaluation.clicks import most_interior, tight_box
     from edge_sam.imaging.labels import read_labels
+    from edge_sam.imaging.masks import box_of, most_interior
 
     prompts = []
     size: tuple[int, int] | None = None
@@ -59,7 +59,6 @@ def masks(files: Sequence[Path]) -> tuple[list[Prompt], tuple[int, int] | None]:
             found = f"holds {len(numbers)} numbers besides 0" if numbers else "holds nothing but 0"
             raise InputError(f"mask {file} {found}; expected 1 to {_MAX_OBJECTS}, each an object")
         for number in numbers:
-            truth = pixels == number
-            x0, y0, x1, y1 = tight_box(truth)
-            prompts.append(Prompt(points=[most_interior(truth)], box=(x0, y0, x1 + 1, y1 + 1)))
+            mask = pixels == number
+            prompts.append(Prompt(points=[most_interior(mask)], box=box_of(mask)))
     return prompts, size

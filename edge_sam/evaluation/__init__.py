@@ -1,1 +1,1 @@
-"""How good masks are: datasets with ground truth, named protocols, scores with their uncertainty."""
+"""Evaluation of masks: datasets with ground truth, named protocols, scores with confidence intervals."""

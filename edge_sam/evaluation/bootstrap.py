@@ -1,4 +1,4 @@
-"""Means with an interval that says how far they can be trusted."""
+"""Means with confidence intervals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CONFIDENCE = 0.95
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """A mean, the interval that it lies in with 95 % confidence, and the number of objects behind it."""
+    """A mean, its 95 % confidence interval, and the number of objects."""
 
     mean: float
     low: float
@@ -21,20 +21,20 @@ class Estimate(msgspec.Struct, frozen=True):
 
 
 def estimate_mean(values: Sequence[float], groups: Sequence[str], seed: int) -> Estimate:
-    """Mean over objects with its percentile bootstrap interval.
+    """Return the mean over objects with its percentile bootstrap interval.
 
-    Objects on one photograph (frames of one video) are alike, so whole groups are drawn, not single objects: the
-    cluster bootstrap of A. C. Davison and D. V. Hinkley, "Bootstrap Methods and their Application", 1997, section
-    3.8. With one group the interval is the mean itself and says nothing.
+    The objects of one photograph or video are correlated, so whole groups are resampled, not single objects: the
+    cluster bootstrap of A. C. Davison and D. V. Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8.
+    With a single group, the interval shrinks to the mean and means nothing.
 
     Parameters
     ----------
     values : sequence of float, (N,)
-        One for each object; of a paired comparison, the differences.
+        One for each object. In a paired comparison, the differences.
     groups : sequence of str, (N,)
-        What each belongs to.
+        The group of each object.
     seed : int
-        Of the random draws.
+        Seed of the resampling.
     """
     names, member = np.unique(groups, return_inverse=True)
     sums = np.bincount(member, weights=values, minlength=len(names))

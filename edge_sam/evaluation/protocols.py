@@ -1,4 +1,4 @@
-"""Named protocols: what a model is asked about an object, and how its answer is scored."""
+"""Named protocols: how to prompt a model for an object, and how to score its masks."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.errors import InputError
-from edge_sam.evaluation.clicks import most_interior, next_click, random_interior, tight_box
+from edge_sam.evaluation.clicks import next_click, random_interior, tight_box
 from edge_sam.evaluation.metrics import Mask, boundary_iou
 from edge_sam.evaluation.samples import Target
 from edge_sam.evaluation.variant import Ask, SegmenterFacts, Wanted
-from edge_sam.imaging.masks import iou
+from edge_sam.imaging.masks import iou, most_interior
 from edge_sam.prompts import Prompt
 
 NOC_IOUS = (0.85, 0.90)
-"""Thresholds of the number of clicks (NoC) that the literature reports."""
+"""IoU thresholds of the number of clicks (NoC) in the literature."""
 MAX_CLICKS = 20
 
 
 class Segmenter(TypingProtocol):
-    """Anything that answers prompts about photographs."""
+    """Anything that answers prompts on photographs."""
 
     @property
     def facts(self) -> SegmenterFacts:
-        """What it is."""
+        """Its model and settings, for reports."""
 
     def encode(self, image: NDArray[np.uint8]) -> Ask:
-        """Look at a photograph, (height, width, 3) RGB. The answer holds until the next call."""
+        """Encode a photograph, (height, width, 3) RGB. The returned function is valid until the next call."""
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
-    """What one object gave.
+class Prediction:
+    """A segmenter's answer for one object, with its scores.
 
     Attributes
     ----------
     scores : dict of str to float
-        By name of the score.
+        By name.
     prompt : Prompt
-        What was asked last.
+        The last prompt.
     masks : ndarray of bool, (N, height, width)
-        The answer, best first.
+        Best first.
     """
 
     scores: dict[str, float]
@@ -53,35 +53,25 @@ class Trial:
     masks: NDArray[np.bool_]
 
 
-class Protocol(TypingProtocol):
-    """One way of asking."""
-
-    @property
-    def name(self) -> str:
-        """Its name on the command line and in reports."""
-
-    @property
-    def description(self) -> str:
-        """What it does, in one sentence."""
-
-    @property
-    def main_score(self) -> str:
-        """The score that worst cases and sizes are told by."""
-
-    @property
-    def one_prompt(self) -> bool:
-        """Whether every model is asked the same, so that their masks can be compared with each other."""
-
-    def run(self, ask: Ask, target: Target) -> Trial:
-        """Ask about an object that has at least one pixel."""
-
-
 @dataclass(frozen=True)
 class SinglePrompt:
     """One prompt made from the ground truth.
 
-    Scores: ``iou`` and ``boundary_iou`` of the first mask and, where there are three, ``oracle``, the best IoU among
-    them (arXiv 2304.02643, section 7.1). Of three masks the first has the best predicted IoU.
+    Scores: ``iou`` and ``boundary_iou`` of the first mask. With three masks also ``oracle``, the best IoU among them
+    (arXiv 2304.02643, section 7.1); the first mask is then the one with the best predicted IoU.
+
+    Attributes
+    ----------
+    name, description : str
+        Its name on the command line, and what it does in one sentence.
+    make_prompt : callable
+        Makes the prompt from an object's true mask.
+    wanted : Wanted
+        The masks to return.
+    main_score : str
+        The score that ranks the worst cases and is reported by size.
+    one_prompt : bool
+        Whether all models get the same prompt, so that their masks can be compared with each other.
     """
 
     name: str
@@ -91,47 +81,35 @@ class SinglePrompt:
     main_score: str = "iou"
     one_prompt: bool = True
 
-    def run(self, ask: Ask, target: Target) -> Trial:
-        """See `Protocol.run`."""
+    def run(self, ask: Ask, target: Target) -> Prediction:
+        """Prompt for an object that has at least one pixel."""
         prompt = self.make_prompt(target.truth)
         masks = ask(prompt, self.wanted).masks
         ious = [iou(mask, target.truth, target.valid) for mask in masks]
         scores = {"iou": ious[0], "boundary_iou": boundary_iou(masks[0], target.truth, target.valid)}
         if self.wanted == "three":
             scores["oracle"] = max(ious)
-        return Trial(scores, prompt, masks)
+        return Prediction(scores, prompt, masks)
 
 
 @dataclass(frozen=True)
 class Clicks:
-    """Clicks one after the other, each on the largest error that is left (`next_click`).
+    """A sequence of clicks, each on the largest remaining error (`next_click`).
 
-    Each is answered with the mask that the segmenter shows when nothing is said. From the second click on, the low-res
-    logits of the answer before are handed back, as SAM was trained (arXiv 2304.02643, appendix A). Scores: ``iou@k``
-    after each click, and ``noc@85`` and ``noc@90``, the clicks needed for that IoU; an object that never gets there
-    counts with all of them (arXiv 2102.06583, section 5).
+    The segmenter answers each click with its default mask. From the second click on, the prompt includes the low-res
+    logits of the last answer, as in SAM's training (arXiv 2304.02643, appendix A). Scores: ``iou@k`` after each click,
+    and ``noc@85`` and ``noc@90``, the clicks needed for that IoU. An object that never reaches it counts with all
+    clicks (arXiv 2102.06583, section 5). The attributes are those of `SinglePrompt`.
     """
 
+    name: str
+    description: str
+    main_score: str
     count: int
     one_prompt: bool = False
 
-    @property
-    def name(self) -> str:
-        """See `Protocol.name`."""
-        return f"{self.count}points"
-
-    @property
-    def description(self) -> str:
-        """See `Protocol.description`."""
-        return f"{self.count} clicks, each on the largest error left; NoC counts at most {self.count}"
-
-    @property
-    def main_score(self) -> str:
-        """See `Protocol.main_score`."""
-        return f"iou@{self.count}"
-
-    def run(self, ask: Ask, target: Target) -> Trial:
-        """See `Protocol.run`."""
+    def run(self, ask: Ask, target: Target) -> Prediction:
+        """Prompt for an object that has at least one pixel."""
         points, labels = [most_interior(target.truth)], [1]
         prompt = Prompt(points=points, labels=labels)
         answer = ask(prompt, "default")
@@ -147,7 +125,10 @@ class Clicks:
         scores = {f"iou@{k}": value for k, value in enumerate(ious, start=1)}
         for threshold in NOC_IOUS:
             scores[f"noc@{threshold * 100:.0f}"] = _clicks_needed(ious, threshold)
-        return Trial(scores, prompt, answer.masks[:1])
+        return Prediction(scores, prompt, answer.masks[:1])
+
+
+Protocol = SinglePrompt | Clicks
 
 
 def _clicks_needed(ious: Sequence[float], threshold: float) -> float:
@@ -168,18 +149,13 @@ def _box_centre(truth: Mask) -> Prompt:
 
 
 def box_prompt(truth: Mask) -> Prompt:
-    """Make the tight box of an object; one pixel wide or high is widened by one, because no box may be empty."""
+    """Make the tight box of an object. A side of one pixel is extended by one, because a box must not be empty."""
     x0, y0, x1, y1 = tight_box(truth)
     return Prompt(box=(x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)))
 
 
 _SINGLE = (
-    SinglePrompt(
-        "point",
-        "one click on the object's most interior pixel, three masks",
-        _most_interior,
-        "three",
-    ),
+    SinglePrompt("point", "one click on the object's most interior pixel, three masks", _most_interior, "three"),
     SinglePrompt("click", "one click on the object's most interior pixel, the mask shown", _most_interior, "default"),
     SinglePrompt(
         "click-random", "one click on a random pixel well inside the object, the mask shown", _random_click, "default"
@@ -191,20 +167,19 @@ _SINGLE = (
 
 
 def find_protocol(name: str) -> Protocol:
-    """Find a protocol by its name: one of `_SINGLE`, or ``Kpoints`` with K clicks.
+    """Find a protocol by its name: one of `_SINGLE`, or ``Kpoints`` for K clicks.
 
     Raises
     ------
     InputError
-        There is none of that name.
+        No protocol has that name.
     """
     for protocol in _SINGLE:
         if protocol.name == name:
             return protocol
     clicks = re.fullmatch(r"([0-9]{1,2})points", name)
-    if clicks and 1 <= int(clicks[1]) <= MAX_CLICKS:
-        return Clicks(int(clicks[1]))
+    if clicks and 1 <= (count := int(clicks[1])) <= MAX_CLICKS:
+        description = f"{count} clicks, each on the largest remaining error; NoC counts at most {count}"
+        return Clicks(f"{count}points", description, f"iou@{count}", count)
     known = ", ".join(protocol.name for protocol in _SINGLE)
-    raise InputError(
-        f"unknown prompts {name!r}; known: {known}, 1points to {MAX_CLICKS}points, video-box, video-follow"
-    )
+    raise InputError(f"unknown prompts {name!r}; known: {known}, 1points to {MAX_CLICKS}points, video-box, video-track")

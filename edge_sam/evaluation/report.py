@@ -1,4 +1,4 @@
-"""What an evaluation says in the end."""
+"""The report of an evaluation."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import msgspec
 
 from edge_sam.evaluation.bootstrap import CONFIDENCE, RESAMPLES, Estimate, estimate_mean
-from edge_sam.evaluation.stills import Row
+from edge_sam.evaluation.stills import ObjectScores
 from edge_sam.evaluation.variant import SegmenterFacts
 
 SCHEMA = 1
 SIZES = ("small", "medium", "large")
 
 
-class Agreement(msgspec.Struct, frozen=True):
-    """IoU between the masks of two segmenters that were asked the same; 1 is equal."""
+class MaskAgreement(msgspec.Struct, frozen=True):
+    """IoU between the masks of two segmenters for the same prompts. 1 means equal masks."""
 
     mean: float
     worst: float
@@ -23,7 +23,7 @@ class Agreement(msgspec.Struct, frozen=True):
 
 
 class ProtocolReport(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One protocol's scores. All but the numbers of clicks are fractions of 1."""
+    """The scores of one protocol. All scores but the numbers of clicks range from 0 to 1."""
 
     name: str
     description: str
@@ -33,23 +33,23 @@ class ProtocolReport(msgspec.Struct, frozen=True, omit_defaults=True):
     against: dict[str, Estimate] | None = None
     """Scores of the second segmenter."""
     difference: dict[str, Estimate] | None = None
-    """First minus second, object by object. Where the interval leaves out 0, the difference means something."""
-    agreement: Agreement | None = None
+    """First minus second segmenter, object by object. The difference is significant if the interval excludes 0."""
+    agreement: MaskAgreement | None = None
 
 
 class DatasetFacts(msgspec.Struct, frozen=True):
-    """What was evaluated on."""
+    """The dataset of an evaluation."""
 
     path: str
     layout: str
     photographs: int
     videos: int
     left_out: list[int | float | str] = []
-    """Annotations without a mask, by id."""
+    """Ids of annotations without a mask."""
 
 
 class EvalReport(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`edge-sam eval --json`."""
+    """The output of `edge-sam eval --json`."""
 
     schema: int
     version: str
@@ -59,22 +59,22 @@ class EvalReport(msgspec.Struct, frozen=True, omit_defaults=True):
     seed: int
     against: SegmenterFacts | None = None
     contact_sheets: dict[str, str] | None = None
-    """File of the worst cases by protocol."""
+    """File of the contact sheet of worst cases, by protocol."""
     confidence: float = msgspec.field(default_factory=lambda: CONFIDENCE)
     resamples: int = msgspec.field(default_factory=lambda: RESAMPLES)
 
 
-def summarise(rows: Sequence[Row], description: str, main_score: str, seed: int) -> ProtocolReport:
-    """Bring the rows of one protocol together.
+def summarise(rows: Sequence[ObjectScores], description: str, main_score: str, seed: int) -> ProtocolReport:
+    """Summarise the scores of one protocol.
 
     Parameters
     ----------
-    rows : sequence of Row
-        At least one; all of one protocol.
+    rows : sequence of ObjectScores
+        At least one. All belong to one protocol.
     description, main_score : str
-        The protocol's.
+        See `edge_sam.evaluation.protocols.SinglePrompt`.
     seed : int
-        Of the bootstrap.
+        Seed of the bootstrap.
     """
     groups = [row.group for row in rows]
     names = list(rows[0].scores[0])
@@ -103,5 +103,5 @@ def summarise(rows: Sequence[Row], description: str, main_score: str, seed: int)
         by_size=by_size,
         against=against,
         difference=difference,
-        agreement=Agreement(sum(ious) / len(ious), min(ious), len(ious)) if ious else None,
+        agreement=MaskAgreement(sum(ious) / len(ious), min(ious), len(ious)) if ious else None,
     )

@@ -1,4 +1,4 @@
-"""What is evaluated on: photographs with objects whose masks are known, and clips of them."""
+"""Photographs with ground-truth masks, and video clips of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edge_sam.evaluation.metrics import Mask
 from edge_sam.imaging.images import read_image
 
 _SMALL, _MEDIUM = 32**2, 96**2
-"""Areas in pixels that part small from medium and medium from large objects in COCO."""
+"""Areas in pixels that separate small, medium and large objects, as in COCO."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,11 +24,11 @@ class Target:
     Attributes
     ----------
     name : str
-        Which object of its photograph; empty where there is only one.
+        Identifies the object on its photograph. Empty if there is only one object.
     truth : ndarray of bool, (height, width)
         Its mask.
     valid : ndarray of bool, (height, width)
-        Pixels that count; the others are ignored in every score.
+        Pixels that count. All scores ignore the others.
     """
 
     name: str
@@ -37,27 +37,27 @@ class Target:
 
     @property
     def size(self) -> str:
-        """``small`` below 32², ``medium`` below 96², else ``large``, by the mask's pixels, as COCO splits objects."""
+        """``small`` below 32² pixels of the mask, ``medium`` below 96², else ``large``, as in COCO."""
         area = np.count_nonzero(self.truth)
         return "small" if area < _SMALL else "medium" if area < _MEDIUM else "large"
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One photograph; nothing is read before `load`.
+    """A photograph. Nothing is read before `load`.
 
     Attributes
     ----------
     name : str
         Its name in reports.
     group : str
-        What it is drawn with in the bootstrap: itself, or its video.
+        Its group in the bootstrap: the photograph itself, or its video.
     image : Path
         The photograph's file.
     read_targets : callable
         Reads the objects' masks.
     size : tuple of int, optional
-        (height, width) of the masks, where it is known before they are read.
+        (height, width) of the masks, if known before they are read.
     """
 
     name: str
@@ -67,12 +67,12 @@ class Sample:
     size: tuple[int, int] | None = None
 
     def load(self) -> tuple[NDArray[np.uint8], list[Target]]:
-        """Read the photograph and its objects, those without any pixels too.
+        """Read the photograph and all its objects, including those without pixels.
 
         Raises
         ------
         InputError
-            A file cannot be read, or a mask is not of the photograph's size.
+            A file cannot be read, or a mask differs from the photograph in size.
         """
         image = read_image(self.image)
         self._check_size(self.size or image.shape[:2], image)
@@ -92,16 +92,17 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A video whose objects are masked in every frame.
+    """A video with ground truth in every frame.
 
     Attributes
     ----------
     name : str
         Its name in reports.
     frames : sequence of Sample
-        In order. Every one has the same objects under the same names; where one is not in sight its mask is empty.
+        In order. All frames have the same objects under the same names. An object that is out of sight has an empty
+        mask.
     objects : sequence of str
-        Names of the objects that the first frame shows.
+        Names of the objects in the first frame.
     """
 
     name: str
@@ -116,15 +117,15 @@ class Dataset:
     Attributes
     ----------
     path : Path
-        Where it lies.
+        Its file or folder.
     layout : str
-        Which of `edge_sam.evaluation.datasets.LAYOUTS` it has.
+        One of `edge_sam.evaluation.datasets.LAYOUTS`.
     samples : sequence of Sample
-        Every photograph, or every frame.
+        All photographs or frames.
     clips : sequence of Clip
-        The videos that they belong to; empty where they are not frames.
+        The videos that the frames belong to. Empty if the samples are not frames.
     left_out : sequence of int, float or str
-        Annotations without a mask, by id.
+        Ids of annotations without a mask.
     """
 
     path: Path

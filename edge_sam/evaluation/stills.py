@@ -1,4 +1,4 @@
-"""Running protocols over photographs."""
+"""Protocols run on photographs."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.evaluation.protocols import Protocol, Segmenter, Trial
+from edge_sam.evaluation.protocols import Prediction, Protocol, Segmenter
 from edge_sam.evaluation.samples import Sample, Target
 from edge_sam.imaging.masks import iou
 
 
 @dataclass(frozen=True)
-class Row:
+class ObjectScores:
     """The scores of one object under one protocol.
 
     Attributes
     ----------
     sample, target : str
-        The photograph (or video) and the object on it.
+        The photograph or video, and the object on it.
     group : str
-        What it is drawn with in the bootstrap.
+        Its group in the bootstrap.
     size : str
-        ``small``, ``medium`` or ``large``; empty where size has no meaning.
+        ``small``, ``medium`` or ``large``. Empty for videos.
     protocol : str
         The protocol's name.
     scores : sequence of dict of str to float
-        For each segmenter its scores by name.
+        Scores by name, one dict for each segmenter.
     agreement : sequence of float
-        IoU of each mask of the first segmenter with the nearest of the second; empty where that has no meaning.
+        IoU of each mask of the first segmenter with the most similar mask of the second. Empty if their prompts differ.
     """
 
     sample: str
@@ -44,30 +44,29 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One object under one protocol with all its pixels, for who wants to draw it before it is forgotten."""
+    """One object under one protocol, with the pixels and masks needed to draw it."""
 
-    row: Row
+    row: ObjectScores
     protocol: Protocol
     image: NDArray[np.uint8]
     target: Target
-    trials: Sequence[Trial]
+    predictions: Sequence[Prediction]
 
 
 def evaluate_sample(
     segmenters: Sequence[Segmenter], protocols: Iterable[Protocol], sample: Sample, look: Callable[[Case], None]
-) -> list[Row]:
+) -> list[ObjectScores]:
     """Run every protocol on every object of one photograph.
 
     Parameters
     ----------
     segmenters : sequence of Segmenter
-        One, or two that are compared; each encodes the photograph once.
+        One, or two to compare. Each encodes the photograph once.
     protocols : iterable of Protocol
-        What to ask.
     sample : Sample
-        The photograph. Objects without a pixel are left out.
+        The photograph. Objects without pixels are skipped.
     look : callable
-        Is shown every case.
+        Called with each case.
 
     Raises
     ------
@@ -80,22 +79,22 @@ def evaluate_sample(
     rows = []
     for protocol in protocols:
         for target in targets:
-            trials = [protocol.run(ask, target) for ask in asks]
-            row = Row(
+            predictions = [protocol.run(ask, target) for ask in asks]
+            row = ObjectScores(
                 sample.name,
                 target.name,
                 sample.group,
                 target.size,
                 protocol.name,
-                [trial.scores for trial in trials],
-                _agreement(trials) if protocol.one_prompt and len(trials) == 2 else (),
+                [prediction.scores for prediction in predictions],
+                _agreement(predictions) if protocol.one_prompt and len(predictions) == 2 else (),
             )
-            look(Case(row, protocol, image, target, trials))
+            look(Case(row, protocol, image, target, predictions))
             rows.append(row)
     return rows
 
 
-def _agreement(trials: Sequence[Trial]) -> list[float]:
-    """Nearest, because masks of equal predicted IoU change places."""
-    ours, theirs = (trial.masks for trial in trials)
+def _agreement(predictions: Sequence[Prediction]) -> list[float]:
+    """Match each mask to the most similar one, because masks of equal predicted IoU may swap places."""
+    ours, theirs = (prediction.masks for prediction in predictions)
     return [max(iou(mask, other) for other in theirs) for mask in ours]

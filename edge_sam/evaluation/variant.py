@@ -1,4 +1,4 @@
-"""What is measured: a model with all that decides about its masks."""
+"""A model with all settings that affect its masks."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from edge_sam.prompts import Prompt
 from edge_sam.result import Result
 
 Wanted = Literal["three", "single", "default"]
-"""Masks that are asked for: the three of an ambiguous prompt; token 0's, as the reference implementation gives for a
-clear prompt; or the one that the segmenter shows when nothing is said."""
+"""The masks to return: the three of an ambiguous prompt; token 0's mask, as the reference implementation returns for an
+unambiguous prompt; or the segmenter's default mask."""
 Ask = Callable[[Prompt, Wanted], Result]
-"""Answers a prompt about one photograph."""
+"""Answers a prompt on one photograph."""
 
 
 class SegmenterFacts(Facts, frozen=True):
@@ -48,19 +48,19 @@ class Variant(RunOptions, View):
 
     @property
     def label(self) -> str:
-        """Its name in tables, plots and messages, where all have one bundle."""
+        """Its name in tables, plots and messages about a single bundle."""
         count = f" {self.threads}t" if self.threads else ""
         return f"{self.runtime} {self.precision} {self.long_side}{count}"
 
     def changed(self, text: str) -> Variant:
         """Return the variant that a text like ``BUNDLE,precision=fp32,long-side=768,square`` describes.
 
-        What the text does not mention stays; an empty bundle is this one's.
+        Settings that the text does not mention stay. An empty bundle means this variant's bundle.
 
         Raises
         ------
         InputError
-            The text has a setting that there is not.
+            The text has an unknown setting.
         """
         bundle, *settings = text.split(",")
         variant = replace(self, bundle=bundle or self.bundle)
@@ -90,7 +90,7 @@ class Variant(RunOptions, View):
 
 @dataclass(frozen=True)
 class BundleSegmenter:
-    """A predictor at one setting of speed."""
+    """A predictor with its long side and padding."""
 
     predictor: Predictor
     long_side: int = View.long_side
@@ -103,7 +103,7 @@ class BundleSegmenter:
         return SegmenterFacts(**ran, long_side=self.long_side, square=self.square)
 
     def encode(self, image: NDArray[np.uint8]) -> Ask:
-        """Encode a photograph, (height, width, 3) RGB; returns what answers a prompt: see `Ask`."""
+        """Encode a photograph, (height, width, 3) RGB. Returns a function that answers prompts; see `Ask`."""
         embedding = self.predictor.encode(image, long_side=self.long_side, square=self.square)
 
         def ask(prompt: Prompt, wanted: Wanted) -> Result:

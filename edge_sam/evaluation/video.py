@@ -1,4 +1,4 @@
-"""J&F of DAVIS: how well something follows objects through a video."""
+"""J&F of DAVIS: the score of tracking through a video."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam import tracking
 from edge_sam.errors import InputError
 from edge_sam.evaluation.metrics import Mask, boundary_f
 from edge_sam.evaluation.protocols import Segmenter, box_prompt, find_protocol
 from edge_sam.evaluation.samples import Clip, Target
 from edge_sam.evaluation.variant import BundleSegmenter
 from edge_sam.imaging.masks import iou
+from edge_sam.tracking import Tracker
 
 Frame = tuple[NDArray[np.uint8], Sequence[Target]]
-Tracker = Callable[[Iterator[Frame]], Iterator[Sequence[Mask]]]
-"""Yields for every frame that it is given the masks of the clip's objects, in their order.
+VideoSegmenter = Callable[[Iterator[Frame]], Iterator[Sequence[Mask]]]
+"""Yields the masks of the clip's objects for each frame, in their order.
 
-An honest tracker looks at the targets of the first frame only.
+A fair tracker reads the targets of the first frame only.
 """
 
 
-def box_on_every_frame(segmenter: Segmenter) -> Tracker:
-    """Make a tracker that is given each object's true box in each frame: what following by boxes can reach."""
+def box_on_every_frame(segmenter: Segmenter) -> VideoSegmenter:
+    """Prompt with each object's true box in each frame: the upper bound of tracking by boxes."""
     box = find_protocol("box")
 
-    def follow(frames: Iterator[Frame]) -> Iterator[Sequence[Mask]]:
+    def segment(frames: Iterator[Frame]) -> Iterator[Sequence[Mask]]:
         for image, targets in frames:
             ask = segmenter.encode(image)
             yield [
@@ -36,11 +36,11 @@ def box_on_every_frame(segmenter: Segmenter) -> Tracker:
                 for target in targets
             ]
 
-    return follow
+    return segment
 
 
-def follow_from_first_box(segmenter: Segmenter) -> Tracker:
-    """Make the tracker of `edge_sam.tracking`, given each object's true box in the first frame and nothing later.
+def box_on_first_frame(segmenter: Segmenter) -> VideoSegmenter:
+    """Track with `edge_sam.tracking.Tracker` from each object's true box in the first frame.
 
     Raises
     ------
@@ -48,34 +48,34 @@ def follow_from_first_box(segmenter: Segmenter) -> Tracker:
         The segmenter is not a bundle, or encodes the padded square.
     """
     if not isinstance(segmenter, BundleSegmenter) or segmenter.square:
-        raise InputError("video-follow needs a bundle without --square; torch's own predictor follows nothing")
-    tracker = tracking.Tracker(segmenter.predictor, long_side=segmenter.long_side)
+        raise InputError("video-track needs a bundle without --square; torch's own predictor cannot track")
+    tracker = Tracker(segmenter.predictor, long_side=segmenter.long_side)
 
-    def follow(frames: Iterator[Frame]) -> Iterator[Sequence[Mask]]:
+    def segment(frames: Iterator[Frame]) -> Iterator[Sequence[Mask]]:
         image, targets = next(frames)
         tracked = tracker.start(image, [box_prompt(target.truth) for target in targets])
         yield [item.mask for item in tracked]
         for image, _ in frames:
             yield [item.mask for item in tracker.step(image)]
 
-    return follow
+    return segment
 
 
 @dataclass(frozen=True)
 class VideoProtocol:
-    """One way of following.
+    """A protocol on videos.
 
     Attributes
     ----------
     name, description : str
-        Its name on the command line, and what it does in one sentence.
-    tracker : callable
-        Makes the tracker of a segmenter, anew for each clip.
+        See `edge_sam.evaluation.protocols.SinglePrompt`.
+    make : callable
+        Turns a segmenter into a `VideoSegmenter` for one clip.
     """
 
     name: str
     description: str
-    tracker: Callable[[Segmenter], Tracker]
+    make: Callable[[Segmenter], VideoSegmenter]
 
 
 VIDEO_PROTOCOLS = {
@@ -83,38 +83,36 @@ VIDEO_PROTOCOLS = {
     for protocol in (
         VideoProtocol(
             "video-box",
-            "J&F over a video with the object's tight box given in every frame: what boxes alone can reach",
+            "J&F over a video with the object's tight box in every frame: the upper bound of tracking by boxes",
             box_on_every_frame,
         ),
         VideoProtocol(
-            "video-follow",
-            "J&F over a video with the object's tight box given in the first frame only",
-            follow_from_first_box,
+            "video-track",
+            "J&F over a video with the object's tight box in the first frame only",
+            box_on_first_frame,
         ),
     )
 }
 
 
-def measure_clip(tracker: Tracker, clip: Clip, progress: Callable[[], None]) -> list[dict[str, float]]:
-    """Score a tracker on one clip.
+def measure_clip(segment: VideoSegmenter, clip: Clip, progress: Callable[[], None]) -> list[dict[str, float]]:
+    """Score a video segmenter on one clip.
 
-    J is IoU, F the boundary's F-measure (`boundary_f`), each the mean over all frames but the first, which is given,
-    and the last, as the semi-supervised task of DAVIS 2017 has it. Jordi Pont-Tuset et al., "The 2017 DAVIS Challenge
+    J is IoU, F is the boundary's F-measure (`boundary_f`). Each is the mean over all frames but the first and the last,
+    as in the semi-supervised task of DAVIS 2017. Jordi Pont-Tuset et al., "The 2017 DAVIS Challenge
     on Video Object Segmentation", arXiv 1704.00675, section 4.
 
     Parameters
     ----------
-    tracker : Tracker
-        What is measured.
+    segment : VideoSegmenter
     clip : Clip
-        The video.
     progress : callable
         Called after each frame.
 
     Returns
     -------
     list of dict
-        For each object of the clip ``j``, ``f`` and ``j&f``, their mean.
+        ``j``, ``f`` and ``j&f``, their mean, for each object of the clip.
 
     Raises
     ------
@@ -133,7 +131,7 @@ def measure_clip(tracker: Tracker, clip: Clip, progress: Callable[[], None]) -> 
 
     j: list[list[float]] = []
     f: list[list[float]] = []
-    for masks in tracker(frames()):
+    for masks in segment(frames()):
         pairs = list(zip(masks, shown.pop(0), strict=True))
         j.append([iou(mask, target.truth, target.valid) for mask, target in pairs])
         f.append([boundary_f(mask, target.truth, target.valid) for mask, target in pairs])

@@ -1,9 +1,9 @@
-"""From the decoder's answers to candidates: masks good enough to compete."""
+"""Candidates: masks of the decoder that pass the filters."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -12,30 +12,31 @@ from numpy.typing import NDArray
 
 from edge_sam.everything.points import Crop
 from edge_sam.everything.settings import EverythingSettings
+from edge_sam.everything.suppression import suppress
 from edge_sam.imaging.geometry import FRAME, LOGITS, Geometry
 from edge_sam.imaging.masks import box_of, stability
 
 _BACKGROUND = -32.0
-"""Logit that stands for all cells far from a mask."""
+"""Logit of all cells far from a mask."""
 _NEAR_EDGE = 20
-"""Pixels from a crop's edge within which a mask is taken to be cut off, as in the reference."""
+"""A mask this near to a crop's edge, in pixels, counts as cut off, as in the reference."""
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A mask that passed the filters, small in memory: its logits, and only around it.
+    """A mask that passed the filters. To save memory, it keeps only the logits around the mask.
 
     Attributes
     ----------
     window : ndarray of float16, (rows, columns)
-        Low-res logits around the mask; beyond them all is background.
+        Low-res logits around the mask. All other cells are background.
     corner : tuple of int
         (row, column) of the window in the grid of low-res logits.
     box : ndarray of float64, (4,)
         XYXY in pixels of the photograph.
     predicted_iou, stability_score : float
     point : tuple of float
-        XY in pixels of the photograph, where was asked.
+        XY in pixels of the photograph: the point that was asked.
     crop : Crop
         The part of the photograph that was encoded.
     """
@@ -49,18 +50,18 @@ class Candidate:
     crop: Crop
 
     def logits(self) -> NDArray[np.float32]:
-        """Low-res logits of the crop's frame, (256, 256)."""
+        """Return the low-res logits of the whole crop, (256, 256)."""
         plane = np.full((LOGITS, LOGITS), _BACKGROUND, dtype=np.float32)
         (top, left), (rows, columns) = self.corner, self.window.shape
         plane[top : top + rows, left : left + columns] = self.window
         return plane
 
 
-class Judge:
-    """Applies the filters to the answers of one crop.
+class CandidateFilter:
+    """Filters the decoder's masks of one crop.
 
-    Masks are measured at the crop's size or in the model's frame, whichever is smaller: low-res logits are too coarse
-    for the stability of small masks, and a photograph of any size costs no more than the frame.
+    Masks are measured at the crop's size or in the model's frame, whichever is smaller. Low-res logits are too coarse
+    to measure the stability of small masks, and a large photograph costs no more than the frame.
 
     Parameters
     ----------
@@ -73,7 +74,7 @@ class Judge:
     region : ndarray of bool, (height, width) of the crop, or None
         Where masks may be.
     rejected : Counter of str
-        What does not pass is counted here, by reason (see `edge_sam.everything.search.Found`).
+        Counts the rejected masks by reason; see `edge_sam.everything.search.Found`.
     """
 
     def __init__(
@@ -112,7 +113,7 @@ class Judge:
         Yields
         ------
         candidate : Candidate or None
-            None where the mask is good but cut off by the crop.
+            None if the mask is good but cut off by the crop.
         logits : ndarray of float32, (256, 256)
         """
         for plane, score in zip(logits, scores, strict=True):
@@ -136,8 +137,8 @@ class Judge:
                 yield None, plane
                 continue
             window, corner = _window(plane)
-            where = (float(point[0]) + self._crop.box[0], float(point[1]) + self._crop.box[1])
-            yield Candidate(window, corner, box, float(score), steady, where, self._crop), plane
+            at = (float(point[0]) + self._crop.box[0], float(point[1]) + self._crop.box[1])
+            yield Candidate(window, corner, box, float(score), steady, at, self._crop), plane
 
     def _cut_off(self, box: NDArray[np.float64]) -> bool:
         height, width = self._image_size
@@ -146,8 +147,16 @@ class Judge:
         return bool((near_crop & ~near_image).any())
 
 
+def without_duplicates(
+    candidates: Sequence[Candidate], threshold: float, score: Callable[[Candidate], float]
+) -> list[Candidate]:
+    """Of candidates whose boxes overlap by more than the IoU `threshold`, keep the best score. Best first."""
+    boxes = np.array([candidate.box for candidate in candidates]).reshape(-1, 4)
+    return [candidates[i] for i in suppress(boxes, np.array([*map(score, candidates)]), threshold)]
+
+
 def _window(plane: NDArray[np.float32]) -> tuple[NDArray[np.float16], tuple[int, int]]:
-    """Cut out the mask and one cell more on each side, which the interpolation of its edge needs."""
+    """Cut out the mask with a margin of one cell, which the interpolation of its edge needs."""
     left, top, width, height = cv2.boundingRect((plane > 0).view(np.uint8))
     top, left, bottom, right = max(top - 1, 0), max(left - 1, 0), top + height + 1, left + width + 1
     return plane[top:bottom, left:right].astype(np.float16), (top, left)

@@ -1,7 +1,7 @@
-"""All masks of a photograph: a grid of points is asked, good masks are kept, duplicates dropped.
+"""All masks of a photograph: ask a grid of points, keep the good masks, drop duplicates.
 
-The procedure and the names of its parameters are those of the Segment Anything paper (arXiv 2304.02643, appendix B) and
-its reference generator. What is new is that points whose answer is known are left out (`agenda`).
+The procedure and the names of its parameters come from the Segment Anything paper (arXiv 2304.02643, appendix B) and
+its reference generator. One thing is new: points whose answer is already known are not asked (`point_queue`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_sam.errors import InputError
 from edge_sam.everything.candidates import Candidate
-from edge_sam.everything.records import Record, Records
+from edge_sam.everything.records import MaskRecord, RecordBuilder
 from edge_sam.everything.search import Found, Search
 from edge_sam.everything.settings import EverythingSettings
 from edge_sam.imaging.images import read_image
@@ -29,17 +29,17 @@ OUTPUT_MODES = ("binary_mask", "coco_rle", "uncompressed_rle")
 
 @dataclass(frozen=True)
 class Update:
-    """What one step of `MaskGenerator.stream` changed.
+    """The changes of one step of `MaskGenerator.stream`.
 
     Attributes
     ----------
     added : dict of int to dict
         New masks by number.
     removed : list of int
-        Numbers of masks that better ones replaced, or that the clean-up at the end merged.
+        Numbers of masks that better ones replaced, or that the final clean-up merged.
     """
 
-    added: dict[int, Record]
+    added: dict[int, MaskRecord]
     removed: list[int]
 
 
@@ -47,7 +47,7 @@ class Update:
 class MaskGenerator(EverythingSettings):
     """Finds all masks of a photograph.
 
-    Settings are given as keywords: those of `Grid`, `Thresholds` and `View` (`square` is on by default here).
+    EverythingSettings are given as keywords: those of `Grid`, `Thresholds` and `View` (`square` is on by default here).
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class MaskGenerator(EverythingSettings):
         *,
         valid_mask: ArrayLike | None = None,
         progress: Callable[[Found], object] | None = None,
-    ) -> list[Record]:
+    ) -> list[MaskRecord]:
         """Find all masks.
 
         Parameters
@@ -88,9 +88,9 @@ class MaskGenerator(EverythingSettings):
         image : ndarray of uint8, (height, width, 3), or str or Path
             RGB, or a file.
         valid_mask : array_like of bool or integer, (height, width), optional
-            Region of interest: no point outside it is asked, no mask reaches beyond it.
+            Region of interest. No point outside it is asked, and masks are cut to it.
         progress : callable, optional
-            Called with a `Found` after every call of the decoder.
+            Called with a `Found` after each call of the decoder.
 
         Returns
         -------
@@ -101,7 +101,7 @@ class MaskGenerator(EverythingSettings):
         Raises
         ------
         InputError
-            The image cannot be read or is not what is asked for, or `valid_mask` does not fit it.
+            The image cannot be read or is invalid, or `valid_mask` does not fit it.
         """
         pixels, region = _inputs(image, valid_mask)
         candidates: list[Candidate] = []
@@ -109,15 +109,15 @@ class MaskGenerator(EverythingSettings):
             candidates = kept
             if progress is not None:
                 progress(found)
-        records = Records(self, pixels.shape[:2], region)
-        return [self._output(record) for record in records.choose(candidates).values()]
+        builder = RecordBuilder(self, pixels.shape[:2], region)
+        return [self._output(record) for record in builder.choose(candidates).values()]
 
     def stream(
         self, image: NDArray[np.uint8] | str | Path, *, valid_mask: ArrayLike | None = None
     ) -> Iterator[tuple[Found, Update]]:
-        """Find all masks and give each as soon as it is found.
+        """Find all masks and yield each one as soon as it is found.
 
-        What is added and not removed by the end is what `generate` returns.
+        The masks that were added and not removed are those that `generate` returns.
 
         Parameters
         ----------
@@ -135,20 +135,20 @@ class MaskGenerator(EverythingSettings):
             See `generate`.
         """
         pixels, region = _inputs(image, valid_mask)
-        records = Records(self, pixels.shape[:2], region)
+        builder = RecordBuilder(self, pixels.shape[:2], region)
         numbers: dict[Candidate, int] = {}
         shown: set[int] = set()
         for found, candidates in Search(self.predictor, self, pixels, region).run(self.layers(self.point_grids)):
             for candidate in candidates:
                 numbers.setdefault(candidate, len(numbers))
-            present = {numbers[candidate]: records.record(candidate) for candidate in candidates}
+            present = {numbers[candidate]: builder.record(candidate) for candidate in candidates}
             added = {n: self._output(record) for n, record in present.items() if n not in shown and record is not None}
             yield found, Update(added, sorted(shown - set(present)))
             shown = (shown & set(present)) | set(added)
-        final = {numbers[candidate] for candidate in records.choose(candidates)}
+        final = {numbers[candidate] for candidate in builder.choose(candidates)}
         yield found, Update({}, sorted(shown - final))
 
-    def _output(self, record: Record) -> Record:
+    def _output(self, record: MaskRecord) -> MaskRecord:
         if self.output_mode == "coco_rle":
             return record
         convert = decode_rle if self.output_mode == "binary_mask" else uncompress_rle

@@ -1,4 +1,4 @@
-"""A picture of all masks of a photograph: colours over it."""
+"""A picture of all masks, coloured over the photograph."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from numpy.typing import NDArray
 _OPACITY = 0.55
 _EDGE = (255, 255, 255)
 _LONGEST = 2048
-"""Longest side of the picture for people, in pixels; the map of labels has the photograph's size."""
+"""Longest side of the picture in pixels. The label map has the photograph's size."""
 
 
 def draw_labels(image: NDArray[np.uint8], labels: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """Colour the labels over the photograph, with white lines between them; reduced to 2048 pixels at most.
+    """Colour the labels over the photograph, with white lines between them.
 
     Parameters
     ----------
     image : ndarray of uint8, (height, width, 3)
-        RGB; left as it is.
+        RGB. It is not changed.
     labels : ndarray of uint16, (height, width)
         From `edge_sam.imaging.masks.label_map`.
 
     Returns
     -------
     ndarray of uint8, (h, w, 3)
-        RGB, of the photograph's size or with its longer side reduced to 2048 pixels.
+        RGB, of the photograph's size, or reduced to a longer side of 2048 pixels.
     """
     scale = _LONGEST / max(labels.shape)
     if scale < 1:
@@ -45,7 +45,7 @@ def draw_labels(image: NDArray[np.uint8], labels: NDArray[np.uint16]) -> NDArray
 
 
 def _palette(count: int) -> NDArray[np.uint8]:
-    """RGB of labels 0 to `count`: hues by the golden ratio, so that neighbours in number differ much."""
+    """Return RGB of labels 0 to `count`. The golden ratio keeps the hues of successive labels far apart."""
     colours = [(0.0, 0.0, 0.0)]
     for i in range(count):
         colours.append(colorsys.hsv_to_rgb(i * 0.618034 % 1, 0.75 if i % 2 else 0.95, 1 - 0.15 * (i % 3)))

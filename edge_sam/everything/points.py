@@ -1,4 +1,4 @@
-"""Where to ask: grids of points, and crops that bring small objects closer."""
+"""Grids of points to ask, and crops that magnify small objects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 class Crop(NamedTuple):
-    """A part of the photograph that is encoded by itself."""
+    """A part of the photograph that is encoded separately."""
 
     box: tuple[int, int, int, int]
     """XYXY in pixels of the photograph; x1 and y1 are one past the last pixel."""
@@ -25,7 +25,7 @@ class Crop(NamedTuple):
 
 
 def point_grid(side: int) -> NDArray[np.float64]:
-    """Place side × side points in the middle of equal cells.
+    """Place points at the centres of side × side equal cells.
 
     Returns
     -------
@@ -44,10 +44,10 @@ def cut(image_size: tuple[int, int], layers: int, overlap_ratio: float) -> list[
     image_size : tuple of int
         (height, width) in pixels.
     layers : int
-        Layers of crops beside the photograph itself.
+        Layers of crops in addition to the photograph itself.
     overlap_ratio : float
-        Overlap of neighbours in the first layer, as a fraction of the photograph's shorter side; halved with each
-        layer.
+        Overlap of neighbours in the first layer, as a fraction of the photograph's shorter side. Each
+        further layer halves it.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def cut(image_size: tuple[int, int], layers: int, overlap_ratio: float) -> list[
 
 
 def _spans(length: int, count: int, overlap: int) -> list[tuple[int, int]]:
-    """Cut an axis into parts of equal length that overlap; the last may be shorter, or not be needed."""
+    """Cut an axis into overlapping parts of equal length. The last part may be shorter or absent."""
     size = math.ceil((length + overlap * (count - 1)) / count)
     starts = (i * (size - overlap) for i in range(count))
     return [(start, min(start + size, length)) for start in starts if start < length]

@@ -1,4 +1,4 @@
-"""Clean-up of a mask: small islands and holes."""
+"""Removal of small islands and holes from a mask."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 def remove_small_regions(
     mask: NDArray[np.bool_], min_area: int, region: NDArray[np.bool_] | None = None
 ) -> tuple[NDArray[np.bool_], bool]:
-    """Fill holes and drop islands of fewer than `min_area` pixels; the largest island always stays.
+    """Fill holes and drop islands of fewer than `min_area` pixels. The largest island always stays.
 
     Parameters
     ----------
     mask : ndarray of bool, (height, width)
-        Left as it is.
+        It is not changed.
     min_area : int
-        Pixels; neighbours by a corner count as connected.
+        In pixels. Pixels that touch at a corner are connected.
     region : ndarray of bool, (height, width), optional
-        Where the mask may be: nothing else is filled.
+        Region of interest. Nothing outside it is filled.
 
     Returns
     -------
@@ -33,11 +33,11 @@ def remove_small_regions(
 
 
 def _small(pixels: NDArray[np.bool_], min_area: int, *, keep_largest: bool) -> NDArray[np.bool_]:
-    """Pixels that belong to connected regions below `min_area`."""
+    """Return the pixels of connected regions smaller than `min_area`."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(pixels.view(np.uint8), connectivity=8)
     areas = stats[:, cv2.CC_STAT_AREA]
     small = areas < min_area
-    small[0] = False  # What is not in `pixels`.
+    small[0] = False  # The background.
     if keep_largest and len(areas) > 1:
         small[1 + areas[1:].argmax()] = False
     return np.asarray(small[labels])

@@ -1,4 +1,4 @@
-"""The search itself: crops, points, decoder, filters, suppression of duplicates."""
+"""The search for masks: crops, points, decoder, filters, suppression of duplicates."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.everything.agenda import Agenda
-from edge_sam.everything.candidates import Candidate, Judge
+from edge_sam.everything.candidates import Candidate, CandidateFilter, without_duplicates
+from edge_sam.everything.point_queue import PointQueue
 from edge_sam.everything.points import Crop, cut
 from edge_sam.everything.settings import EverythingSettings
-from edge_sam.everything.suppression import suppress
 from edge_sam.inference.profiles import MAX_PROMPTS
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
@@ -21,19 +20,19 @@ from edge_sam.prompts import Prompt
 
 @dataclass(frozen=True)
 class Found:
-    """How far a search is.
+    """Progress of a search.
 
     Attributes
     ----------
     asked : int
         Points asked so far.
     points : int
-        Points of the whole grid, all crops together; in adaptive mode not all of them are asked.
+        Points of the grids of all crops. Adaptive mode does not ask all of them.
     masks : int
-        Masks found so far; a better one may still replace a mask.
+        Masks found so far. Better ones may still replace them.
     rejected : mapping of str to int
-        Masks that did not pass so far, by reason: ``predicted_iou``, ``stability``, ``empty`` (nothing of it is in
-        the valid region), ``crop`` (cut off by a crop's edge), ``duplicate``.
+        Masks rejected so far, by reason: ``predicted_iou``, ``stability``, ``empty`` (outside the valid region),
+        ``crop`` (cut off by a crop's edge), ``duplicate``.
     """
 
     asked: int
@@ -46,7 +45,7 @@ class Found:
 class Search:
     """The search through one photograph.
 
-    A mask that a better one suppresses is forgotten at once, so memory does not grow with the number of points.
+    Suppressed masks are dropped at once, so memory does not grow with the number of points.
 
     Parameters
     ----------
@@ -55,7 +54,7 @@ class Search:
     image : ndarray of uint8, (height, width, 3)
         RGB.
     region : ndarray of bool, (height, width), or None
-        Where masks may be.
+        Region of interest.
     rejected : Counter of str
         See `Found`.
     """
@@ -67,13 +66,13 @@ class Search:
     rejected: Counter[str] = field(default_factory=Counter)
 
     def run(self, grids: Sequence[NDArray[np.float64]]) -> Iterator[tuple[Found, list[Candidate]]]:
-        """Ask point after point of each layer's grid.
+        """Ask the points of each layer's grid.
 
         Yields
         ------
         found : Found
         candidates : list of Candidate
-            The masks found so far, all crops together.
+            The masks of all crops found so far.
         """
         height, width = self.image.shape[:2]
         crops = cut((height, width), self.settings.crop_n_layers, self.settings.crop_overlap_ratio)
@@ -90,7 +89,7 @@ class Search:
             yield Found(0, 0, 0), []
 
     def _crop(self, crop: Crop, points: NDArray[np.float64]) -> Iterator[tuple[int, list[Candidate]]]:
-        """Yield the points asked so far in this crop, and what they gave; count what they did not."""
+        """Yield the number of points asked so far in this crop, and their masks. Count the rejected masks."""
         if not len(points):
             return
         settings, (x0, y0, x1, y1) = self.settings, crop.box
@@ -98,35 +97,30 @@ class Search:
         embedding = self.predictor.encode(part, long_side=settings.long_side, square=settings.square)
         self.predictor.release_memory()  # Hundreds of prompts follow, then masks of the photograph's size.
         region = None if self.region is None else self.region[y0:y1, x0:x1]
-        judge = Judge(settings, embedding.geometry, crop, self.image.shape[:2], region, self.rejected)
-        agenda = Agenda(points, embedding, adaptive=settings.adaptive)
+        candidate_filter = CandidateFilter(
+            settings, embedding.geometry, crop, self.image.shape[:2], region, self.rejected
+        )
+        queue = PointQueue(points, embedding, adaptive=settings.adaptive)
         kept: list[Candidate] = []
         asked = 0
-        while len(chosen := agenda.next(settings.points_per_batch)):
-            prompts = [Prompt(points=[agenda.points[i]]) for i in chosen]
+        while len(chosen := queue.next(settings.points_per_batch)):
+            prompts = [Prompt(points=[queue.points[i]]) for i in chosen]
             for index, answer in zip(chosen, self.predictor.answers(embedding, prompts, MAX_PROMPTS), strict=True):
-                accepted = list(judge.accept(answer.logits[1:], answer.scores[1:], agenda.points[index]))
-                agenda.answered(index, [plane for _, plane in accepted])
+                accepted = list(candidate_filter.accept(answer.logits[1:], answer.scores[1:], queue.points[index]))
+                queue.answered(index, [plane for _, plane in accepted])
                 kept += [candidate for candidate, _ in accepted if candidate is not None]
             count = len(kept)
-            kept = without_duplicates(kept, settings.box_nms_thresh)
+            kept = without_duplicates(kept, settings.box_nms_thresh, lambda candidate: candidate.predicted_iou)
             self.rejected["duplicate"] += count - len(kept)
             asked += len(chosen)
             yield asked, kept
 
 
 def _points(grid: NDArray[np.float64], crop: Crop, region: NDArray[np.bool_] | None) -> NDArray[np.float64]:
-    """Points of a crop that lie in the region, (N, 2) XY in pixels of the crop."""
+    """Return the grid points of a crop that lie in the region, (N, 2) XY in pixels of the crop."""
     x0, y0, x1, y1 = crop.box
     points = grid * (x1 - x0, y1 - y0)
     if region is None:
         return points
     x, y = points.astype(np.intp).T
     return np.asarray(points[region[y + y0, x + x0]])
-
-
-def without_duplicates(candidates: list[Candidate], threshold: float) -> list[Candidate]:
-    """Keep the best predicted IoU of candidates whose boxes overlap, best first."""
-    boxes = np.array([candidate.box for candidate in candidates]).reshape(-1, 4)
-    scores = np.array([candidate.predicted_iou for candidate in candidates])
-    return [candidates[i] for i in suppress(boxes, scores, threshold)]

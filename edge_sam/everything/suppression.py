@@ -1,4 +1,4 @@
-"""Non-maximum suppression: of masks that say the same, the best stays."""
+"""Non-maximum suppression: of duplicate masks, the best stays."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ def suppress(boxes: NDArray[np.float64], scores: NDArray[np.float64], threshold:
     boxes : ndarray of float64, (N, 4)
         XYXY.
     scores : ndarray of float64, (N,)
-        Higher is better; of equals the earlier.
+        Higher is better. Of equal scores, the earlier wins.
     threshold : float
-        IoU of two boxes above which the worse is dropped.
+        IoU of two boxes above which the worse one is dropped.
 
     Returns
     -------
     list of int
-        Indices that stay, best first.
+        Indices of the kept boxes, best first.
     """
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     remaining = np.argsort(-scores, kind="stable")
@@ -36,19 +36,19 @@ def suppress(boxes: NDArray[np.float64], scores: NDArray[np.float64], threshold:
 
 
 def suppress_by_overlap(ious: NDArray[np.float64], threshold: float) -> list[int]:
-    """Choose greedily in the order given so that no two overlap more than `threshold`.
+    """Choose masks greedily in the given order, so that no two of them overlap more than `threshold`.
 
     Parameters
     ----------
     ious : ndarray of float64, (N, N)
-        IoU of every mask with every other, best mask first.
+        IoU of each mask with each other mask, best mask first.
     threshold : float
-        IoU above which the later is dropped.
+        IoU above which the later mask is dropped.
 
     Returns
     -------
     list of int
-        Indices that stay, in order.
+        Indices of the kept masks, in order.
     """
     kept: list[int] = []
     for i, row in enumerate(ious):

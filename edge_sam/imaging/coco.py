@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -38,10 +39,24 @@ Segmentation = list[list[float]] | Runs
 """Polygons, each ``[x, y, x, y, …]``, or an RLE."""
 
 
-class Identified(Protocol):
+class Entry(Protocol):
     """An image, annotation or category."""
 
     id: Id
+
+
+class Image(msgspec.Struct):
+    """An image of a file of instances."""
+
+    id: Id
+    file_name: str
+
+
+class Annotation(msgspec.Struct, kw_only=True):
+    """An object on an image. Readers add the fields that they need."""
+
+    image_id: Id
+    iscrowd: bool | int | float | None = 0
 
 
 def read_coco(path: Path, kind: type[_Kind]) -> _Kind:
@@ -65,7 +80,7 @@ def read_coco(path: Path, kind: type[_Kind]) -> _Kind:
         raise InputError(f"{path} is not COCO instances JSON: {error}") from error
 
 
-def by_id(entries: Iterable[Identified], what: str, path: Path) -> dict[Id, Any]:
+def by_id(entries: Iterable[Entry], what: str, path: Path) -> dict[Id, Any]:
     """Return entries by id. Raises `InputError` if two share an id, because their data would be mixed up."""
     found: dict[Id, Any] = {}
     for entry in entries:
@@ -73,6 +88,13 @@ def by_id(entries: Iterable[Identified], what: str, path: Path) -> dict[Id, Any]
             raise InputError(f"{path} has two {what} with the id {entry.id!r:.80}; give each its own id")
         found[entry.id] = entry
     return found
+
+
+def warn_left_out(path: Path, what: str, ids: Sequence[object]) -> None:
+    """Warn of annotations of a file that are left out because they have no mask or box, `what`."""
+    if ids:
+        count = f"{len(ids)} annotation{'s' if len(ids) > 1 else ''}"
+        warnings.warn(f"{path}: {count} without a {what} left out (id {first_few(ids)})", stacklevel=3)
 
 
 def first_few(ids: Sequence[object]) -> str:

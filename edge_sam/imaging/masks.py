@@ -128,6 +128,24 @@ def box_of(mask: NDArray[np.bool_]) -> NDArray[np.float64] | None:
     return np.array([x, y, x + width, y + height], dtype=np.float64) if width else None
 
 
+def interior_depth(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return each pixel's distance in pixels to the outside of the mask. The image's edge counts as outside."""
+    padded = np.pad(mask, 1).view(np.uint8)
+    depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(depth[1:-1, 1:-1], dtype=np.float32)
+
+
+def most_interior(mask: NDArray[np.bool_]) -> tuple[int, int]:
+    """Return the XY of the pixel of a non-empty mask that lies farthest from its outside.
+
+    Alexander Kirillov et al., "Segment Anything", arXiv 2304.02643, appendix D.1: the point where the mask's
+    interior distance transform is largest.
+    """
+    depth = interior_depth(mask)
+    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+    return int(x), int(y)
+
+
 def stability(logits: NDArray[np.float32], offset: float = 1.0) -> float:
     """Return the stability score: IoU of the masks at thresholds of plus and minus `offset`; 0 if both are empty."""
     inner, outer = np.count_nonzero(logits > offset), int(np.count_nonzero(logits > -offset))

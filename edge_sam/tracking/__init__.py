@@ -1,4 +1,4 @@
-"""Following objects through a video: `Tracker`."""
+"""Tracking objects through a video: `Tracker`."""
 
 from edge_sam.tracking.tracked import Tracked
 from edge_sam.tracking.tracker import Tracker

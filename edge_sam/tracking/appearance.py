@@ -1,8 +1,8 @@
-"""What an object looks like to the encoder, and where in a frame something looks like it; nothing is trained.
+"""The appearance of an object in image tokens, and the search for it in a frame. Nothing is trained.
 
-Each image token takes the label of the tokens that it resembles among those of earlier frames, whose masks are known
-(space-time correspondence, Jabri et al., arXiv 2006.14613, section 3.4). The mean token of an object says whether a
-mask shows that object at all (PerSAM, arXiv 2305.03048).
+Each image token takes the label of similar tokens of earlier frames, whose masks are known (space-time correspondence,
+Jabri et al., arXiv 2006.14613, section 3.4). The mean token of an object tells whether a mask shows that object at all
+(PerSAM, arXiv 2305.03048).
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from numpy.typing import NDArray
 from edge_sam.embedding import ImageEmbedding
 
 TEMPERATURE = 0.07
-"""How fast the say of an earlier token falls as its cosine with the present one does."""
+"""Temperature of the softmax over cosines of earlier tokens with the present one."""
 REACH = 0.25
-"""How far something moves between two encoded frames, as a fraction of the picture's longer side."""
+"""Largest motion between two encoded frames, as a fraction of the frame's longer side."""
 
 _ALONE = 1 << 18
-"""Multiplications up to which OpenBLAS calls no second thread. Its threads wait for each other in a loop, which costs
-many times the product where the cores are busy. `einsum` calls none."""
+"""Multiplications up to which OpenBLAS uses one thread. Its threads spin while they wait, which costs many times the
+product on busy cores. `einsum` uses one thread."""
 
-Window = tuple[slice, slice]
+TokenWindow = tuple[slice, slice]
 """Rows and columns of image tokens."""
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """An object and what surrounds it, as one embedding shows them.
+    """An object and its surroundings in one embedding.
 
     Attributes
     ----------
     tokens : ndarray of float32, (rows, columns, 256)
         Image tokens of unit length.
     cover : ndarray of float32, (rows, columns)
-        Fraction of each that the object covers.
+        Fraction of each token that the object covers.
     origin : ndarray of float64, (2,)
-        Row and column of the first token, from the centre of the object's box.
+        Row and column of the first token, relative to the centre of the object's box.
     """
 
     tokens: NDArray[np.float32]
@@ -48,7 +48,7 @@ class View:
 
 
 def unit_tokens(embedding: ImageEmbedding) -> NDArray[np.float32]:
-    """Image tokens that were encoded, (rows, columns, 256), each of unit length."""
+    """Return the image tokens without padding, (rows, columns, 256), each of unit length."""
     rows, columns = embedding.geometry.token_size
     features = embedding.features[:rows, :columns]
     return np.asarray(features / np.linalg.norm(features, axis=-1, keepdims=True))
@@ -60,43 +60,43 @@ def likeness(
     seen: View,
     ground: NDArray[np.float32],
 ) -> float:
-    """Compare what a mask shows with an object.
+    """Compare a mask's content with an object.
 
     Parameters
     ----------
     tokens : ndarray of float32, (rows, columns, 256)
         A frame's tokens, of unit length.
     cover : ndarray of float32, (rows, columns)
-        Fraction of each that the mask covers.
+        Fraction of each token that the mask covers.
     seen : View
         The object.
     ground : ndarray of float32, (256,)
-        What all tokens have in common, left out of the comparison: it alone makes strangers look alike.
+        Mean of all tokens. It is subtracted, because it makes different objects look alike.
 
     Returns
     -------
     float
-        Cosine of the two mean tokens; 0 for an empty mask.
+        Cosine of the two mean tokens. 0 for an empty mask.
     """
     ours = np.einsum("rc,rck", cover, tokens) - cover.sum() * ground
     theirs = np.einsum("rc,rck", seen.cover, seen.tokens) - seen.cover.sum() * ground
     return float(ours @ theirs / max(float(np.linalg.norm(ours) * np.linalg.norm(theirs)), 1e-12))
 
 
-def whole(tokens: NDArray[np.float32]) -> Window:
+def whole(tokens: NDArray[np.float32]) -> TokenWindow:
     """Return the window that is the whole frame."""
     return slice(0, tokens.shape[0]), slice(0, tokens.shape[1])
 
 
-def window_around(box: NDArray[np.float64], tokens: NDArray[np.float32]) -> Window:
-    """Tokens that an object can reach until the next encoded frame.
+def window_around(box: NDArray[np.float64], tokens: NDArray[np.float32]) -> TokenWindow:
+    """Return the tokens that an object can reach until the next encoded frame.
 
     Parameters
     ----------
     box : ndarray of float64, (4,)
         XYXY in units of tokens.
     tokens : ndarray, (rows, columns, 256)
-        The frame's.
+        Of the frame.
     """
     rows, columns = tokens.shape[:2]
     reach = _reach(max(rows, columns))
@@ -106,27 +106,27 @@ def window_around(box: NDArray[np.float64], tokens: NDArray[np.float32]) -> Wind
 
 
 def view(tokens: NDArray[np.float32], cover: NDArray[np.float32], box: NDArray[np.float64]) -> View:
-    """Keep what a frame shows of an object; `box` is XYXY in units of tokens."""
+    """Copy a frame's view of an object. `box` is XYXY in units of tokens."""
     window = window_around(box, tokens)
     return View(tokens[window].copy(), cover[window], _corner(window) - _centre(box))
 
 
 def label_tokens(
-    tokens: NDArray[np.float32], window: Window, views: Sequence[View], box: NDArray[np.float64] | None
+    tokens: NDArray[np.float32], window: TokenWindow, views: Sequence[View], box: NDArray[np.float64] | None
 ) -> NDArray[np.float32]:
-    """Estimate how much of each token is object.
+    """Estimate the fraction of each token that belongs to an object.
 
     Parameters
     ----------
     tokens : ndarray of float32, (rows, columns, 256)
-        The frame's, of unit length.
-    window : Window
-        Which of them are asked about.
+        Of the frame, of unit length.
+    window : TokenWindow
+        The tokens to label.
     views : sequence of View
-        Earlier frames, of the same long side.
+        Views of the object in earlier frames, of the same long side.
     box : ndarray of float64, (4,), or None
-        Where the object is about, XYXY in units of tokens: then a token is compared with what was near the same
-        place of the object. None: with all that was seen.
+        Approximate place of the object, XYXY in units of tokens. Each token is then compared only with earlier tokens
+        near the same place relative to the object. None: with all earlier tokens.
 
     Returns
     -------
@@ -154,7 +154,7 @@ def label_tokens(
 
 
 def _cosines(row: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Cosine of each of (N, 256) tokens with each of (rows, columns, 256): (N, rows, columns)."""
+    """Return the cosine of each of (N, 256) tokens with each of (rows, columns, 256): (N, rows, columns)."""
     flat = others.reshape(-1, others.shape[-1])
     cosines = np.empty((len(row), len(flat)), dtype=np.float32)
     step = max(1, _ALONE // row.size)
@@ -165,7 +165,7 @@ def _cosines(row: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[n
 
 
 def _run(flags: NDArray[np.bool_]) -> slice:
-    """Where flags that are set in one run, or not at all, are set."""
+    """Return the slice of the flags that are set. They must be contiguous."""
     start = int(flags.argmax())
     return slice(start, start + int(np.count_nonzero(flags)))
 
@@ -173,7 +173,7 @@ def _run(flags: NDArray[np.bool_]) -> slice:
 def _near(
     shape: tuple[int, ...], origin: NDArray[np.float64], earlier: View, side: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Tell which rows, and which columns, of a window and of a view lie near each other, both seen from the object."""
+    """Return which rows and which columns of a window and of a view lie near each other, relative to the object."""
     reach = _reach(side)
     rows, columns = (
         origin[axis] + np.arange(shape[axis])[:, None] - earlier.origin[axis] - np.arange(earlier.cover.shape[axis])
@@ -187,10 +187,10 @@ def _reach(side: int) -> int:
     return reach
 
 
-def _corner(window: Window) -> NDArray[np.float64]:
+def _corner(window: TokenWindow) -> NDArray[np.float64]:
     return np.array([window[0].start, window[1].start], dtype=np.float64)
 
 
 def _centre(box: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Row and column of a box's centre."""
+    """Return the row and column of a box's centre."""
     return np.array([box[1] + box[3], box[0] + box[2]]) / 2

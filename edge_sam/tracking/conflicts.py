@@ -1,4 +1,4 @@
-"""Two objects that were found in one place: which of them keeps it."""
+"""Conflicts of objects that were found in the same place."""
 
 from __future__ import annotations
 
@@ -11,31 +11,32 @@ from edge_sam.tracking.objects import Detection, Track
 from edge_sam.tracking.tracked import Tracked
 
 SAME = 0.5
-"""Overlap above which two masks are taken for one thing.
+"""Overlap above which two masks show the same thing.
 
-Of masks that were found near their objects' last places, IoU counts. Of a mask that was found anywhere, the part of the
-smaller mask that both have counts. That is stricter: a lost object has no right to what another one holds.
+For masks found near their objects' last places, the overlap is the IoU. For a mask found anywhere, it is the
+intersection as a fraction of the smaller mask. That is stricter: a lost object must not take over another one's mask.
 """
 
-Found = Mapping[Track, Detection]
+Detections = Mapping[Track, Detection]
 
 
-def settle(found: Found, held: Found | None = None) -> dict[Track, Detection]:
-    """Give each place to one object.
+def settle(found: Detections, held: Detections | None = None) -> dict[Track, Detection]:
+    """Resolve conflicts, so that each place belongs to one object.
 
-    Objects that overlapped in the first frame already, such as a car and its wheel, are no rivals.
+    Objects that already overlapped in the first frame, such as a car and its wheel, do not conflict.
 
     Parameters
     ----------
     found : mapping of Track to Detection
-        What is to be settled. Of rivals, the object that was nearest to the mask in the last frame keeps it.
+        The new detections. Of conflicting objects, the one that was nearest to the mask in the last frame keeps it.
     held : mapping of Track to Detection, optional
-        What is settled. Then `found` was searched for anywhere, and of rivals among it the surest keeps the mask.
+        Detections that stay. Then `found` comes from the whole frame, and of conflicting objects the one with the
+        highest confidence keeps the mask.
 
     Returns
     -------
     dict of Track to Detection
-        `held` and those of `found` that keep their masks.
+        `held`, and the detections of `found` that keep their masks.
     """
     kept = dict(held or {})
     for item in sorted(found, key=lambda item: _claim(item, found[item], near=held is None), reverse=True):
@@ -46,14 +47,14 @@ def settle(found: Found, held: Found | None = None) -> dict[Track, Detection]:
     return kept
 
 
-def taken(item: Track, held: Found, size: tuple[int, ...]) -> NDArray[np.float32]:
-    """Fraction of each token that other objects cover, (rows, columns) of `size`; `item` cannot be there."""
+def taken(item: Track, held: Detections, size: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return the fraction of each token that other objects cover, (rows, columns) of `size`."""
     covers = [detection.cover for other, detection in held.items() if _apart(item, other)]
     return np.asarray(np.max([np.zeros(size, dtype=np.float32), *covers], axis=0))
 
 
 def _claim(item: Track, detection: Detection, *, near: bool) -> float:
-    """Say how much of a right an object has to a mask."""
+    """Return the strength of an object's claim to a mask."""
     before, now = item.tracked.box, detection.tracked.box
     if not near or before is None or now is None:
         return detection.tracked.score
@@ -66,7 +67,7 @@ def _apart(item: Track, other: Track) -> bool:
 
 
 def _overlap(a: Tracked, b: Tracked, *, smaller: bool) -> float:
-    """Part of the smaller of two masks, or else of their union, that both have."""
+    """Return the intersection of two masks as a fraction of the smaller one, or else of their union."""
     if a.box is None or b.box is None:
         return 0.0
     left, top = np.maximum(a.box[:2], b.box[:2]).astype(int)

@@ -1,4 +1,4 @@
-"""Sparse optical flow: how masks moved from one frame to the next, without a model."""
+"""Sparse optical flow: moves masks from one frame to the next, without the model."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from edge_sam.imaging.masks import box_of
 from edge_sam.tracking.tracked import Tracked
 
 _LONG_SIDE = 640
-"""Frames are made about this small first: motion needs no detail, and time goes with the pixels."""
+"""Long side to which frames are reduced first. Motion needs no detail, and the time is proportional to the pixels."""
 _CORNERS = 60
-"""Corners followed for each object."""
+"""Corners tracked for each object."""
 _ENOUGH = 6
-"""Fewer corners than this say nothing about a motion."""
-_FORTH_AND_BACK = 1.0
-"""Pixels by which a corner followed forth and back may miss itself (Kalal et al., ICPR 2010)."""
+"""Fewest corners that determine a motion."""
+_MAX_ROUND_TRIP = 1.0
+"""Largest forward-backward error of a corner in pixels (Kalal et al., ICPR 2010)."""
 _UNSEEN = 0.5
-"""What confidence keeps of itself where a mask stays because its motion could not be seen."""
+"""Factor of the confidence if the motion is unknown and the mask stays in place."""
 
 Grey = NDArray[np.uint8]
 Motion = NDArray[np.float64]
@@ -28,17 +28,17 @@ Motion = NDArray[np.float64]
 
 
 class Flow:
-    """Follows masks from each frame that it sees to the next."""
+    """Moves masks from frame to frame."""
 
     def __init__(self) -> None:
         self._before: Grey | None = None
 
     def see(self, image: NDArray[np.uint8]) -> None:
-        """Take an RGB frame, (height, width, 3), as the one that masks are moved from."""
+        """Keep an RGB frame, (height, width, 3), as the start of the next motion."""
         self._before = _small(image)
 
     def move(self, objects: Sequence[Tracked], image: NDArray[np.uint8]) -> list[Tracked]:
-        """Move objects into an RGB frame of their masks' size; what leaves it is lost."""
+        """Move objects into an RGB frame of their masks' size. An object that leaves the frame is lost."""
         after = _small(image)
         before = after if self._before is None else self._before
         if before.shape != after.shape:
@@ -62,9 +62,9 @@ def find_motion(before: Grey, after: Grey, mask: NDArray[np.uint8]) -> tuple[Mot
     -------
     motion : ndarray of float64, (2, 3)
     share : float
-        Of the object's corners, how many moved that way.
+        Fraction of the object's corners that agree with the motion.
 
-    None where too few could be followed.
+    None if too few corners could be tracked.
     """
     corners = cv2.goodFeaturesToTrack(before, _CORNERS, 0.01, 5, mask=mask)
     if corners is None or len(corners) < _ENOUGH:
@@ -72,7 +72,7 @@ def find_motion(before: Grey, after: Grey, mask: NDArray[np.uint8]) -> tuple[Mot
     ahead, found, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, np.empty_like(corners))
     back, again, _ = cv2.calcOpticalFlowPyrLK(after, before, ahead, np.empty_like(corners))
     missed = np.abs(corners - back).max(axis=(1, 2))
-    good = (found.ravel() == 1) & (again.ravel() == 1) & (missed < _FORTH_AND_BACK)
+    good = (found.ravel() == 1) & (again.ravel() == 1) & (missed < _MAX_ROUND_TRIP)
     if np.count_nonzero(good) < _ENOUGH:
         return None
     motion, agreed = cv2.estimateAffinePartial2D(corners[good], ahead[good], ransacReprojThreshold=3.0)
@@ -82,7 +82,7 @@ def find_motion(before: Grey, after: Grey, mask: NDArray[np.uint8]) -> tuple[Mot
 
 
 def _moved(tracked: Tracked, before: Grey, after: Grey, scale: float) -> Tracked:
-    """Move one object; `scale` is how many times a frame is larger than the grey ones."""
+    """Move one object. `scale` is the ratio of a frame's size to the grey frame's size."""
     if tracked.box is None:
         return tracked
     height, width = tracked.mask.shape

@@ -1,4 +1,4 @@
-"""What following says about one object in one frame."""
+"""The state of one tracked object in one frame."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class Tracked:
-    """One object in one frame.
+    """One tracked object in one frame.
 
     Attributes
     ----------
     state : {"held", "carried", "lost"}
-        ``held``: decoded from this frame's embedding. ``carried``: moved along by optical flow, the model was not
-        asked. ``lost``: not found; the mask is empty.
+        ``held``: decoded from this frame's embedding. ``carried``: moved by optical flow, without the model. ``lost``:
+        not found.
     mask : ndarray of bool, (height, width)
-        Of the frame's size; all False where the object is lost.
+        Of the frame's size. All False if the object is lost.
     box : ndarray of float64, (4,), or None
-        XYXY in pixels, tight; x1 and y1 are one past the last pixel. None where the object is lost.
+        Tight box, XYXY in pixels; x1 and y1 are one past the last pixel. None if the object is lost.
     score : float
         Confidence, 0 to 1.
     """

@@ -1,4 +1,4 @@
-"""Following objects through a video with an image model: what a frame shows prompts the next."""
+"""Tracking through a video with an image model: the masks of a frame prompt the next one."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from edge_sam.preference import Preference, suitable
 from edge_sam.prompts import Prompt, check_prompts
 from edge_sam.system.timing import elapsed_ms, stage
 from edge_sam.tracking.appearance import unit_tokens
-from edge_sam.tracking.conflicts import Found, settle, taken
+from edge_sam.tracking.conflicts import Detections, settle, taken
 from edge_sam.tracking.flow import Flow
-from edge_sam.tracking.objects import Scene, Track, held, lost
+from edge_sam.tracking.objects import EncodedFrame, Track, held, lost
 from edge_sam.tracking.stillness import Stillness
 from edge_sam.tracking.tracked import Tracked
 
 
 class Tracker:
-    """Follow objects from frame to frame. Not safe to share between threads.
+    """Tracks objects from frame to frame. Not thread-safe.
 
-    A method that raises leaves what is followed as it was.
+    A method that raises does not change the tracker's state.
 
     Parameters
     ----------
@@ -43,14 +43,14 @@ class Tracker:
     Attributes
     ----------
     long_side : int
-        May be changed between frames. The next frame that is encoded then costs more calls of the encoder, one for
-        each frame that objects are remembered by: two where all objects were clearly seen in the same frame, at most
-        one more than there are objects.
+        You can change it between frames. The next encoded frame then needs further calls of the encoder, one for each
+        remembered frame: two if all objects were last seen clearly in the same frame, at most one more than there are
+        objects.
     timings : dict of str to float
-        Milliseconds of the last frame by stage: ``compare`` (with the frame that was encoded last), then
-        ``recall`` where the long side has changed, ``preprocess``, ``encode``, ``search`` (for what looks like the
-        objects), ``decode``, ``judge``, or ``flow``, where nothing was encoded; ``reused`` alone where the frame
-        hardly differs and the last answer holds.
+        Milliseconds of the last frame by stage. An encoded frame has ``compare`` (with the last encoded frame),
+        ``recall`` (after a change of the long side), ``preprocess``, ``encode``, ``search`` (for the objects'
+        appearance), ``decode`` and ``judge``. A frame that is not encoded has ``compare`` and ``flow``. A frame that
+        hardly differs from the last encoded one has only ``reused``.
     """
 
     def __init__(self, predictor: Predictor, *, long_side: int = FRAME) -> None:
@@ -62,14 +62,14 @@ class Tracker:
         self._stillness = Stillness()
 
     def start(self, image: NDArray[np.uint8], prompts: Sequence[Prompt]) -> list[Tracked]:
-        """Take up objects in a first frame, in the place of all that were followed before.
+        """Start tracking objects in a first frame, in place of all earlier objects.
 
         Parameters
         ----------
         image : ndarray of uint8, (height, width, 3)
             RGB.
         prompts : sequence of Prompt
-            One for each object. Points alone are answered with the object, other prompts with token 0's mask; see
+            One for each object. Points alone select the whole object, other prompts token 0's mask; see
             `edge_sam.preference`.
 
         Returns
@@ -80,30 +80,30 @@ class Tracker:
         Raises
         ------
         InputError
-            No prompt, one that does not fit the frame, or not an RGB frame.
+            There is no prompt, a prompt does not fit the frame, or the frame is not RGB.
         """
         prompts = check_prompts(prompts)
         if not prompts:
-            raise InputError("nothing to follow; give at least one prompt")
+            raise InputError("nothing to track; give at least one prompt")
         self.timings = {}
         with self._transaction():
-            scene = self._look(check_image(image))
-            self.timings.update(scene.embedding.timings)
+            frame = self._look(check_image(image))
+            self.timings.update(frame.embedding.timings)
             with stage(self.timings, "decode"):
-                self._objects = [self._take_up(scene, prompt) for prompt in prompts]
+                self._objects = [self._start_track(frame, prompt) for prompt in prompts]
             self._flow = Flow()
             self._keep(image)
         return self._report()
 
     def step(self, image: NDArray[np.uint8], *, encode: bool = True) -> list[Tracked]:
-        """Follow the objects into the next frame.
+        """Track the objects into the next frame.
 
         Parameters
         ----------
         image : ndarray of uint8, (height, width, 3)
-            RGB. Its size may differ from the frame's before.
+            RGB. Its size may differ from the last frame's.
         encode : bool
-            False: move the masks by optical flow, where the frame differs, and leave the model alone.
+            False: do not run the model. Move the masks by optical flow, if the frame has changed.
 
         Returns
         -------
@@ -113,10 +113,10 @@ class Tracker:
         Raises
         ------
         InputError
-            `start` has not been called, or not an RGB frame.
+            `start` has not been called, or the frame is not RGB.
         """
         if not self._objects:
-            raise InputError("nothing is followed yet; call start first")
+            raise InputError("nothing is tracked yet; call start first")
         image = check_image(image)
         self.timings = {}
         start = time.perf_counter()
@@ -133,7 +133,7 @@ class Tracker:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """Work on copies and drop them if the block raises, so that a bad frame or prompt costs no object."""
+        """Work on copies and drop them if the block raises, so that a bad frame or prompt loses no object."""
         kept = self._objects, self._flow, self._stillness, self._seen_at
         self._objects = [copy(item) for item in self._objects]
         self._flow, self._stillness = copy(self._flow), copy(self._stillness)
@@ -144,90 +144,89 @@ class Tracker:
             raise
 
     def _report(self) -> list[Tracked]:
-        """Say where the objects are, in arrays that the caller may write to."""
+        """Copy the objects' states, so that the caller may modify them."""
         return [deepcopy(item.tracked) for item in self._objects]
 
-    def _take_up(self, scene: Scene, prompt: Prompt) -> Track:
-        """Begin to follow an object."""
+    def _start_track(self, frame: EncodedFrame, prompt: Prompt) -> Track:
         # For a box token 0: on DAVIS videos it is 2 to 4 points better than `best` (docs/lab/one-click.md).
         prefer: Preference = "auto" if suitable(prompt) == "object" else "single"
-        result = self._predictor.predict(scene.embedding, prompt, multimask=False, prefer=prefer)
+        result = self._predictor.predict(frame.embedding, prompt, multimask=False, prefer=prefer)
         item = Track(held(result.masks[0], float(result.scores[0])))
-        item.remember(scene, scene.geometry.cover(result.logits[0]), item.tracked)
+        item.remember(frame, frame.geometry.cover(result.logits[0]), item.tracked)
         return item
 
     def _reuse(self, image: NDArray[np.uint8]) -> None:
-        """Say again what was decoded last."""
+        """Repeat the last decoded states."""
         for item in self._objects:
             item.tracked = item.decoded
         self._flow.see(image)
 
     def _search(self, image: NDArray[np.uint8]) -> None:
-        """Look for each object where it was, then anywhere."""
+        """Search for each object near its last place, then in the whole frame."""
         self._resize(image.shape[:2])
         if self._seen_at != self.long_side:
             self._recall()
-        scene = self._look(image)
-        self.timings.update(scene.embedding.timings)
-        found = settle(self._find(scene, self._objects))
+        frame = self._look(image)
+        self.timings.update(frame.embedding.timings)
+        found = settle(self._find(frame, self._objects))
         missing = [item for item in self._objects if item not in found]
-        found = settle(self._find(scene, missing, found), found)
+        found = settle(self._find(frame, missing, found), found)
         for item in missing:
             item.tracked = lost(image.shape[:2])
         for item, detection in found.items():
-            item.accept(scene, detection)
+            item.accept(frame, detection)
         self._keep(image)
 
     def _carry(self, image: NDArray[np.uint8]) -> None:
-        """Move the masks along with the picture's corners."""
+        """Move the masks by optical flow."""
         with stage(self.timings, "flow"):
             self._resize(image.shape[:2])
             moved = self._flow.move([item.tracked for item in self._objects], image)
             for item, tracked in zip(self._objects, moved, strict=True):
                 item.tracked = tracked
 
-    def _look(self, image: NDArray[np.uint8]) -> Scene:
+    def _look(self, image: NDArray[np.uint8]) -> EncodedFrame:
         embedding = self._predictor.encode(image, long_side=self.long_side)
         self._seen_at = self.long_side
-        # Whoever gave the frame may fill its memory with the next one.
-        return Scene(image.copy(), embedding, unit_tokens(embedding))
+        # The caller may reuse the frame's memory.
+        return EncodedFrame(image.copy(), embedding, unit_tokens(embedding))
 
     def _recall(self) -> None:
-        """See the frames that objects are remembered by at the present long side."""
-        scenes: dict[int, Scene] = {}
+        """Encode the objects' remembered frames at the present long side."""
+        encoded: dict[int, EncodedFrame] = {}
 
-        def look(image: NDArray[np.uint8]) -> Scene:
-            if id(image) not in scenes:
-                scenes[id(image)] = self._look(image)
-            return scenes[id(image)]
+        def look(image: NDArray[np.uint8]) -> EncodedFrame:
+            if id(image) not in encoded:
+                encoded[id(image)] = self._look(image)
+            return encoded[id(image)]
 
         with stage(self.timings, "recall"):
             for item in self._objects:
                 item.recall(look)
 
-    def _find(self, scene: Scene, objects: Sequence[Track], found: Found | None = None) -> Found:
-        """Look for objects with one call of the decoder: near their last places, or anywhere but on those `found`."""
-        size = scene.geometry.token_size
+    def _find(self, frame: EncodedFrame, objects: Sequence[Track], found: Detections | None = None) -> Detections:
+        """Search for objects with one decoder call: near their last places, or anywhere outside the `found` ones."""
+        size = frame.geometry.token_size
         with stage(self.timings, "search"):
             asked = {
                 item: question
                 for item in objects
-                if (question := item.ask(scene, None if found is None else taken(item, found, size))) is not None
+                if (question := item.ask(frame, None if found is None else taken(item, found, size))) is not None
             }
         if not asked:
             return {}
         with stage(self.timings, "decode"):
             prompts = [question.prompt for question in asked.values()]
-            answers = list(self._predictor.answers(scene.embedding, prompts, MAX_PROMPTS))
+            answers = list(self._predictor.answers(frame.embedding, prompts, MAX_PROMPTS))
         with stage(self.timings, "judge"):
             return {
                 item: detection
                 for (item, question), answer in zip(asked.items(), answers, strict=True)
-                if (detection := item.judge(scene, question, answer)) is not None
+                if (detection := item.judge(frame, question, answer)) is not None
             }
 
     def _resize(self, size: tuple[int, int]) -> None:
-        """Bring what is known from the last frame to this one's size."""
+        """Scale the last states to this frame's size."""
         height, width = size
         for item in self._objects:
             before = item.tracked
@@ -238,7 +237,7 @@ class Tracker:
             item.tracked = scaled if scaled.box is None else replace(scaled, state=before.state)
 
     def _keep(self, image: NDArray[np.uint8]) -> None:
-        """Remember a frame that was encoded, and what was decoded from it."""
+        """Remember an encoded frame and the states decoded from it."""
         self._stillness.keep(image, self.long_side)
         self._flow.see(image)
         for item in self._objects:

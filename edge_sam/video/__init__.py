@@ -1,6 +1,6 @@
-"""Video files: read and written by PyAV where the extra `video` is installed, else by OpenCV.
+"""Video files, read and written by PyAV if the extra `video` is installed, else by OpenCV.
 
-Everything that reads a video file does so here, so that all agree on what its frames are and how they are counted.
+All reading of video files goes through this package, so that the frames and their numbers always agree.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from numpy.typing import NDArray
 from edge_sam.errors import InputError
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm")
-"""Of videos that can be written: MPEG-4 in the first three, then Motion JPEG and VP8."""
+"""Suffixes of videos to write: MPEG-4 for the first three, then Motion JPEG and VP8."""
 EXTRA = 'pip install "edge-sam[video]"'
-"""What to do where OpenCV cannot."""
+"""The remedy if OpenCV cannot read or write a video."""
 _USUAL_RATES = (1, 240)
-"""Frames a second that a file or camera may claim; other numbers mean that it does not know."""
+"""Plausible frames per second. Files and cameras report other numbers if they do not know their rate."""
 _HOPELESS = 300
-"""Damaged frames at the beginning after which a file counts as one that cannot be decoded."""
+"""Damaged frames at the start after which a file counts as undecodable."""
 
 
 class Frames(Protocol):
-    """What a library makes of an open video file.
+    """The frames of an open video file, as a library decodes them.
 
     Attributes
     ----------
     rate : float
-        Frames a second, 0 where it does not know.
+        Frames per second. 0 if unknown.
     codec : str
         Its name.
     time : float or None
-        Seconds at which the frame that was grabbed is to be shown, where the file says so.
+        Timestamp of the grabbed frame in seconds, if the file has one.
     """
 
     rate: float
@@ -42,27 +42,27 @@ class Frames(Protocol):
     time: float | None
 
     def grab(self) -> bool:
-        """Decode the next frame; False at the end. Raises `InputError` where it is damaged; the next may be fine."""
+        """Decode the next frame. False at the end. Raises `InputError` if it is damaged; the next one may be fine."""
 
     def retrieve(self) -> NDArray[np.uint8]:
-        """Give the frame that was grabbed as RGB (height, width, 3), upright. Raises `InputError`."""
+        """Return the grabbed frame as RGB (height, width, 3), upright. Raises `InputError`."""
 
     def close(self) -> None:
         """Close the file."""
 
 
-class Writer(Protocol):
-    """A video file that is being written."""
+class VideoWriter(Protocol):
+    """A video file to write."""
 
     def write(self, picture: NDArray[np.uint8]) -> None:
-        """Append a frame, BGR (height, width, 3). Raises `OSError` where the library says that it failed."""
+        """Append a frame, BGR (height, width, 3). Raises `OSError` if the library reports a failure."""
 
     def close(self) -> None:
         """Finish the file; see `write`."""
 
 
 class VideoFile:
-    """A video file, read frame by frame. Damaged frames have no number.
+    """A video file, read frame by frame. Damaged frames are not numbered.
 
     Parameters
     ----------
@@ -72,12 +72,12 @@ class VideoFile:
     Attributes
     ----------
     rate : float or None
-        Frames a second on average, where the file says so.
+        Average frames per second. None if unknown.
 
     Raises
     ------
     InputError
-        It is no video, or no frame of it can be decoded.
+        The file is not a video, or none of its frames can be decoded.
     """
 
     def __init__(self, path: Path) -> None:
@@ -87,12 +87,12 @@ class VideoFile:
         self.rate = usual_rate(self._frames.rate)
 
     def read(self) -> NDArray[np.uint8] | None:
-        """Give the next frame as RGB (height, width, 3), None at the end.
+        """Return the next frame as RGB (height, width, 3), None at the end.
 
         Raises
         ------
         InputError
-            The frame is damaged. The one after it may be fine.
+            The frame is damaged. The next one may be fine.
         """
         if self._damaged:
             raise self._damaged.pop(0)
@@ -100,17 +100,17 @@ class VideoFile:
 
     @property
     def time(self) -> float | None:
-        """Seconds from the first frame to the last one that was read, where the file says so."""
+        """Seconds from the first frame to the last frame read. None if the file has no timestamps."""
         now = self._frames.time
         return None if now is None or self._begin is None else now - self._begin
 
     def frame(self, number: int) -> NDArray[np.uint8]:
-        """Give a frame by its number from 0. Forwards costs what lies between, backwards everything from the start.
+        """Return a frame by its number, from 0. Going back decodes again from the start.
 
         Raises
         ------
         InputError
-            There is no such frame.
+            The frame does not exist.
         """
         if number < self._next:
             self.close()
@@ -121,7 +121,7 @@ class VideoFile:
         return self._frames.retrieve()
 
     def count(self) -> int:
-        """Count the frames by going through them to the end: what files say of their length is often wrong."""
+        """Count the frames by decoding to the end, because the lengths that files report are often wrong."""
         while self._skip():
             pass
         return self._next
@@ -131,7 +131,7 @@ class VideoFile:
         self._frames.close()
 
     def _open(self) -> None:
-        """Open the file and decode its first frame, which shows whether the library can."""
+        """Open the file and decode its first frame, to check that the library can."""
         self._next, self._ahead = 0, False
         self._frames = _open_frames(self._path)
         for _ in range(_HOPELESS):
@@ -145,7 +145,7 @@ class VideoFile:
             codec = self._frames.codec
             self.close()
             hint = "" if _have_pyav() else f"; this OpenCV may not know its codec: {EXTRA}"
-            raise InputError(f"{self._path} opens as a video, but no frame of it can be decoded ({codec}){hint}")
+            raise InputError(f"{self._path} opens as a video, but none of its frames can be decoded ({codec}){hint}")
 
     def _grab(self) -> bool:
         if not (self._ahead or self._frames.grab()):
@@ -155,28 +155,28 @@ class VideoFile:
         return True
 
     def _skip(self) -> bool:
-        """Go to the next frame that is not damaged; False at the end."""
+        """Go to the next undamaged frame. False at the end."""
         while True:
             with contextlib.suppress(InputError):
                 return self._grab()
 
 
-def create_video(path: Path, rate: float, size: tuple[int, int]) -> Writer:
-    """Begin a video file.
+def create_video(path: Path, rate: float, size: tuple[int, int]) -> VideoWriter:
+    """Create a video file.
 
     Parameters
     ----------
     path : Path
-        Of one of `SUFFIXES`.
+        With one of `SUFFIXES`.
     rate : float
-        Frames a second.
+        Frames per second.
     size : tuple of int
-        (width, height) of every frame. OpenCV rounds odd numbers down, which is logged; PyAV keeps them.
+        (width, height) of all frames. OpenCV rounds odd numbers down, with a warning. PyAV keeps them.
 
     Raises
     ------
     InputError
-        OpenCV cannot write frames as small as these.
+        The frames are too small for OpenCV.
     OSError
         The file cannot be written.
     """
@@ -190,7 +190,7 @@ def create_video(path: Path, rate: float, size: tuple[int, int]) -> Writer:
 
 
 def usual_rate(rate: float) -> float | None:
-    """Take a rate for what it is where it is one that videos have."""
+    """Return a reported rate if it is plausible, else None."""
     return rate if _USUAL_RATES[0] <= rate <= _USUAL_RATES[1] else None
 
 

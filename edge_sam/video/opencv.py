@@ -1,4 +1,4 @@
-"""Video files, cameras and streams by OpenCV."""
+"""Video files, cameras and streams through OpenCV."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edge_sam.video import EXTRA
 _CODECS = {".avi": "MJPG", ".webm": "VP80"}
 _USUAL = "mp4v"
 _SMALL = 16
-"""Pixels of a side below which OpenCV's Motion JPEG writes beyond its memory, and ends the process."""
+"""Pixels per side below which OpenCV's Motion JPEG writer overruns its buffer and crashes the process."""
 _CONVERSIONS = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}
 _log = logging.getLogger("edge_sam")
 
@@ -28,7 +28,7 @@ _log = logging.getLogger("edge_sam")
 def open_capture(
     target: str | int, failure: str, backend: int = cv2.CAP_ANY, parameters: Sequence[int] = ()
 ) -> cv2.VideoCapture:
-    """Open what OpenCV reads frames from; `failure` is what an `InputError` says where that is not possible."""
+    """Open a source of frames with OpenCV. Raises `InputError` with the text `failure` if that fails."""
     if isinstance(target, str):
         _check_name(target)
     _quiet_ffmpeg()
@@ -42,10 +42,10 @@ def open_capture(
 
 
 def to_rgb(frame: NDArray[Any]) -> NDArray[np.uint8]:
-    """Turn a frame as OpenCV gives it into RGB (height, width, 3). Raises `InputError` where it is no picture."""
+    """Convert a frame of OpenCV to RGB (height, width, 3). Raises `InputError` if it is not a picture."""
     channels = 1 if frame.ndim == 2 else frame.shape[2]
     if channels not in _CONVERSIONS or frame.dtype != np.uint8 or not frame.size:
-        raise InputError(f"{frame.dtype} pixels of shape {frame.shape} are no picture")
+        raise InputError(f"{frame.dtype} pixels of shape {frame.shape} are not a picture")
     return np.asarray(cv2.cvtColor(frame, _CONVERSIONS[channels]), dtype=np.uint8)
 
 
@@ -54,7 +54,7 @@ class OpenCvFrames:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._capture = open_capture(str(path), f"cannot open {path}: it is not a video that OpenCV reads")
+        self._capture = open_capture(str(path), f"cannot open {path}: OpenCV cannot read it as a video")
         self.rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.time: float | None = None
         self.codec = int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("ascii", "replace")
@@ -78,44 +78,44 @@ class OpenCvFrames:
 
 
 class OpenCvWriter:
-    """See `edge_sam.video.Writer`."""
+    """See `edge_sam.video.VideoWriter`."""
 
     def __init__(self, path: Path, rate: float, size: tuple[int, int]) -> None:
         width, height = size
         if min(size) < 2:
-            raise InputError(f"OpenCV cannot write a video of {width}×{height}; {EXTRA} does")
+            raise InputError(f"OpenCV cannot write a video of {width}×{height}; to write it: {EXTRA}")
         if width % 2 or height % 2:
             _log.warning(
-                f"the video is {width // 2 * 2}×{height // 2 * 2} instead of {width}×{height}, for OpenCV writes even"
-                f" sizes only; {EXTRA} keeps them"
+                f"the video is {width // 2 * 2}×{height // 2 * 2} instead of {width}×{height}, because OpenCV writes"
+                f" only even sizes; to keep odd ones: {EXTRA}"
             )
         _check_name(str(path))
         _quiet_ffmpeg()
         codec = _CODECS.get(path.suffix.lower(), _USUAL)
         if codec == "MJPG" and min(size) < _SMALL:
             codec = "XVID"
-        with silenced():  # It warns of every WebM, which it writes well.
+        with silenced():  # It warns about WebM files, although they are fine.
             self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), rate, size)
         if not self._writer.isOpened():
             raise OSError(errno.EIO, "OpenCV cannot write this video here", str(path))
 
     def write(self, picture: NDArray[np.uint8]) -> None:
-        """See `Writer`."""
+        """See `VideoWriter`."""
         self._writer.write(picture)
 
     def close(self) -> None:
-        """See `Writer`."""
+        """See `VideoWriter`."""
         self._writer.release()
 
 
 def _quiet_ffmpeg() -> None:
-    """Keep FFmpeg from a line for every lost connection; OpenCV looks at this when it uses FFmpeg first."""
+    """Keep FFmpeg from logging every lost connection. OpenCV reads this when it first uses FFmpeg."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
 def _check_name(name: str) -> None:
-    """Refuse a name that ends the process in OpenCV."""
+    """Raise `InputError` for a name that would crash the process in OpenCV."""
     try:
         name.encode()
     except UnicodeEncodeError as error:
-        raise InputError(f"OpenCV opens nothing whose name is not UTF-8: {name}; of files {EXTRA} does") from error
+        raise InputError(f"OpenCV cannot open a name that is not UTF-8: {name}; for files: {EXTRA}") from error

@@ -1,4 +1,4 @@
-"""Video files by PyAV, which is FFmpeg's own libraries."""
+"""Video files through PyAV, the Python binding of FFmpeg."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from edge_sam.errors import InputError, one_line
 
 _CODECS = {".avi": ("mjpeg", "yuvj420p", 2.2), ".webm": ("libvpx", "yuv420p", 1.5)}
 _USUAL = ("mpeg4", "yuv420p", 1.5)
-"""Codec, pixels and bits a pixel by suffix, as OpenCV has them. H.264 takes three times as long and no odd sizes."""
+"""Codec, pixel format and bits per pixel, as in OpenCV. H.264 takes three times as long and needs even sizes."""
 _OPTIONS = {"libvpx": {"deadline": "realtime", "cpu-used": "8"}}
 _LEAST_BITS = 100_000
-"""A second. VP8 leaves frames out where there are fewer."""
+"""Lowest bit rate, per second. VP8 drops frames at lower rates."""
 _LARGEST_BASE = 65535
-"""Of MPEG-4's base of time: parts of a second."""
+"""Largest denominator of MPEG-4's time base."""
 
 
 class PyAvFrames:
@@ -38,7 +38,7 @@ class PyAvFrames:
         except (av.FFmpegError, OSError, ValueError, IndexError) as error:
             reason = _reason(error)
             if not isinstance(error, OSError):
-                reason = f"it is not a video that PyAV reads ({reason})"
+                reason = f"PyAV cannot read it as a video ({reason})"
             raise InputError(f"cannot open {path}: {reason}") from error
         self._stream.thread_type = "AUTO"
         self.rate = float(self._stream.average_rate or self._stream.guessed_rate or 0)
@@ -80,13 +80,13 @@ class PyAvFrames:
 
 
 class PyAvWriter:
-    """See `edge_sam.video.Writer`."""
+    """See `edge_sam.video.VideoWriter`."""
 
     def __init__(self, path: Path, rate: float, size: tuple[int, int]) -> None:
         codec, pixels, bits = _CODECS.get(path.suffix.lower(), _USUAL)
         parts = min(1001, max(1, int(_LARGEST_BASE / (rate + 1))))
         self._path, self._next = path, 0
-        with _failures_told(path):
+        with _failures_as_os_errors(path):
             self._container = av.open(path.absolute(), "w")
             exact = Fraction(rate).limit_denominator(parts)
             added = self._container.add_stream(codec, rate=exact, options=_OPTIONS.get(codec, {}))
@@ -96,15 +96,15 @@ class PyAvWriter:
         self._stream.bit_rate = max(_LEAST_BITS, round(bits * rate * size[0] * size[1]))
 
     def write(self, picture: NDArray[np.uint8]) -> None:
-        """See `Writer`."""
+        """See `VideoWriter`."""
         frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="bgr24")
         frame.pts, self._next = self._next, self._next + 1
-        with _failures_told(self._path):
+        with _failures_as_os_errors(self._path):
             self._container.mux(self._stream.encode(frame))
 
     def close(self) -> None:
-        """See `Writer`."""
-        with _failures_told(self._path):
+        """See `VideoWriter`."""
+        with _failures_as_os_errors(self._path):
             try:
                 if self._next:
                     self._container.mux(self._stream.encode())
@@ -113,7 +113,7 @@ class PyAvWriter:
 
 
 @contextlib.contextmanager
-def _failures_told(path: Path) -> Iterator[None]:
+def _failures_as_os_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except av.FFmpegError as error:
@@ -121,5 +121,5 @@ def _failures_told(path: Path) -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    """Say what went wrong, without the file's name, which stands before it."""
+    """Return the reason of an error without the file's name."""
     return getattr(error, "strerror", None) or one_line(error)

@@ -1,4 +1,4 @@
-"""Reading datasets: each layout is a module with `found` and `read`."""
+"""Readers of datasets. Each layout is a module with `found` and `read`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Layout(Protocol):
     """A module that reads one layout."""
 
     def found(self, path: Path) -> bool:
-        """Tell whether a folder (or file) has this layout."""
+        """Return whether a folder (or file) has this layout."""
         ...
 
     def read(self, path: Path, split: str | None) -> Dataset:
@@ -25,7 +25,7 @@ class Layout(Protocol):
 
 
 LAYOUTS: dict[str, Layout] = {"folder": folder, "voc": voc, "davis": davis, "coco": coco}
-"""Module of each layout, in the order in which they are looked for."""
+"""Module of each layout, in the order of detection."""
 _EXPECTED = (
     "expected images/ and masks/; or annotations/instances_*.json (COCO); or JPEGImages/ with SegmentationObject/ (VOC)"
     " or with Annotations/ (DAVIS); or a folder for each video with frames/ and masks/"
@@ -33,18 +33,18 @@ _EXPECTED = (
 
 
 def open_dataset(path: Path, *, layout: str = "auto", split: str | None = None, limit: int | None = None) -> Dataset:
-    """Find out a dataset's layout and list its photographs; no pixel is read yet.
+    """Detect a dataset's layout and list its photographs. No pixels are read yet.
 
     Parameters
     ----------
     path : Path
-        Its folder; of COCO also the JSON file.
+        Its folder, or for COCO also the JSON file.
     layout : str
         A name in `LAYOUTS`, or ``"auto"``.
     split : str, optional
-        Which of its lists to take. Default: ``val`` where there is one, else all.
+        Which of its lists to take. Default: ``val`` if it exists, else all photographs.
     limit : int, optional
-        Take at most so many photographs, spread evenly over the list, and as many videos.
+        Largest number of photographs, spread evenly over the list, and of videos.
 
     Returns
     -------
@@ -53,12 +53,12 @@ def open_dataset(path: Path, *, layout: str = "auto", split: str | None = None, 
     Raises
     ------
     InputError
-        Another layout, no photographs, a photograph without its mask, an unknown split.
+        The layout or split is unknown, there are no photographs, or a photograph has no mask.
     """
     if layout not in ("auto", *LAYOUTS):
         raise InputError(f"unknown layout {layout!r}; known: auto, {', '.join(LAYOUTS)}")
     if not path.is_dir() and not (path.is_file() and path.suffix == ".json"):
-        what = "is not a folder, nor a COCO JSON file" if path.exists() else "does not exist"
+        what = "is neither a folder nor a COCO JSON file" if path.exists() else "does not exist"
         raise InputError(f"dataset {path} {what}")
     fitting = [module for name, module in LAYOUTS.items() if layout in ("auto", name) and module.found(path)]
     if not fitting:

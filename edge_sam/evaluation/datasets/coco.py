@@ -1,8 +1,7 @@
-"""COCO instances: one JSON file with polygons or RLE of every object, and a folder of photographs."""
+"""COCO instances: a JSON file with polygons or RLE of all objects, and a folder of photographs."""
 
 from __future__ import annotations
 
-import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -16,23 +15,29 @@ from edge_sam.errors import InputError
 from edge_sam.evaluation.metrics import Mask
 from edge_sam.evaluation.samples import Dataset, Sample, Target
 from edge_sam.files.names import Names
-from edge_sam.imaging.coco import Id, by_id, check_segmentation, decode_segmentation, first_few, read_coco
+from edge_sam.imaging.coco import (
+    Annotation,
+    Id,
+    Image,
+    by_id,
+    check_segmentation,
+    decode_segmentation,
+    first_few,
+    read_coco,
+    warn_left_out,
+)
 from edge_sam.imaging.decoding import MAX_PIXELS
 
 
-class _Image(msgspec.Struct):
-    id: Id
-    file_name: str
+class _Image(Image):
     height: int
     width: int
 
 
-class _Annotation(msgspec.Struct):
+class _Annotation(Annotation, kw_only=True):
     id: Id
-    image_id: Id
     category_id: Id | None = None
     segmentation: Any = None
-    iscrowd: bool | int | float | None = 0
 
 
 class _Instances(msgspec.Struct):
@@ -41,14 +46,14 @@ class _Instances(msgspec.Struct):
 
 
 def found(path: Path) -> bool:
-    """Tell whether `path` is or holds a JSON file of this format."""
+    """Return whether `path` is or holds a JSON file of this format."""
     return path.suffix == ".json" or bool(_candidates(path))
 
 
 def read(path: Path, split: str | None) -> Dataset:
     """List the photographs of a JSON file; see `edge_sam.evaluation.datasets.open_dataset`.
 
-    `path` is the file, or a folder with ``annotations/instances_SPLIT.json``; ``val`` means ``val2017`` too.
+    `path` is the file, or a folder with ``annotations/instances_SPLIT.json``. ``val`` also matches ``val2017``.
     """
     file = path if path.suffix == ".json" else _choose(path, split)
     instances = read_coco(file, _Instances)
@@ -87,7 +92,7 @@ def read(path: Path, split: str | None) -> Dataset:
 def _with_masks(
     annotations: Sequence[_Annotation], images: dict[Id, _Image], file: Path
 ) -> tuple[list[_Annotation], list[Id]]:
-    """Check the segmentations and put them in the form to decode; the ids of annotations without one come after."""
+    """Check and convert the segmentations. Returns the annotations with a mask, and the ids of the others."""
     masked, left_out = [], []
     for annotation in annotations:
         image = images[annotation.image_id]
@@ -106,14 +111,12 @@ def _with_masks(
             masked.append(annotation)
     if not masked:
         raise InputError(f"no annotation of {file} has a mask: every segmentation is empty or absent")
-    if left_out:
-        count = f"{len(left_out)} annotation{'s' if len(left_out) > 1 else ''}"
-        warnings.warn(f"{file}: {count} without a mask left out (id {first_few(left_out)})", stacklevel=2)
+    warn_left_out(file, "mask", left_out)
     return masked, left_out
 
 
 def _candidates(path: Path) -> list[Path]:
-    """Files of instances in a folder: COCO's own place, and what labelling tools export."""
+    """List the instance files of a folder, where COCO or labelling tools put them."""
     names = ("annotations/instances_*.json", "annotations.json", "_annotations.coco.json", "*/_annotations.coco.json")
     return sorted(file for name in names for file in path.glob(name))
 
@@ -130,7 +133,7 @@ def _choose(path: Path, split: str | None) -> Path:
 
 
 def _image_folder(file: Path, image: _Image) -> Path:
-    """Find the folder that holds the photographs: named after the JSON file, as COCO has it, or near it."""
+    """Find the folder of the photographs: named after the JSON file, as in COCO, or near it."""
     root = file.parent.parent if file.parent.name == "annotations" else file.parent
     name = file.stem.removeprefix("instances_")
     folders = [root / name, root / "images" / name, root / "images", root]
@@ -142,7 +145,7 @@ def _image_folder(file: Path, image: _Image) -> Path:
 
 
 def _targets(image: _Image, annotations: Sequence[_Annotation]) -> Iterator[Target]:
-    """Objects of one photograph. The crowds of an object's own category are ignored, as in COCO's evaluation."""
+    """Yield the objects of one photograph. Crowds of an object's category are ignored, as in COCO's evaluation."""
     size = image.height, image.width
     crowds: dict[Id | None, Mask] = {}
     for annotation in annotations:

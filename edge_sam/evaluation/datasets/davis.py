@@ -1,4 +1,4 @@
-"""Videos: DAVIS's layout, or a folder for each video with `frames` and `masks`."""
+"""Videos in the layout of DAVIS, or with a folder for each video that holds `frames` and `masks`."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from edge_sam.files.names import Names, natural_key
 from edge_sam.imaging.labels import read_labels
 
 WHITE = 255
-"""Ignored pixels, except where it is the only number: then it is the one object, as in DAVIS 2016."""
+"""Marks ignored pixels. If it is the only number, it is the object, as in DAVIS 2016."""
 
 
 def found(path: Path) -> bool:
-    """Tell whether `path` has one of these layouts."""
+    """Return whether `path` has one of these layouts."""
     return ((path / "Annotations").is_dir() and (path / "JPEGImages").is_dir()) or bool(_plain(path))
 
 
 def read(path: Path, split: str | None) -> Dataset:
     """List the videos of a split; see `edge_sam.evaluation.datasets.open_dataset`.
 
-    The split is a list in ``ImageSets/2017`` or ``ImageSets/480p``; without one, ``val`` where there are lists,
-    else every video.
+    The split is a list in ``ImageSets/2017`` or ``ImageSets/480p``. Default: ``val`` if there are lists, else all
+    videos.
     """
     videos = _plain(path)
     if videos:
@@ -43,7 +43,7 @@ Folders = tuple[Path, Path]
 
 
 def _plain(path: Path) -> dict[str, Folders]:
-    """Folders of frames and masks by video, where each video is a folder of its own."""
+    """Return the folders of frames and masks by video, if each video has its own folder."""
     videos = sorted((frames.parent for frames in path.glob("*/frames")), key=lambda video: natural_key(video.name))
     folders = {video.name: (video / "frames", video / "masks") for video in videos}
     return {name: both for name, both in folders.items() if all(folder.is_dir() for folder in both)}
@@ -67,12 +67,12 @@ def _davis(path: Path, split: str | None) -> Iterator[tuple[str, Folders]]:
 
 
 def _video(entry: str) -> str:
-    """Name of a video in a list: the line itself in 2017, the folder of a frame's path in 2016."""
+    """Return the video of a list's line: the line itself in 2017, the folder of the frame's path in 2016."""
     return Path(entry).parent.name if "/" in entry else entry
 
 
 def _resolution(folder: Path) -> Path:
-    """Where the videos are: ``480p``, the resolution that results are published on, else the full one."""
+    """Choose the resolution: ``480p``, the usual one for published results, else the full one."""
     for name in ("480p", "Full-Resolution"):
         if (folder / name).is_dir():
             return folder / name

@@ -1,4 +1,4 @@
-"""Finding the files of a dataset."""
+"""The files of a dataset."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from edge_sam.imaging.images import pictures
 
 
 def pictures_by_stem(folder: Path) -> dict[str, Path]:
-    """Find the pictures of a folder by stem, composed (NFC), in natural order.
+    """Find the pictures of a folder by stem (in Unicode's composed form, NFC), in natural order.
 
     Raises
     ------
     InputError
-        There is none, the folder cannot be read, or two differ only in their suffix.
+        The folder has no pictures or cannot be read, or two pictures differ only in their suffix.
     """
     found: dict[str, Path] = {}
     for path in pictures(folder):
@@ -30,12 +30,12 @@ def pictures_by_stem(folder: Path) -> dict[str, Path]:
 
 
 def mask_of(image: Path, masks: Names) -> Path:
-    """Find the mask of a photograph: the PNG of the same stem.
+    """Find the mask of a photograph: the PNG with the same stem.
 
     Raises
     ------
     InputError
-        There is none.
+        There is no such file.
     """
     name = f"{image.stem}.png"
     mask = masks.find(name)
@@ -45,7 +45,7 @@ def mask_of(image: Path, masks: Names) -> Path:
 
 
 def listed(path: Path) -> list[str]:
-    """Read the names in a list of a split, one to a line; what follows a space in a line is left out.
+    """Read the list of a split, one name per line. Text after a space is ignored.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A folder with `images` and `masks`: one object on each photograph."""
+"""A folder with `images` and `masks`, with one object on each photograph."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ IGNORED = 128
 
 
 def found(path: Path) -> bool:
-    """Tell whether `path` has this layout."""
+    """Return whether `path` has this layout."""
     return (path / "images").is_dir() and (path / "masks").is_dir()
 
 
@@ -33,7 +33,7 @@ def read(path: Path, split: str | None) -> Dataset:
 
 
 def _targets(path: Path) -> list[Target]:
-    """Grey levels as GrabCut's masks have them: 255 object, 128 ignore, 0 background; or just 1 and 0."""
+    """Read a mask with GrabCut's grey levels (255 object, 128 ignore, 0 background), or with just 1 and 0."""
     labels = read_labels(path)
     levels = set(np.unique(labels).tolist())
     object_level = 1 if levels <= {0, 1} else 255

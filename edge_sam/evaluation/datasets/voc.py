@@ -1,4 +1,4 @@
-"""Pascal VOC: `JPEGImages` and `SegmentationObject`, an index to each object, 255 ignored."""
+"""Pascal VOC: `JPEGImages` and `SegmentationObject`, with an index for each object and 255 for ignored pixels."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ IGNORED = 255
 
 
 def found(path: Path) -> bool:
-    """Tell whether `path` has this layout."""
+    """Return whether `path` has this layout."""
     return (path / "SegmentationObject").is_dir()
 
 
 def read(path: Path, split: str | None) -> Dataset:
     """List the photographs of a split; see `edge_sam.evaluation.datasets.open_dataset`.
 
-    The split is a list in ``ImageSets/Segmentation``; without one, ``val`` where there are lists, else every mask.
+    The split is a list in ``ImageSets/Segmentation``. Default: ``val`` if it exists, else all masks.
     """
     masks = path / "SegmentationObject"
     lists = path / "ImageSets" / "Segmentation"

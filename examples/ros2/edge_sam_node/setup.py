@@ -1,4 +1,4 @@
-"""The node as an ament package; edge_sam itself comes from pip."""
+"""The node as an ament package. Install edge_sam itself with pip."""
 
 from setuptools import setup
 
@@ -11,5 +11,5 @@ setup(
         ("share/edge_sam_node", ["package.xml"]),
     ],
     install_requires=["edge-sam", "setuptools"],
-    entry_points={"console_scripts": ["follow = edge_sam_node.node:main"]},
+    entry_points={"console_scripts": ["track = edge_sam_node.node:main"]},
 )

@@ -1,1 +1,1 @@
-"""Following prompted objects through an image topic."""
+"""Tracking prompted objects through an image topic."""

@@ -1,4 +1,4 @@
-"""Everything that the node does, without ROS: images in, masks and boxes out, prompts in between."""
+"""The node's logic without ROS: takes images and prompts, publishes masks and boxes."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ _TO_RGB = {
 }
 
 Detection = tuple[int, float, tuple[float, float, float, float]]
-"""Number of the object, score, and box: centre x, centre y, width, height in pixels."""
+"""Number of the object, score, and box (centre x, centre y, width, height in pixels)."""
 
 
 def to_rgb(data: bytes, height: int, width: int, step: int, encoding: str) -> NDArray[np.uint8]:
-    """Turn the fields of a ``sensor_msgs/Image`` into an RGB array (height, width, 3).
+    """Convert the fields of a ``sensor_msgs/Image`` to an RGB array (height, width, 3).
 
     Raises
     ------
     InputError
-        Another encoding than rgb8, bgr8, rgba8, bgra8 and mono8; no pixels, a step shorter than a row, too few bytes.
+        The encoding is not rgb8, bgr8, rgba8, bgra8 or mono8; the image has no pixels; the step is shorter than a row;
+        or there are too few bytes.
     """
     channels = _CHANNELS.get(encoding)
     if channels is None:
-        raise edge_sam.InputError(f"encoding {encoding!r} is not known; known: {', '.join(_CHANNELS)}")
+        raise edge_sam.InputError(f"unknown encoding {encoding!r}; known: {', '.join(_CHANNELS)}")
     if width < 1 or height < 1:
         raise edge_sam.InputError(f"an image of {width}×{height} has no pixels")
     if step < width * channels:
@@ -51,15 +52,15 @@ def to_rgb(data: bytes, height: int, width: int, step: int, encoding: str) -> ND
 
 
 def to_prompts(points: Sequence[float], labels: Sequence[int], boxes: Sequence[float]) -> list[edge_sam.Prompt]:
-    """Turn the fields of ``SetPrompt`` into prompts; see its file.
+    """Convert the fields of ``SetPrompt`` to prompts; see its file.
 
     Raises
     ------
     InputError
-        Numbers are missing, or points come with several boxes.
+        The number of coordinates is wrong, or points come with several boxes.
     """
     if len(points) % 2 or len(boxes) % 4:
-        raise edge_sam.InputError("points have two numbers each, boxes four")
+        raise edge_sam.InputError("each point needs two numbers, each box four")
     pairs = [points[i : i + 2] for i in range(0, len(points), 2)]
     corners = [boxes[i : i + 4] for i in range(0, len(boxes), 4)]
     return combine(pairs, labels or None, corners)
@@ -76,17 +77,16 @@ def detections(frame: StreamFrame) -> list[Detection]:
 
 
 class Bridge:
-    """Follows objects through images that are handed over, in a thread of its own.
+    """Tracks objects through pushed images, in its own thread.
 
     Parameters
     ----------
     publish : callable
-        Called in that thread with the name that the image was handed over with, the map of labels as uint8
-        (height, width), and the detections.
+        Called in that thread with the image's name, its label map as uint8 (height, width), and the detections.
     model : str or Predictor
         See `edge_sam.Stream`.
     options
-        Passed on to `edge_sam.Stream`: ``long_side``, ``budget_ms``, ``fps``.
+        Options of `edge_sam.Stream`: ``long_side``, ``budget_ms``, ``fps``.
     """
 
     def __init__(
@@ -103,17 +103,17 @@ class Bridge:
         self._thread.start()
 
     def push(self, image: NDArray[np.uint8], name: str) -> None:
-        """Hand over an RGB image; a newer one takes its place if it is not fetched in time.
+        """Push an RGB image. A newer image replaces it if it is not taken in time.
 
         Raises
         ------
         InputError
-            It is something else. It is counted as corrupt, and the next one may be fine.
+            The image is invalid. It counts as corrupt, and you can go on with the next one.
         """
         self._source.push(image, name)
 
     def receive(self, data: bytes, height: int, width: int, step: int, encoding: str, name: str) -> None:
-        """Hand over the fields of a ``sensor_msgs/Image``; see `push` and `to_rgb`."""
+        """Push the fields of a ``sensor_msgs/Image``; see `push` and `to_rgb`."""
         try:
             image = to_rgb(data, height, width, step, encoding)
         except edge_sam.InputError as error:
@@ -122,11 +122,11 @@ class Bridge:
         self._source.push(image, name)
 
     def prompt(self, prompts: Sequence[edge_sam.Prompt]) -> None:
-        """Follow these objects from the next image on."""
+        """Track these objects from the next image on."""
         self._stream.prompt(prompts)
 
     def close(self) -> str:
-        """End, and say in one line what was done."""
+        """Stop. Returns a line of statistics."""
         self._source.end()
         self._thread.join()
         return str(self._stream)
@@ -135,5 +135,5 @@ class Bridge:
         try:
             for frame in self._stream:
                 self._publish(frame.name, frame_labels(frame), detections(frame))
-        except Exception as error:  # The node asks for it; a thread has nobody to raise it to.
+        except Exception as error:  # The node raises it; a thread cannot.
             self.error = error

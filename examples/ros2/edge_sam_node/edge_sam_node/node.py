@@ -1,4 +1,4 @@
-"""The ROS 2 node: topics and the service around `edge_sam_node.bridge.Bridge`, and nothing else."""
+"""The ROS 2 node: topics and a service around `edge_sam_node.bridge.Bridge`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from edge_sam import InputError
 from edge_sam_node.bridge import Bridge, to_prompts
 
 
-class FollowNode(Node):
-    """Image in; masks and boxes out; prompts by service."""
+class TrackNode(Node):
+    """Subscribes to images, publishes masks and boxes, and takes prompts through a service."""
 
     def __init__(self) -> None:
         super().__init__("edge_sam")
@@ -69,7 +69,7 @@ class FollowNode(Node):
 def main() -> None:
     """Run the node until it is stopped."""
     rclpy.init()
-    node = FollowNode()
+    node = TrackNode()
     try:
         rclpy.spin(node)
     except KeyboardInterrupt:

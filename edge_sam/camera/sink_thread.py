@@ -13,28 +13,27 @@ from edge_sam.camera.statistics import Durations
 from edge_sam.system.timing import elapsed_ms
 
 
-class Outlet:
-    """Writes frames to a sink in a thread of its own, so that a slow sink holds up nothing.
+class SinkThread:
+    """Writes frames to a sink in its own thread, so that a slow sink delays nothing else.
 
     Parameters
     ----------
     sink : Sink
-        It is closed at the end, whatever happened.
+        The thread closes it at the end, even after an error.
     lossless : bool
-        Hold up the stream rather than drop frames.
+        Delay the stream instead of dropping frames.
     failed : callable
-        Called when the sink fails.
+        Called if the sink fails.
 
     Attributes
     ----------
     sink : Sink
-        As above.
     slot : Slot of StreamFrame
-        Frames on their way to the sink; close it to end.
+        Frames for the sink. Close it to end the thread.
     durations : Durations
-        Milliseconds for a frame.
+        Milliseconds per frame.
     error : Exception or None
-        Why it ended, where it was not told to.
+        The error of the sink, if any.
     """
 
     def __init__(self, sink: Sink, lossless: bool, failed: Callable[[], None]) -> None:
@@ -47,7 +46,7 @@ class Outlet:
         self._thread.start()
 
     def join(self) -> None:
-        """Wait until everything is written and the sink is closed."""
+        """Wait until all frames are written and the sink is closed."""
         self._thread.join()
 
     def _run(self) -> None:
@@ -56,7 +55,7 @@ class Outlet:
                 start = time.perf_counter()
                 self.sink.write(frame)
                 self.durations.add(elapsed_ms(start))
-        except Exception as error:  # It ends the stream, which raises it in the caller's thread.
+        except Exception as error:  # The stream raises it in the caller's thread.
             self.error = error
         finally:
             self._close()

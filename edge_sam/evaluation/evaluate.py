@@ -1,4 +1,4 @@
-"""A whole evaluation: protocols by name on a dataset, to a report and contact sheets."""
+"""A whole evaluation: run protocols on a dataset, and make a report and contact sheets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge_sam.errors import InputError
 from edge_sam.evaluation.protocols import Protocol, Segmenter, find_protocol
 from edge_sam.evaluation.report import SCHEMA, DatasetFacts, EvalReport, ProtocolReport, summarise
 from edge_sam.evaluation.samples import Dataset
-from edge_sam.evaluation.stills import Row, evaluate_sample
+from edge_sam.evaluation.stills import ObjectScores, evaluate_sample
 from edge_sam.evaluation.video import VIDEO_PROTOCOLS, VideoProtocol, measure_clip
 from edge_sam.evaluation.worst_cases import WorstCases
 from edge_sam.imaging.images import encode_png
@@ -32,19 +32,19 @@ class Evaluation:
     Attributes
     ----------
     steps : int
-        Photographs to look at, frames of videos included: how often `run` reports progress.
+        Number of photographs and video frames to segment: how often `run` reports progress.
 
     Raises
     ------
     InputError
-        An unknown protocol, or one for videos on a dataset that has none.
+        A protocol is unknown, or it needs videos and the dataset has none.
     """
 
     def __init__(self, dataset: Dataset, prompts: Sequence[str]) -> None:
         self._dataset = dataset
         wanted = list(dict.fromkeys(prompts))
         if not wanted:
-            raise InputError("no prompts given; for example point,box,3points or video-follow")
+            raise InputError("no prompts given; for example point,box,3points or video-track")
         self._stills: list[Protocol] = [find_protocol(name) for name in wanted if name not in VIDEO_PROTOCOLS]
         self._videos = [VIDEO_PROTOCOLS[name] for name in wanted if name in VIDEO_PROTOCOLS]
         if self._videos and not dataset.clips:
@@ -55,16 +55,16 @@ class Evaluation:
     def run(
         self, segmenters: Sequence[Segmenter], *, seed: int, worst: int, progress: Callable[[], None]
     ) -> tuple[list[ProtocolReport], dict[str, NDArray[np.uint8]]]:
-        """Evaluate one segmenter, or the first of two in comparison with the second.
+        """Evaluate one segmenter, or compare two.
 
         Parameters
         ----------
         segmenters : sequence of Segmenter
             One or two.
         seed : int
-            Of the bootstrap.
+            Seed of the bootstrap.
         worst : int
-            Cases on each contact sheet; 0 for no sheets.
+            Cases on each contact sheet. 0: no sheets.
         progress : callable
             Called `steps` times.
 
@@ -80,7 +80,7 @@ class Evaluation:
             A file of the dataset cannot be used, or no mask shows an object.
         """
         cases = {protocol.name: WorstCases(worst) for protocol in self._stills}
-        rows: dict[str, list[Row]] = {protocol.name: [] for protocol in self._stills}
+        rows: dict[str, list[ObjectScores]] = {protocol.name: [] for protocol in self._stills}
         for sample in self._dataset.samples if self._stills else ():
             for row in evaluate_sample(
                 segmenters, self._stills, sample, lambda case: cases[case.protocol.name].look(case)
@@ -101,7 +101,7 @@ class Evaluation:
     def report(
         self, segmenters: Sequence[Segmenter], folder: Path, *, seed: int, worst: int, progress: Callable[[], None]
     ) -> tuple[EvalReport, dict[Path, bytes]]:
-        """Evaluate as `run` does, for a report; contact sheets become files, to be written, of `folder`."""
+        """Evaluate as in `run`. Returns the report, and the contact sheets as files to write in `folder`."""
         protocols, sheets = self.run(segmenters, seed=seed, worst=worst, progress=progress)
         files = {name: folder / f"worst-{name}.png" for name in sheets}
         data, facts = self._dataset, [segmenter.facts for segmenter in segmenters]
@@ -119,14 +119,14 @@ class Evaluation:
 
     def _video_rows(
         self, video: VideoProtocol, segmenters: Sequence[Segmenter], progress: Callable[[], None]
-    ) -> list[Row]:
+    ) -> list[ObjectScores]:
         rows = []
         for clip in self._dataset.clips:
-            # Each segmenter goes through the clip by itself; the first one tells how far it is.
+            # Each segmenter goes through the clip separately. Only the first one reports progress.
             measured = [
-                measure_clip(video.tracker(segmenter), clip, (lambda: None) if i else progress)
+                measure_clip(video.make(segmenter), clip, (lambda: None) if i else progress)
                 for i, segmenter in enumerate(segmenters)
             ]
             for name, *scores in zip(clip.objects, *measured, strict=True):
-                rows.append(Row(clip.name, name, clip.name, "", video.name, scores))
+                rows.append(ObjectScores(clip.name, name, clip.name, "", video.name, scores))
         return rows

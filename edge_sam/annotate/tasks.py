@@ -1,4 +1,4 @@
-"""What is to be done: a task for each photograph, under a key that changes when anything about it does."""
+"""A task for each photograph, with a key that changes when its input changes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from edge_sam.runtimes.cores import check_threads, usable_cores
 from edge_sam.system.machine import installed_versions
 
 
-def plan(items: Sequence[Item], table: PromptTable | None, valid_mask: Path | None) -> list[Task]:
+def make_tasks(items: Sequence[Item], table: PromptTable | None, valid_mask: Path | None) -> list[Task]:
     """Make the tasks.
 
     Parameters
@@ -35,8 +35,8 @@ def plan(items: Sequence[Item], table: PromptTable | None, valid_mask: Path | No
     table : PromptTable or None
         Prompts from a file.
     valid_mask : Path or None
-        Picture of the valid region of all photographs, or a folder with one for each, of the same name but for the
-        suffix; a photograph without one is all valid.
+        Picture of the valid region of all photographs, or a folder with one picture for each photograph, of the same
+        stem. Photographs without a picture are valid everywhere.
 
     Returns
     -------
@@ -46,8 +46,8 @@ def plan(items: Sequence[Item], table: PromptTable | None, valid_mask: Path | No
     Raises
     ------
     InputError
-        No photograph has a prompt, or one may be meant for either of two; or there is no such valid region, or none
-        for any of the photographs.
+        No photograph has a prompt, a prompt may belong to either of two photographs, the valid region does not exist,
+        or no photograph has one.
     """
     regions = _Regions(valid_mask)
     names = {canonical(item.name) for item in items}
@@ -55,29 +55,29 @@ def plan(items: Sequence[Item], table: PromptTable | None, valid_mask: Path | No
     for item in items:
         known = table.find(item.name) if table is not None else None
         if known != canonical(item.name) and known in names:
-            known = None  # Said of another photograph, by its whole name.
+            known = None  # It names another photograph by its full name.
         prompts = table[known] if table is not None and known is not None else None
         if known is not None and meant.setdefault(known, item.name) != item.name:
-            raise InputError(f"the prompts on {known} may be for {meant[known]} or {item.name}; say the whole name")
+            raise InputError(f"the prompts on {known} may belong to {meant[known]} or {item.name}; give the full name")
         region = regions.find(item.name)
         facts = [item.name, item.frame, _state(item.path), prompts, _state(region)]
         key = hashlib.sha256(to_json(facts)).hexdigest()[:32]
         tasks.append(Task(key, item, prompts or (), region))
     if table is not None and not any(task.prompts for task in tasks):
         raise InputError(
-            f"the prompts are on none of the photographs; the first photograph is called {items[0].name},"
-            f" the prompts are on {next((name for name in table if table[name]), 'none')}"
+            f"no photograph has a prompt; the first photograph is {items[0].name}, but the first prompt is on"
+            f" {next((name for name in table if table[name]), 'none')}"
         )
     if valid_mask is not None and all(task.region is None for task in tasks):
-        raise InputError(f"no picture in {valid_mask} has the name of a photograph, such as {items[0].name}")
+        raise InputError(f"no picture in {valid_mask} is named after a photograph, such as {items[0].name}")
     return tasks
 
 
 def settings(job: Job, bundle: Bundle) -> dict[str, Any]:
-    """Everything but the photograph that decides its masks, by name: the job, the model's files, the versions.
+    """Return everything except the photograph that affects its masks: the job, the model's files, the versions.
 
-    Threads are not in it: on ONNX Runtime they change no bit. Nor is the machine, though another processor may round
-    otherwise.
+    The number of threads is not included, because it does not change the masks on ONNX Runtime. The machine is not
+    included either, although another processor may round differently.
     """
     from edge_sam.version import __version__
 
@@ -85,7 +85,7 @@ def settings(job: Job, bundle: Bundle) -> dict[str, Any]:
     function = source_hash(find_function(job.function)[1])[:16] if job.function else None
     facts = {
         **msgspec.to_builtins(job),
-        "function": job.function and PurePath(job.function).name,  # Wherever its file lies.
+        "function": job.function and PurePath(job.function).name,  # Without the folder of its file.
         "model": bundle.manifest.name,
         "model_files": hashlib.sha256("".join(sorted(files)).encode()).hexdigest()[:16],
         "function_source": function,
@@ -100,14 +100,14 @@ def settings(job: Job, bundle: Bundle) -> dict[str, Any]:
 
 
 def share_cores(workers: int | None, threads: int | None, runtime: str) -> tuple[int, int]:
-    """Split the cores that this process may use; a device other than the processor gets one worker.
+    """Split the usable cores between workers. A device other than the CPU gets one worker.
 
     Parameters
     ----------
     workers, threads : int or None
-        Processes, and threads of each, as far as they were asked for.
+        Number of processes and threads of each, or None to choose.
     runtime : str
-        With its device after a colon, if it has one.
+        With its device after a colon, if any.
 
     Returns
     -------
@@ -123,7 +123,7 @@ def share_cores(workers: int | None, threads: int | None, runtime: str) -> tuple
 
 
 def _state(path: str | None) -> tuple[int, int] | None:
-    """Size and time of a file, which tell whether it changed without reading it; None where it is not there."""
+    """Return the size and time of a file, which show a change without reading it. None if it does not exist."""
     try:
         status = Path(path).stat() if path is not None else None
     except (OSError, ValueError):
@@ -132,7 +132,7 @@ def _state(path: str | None) -> tuple[int, int] | None:
 
 
 class _Regions:
-    """Finds the picture of a photograph's valid region: the one given, or of a folder the one of the same name."""
+    """Finds the picture of a photograph's valid region: a single one, or the one of the same stem in a folder."""
 
     def __init__(self, given: Path | None) -> None:
         if given is not None and not given.exists():
@@ -149,7 +149,7 @@ class _Regions:
         if folder not in self._by_stem:
             there = self._names.find(folder)
             files = pictures(there) if there is not None and there.is_dir() else []
-            files.sort(key=lambda file: file.suffix.lower() == ".png")  # The last one counts.
+            files.sort(key=lambda file: file.suffix.lower() == ".png")  # Prefer PNG: the last one counts.
             self._by_stem[folder] = {canonical(file.stem): file for file in files}
         file = self._by_stem[folder].get(place.stem)
         return None if file is None else str(file)

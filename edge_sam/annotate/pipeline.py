@@ -1,4 +1,4 @@
-"""The whole run: what is left to do goes through an engine into the store, and the store into the data set."""
+"""A whole run: an engine turns the remaining tasks into records in the store, which become the data set."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from edge_sam.files.serialization import to_json
 from edge_sam.imaging.coco import Id
 
 Engine = Callable[[Sequence[Task]], Generator[Outcome, None, None]]
-"""Does tasks, in any order; see `edge_sam.annotate.pool` and `edge_sam.annotate.ray_data`."""
+"""Runs tasks in any order; see `edge_sam.annotate.pool` and `edge_sam.annotate.ray_data`."""
 _HOPELESS = 10
-"""Failures without a success after which a run is given up: it is not the photographs that are at fault."""
+"""Failures before the first success after which a run stops: the photographs are not the cause."""
 
 
 class Absent(msgspec.Struct, frozen=True):
@@ -33,29 +33,29 @@ class Absent(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Report(msgspec.Struct, frozen=True):
-    """What a run did.
+class AnnotateReport(msgspec.Struct, frozen=True):
+    """The report of a run.
 
     Attributes
     ----------
     photographs : int
         In the source.
     done_before, done_now : int
-        By earlier runs, by this one; skipped ones among them.
+        Photographs done by earlier runs and by this one, including skipped ones.
     skipped, failed : list of Absent
-        Damaged photographs, which only a change of the file mends; and those that another run tries again.
+        Damaged photographs, which stay skipped until the file changes; and failures, which the next run retries.
     prompts, annotations : int
-        Asked, and masks in the data set, all runs together.
+        Prompts, and masks in the data set, of all runs.
     rejected : dict of str to int
-        Masks and prompts that did not pass, by reason, all runs together.
+        Rejected masks and prompts of all runs, by reason.
     seconds : float
-        Of this run, without the writing of the data set.
+        Duration of this run, without writing the data set.
     work_seconds : float
-        What the workers of this run spent on photographs, added up.
+        Total time of this run's workers on photographs.
     photographs_per_second : float
         Of this run.
     output : str or None
-        The data set; None where the run was stopped before all was done.
+        The data set. None if the run was stopped early.
     """
 
     photographs: int
@@ -82,8 +82,8 @@ def annotate(
     categories: Mapping[str, Id] | None,
     stopped: Callable[[], bool],
     show: Callable[[int], Callable[[], None]],
-) -> Report:
-    """Do what is not done yet and write the data set.
+) -> AnnotateReport:
+    """Run the remaining tasks and write the data set.
 
     Parameters
     ----------
@@ -92,27 +92,27 @@ def annotate(
     engine : callable
         See `Engine`.
     store : Store
-        Held by this run.
+        Opened by this run.
     output : Path
         File (COCO) or folder (SA-1B).
     sa1b : bool
-        In the form of SA-1B.
+        Write the layout of SA-1B.
     categories : mapping of str to int, float or str, optional
         Ids of the categories by name.
     stopped : callable
-        Whether to end early; then no data set is written.
+        Returns True to stop early. Then no data set is written.
     show : callable
-        Given the number of photographs to do, gives what is to be called after each.
+        Takes the number of remaining photographs and returns a function to call after each one.
 
     Returns
     -------
-    Report
+    AnnotateReport
         Also written to the store's folder.
 
     Raises
     ------
     EdgeSamError
-        The first photographs all failed; the message says why.
+        The first photographs all failed. The message gives the reason.
     """
     start = time.perf_counter()
     todo = [task for task in tasks if not store.has(task.key)]
@@ -126,7 +126,7 @@ def annotate(
             write_sa1b(records, output, store.folder)
         else:
             write_coco(records, output, store.folder, categories)
-    report = Report(
+    report = AnnotateReport(
         photographs=len(tasks),
         done_before=len(tasks) - len(todo),
         done_now=done,
@@ -144,9 +144,9 @@ def annotate(
 def _work(
     outcomes: Generator[Outcome, None, None], store: Store, step: Callable[[], None], patience: int
 ) -> tuple[int, list[Absent], float]:
-    """Store what comes; give the number of records, what failed, and the workers' seconds."""
+    """Store the outcomes. Returns the number of records, the failures, and the workers' seconds."""
     done, failed, seconds = 0, list[Absent](), 0.0
-    with contextlib.closing(outcomes):  # An interrupt that falls in here ends the engine too, and at once.
+    with contextlib.closing(outcomes):  # An interrupt here also ends the engine at once.
         for outcome in outcomes:
             seconds += outcome.seconds
             if outcome.record is not None:

@@ -13,9 +13,9 @@ from streams import CUP, scene
 
 import edge_sam
 from edge_sam import Prompt
-from edge_sam.camera import rehearsal
-from edge_sam.camera.deadline import Target
-from edge_sam.camera.plan import Plan
+from edge_sam.camera import step_times
+from edge_sam.camera.adaptive_model import AdaptiveModel
+from edge_sam.camera.deadline import Deadline
 from edge_sam.predictor import Predictor
 from edge_sam.runtimes import why_unusable
 from edge_sam.runtimes.openvino_device import OpenVinoSession
@@ -35,7 +35,7 @@ def frame() -> np.ndarray:
 
 @pytest.fixture
 def stages(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
-    """The stages of every step that is rehearsed, and whether OpenVINO was compiled for its size."""
+    """The stages of every timed step, and whether OpenVINO was compiled for its size."""
     seen: list[set[str]] = []
 
     class Watched(Tracker):
@@ -46,7 +46,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
             seen.append(set(self.timings) & {"encode", "flow", "reused"} | size)
             return found
 
-    monkeypatch.setattr(rehearsal, "Tracker", Watched)
+    monkeypatch.setattr(step_times, "Tracker", Watched)
     return seen
 
 
@@ -58,7 +58,7 @@ def _size(encoder: OpenVinoSession) -> int | None:
 @pytest.mark.parametrize("long_side", [256, 1024])
 @pytest.mark.parametrize("image", [BLACK, SLOPE, read_rgb(COFFEE), np.zeros((2, 3, 3), np.uint8), BLACK[:, :1]])
 def test_no_two_frames_are_alike(image: np.ndarray, long_side: int) -> None:
-    frames = rehearsal.unlike_frames(image, long_side)
+    frames = step_times.distinct_frames(image, long_side)
     assert {f.shape for f in frames} == {image.shape}
     for before, after in itertools.permutations(frames, 2):
         stillness = Stillness()
@@ -71,7 +71,7 @@ def test_a_carried_frame_is_timed_and_not_one_that_is_reused(
     predictor: Predictor, frame: np.ndarray, stages: list[set[str]], picture: str
 ) -> None:
     image = frame if picture == "cup" else np.zeros_like(frame)
-    encoded, carried = rehearsal.measure(predictor, image, [PROMPT], (320, 256))
+    encoded, carried = step_times.measure(predictor, image, [PROMPT], (320, 256))
     assert stages == [{"encode"}] * 4 + [{"flow"}] * 2
     assert list(encoded) == [320, 256]
     assert carried > 0
@@ -81,11 +81,11 @@ def test_a_carried_frame_is_timed_and_not_one_that_is_reused(
 def test_openvino_is_compiled_for_a_size_before_it_is_timed(
     frame: np.ndarray, stages: list[set[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_sam.camera.plan.LONG_SIDES", (256, 192))
+    monkeypatch.setattr("edge_sam.camera.adaptive_model.LONG_SIDES", (256, 192))
     predictor = edge_sam.load("mobile-sam", runtime="openvino", strict=True)
     encoder = predictor.model.active.encoder
     assert isinstance(encoder, OpenVinoSession)
-    plan = Plan(predictor, None, Target(budget_ms=1e6))
+    plan = AdaptiveModel(predictor, None, Deadline(budget_ms=1e6))
     plan.prepare(frame, [PROMPT])
     assert stages == [{"encode", "compiled"}] * 4 + [{"flow", "compiled"}] * 2
     assert plan.setting.long_side == _size(encoder) == 256
@@ -98,8 +98,8 @@ def test_openvino_is_compiled_for_a_size_before_it_is_timed(
 def test_frames_beside_the_warm_up_of_another_long_side_do_not_count(
     predictor: Predictor, frame: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_sam.camera.plan.measure", lambda *_: ({1024: 900.0, 384: 40.0, 256: 20.0}, 5.0))
-    plan = Plan(predictor, None, Target(budget_ms=100))
+    monkeypatch.setattr("edge_sam.camera.adaptive_model.measure", lambda *_: ({1024: 900.0, 384: 40.0, 256: 20.0}, 5.0))
+    plan = AdaptiveModel(predictor, None, Deadline(budget_ms=100))
     plan.prepare(frame, [PROMPT])
     assert plan.setting.long_side == 384
     warmed: list[int] = []

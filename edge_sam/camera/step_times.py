@@ -1,4 +1,4 @@
-"""Following into one frame again and again, to see what each runtime and each long side takes here."""
+"""Time of one tracking step in each runtime and at each long side, measured on one frame."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from edge_sam.tracking.stillness import Stillness
 
 _COMPARED_AT = 512
 _PARTS = 32
-"""A frame is shifted by this part of its sides: a patch of `Stillness` at a long side of 256."""
+"""A frame is shifted by 1/32 of its sides: a patch of `Stillness` at a long side of 256."""
 _log = logging.getLogger("edge_sam")
 
 
 def load_fastest(model: str | Path, image: NDArray[np.uint8], prompts: Sequence[Prompt]) -> Predictor:
-    """Load a model in the runtime that is the fastest on this frame, of those that are usable here."""
+    """Load a model in the usable runtime that is the fastest on this frame."""
     bundle = open_bundle(model)
     found = choices(bundle, RunOptions())
     ways = [choice for choice in found if choice.precision == found[0].precision]
     if len(ways) < 2 or read_record(tuning_key(bundle), Tuned) is not None:
-        return load(model)  # `edge-sam tune` has compared more, and on more photographs.
+        return load(model)  # `edge-sam tune` has compared more settings on more photographs.
     took: dict[str, float] = {}
     for choice in ways:
         try:
             took[choice.runtime] = _step_ms(load_choice(bundle, choice), image, prompts, _COMPARED_AT)
         except RuntimeUnavailableError as error:
-            _log.info("%s is left out: %s", choice.runtime, error)
+            _log.info("skipping %s: %s", choice.runtime, error)
         else:
-            _log.info("%s in %s: %.1f ms a frame", choice.runtime, choice.precision, took[choice.runtime])
+            _log.info("%s in %s: %.1f ms per frame", choice.runtime, choice.precision, took[choice.runtime])
     if not took:
         return load(model)
     return load(model, runtime=min(took, key=lambda runtime: took[runtime]), precision=found[0].precision)
@@ -53,7 +53,7 @@ def load_fastest(model: str | Path, image: NDArray[np.uint8], prompts: Sequence[
 def measure(
     predictor: Predictor, image: NDArray[np.uint8], prompts: Sequence[Prompt], long_sides: Sequence[int]
 ) -> tuple[dict[int, float], float]:
-    """Milliseconds for an encoded frame by long side, and for one whose masks are carried by optical flow."""
+    """Return milliseconds for an encoded frame by long side, and for a frame whose masks optical flow carries."""
     encoded = {side: _step_ms(predictor, image, prompts, side) for side in long_sides}
     return encoded, _step_ms(predictor, image, prompts, min(long_sides), encode=False)
 
@@ -61,10 +61,10 @@ def measure(
 def _step_ms(
     predictor: Predictor, image: NDArray[np.uint8], prompts: Sequence[Prompt], long_side: int, *, encode: bool = True
 ) -> float:
-    """Time one step of following, as fast as it gets in a long run."""
+    """Time one tracking step in the steady state of a long run."""
     predictor.warm_up(image, long_side=long_side)
     tracker = Tracker(predictor, long_side=long_side)
-    first, *others = unlike_frames(image, long_side)
+    first, *others = distinct_frames(image, long_side)
     tracker.start(first, prompts)
     times = []
     for frame in others:
@@ -74,10 +74,10 @@ def _step_ms(
     return min(times)
 
 
-def unlike_frames(image: NDArray[np.uint8], long_side: int) -> list[NDArray[np.uint8]]:
-    """Make three frames that differ too much for one's answer to serve for another.
+def distinct_frames(image: NDArray[np.uint8], long_side: int) -> list[NDArray[np.uint8]]:
+    """Make three frames that differ so much that the tracker has to encode each of them.
 
-    They are the image and two shifted copies or, where a shift changes too little, coloured squares.
+    They are the image and two shifted copies. If a shift changes too little, they are coloured squares.
     """
     coarse = np.random.default_rng(0).integers(0, 256, (_PARTS, _PARTS, 3), dtype=np.uint8)
     squares = cv2.resize(coarse, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)

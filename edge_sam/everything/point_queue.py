@@ -1,4 +1,4 @@
-"""Which points are asked, and in which order: coarse to fine, leaving out those whose answer is known already."""
+"""The order in which points are asked: coarse to fine, without points whose answer is already known."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from edge_sam.embedding import ImageEmbedding
 from edge_sam.imaging.geometry import CELL, TOKEN
 
 _EXPLAINED = 0.85
-"""Likeness of a point to an answered one from which on it is not asked; docs/lab/everything.md has the measurements."""
+"""Similarity to an answered point from which on a point is not asked. See docs/lab/everything.md for measurements."""
 _ELSEWHERE = 0.1
-"""How much less an answered point explains about points outside the masks that it gave."""
+"""How much less an answered point explains points outside its masks."""
 _UNKNOWN = -2.0
-"""Less than any likeness."""
+"""Less than any similarity."""
 
 
-class Agenda:
+class PointQueue:
     """The points of one crop that are still to be asked.
 
-    A point is explained by an answered one when it lies inside all the masks that were accepted there and its image
-    token looks alike (cosine), for then it would get the same masks. A small object on a large one has another
-    token, so it is asked although it lies inside a mask. What is explained least comes next.
+    An answered point explains another point if that point lies inside all the masks accepted there and has a similar
+    image token (cosine): it would get the same masks. A small object on a large one has a different token, so its
+    point is asked although it lies inside a mask. The point that is explained least comes next.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Agenda:
     embedding : ImageEmbedding
         Of the crop.
     adaptive : bool
-        False: every point is asked.
+        False: ask every point.
     """
 
     def __init__(self, points: NDArray[np.float64], embedding: ImageEmbedding, *, adaptive: bool) -> None:
@@ -45,35 +45,35 @@ class Agenda:
         self._explained = np.full(len(points), _UNKNOWN, dtype=np.float32)
 
     def next(self, count: int) -> NDArray[np.intp]:
-        """Take up to `count` indices into `points`; none when there is nothing left to ask."""
+        """Take up to `count` indices into `points`. Returns none when no point is left to ask."""
         chosen = np.argsort(self._explained, kind="stable")[:count]
         chosen = chosen[self._explained[chosen] < _EXPLAINED]
         self._explained[chosen] = np.inf
         return chosen
 
     def answered(self, index: int, logits: Sequence[NDArray[np.float32]]) -> None:
-        """Learn what a point gave.
+        """Record the answer at a point.
 
         Parameters
         ----------
         index : int
             Index into `points`.
         logits : sequence of ndarray of float32, (256, 256)
-            Low-res logits of the masks that were accepted there.
+            Low-res logits of the masks accepted there.
         """
         if not self._adaptive:
             return
-        likeness = self._tokens @ self._tokens[index]
-        inside = np.full(len(likeness), bool(logits))
+        similarity = self._tokens @ self._tokens[index]
+        inside = np.full(len(similarity), bool(logits))
         for plane in logits:
             inside &= plane[self._cells] > 0
-        np.maximum(self._explained, np.where(inside, likeness, likeness - _ELSEWHERE), out=self._explained)
+        np.maximum(self._explained, np.where(inside, similarity, similarity - _ELSEWHERE), out=self._explained)
 
 
 def _coarse_to_fine(points: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Order points so that the first few are spread over all of them, and so on.
+    """Order points so that any first few of them are spread over the whole set.
 
-    The points are sorted along a Z-order curve and taken from it by the van der Corput sequence.
+    The points are sorted along a Z-order curve and then taken in the order of the van der Corput sequence.
     """
     lowest = points.min(axis=0)
     fractions = (points - lowest) / np.maximum(points.max(axis=0) - lowest, 1)
