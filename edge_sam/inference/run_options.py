@@ -36,7 +36,7 @@ class RunOptions(Settings):
     precision: str = "auto"
     threads: Annotated[int, Meta(ge=1, le=MAX_THREADS)] | None = None
     strict: bool = False
-    options: dict[str, str] = field(default_factory=dict)
+    options: dict[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for name, value, kinds, expected in (
