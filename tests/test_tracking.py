@@ -173,7 +173,7 @@ def test_labels_are_a_weighted_mean_of_what_is_near(anywhere: bool) -> None:
     tokens /= np.linalg.norm(tokens, axis=-1, keepdims=True)
     cover = rng.random((12, 40)).astype(np.float32)
     before, box = np.array([4.0, 1.0, 30.0, 11.0]), np.array([8.0, 2.0, 36.0, 10.0])
-    earlier = appearance.view(tokens[::-1].copy(), cover, before)
+    earlier = appearance.appearance_of(tokens[::-1].copy(), cover, before)
     window = appearance.whole(tokens) if anywhere else appearance.window_around(box, tokens)
     labels = appearance.label_tokens(tokens, window, [earlier], None if anywhere else box)
     moved = np.array([6.0, 22.0]) - np.array([6.0, 17.0])  # Row and column of the boxes' centres.

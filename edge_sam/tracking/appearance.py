@@ -29,7 +29,7 @@ TokenWindow = tuple[slice, slice]
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class Appearance:
     """An object and its surroundings in one embedding.
 
     Attributes
@@ -57,7 +57,7 @@ def unit_tokens(embedding: ImageEmbedding) -> NDArray[np.float32]:
 def likeness(
     tokens: NDArray[np.float32],
     cover: NDArray[np.float32],
-    seen: View,
+    seen: Appearance,
     ground: NDArray[np.float32],
 ) -> float:
     """Compare a mask's content with an object.
@@ -68,7 +68,7 @@ def likeness(
         A frame's tokens, of unit length.
     cover : ndarray of float32, (rows, columns)
         Fraction of each token that the mask covers.
-    seen : View
+    seen : Appearance
         The object.
     ground : ndarray of float32, (256,)
         Mean of all tokens. It is subtracted, because it makes different objects look alike.
@@ -105,14 +105,14 @@ def window_around(box: NDArray[np.float64], tokens: NDArray[np.float32]) -> Toke
     return slice(max(0, int(top)), min(rows, int(bottom))), slice(max(0, int(left)), min(columns, int(right)))
 
 
-def view(tokens: NDArray[np.float32], cover: NDArray[np.float32], box: NDArray[np.float64]) -> View:
-    """Copy a frame's view of an object. `box` is XYXY in units of tokens."""
+def appearance_of(tokens: NDArray[np.float32], cover: NDArray[np.float32], box: NDArray[np.float64]) -> Appearance:
+    """Copy an object's appearance in a frame. `box` is XYXY in units of tokens."""
     window = window_around(box, tokens)
-    return View(tokens[window].copy(), cover[window], _corner(window) - _centre(box))
+    return Appearance(tokens[window].copy(), cover[window], _corner(window) - _centre(box))
 
 
 def label_tokens(
-    tokens: NDArray[np.float32], window: TokenWindow, views: Sequence[View], box: NDArray[np.float64] | None
+    tokens: NDArray[np.float32], window: TokenWindow, appearances: Sequence[Appearance], box: NDArray[np.float64] | None
 ) -> NDArray[np.float32]:
     """Estimate the fraction of each token that belongs to an object.
 
@@ -122,8 +122,8 @@ def label_tokens(
         Of the frame, of unit length.
     window : TokenWindow
         The tokens to label.
-    views : sequence of View
-        Views of the object in earlier frames, of the same long side.
+    appearances : sequence of Appearance
+        Of the object in earlier frames, with the same long side.
     box : ndarray of float64, (4,), or None
         Approximate place of the object, XYXY in units of tokens. Each token is then compared only with earlier tokens
         near the same place relative to the object. None: with all earlier tokens.
@@ -136,7 +136,7 @@ def label_tokens(
     asked = tokens[window]
     inside = np.zeros(asked.shape[:2], dtype=np.float32)
     total = np.full(asked.shape[:2], 1e-12, dtype=np.float32)
-    for earlier in views:
+    for earlier in appearances:
         rows, columns = [slice(None)] * len(asked), None
         if box is not None:
             near_rows, columns = _near(asked.shape, _corner(window) - _centre(box), earlier, max(tokens.shape[:2]))
@@ -171,9 +171,9 @@ def _run(flags: NDArray[np.bool_]) -> slice:
 
 
 def _near(
-    shape: tuple[int, ...], origin: NDArray[np.float64], earlier: View, side: int
+    shape: tuple[int, ...], origin: NDArray[np.float64], earlier: Appearance, side: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which rows and which columns of a window and of a view lie near each other, relative to the object."""
+    """Return which rows and columns of a window and of an appearance lie near each other, relative to the object."""
     reach = _reach(side)
     rows, columns = (
         origin[axis] + np.arange(shape[axis])[:, None] - earlier.origin[axis] - np.arange(earlier.cover.shape[axis])

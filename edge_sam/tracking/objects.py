@@ -16,11 +16,11 @@ from edge_sam.imaging.masks import box_of, stability
 from edge_sam.prompts import Prompt
 from edge_sam.result import Answer
 from edge_sam.tracking.appearance import (
+    Appearance,
     TokenWindow,
-    View,
+    appearance_of,
     label_tokens,
     likeness,
-    view,
     whole,
     window_around,
 )
@@ -110,10 +110,10 @@ class Track:
     ----------
     tracked : Tracked
         Its last state.
-    views : list of View
+    appearances : list of Appearance
         Its appearance in the first frame, and in the last frame with high confidence. Empty if it was never visible.
     frames : list of (ndarray of uint8, ndarray of bool)
-        The frames of these views, with its mask in each.
+        The frames of these appearances, with its mask in each.
     ground : ndarray of float32, (256,)
         Mean token of the first frame.
     first, decoded : Tracked
@@ -121,7 +121,7 @@ class Track:
     """
 
     tracked: Tracked
-    views: list[View] = field(default_factory=list)
+    appearances: list[Appearance] = field(default_factory=list)
     frames: list[tuple[NDArray[np.uint8], NDArray[np.bool_]]] = field(default_factory=list)
     ground: NDArray[np.float32] = field(default_factory=lambda: np.zeros(CHANNELS, dtype=np.float32))
     first: Tracked = field(init=False)
@@ -134,16 +134,16 @@ class Track:
         """Remember the object's present appearance."""
         if tracked.box is None:
             return
-        seen = view(frame.tokens, cover, frame.geometry.tokens_of_box(tracked.box))
-        if not self.views:
+        seen = appearance_of(frame.tokens, cover, frame.geometry.tokens_of_box(tracked.box))
+        if not self.appearances:
             self.ground = frame.tokens.mean(axis=(0, 1))
-        self.views = [*self.views[:1], seen]
+        self.appearances = [*self.appearances[:1], seen]
         self.frames = [*self.frames[:1], (frame.image, tracked.mask)]
 
     def recall(self, look: Callable[[NDArray[np.uint8]], EncodedFrame]) -> None:
         """Encode the remembered frames again: tokens of different long sides cannot be compared."""
         seen = [(look(image), mask) for image, mask in self.frames]  # This may raise, so change the memory afterwards.
-        self.views, self.frames = [], []
+        self.appearances, self.frames = [], []
         for frame, mask in seen:
             self.remember(frame, frame.geometry.cover_of(mask), held(mask, 1.0))
 
@@ -164,12 +164,12 @@ class Track:
         """
         anywhere = taken is not None
         box = self.tracked.box
-        if not self.views or (box is None and not anywhere):
+        if not self.appearances or (box is None and not anywhere):
             return None
         geometry, tokens = frame.geometry, frame.tokens
         place = None if anywhere or box is None else geometry.tokens_of_box(box)
         window = whole(tokens) if place is None else window_around(place, tokens)
-        labels = label_tokens(tokens, window, self.views, place)
+        labels = label_tokens(tokens, window, self.appearances, place)
         found = labels - np.float32(OBJECT)
         if taken is not None:
             found = _largest_part(np.where(taken > HALF, np.float32(-OBJECT), found))
@@ -192,7 +192,7 @@ class Track:
         covers = [frame.geometry.cover(plane) for plane in logits]
         overlaps = [_soft_iou(cover, question.labels) for cover in covers]
         best = int(np.argmax(scores + np.array(overlaps)))
-        alike = max(likeness(frame.tokens, covers[best], seen, self.ground) for seen in self.views)
+        alike = max(likeness(frame.tokens, covers[best], seen, self.ground) for seen in self.appearances)
         confidence = _confidence(float(scores[best]), stability(logits[best]), alike)
         if confidence < (LEARN if question.anywhere else HOLD):
             return None
