@@ -51,8 +51,8 @@ def test_without_a_home_it_is_among_the_temporary_files(temporary: Path, runtime
     for _ in range(2):
         run = as_nobody(temporary, *command, "--long-side", "256", "--output", "masks")
         assert run.returncode == 0, run.stderr
-        line = f"warning: there is no home folder to keep a cache in, so it is in {cache}; set EDGE_SAM_HOME"
-        assert run.stderr == f"{line} place\n"
+        where = f"it is in {cache}; set EDGE_SAM_HOME to change that"
+        assert run.stderr == f"warning: there is no home folder to keep a cache in, so {where}\n"
     assert cache.stat().st_mode & 0o777 == 0o700
     assert list((cache / "guard").iterdir())
 

@@ -90,7 +90,7 @@ def test_what_gives_other_masks_is_dropped(monkeypatch: pytest.MonkeyPatch, coff
     monkeypatch.setattr(tuning, "find_precision", lambda name: Precision(name, True, 1e-3, min_iou=1.01))
     rows = tuning.measure(bundle, [Choice("onnxruntime", "w16", 1, "test")], [coffee], 1, lambda _: None)
     assert rows[0].rejected is not None
-    assert "mean IoU of 1.000" in rows[0].rejected
+    assert "mean IoU of only 1.000" in rows[0].rejected
     with pytest.raises(edge_sam.RuntimeUnavailableError, match="no candidate is usable here"):
         tuning.keep(bundle, rows)
     assert tuning.report(rows[0])["encode_ms"] is None
