@@ -327,7 +327,7 @@ def test_talks_to_people(photos: Path) -> None:
         (("photos", "--workers", "0"), "workers is 0; it must be 1 to 256"),
         (("photos", "--engine", "abacus"), "unknown engine 'abacus'"),
         (("photos", "--format", "voc"), "unknown format 'voc'"),
-        (("photos", "--long-side", "1000"), "long side 1000"),
+        (("photos", "--long-side", "1000"), "long_side is 1000"),
         (("photos", "--valid-mask", "absent.png"), "no such valid region"),
         (("photos", "--output", "."), ". is not a valid name for a data set"),
     ],

@@ -101,7 +101,7 @@ def test_a_region_of_interest(tmp_path: Path) -> None:
         (("absent.jpg",), "cannot read image absent.jpg"),
         ((COFFEE, "--points-per-side", "0"), "points_per_side is 0; it must be 1 to 256"),
         ((COFFEE, "--box-nms-thresh", "2"), "box_nms_thresh is 2"),
-        ((COFFEE, "--long-side", "1000"), "long side 1000"),
+        ((COFFEE, "--long-side", "1000"), "long_side is 1000"),
         ((COFFEE, "--json", "--stream"), "give one of them"),
         ((COFFEE, "--valid-mask", PHOTOGRAPHS / "astronaut.png"), "valid_mask has shape"),
     ],

@@ -34,7 +34,7 @@ CHEAPER = {
     "quantize": "--samples 4",
     "tune": "--rounds 1 --threads 2 --runtime onnxruntime",
 }
-"""Options at the end of a command, where they hold over earlier ones. None may switch a check off."""
+"""Options that take the place of a command's own. None may switch a check off."""
 CAMERAS = re.compile(r"\b0 (?=--box)|rtsp://camera/1|\"nvarguscamerasrc [^\"]*\"|\"rtsp://camera/1\"")
 """A video takes their place; streams are tested in test_camera.py."""
 WORDS = re.compile(r"(?<![\w-])--[a-z0-9][\w-]*")
@@ -89,7 +89,7 @@ def test_commands_of_a_page_run_one_after_the_other(page: Path, place: Path, req
         arguments = shlex.split(_without_hardware(line), comments=True)[1:]
         arguments = [_output(argument, place) for argument in arguments]
         if "--compare" not in arguments:
-            arguments += CHEAPER.get(arguments[0], "").split()
+            arguments = _with(arguments, CHEAPER.get(arguments[0], "").split())
         outputs = [place / path for option, path in itertools.pairwise(arguments) if option in OUTPUTS]
         before = [_files(path) for path in outputs]
         run = run_command(*arguments, cwd=place)
@@ -99,6 +99,16 @@ def test_commands_of_a_page_run_one_after_the_other(page: Path, place: Path, req
         assert outputs or run.stdout.strip(), f"{page.name}: {line} gives nothing"
         for path, old in zip(outputs, before, strict=True):
             assert _files(path).items() - old.items(), f"{page.name}: {line} did not write {path.name}"
+
+
+def _with(arguments: list[str], options: list[str]) -> list[str]:
+    """Arguments with these options, each of which has a value, in the place of the same ones that they had."""
+    kept = list(arguments)
+    for option in options[::2]:
+        while option in kept:
+            place = kept.index(option)
+            del kept[place : place + 2]
+    return kept + options
 
 
 def _files(path: Path) -> dict[Path, tuple[int, int]]:

@@ -69,9 +69,9 @@ def judged(rows: list[float], precision: str) -> dict[str, float] | str:
     [
         ([0, 10], "fp32", {"x": 0}),
         ([0, 13], "int8", {"x": 0.3}),
-        ([0, 13.5], "int8", "x is 0.35 away from the stored values (allowed for int8: 0.3)"),
-        ([0, 13], "unheard-of", "x is 0.3 away from the stored values (allowed for unheard-of: 0.001)"),
-        ([5, 10], "fp32", "x is 0.5 away from the stored values (allowed for fp32: 0.001)"),
+        ([0, 13.5], "int8", "x differs by 0.35 from the reference (allowed for int8: 0.3)"),
+        ([0, 13], "unheard-of", "x differs by 0.3 from the reference (allowed for unheard-of: 0.001)"),
+        ([5, 10], "fp32", "x differs by 0.5 from the reference (allowed for fp32: 0.001)"),
         ([6, 10], "fp32", "x hardly differs between two different images (0.4 instead of 1)"),
         ([0, np.inf], "fp32", "x of the probe is not finite"),
         ([0], "fp32", "x of the probe has shape (1, 1), not (2, 1)"),

@@ -86,7 +86,7 @@ def test_labels_are_turned_as_their_photograph_is(tmp_path: Path) -> None:
         (encoded(Image.fromarray(RANDOM.integers(0, 256, (9, 9, 3)).astype(np.uint8)), "PNG"), "is in colour"),
         (tiff(np.zeros((4, 4, 3), np.uint16), 16, photometric=2), "several 16-bit channels"),
         (pnm(np.zeros((4, 4, 3), int), 1000), "several 16-bit channels"),
-        (png(ihdr(4, 4, 16, 4), (b"IDAT", idat(np.zeros((4, 4, 2), int), 16)), (b"IEND", b"")), "channel of 16 bits"),
+        (png(ihdr(4, 4, 16, 4), (b"IDAT", idat(np.zeros((4, 4, 2), int), 16)), (b"IEND", b"")), "16-bit channels"),
         (tiff(np.zeros((4, 4), np.float32), 32, photometric=1, t339=3), "floating-point pixels; labels are whole"),
     ],
 )

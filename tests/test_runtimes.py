@@ -58,7 +58,7 @@ def test_threads_may_share_a_predictor(other: Predictor) -> None:
     photographs = [read_rgb(path) for path in sorted(PHOTOGRAPHS.glob("*.png"))]
 
     def work(number: int) -> list[np.ndarray]:
-        embedding = other.encode(photographs[number % len(photographs)])
+        embedding = other.encode(photographs[number % len(photographs)], long_side=256)
         return [other.predict(embedding, Prompt(points=[(100 + 10 * number, 150)])).logits for _ in range(3)]
 
     with ThreadPoolExecutor(8) as pool:

@@ -147,12 +147,12 @@ def test_gpus_are_added_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     nvml = open_nvml()
     assert nvml is not None
     assert nvml.used_mb() == 7
-    assert nvml.slowed_by() == {"its power limit", "heat (hardware)"}
+    assert nvml.slowed_by() == {"power cap", "hardware thermal slowdown"}
     with EnergyMeter(nvml, tmp_path) as meter:
         gpu.millijoules += 2500
         assert meter.joules_since_last() == {Nvml.name: 2.5}
     limits = read_clock(nvml, tmp_path).limits
-    assert limits == frozenset({"the GPU (its power limit)", "the GPU by heat (hardware)"})
+    assert limits == frozenset({"GPU power cap", "GPU hardware thermal slowdown"})
 
 
 def test_a_gpu_that_tells_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_a_board_that_is_held_back_by_heat(tmp_path: Path) -> None:
 
 
 def test_notes_say_what_happened_to_the_speed() -> None:
-    held = frozenset({"the GPU (its power limit)"})
+    held = frozenset({"GPU power cap"})
     clocks = [Clock(800, 3, 50, None), Clock(2000, 3, 61.5, None), Clock(1500, 4, 90, held), Clock(1900, 5, 80, None)]
     machine = describe_machine(clocks, drift=1.3)
     assert (machine.mhz_first, machine.mhz_last, machine.mhz_min) == (2000, 1900, 1500)
@@ -210,7 +210,7 @@ def test_notes_say_what_happened_to_the_speed() -> None:
     notes = " ".join(machine.notes)
     assert "fell from 2000 to 1500 MHz" in notes
     assert "throttled 2 times" in notes
-    assert "speed limited by: the GPU (its power limit)" in notes
+    assert "speed limited by: GPU power cap" in notes
     assert "1.30 times as long" in notes
     silent = describe_machine([Clock(None, None, None, None)] * 2, drift=None)
     assert silent.notes[:2] == [

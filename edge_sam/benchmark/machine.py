@@ -53,7 +53,7 @@ def read_clock(nvml: Nvml | None = None, root: Path = Path("/")) -> Clock:
     coolers = [cooler for cooler in thermal.glob("cooling_device*") if _slows(read_text(cooler / "type"))]
     limits = {f"{read_text(cooler / 'type')} (heat)" for cooler in coolers if any(_numbers([cooler / "cur_state"]))}
     if nvml is not None:
-        limits |= {f"the GPU ({what})" for what in nvml.slowed_by()}
+        limits |= {f"GPU {what}" for what in nvml.slowed_by()}
     return Clock(
         statistics.fmean(mhz) if mhz else None,
         int(sum(throttled)) if throttled else None,

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 _SLOWDOWNS = {
-    0x04: "its power limit",
-    0x08: "a hardware slowdown",
-    0x20: "heat (software)",
-    0x40: "heat (hardware)",
-    0x80: "the power brake",
+    0x04: "power cap",
+    0x08: "hardware slowdown",
+    0x20: "software thermal slowdown",
+    0x40: "hardware thermal slowdown",
+    0x80: "power brake slowdown",
 }
 """Bits of nvmlClocksEventReasons for which the GPU runs below its full clock."""
 

@@ -18,8 +18,8 @@ class RunOptions(Settings):
     Attributes
     ----------
     runtime : str
-        auto (the fastest that `edge-sam tune` measured here, else the first usable), onnxruntime, openvino, cuda or
-        tensorrt. A device may follow a colon: openvino:GPU, cuda:1.
+        auto (the fastest that `edge-sam tune` measured here, else the first usable), or one that `edge-sam doctor`
+        lists. A device may follow a colon: openvino:GPU, cuda:1.
     precision : str
         auto (the most exact that the bundle has, or the one that was tuned), smallest, or one of the bundle's
         precisions, such as fp32, w16 or int8.
