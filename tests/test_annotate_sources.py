@@ -280,7 +280,7 @@ IMAGE = '"images": [{"id": 1, "file_name": "a"}]'
         ("p.jsonl", '{"image": "a", "x": ' + "[" * 100_000 + "]" * 100_000 + "}", "line 1: "),
         ("p.jsonl", '\n\n{"image": "\udcff", "box": [0, 0, 1, 1]}', "line 3: "),
         ("p.jsonl", '{"image": "a", "points": []}', "line 1: neither box nor points"),
-        ("p.py", "def f(): ...", r"a function of it: .*p\.py:NAME"),
+        ("p.py", "def f(): ...", r"a function in it, .*p\.py:NAME"),
     ],
     ids=lambda text: ascii(text[:30]),
 )
