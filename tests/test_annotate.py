@@ -179,7 +179,7 @@ def test_ends_in_order_when_asked_to(photos: Path, number: signal.Signals) -> No
     output, errors = process.communicate(timeout=60)
     report = json.loads(output)
     assert report["done_now"] == len(records(photos, "out.json")) >= 1
-    assert errors.decode().splitlines() == ["stopping; photographs in work are finished first (again to stop at once)"]
+    assert errors.decode().splitlines() == ["stopping after the photographs in progress (again to stop at once)"]
     if report["output"] is None:  # Else the photographs were done before the signal came.
         assert not (photos / "out.json").exists()
     assert process.returncode == 128 + number

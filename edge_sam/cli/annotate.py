@@ -154,7 +154,7 @@ def annotate(
 
 
 def _say_stopping() -> None:
-    echo("stopping; photographs in work are finished first (again to stop at once)", err=True)
+    echo("stopping after the photographs in progress (again to stop at once)", err=True)
 
 
 def _prompts(given: str) -> tuple[PromptTable | None, str | None]:
