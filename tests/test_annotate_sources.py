@@ -82,7 +82,7 @@ def test_frames_of_a_video(tmp_path: Path) -> None:
         ("absent", "no such folder, file or glob"),
         ("*.webp", "holds no photographs"),
         (".hidden/../deep/../empty", "holds no photographs"),
-        ("fake.mp4", "not a video"),
+        ("fake.mp4", "cannot read it as a video"),
         ("table.csv", "neither a photograph, nor a video, nor a list"),
         ("twice.txt", "would both be called x.png"),
     ],
