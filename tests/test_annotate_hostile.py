@@ -120,7 +120,7 @@ def test_compiled_code_beside_a_file_is_not_run(folder: Path) -> None:
         ("def f(:", "f", "SyntaxError"),
         ("1 / 0", "f", "ZeroDivisionError: division by zero"),
         ("raise SystemExit(3)", "f", "SystemExit: 3"),
-        ("import beside", "f", "No module named 'beside'; modules beside the file are found if PYTHONPATH"),
+        ("import beside", "f", "No module named 'beside'; to import modules beside the file, add"),
         ("f = 1", "f", "is not a function"),
         ("f = 1", "g", "has no attribute 'g'"),
         ("f = 1", "", "AttributeError"),

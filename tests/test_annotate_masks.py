@@ -60,7 +60,7 @@ def test_without_limits_all_pass() -> None:
     assert validate(masks, Limits(mask_nms_thresh=1), SIZE) == (masks, {})
 
 
-@pytest.mark.parametrize("wrong", [{"border": -1}, {"mask_nms_thresh": 2}, {"min_area": 9, "max_area": 8}])
+@pytest.mark.parametrize("wrong", [{"border": -1}, {"mask_nms_thresh": 2}, {"min_mask_area": 9, "max_mask_area": 8}])
 def test_impossible_limits_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):
         Limits(**wrong)

@@ -82,7 +82,7 @@ def test_frames_of_a_video(tmp_path: Path) -> None:
         ("absent", "no such folder, file or glob"),
         ("*.webp", "holds no photographs"),
         (".hidden/../deep/../empty", "holds no photographs"),
-        ("fake.mp4", "not a video"),
+        ("fake.mp4", "cannot read it as a video"),
         ("table.csv", "neither a photograph, nor a video, nor a list"),
         ("twice.txt", "would both be called x.png"),
     ],
@@ -280,7 +280,7 @@ IMAGE = '"images": [{"id": 1, "file_name": "a"}]'
         ("p.jsonl", '{"image": "a", "x": ' + "[" * 100_000 + "]" * 100_000 + "}", "line 1: "),
         ("p.jsonl", '\n\n{"image": "\udcff", "box": [0, 0, 1, 1]}', "line 3: "),
         ("p.jsonl", '{"image": "a", "points": []}', "line 1: neither box nor points"),
-        ("p.py", "def f(): ...", r"a function of it: .*p\.py:NAME"),
+        ("p.py", "def f(): ...", r"a function in it, .*p\.py:NAME"),
     ],
     ids=lambda text: ascii(text[:30]),
 )

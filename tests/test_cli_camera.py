@@ -157,7 +157,7 @@ def test_lines_of_prompts() -> None:
         (("absent.mp4", *BOX), "no such video, folder or camera: absent.mp4"),
         (("VIDEO",), "nothing to follow; give --point X,Y"),
         (("VIDEO", "--point", "900,5"), "point (900, 5) lies outside the 192×128 image"),
-        (("VIDEO", *BOX, "--box", "1,1,5,5", "--point", "3,3"), "several boxes cannot be mixed with points"),
+        (("VIDEO", *BOX, "--box", "1,1,5,5", "--point", "3,3"), "points cannot be combined with several boxes"),
         (("VIDEO", "--mask-file", "absent.png"), "cannot read mask absent.png"),
         (("VIDEO", *BOX, "--long-side", "100"), "long_side is 100; it must be a multiple of 16"),
         (("VIDEO", *BOX, "--fps", "-3"), "fps is -3; it must be more than 0"),

@@ -96,7 +96,7 @@ def test_points_and_boxes_are_combined() -> None:
     ]
     (both,) = combine([(1, 2), (3, 4)], [1, 0], [(0, 0, 5, 5)])
     assert repr(both) == "Prompt(points=[[1.0, 2.0], [3.0, 4.0]], labels=[1, 0], box=[0.0, 0.0, 5.0, 5.0])"
-    with pytest.raises(InputError, match="several boxes cannot be mixed with points"):
+    with pytest.raises(InputError, match="points cannot be combined with several boxes"):
         combine([(1, 2)], None, [(0, 0, 5, 5), (1, 1, 9, 9)])
 
 

@@ -173,7 +173,7 @@ def _run(flags: NDArray[np.bool_]) -> slice:
 def _near(
     shape: tuple[int, ...], origin: NDArray[np.float64], earlier: Appearance, side: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which rows and columns of a window and of an appearance lie near each other, relative to the object."""
+    """Return which rows and columns of a window and an appearance lie near each other, relative to the object."""
     reach = _reach(side)
     rows, columns = (
         origin[axis] + np.arange(shape[axis])[:, None] - earlier.origin[axis] - np.arange(earlier.cover.shape[axis])
