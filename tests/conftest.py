@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import settings
 
 import edge_sam
-from edge_sam.bundles.bundle import Bundle
+from edge_sam.bundles.bundle import Bundle, open_bundle
 from edge_sam.files.cache_home import cache_home
 from edge_sam.predictor import Predictor
 
@@ -81,12 +83,18 @@ def checkpoint() -> Path:
     return download.pull(model, home)
 
 
+BOTH_PRECISIONS = ("--precision", "fp32", "--precision", "w16")
+
+
 @pytest.fixture(scope="session")
 def exported(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A bundle exported here and now, in both precisions."""
-    from edge_sam.export.bundle_writer import export_bundle
-
-    return export_bundle(checkpoint, tmp_path_factory.mktemp("bundles") / "mobile-sam", precisions=("fp32", "w16"))
+    """A bundle exported here and now, in both precisions, with the command of docs/export.md."""
+    folder = tmp_path_factory.mktemp("bundles")
+    command = [sys.executable, "-m", "edge_sam", "export", str(checkpoint), "--output", "mobile-sam", *BOTH_PRECISIONS]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "mobile-sam" in run.stdout
+    return open_bundle(folder / "mobile-sam")
 
 
 def read_rgb(path: Path) -> np.ndarray:

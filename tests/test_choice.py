@@ -92,7 +92,7 @@ def test_another_device_of_a_runtime_may_follow() -> None:
 
 
 def test_options_belong_to_a_named_runtime() -> None:
-    with pytest.raises(InputError, match="name it instead of auto"):
+    with pytest.raises(InputError, match=r"^options belong to one runtime; name it instead of auto$"):
         ordered(W16, "auto", "auto", None, {"a": "b"})
     assert ordered(W16, "onnxruntime", "auto", None, {})[0].options == {}
 

@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from importlib.metadata import metadata
@@ -47,8 +48,12 @@ SIZE = (600, 400)
 """(width, height) of the video."""
 OUTPUTS = {"--output", "--report", "--video", "--masks"}
 """Options that say where a command writes."""
-PLAIN = {"annotate.md", "jetson.md", "quantization.md"}
-"""Pages whose FOLDER holds photographs and nothing else."""
+PLAIN = {
+    "annotate.md": ("chelsea.png", "coffee.png"),
+    "jetson.md": ("chelsea.png", "coffee.png"),
+    "quantization.md": ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg"),
+}
+"""Pages whose FOLDER holds photographs and nothing else, and which."""
 
 
 @pytest.fixture
@@ -60,10 +65,13 @@ def place(tmp_path: Path, request: pytest.FixtureRequest, coffee: np.ndarray, mo
     monkeypatch.setenv("EDGE_SAM_HOME", str(cache))
     for name, target in {"examples": ROOT / "examples", "photographs": PHOTOGRAPHS, "BUNDLE": BUNDLE}.items():
         (tmp_path / name).symlink_to(target)
-    if request.getfixturevalue("page").name in PLAIN:
-        (tmp_path / "FOLDER").symlink_to(PHOTOGRAPHS)
-    else:
+    photographs = PLAIN.get(request.getfixturevalue("page").name)
+    if photographs is None:
         scenes.folder(tmp_path / "FOLDER")
+    else:
+        (tmp_path / "FOLDER").mkdir()
+        for name in photographs:
+            shutil.copy(PHOTOGRAPHS / name, tmp_path / "FOLDER")
     for name in ("PHOTOGRAPH", "photograph.jpg", "photos/a/cup.jpg"):
         scenes.photograph(tmp_path / name)
     (tmp_path / "boxes.csv").write_text("image,x0,y0,x1,y1,label\ncoffee.png,76,18,478,390,cup\n")
@@ -88,6 +96,10 @@ def test_commands_of_a_page_run_one_after_the_other(page: Path, place: Path, req
     for line in lines:
         arguments = shlex.split(_without_hardware(line), comments=True)[1:]
         arguments = [_output(argument, place) for argument in arguments]
+        if arguments[0] == "export" and tuple(arguments[4:]) == conftest.BOTH_PRECISIONS:
+            exported = request.getfixturevalue("exported")  # By this command, once for all tests.
+            shutil.copytree(exported.path, place / arguments[3])
+            continue
         if "--compare" not in arguments:
             arguments = _with(arguments, CHEAPER.get(arguments[0], "").split())
         outputs = [place / path for option, path in itertools.pairwise(arguments) if option in OUTPUTS]
