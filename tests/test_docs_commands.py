@@ -102,6 +102,8 @@ def test_commands_of_a_page_run_one_after_the_other(page: Path, place: Path, req
             continue
         if "--compare" not in arguments:
             arguments = _with(arguments, CHEAPER.get(arguments[0], "").split())
+        if arguments[0] == "annotate" and "--prompts" not in arguments:  # Then it asks for everything.
+            arguments += ["--points-per-side", "4"]
         outputs = [place / path for option, path in itertools.pairwise(arguments) if option in OUTPUTS]
         before = [_files(path) for path in outputs]
         run = run_command(*arguments, cwd=place)
