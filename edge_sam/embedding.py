@@ -19,7 +19,8 @@ from edge_sam.files.arrays import load_arrays
 from edge_sam.files.atomic import write_files
 from edge_sam.files.serialization import decode_json
 from edge_sam.imaging.decoding import MAX_PIXELS
-from edge_sam.imaging.geometry import FRAME, TOKEN, Geometry
+from edge_sam.imaging.geometry import Geometry
+from edge_sam.imaging.view import FRAME, TOKEN
 from edge_sam.runtimes import Session
 
 _FORMAT = 1
@@ -128,7 +129,7 @@ class ImageEmbedding:
             )
         if min(header.image_size) < 1 or header.image_size[0] * header.image_size[1] > MAX_PIXELS:
             raise InputError(f"embedding {path} is damaged: its image would have {header.image_size} pixels")
-        geometry = Geometry(header.image_size, header.long_side, header.square)
+        geometry = Geometry(header.image_size, long_side=header.long_side, square=header.square)
         return cls(features, geometry, header.model, header.precision)
 
 

@@ -55,7 +55,7 @@ def load(
         No such model, a damaged bundle, a precision that it lacks, an unknown runtime, an impossible number of
         threads, or an argument of another type.
     RuntimeUnavailableError
-        No runtime is usable here; with `strict`, the one asked for is not.
+        No runtime is usable here. With `strict`: the requested runtime is not usable.
     """
     if not isinstance(options, Mapping | None):
         raise InputError(f"options must be a mapping or None, not {type(options).__name__}")

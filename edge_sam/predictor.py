@@ -108,7 +108,7 @@ class Predictor:
         Raises
         ------
         InputError
-            The image cannot be read, or is not what is asked for, or the long side is impossible.
+            The image cannot be read or is not uint8 RGB, or the long side is invalid.
         """
         timings: dict[str, float] = {}
         geometry, tensor = self._encoder_input(image, long_side, square, timings)
@@ -145,7 +145,7 @@ class Predictor:
                 image = read_image(image)
         with stage(timings, "preprocess"):
             image = check_image(image)
-            geometry = Geometry((image.shape[0], image.shape[1]), long_side, square)
+            geometry = Geometry((image.shape[0], image.shape[1]), long_side=long_side, square=square)
             return geometry, encoder_input(image, geometry, manifest.pixel_mean, manifest.pixel_std)
 
     @overload

@@ -188,9 +188,10 @@ def decoder_points(prompts: Sequence[Prompt], geometry: Geometry) -> tuple[NDArr
 
 
 def decoder_calls(prompts: Sequence[Prompt], batch: int) -> Iterator[list[Prompt]]:
-    """Cut prompts into calls of the decoder: all of one have a mask or none, and together they cost no more than one.
+    """Split prompts into decoder calls.
 
-    A call fills its prompts up to the longest, so together they have as many points as that times their number.
+    In one call, all prompts have a mask or none has. Each prompt is padded to the longest, and the points of all stay
+    within `POINT_LIMIT`.
     """
     call: list[Prompt] = []
     for prompt in prompts:

@@ -22,7 +22,7 @@ from edge_sam.export.openvino_writer import require_formats, to_openvino
 from edge_sam.export.parity import check_parity, open_sessions
 from edge_sam.export.probe_writer import probe_values
 from edge_sam.export.torch_model import TorchModel, load_model
-from edge_sam.imaging.geometry import FRAME
+from edge_sam.imaging.view import FRAME
 
 PRECISIONS = ("fp32", "w16")
 """fp32: weights as in the checkpoint. w16: weights stored in 16 bits for half the size, arithmetic in fp32."""

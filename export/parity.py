@@ -14,7 +14,8 @@ from torch import Tensor
 from edge_sam.bundles.contract import INPUTS, OUTPUTS, Role
 from edge_sam.errors import ExportError
 from edge_sam.export.torch_model import TorchModel
-from edge_sam.imaging.geometry import FRAME, GRID, LOGITS
+from edge_sam.imaging.geometry import GRID, LOGITS
+from edge_sam.imaging.view import FRAME
 from edge_sam.runtimes import Session, SessionOptions, backend
 
 EMBEDDING_BOUND = 1e-4

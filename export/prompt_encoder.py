@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from edge_sam.bundles.contract import CHANNELS
 from edge_sam.export.checkpoint import Weights
 from edge_sam.export.layers import Norm, parameter
-from edge_sam.imaging.geometry import FRAME, GRID
+from edge_sam.imaging.geometry import GRID
+from edge_sam.imaging.view import FRAME
 
 
 class PositionEncoding(nn.Module):

@@ -18,7 +18,8 @@ from PIL import Image
 
 from edge_sam.bundles.bundle import file_sha256
 from edge_sam.evaluation.variant import Ask, SegmenterFacts, Wanted
-from edge_sam.imaging.geometry import FRAME, Geometry
+from edge_sam.imaging.geometry import Geometry
+from edge_sam.imaging.view import FRAME
 from edge_sam.preference import choose, suitable
 from edge_sam.prompts import Prompt
 from edge_sam.result import Result

@@ -16,7 +16,7 @@ from edge_sam.export.families import find_family
 from edge_sam.export.family import Family
 from edge_sam.export.mask_decoder import MaskDecoder
 from edge_sam.export.prompt_encoder import MaskEncoder
-from edge_sam.imaging.geometry import FRAME
+from edge_sam.imaging.view import FRAME
 
 HALF_FROM = 4096
 """Tensors with fewer elements (norms, biases, position frequencies) keep 32 bits: they are a thousandth of the size and

@@ -26,7 +26,7 @@ class QuantizeSettings(Settings):
         Points of mIoU that may be lost against known masks; four times as many against the float model's own masks. If
         more are lost, nothing is written.
     samples : int
-        Most photographs to calibrate with.
+        Maximum number of photographs to calibrate with.
     observer : str
         How ranges are found: min-max, percentile or entropy.
     seed : int

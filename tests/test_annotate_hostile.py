@@ -20,7 +20,7 @@ from edge_sam.annotate.pipeline import annotate
 from edge_sam.annotate.records import LabelledMask, Outcome, Record, Task
 from edge_sam.annotate.sources import open_source
 from edge_sam.annotate.store import Store
-from edge_sam.annotate.tasks import make_tasks, settings
+from edge_sam.annotate.tasks import job_settings, make_tasks
 from edge_sam.annotate.validators import Limits
 from edge_sam.annotate.worker import Job
 from edge_sam.annotate.writers import write_coco, write_sa1b
@@ -146,7 +146,7 @@ def test_settings_do_not_say_where_the_file_of_a_function_lies(folder: Path) -> 
             limits,
             function=f"{file}:boxes",
         )
-        return settings(job, open_bundle("mobile-sam"))
+        return job_settings(job, open_bundle("mobile-sam"))
 
     moved = folder / "moved" / "detector.py"
     moved.parent.mkdir()

@@ -226,13 +226,13 @@ def test_packages_in_one_folder_are_a_conflict(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("edge_sam.doctor.packages.cuda_devices", lambda: "no driver")
     runtimes, opencv = conflicts(installed())
     assert runtimes.packages == ["onnxruntime", "onnxruntime-gpu"]
-    assert runtimes.mend == "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime"
+    assert runtimes.fix == "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime"
     headless, complete = "opencv-python-headless", "opencv-python"
     assert opencv.packages == [headless, complete]
-    assert opencv.mend == f"pip uninstall -y {headless} {complete} && pip install {headless}"
+    assert opencv.fix == f"pip uninstall -y {headless} {complete} && pip install {headless}"
     monkeypatch.setattr("edge_sam.doctor.packages.cuda_devices", lambda: [CudaDevice("A GPU", (8, 7), 12060)])
     monkeypatch.setattr("edge_sam.doctor.packages.gpu_requirements", lambda: "onnxruntime-gpu --index-url X")
-    assert conflicts(installed())[0].mend.endswith("&& pip install onnxruntime-gpu --index-url X")
+    assert conflicts(installed())[0].fix.endswith("&& pip install onnxruntime-gpu --index-url X")
     assert conflicts({"onnxruntime-gpu": "1", "opencv-python-headless": "4"}) == []
 
 
@@ -283,7 +283,7 @@ def test_a_broken_backend_is_a_reason(
     assert trial.why is not None
     assert why in trial.why
     assert "pip" not in trial.why
-    assert trial.mend == (onnxruntime_cpu.install_command() if mends else None)
+    assert trial.fix == (onnxruntime_cpu.install_command() if mends else None)
 
 
 def test_tensorrt_is_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,7 +344,7 @@ def test_every_fact_may_break(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_commands_are_shown_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     command = 'pip uninstall -y a b && pip install "edge-sam[openvino]" --index-url https://example.org/' + 80 * "x"
-    trial = RuntimeCheck("openvino", usable=False, why="not installed", mend=command)
+    trial = RuntimeCheck("openvino", usable=False, why="not installed", fix=command)
     works = RuntimeCheck("onnxruntime", usable=True, provider="P", hardware="H")
     report = diagnose(
         jetson_root(tmp_path, "# R36 (release), REVISION: 4.3"), lambda name: works if name == "onnxruntime" else trial

@@ -191,7 +191,7 @@ def test_the_same_weights_in_torch_score_the_same(checkpoint: Path, exported: Bu
         (["--prompts", "video-box"], "video-box needs videos"),
         (["--prompts", "point,video-track"], "video-track needs videos"),
         (["--against", "mobile-sam"], "same bundle with the same settings"),
-        (["--against", ",depth=4"], "unknown setting 'depth=4'"),
+        (["--against", ",depth=4"], "cannot set 'depth=4'"),
         (["--against", "sam-9"], "no model called 'sam-9'"),
         (["--layout", "davis"], "is not a dataset of layout davis"),
         (["--long-side", "1000"], "multiple of 16"),

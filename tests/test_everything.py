@@ -216,7 +216,7 @@ def test_crops_are_those_of_the_reference() -> None:
     np.testing.assert_allclose(build_all_layer_point_grids(32, 0, 1)[0], point_grid(32))
 
 
-def test_agenda_spreads_and_asks_each_once(embedding: edge_sam.ImageEmbedding) -> None:
+def test_point_queue_spreads_and_asks_each_once(embedding: edge_sam.ImageEmbedding) -> None:
     points = point_grid(8) * (600, 400)
     queue = PointQueue(points, embedding, adaptive=False)
     first = queue.points[queue.next(4)]
@@ -226,13 +226,13 @@ def test_agenda_spreads_and_asks_each_once(embedding: edge_sam.ImageEmbedding) -
     assert {tuple(p) for p in [*first, *rest]} == {tuple(p) for p in points}
 
 
-def test_agenda_takes_a_point_at_the_very_edge(predictor: edge_sam.Predictor) -> None:
+def test_point_queue_takes_a_point_at_the_very_edge(predictor: edge_sam.Predictor) -> None:
     wide = predictor.encode(np.zeros((64, 1024, 3), np.uint8), long_side=1024)
     queue = PointQueue(np.array([[(1 - 1e-9) * 1024, 32.0]]), wide, adaptive=True)
     assert queue.next(1).tolist() == [0]
 
 
-def test_agenda_leaves_out_what_is_explained(embedding: edge_sam.ImageEmbedding) -> None:
+def test_point_queue_leaves_out_what_is_explained(embedding: edge_sam.ImageEmbedding) -> None:
     points = point_grid(8) * (600, 400)
     left = {}
     for what, adaptive, logits in (
@@ -247,7 +247,7 @@ def test_agenda_leaves_out_what_is_explained(embedding: edge_sam.ImageEmbedding)
     assert 0 < left["inside a mask"] < left["no mask"] < left["exhaustive"] == 56
 
 
-def test_judge_measures_stability(embedding: edge_sam.ImageEmbedding, predictor: edge_sam.Predictor) -> None:
+def test_candidate_filter_measures_stability(embedding: edge_sam.ImageEmbedding, predictor: edge_sam.Predictor) -> None:
     settings = generator(predictor)
     candidate_filter = CandidateFilter(
         settings, embedding.geometry, Crop((0, 0, 600, 400), 0), (400, 600), None, Counter()

@@ -16,7 +16,7 @@ SIZES = [(480, 854), (854, 480), (321, 481), (512, 512), (3000, 4000), (1, 1), (
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("long_side", [1024, 768, 512])
 def test_sizes(size: tuple[int, int], long_side: int) -> None:
-    geometry = Geometry(size, long_side)
+    geometry = Geometry(size, long_side=long_side)
     height, width = geometry.scaled_size
     assert max(height, width) == long_side
     assert min(height, width) >= 1
@@ -24,7 +24,7 @@ def test_sizes(size: tuple[int, int], long_side: int) -> None:
     assert geometry.input_size == (rows * 16, columns * 16)
     assert 0 <= rows * 16 - height < 16
     assert 0 <= columns * 16 - width < 16
-    assert Geometry(size, long_side, square=True).input_size == (1024, 1024)
+    assert Geometry(size, long_side=long_side, square=True).input_size == (1024, 1024)
 
 
 def test_points_scale_by_each_axis_as_in_the_reference() -> None:
@@ -38,7 +38,7 @@ def test_points_scale_by_each_axis_as_in_the_reference() -> None:
 @pytest.mark.parametrize("long_side", [1024, 512])
 def test_upsampling_samples_where_it_should(size: tuple[int, int], long_side: int) -> None:
     """A ramp over the frame must come back as the same ramp over the photograph."""
-    geometry = Geometry(size, long_side)
+    geometry = Geometry(size, long_side=long_side)
     centres = (np.arange(256, dtype=np.float32) + 0.5) * 4
     x = geometry.upsample(np.tile(centres, (256, 1)))
     y = geometry.upsample(np.tile(centres[:, None], (1, 256)))
@@ -53,7 +53,7 @@ def test_upsampling_samples_where_it_should(size: tuple[int, int], long_side: in
 @pytest.mark.parametrize("size", [size for size in SIZES if min(size) > 100])
 @pytest.mark.parametrize("long_side", [1024, 256])
 def test_a_mask_covers_tokens_as_its_logits_do(size: tuple[int, int], long_side: int) -> None:
-    geometry = Geometry(size, long_side)
+    geometry = Geometry(size, long_side=long_side)
     logits = cv2.GaussianBlur(np.random.default_rng(0).normal(size=(256, 256)), (0, 0), 12).astype(np.float32)
     rows, columns = (side // 4 for side in geometry.scaled_size)
     logits[rows:], logits[:, columns:] = -1, -1
@@ -77,7 +77,7 @@ def test_cells_touching_covers_the_region_and_little_more() -> None:
 @pytest.mark.parametrize("long_side", [0, 8, 1000, 1040, -16])
 def test_refuses_an_impossible_long_side(long_side: int) -> None:
     with pytest.raises(InputError, match="multiple of 16"):
-        Geometry((10, 10), long_side)
+        Geometry((10, 10), long_side=long_side)
 
 
 def test_refuses_an_empty_image() -> None:
@@ -148,7 +148,7 @@ def test_whole_frame_fills_up_with_background() -> None:
 @pytest.mark.parametrize("long_side", [1024, 768, 512])
 @pytest.mark.parametrize("size", [(480, 854), (854, 480), (321, 481)])
 def test_tokens_to_the_photograph_and_back(size: tuple[int, int], long_side: int) -> None:
-    geometry = Geometry(size, long_side)
+    geometry = Geometry(size, long_side=long_side)
     rows, columns = geometry.token_size
     logits = np.full((256, 256), -1, np.float32)
     logits[16:28, 8:24] = 1  # 3 rows of tokens from the 5th, 4 columns from the 3rd
@@ -168,5 +168,8 @@ def test_tokens_to_the_photograph_and_back(size: tuple[int, int], long_side: int
 
 def test_no_token_no_box() -> None:
     assert (
-        Geometry((480, 854), 512).box_of_tokens((slice(0, 18), slice(0, 32)), np.full((18, 32), -1, np.float32)) is None
+        Geometry((480, 854), long_side=512).box_of_tokens(
+            (slice(0, 18), slice(0, 32)), np.full((18, 32), -1, np.float32)
+        )
+        is None
     )

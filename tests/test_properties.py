@@ -21,8 +21,9 @@ from edge_sam.bundles import manifest
 from edge_sam.bundles.bundle import BUNDLED
 from edge_sam.bundles.contract import Role
 from edge_sam.bundles.manifest import MANIFEST, Manifest, parse_manifest
-from edge_sam.imaging.geometry import BACKGROUND, CELL, FRAME, LOGITS, TOKEN, Geometry
+from edge_sam.imaging.geometry import BACKGROUND, CELL, LOGITS, Geometry
 from edge_sam.imaging.masks import decode_rle, encode_rle, run_lengths, uncompress_rle
+from edge_sam.imaging.view import FRAME, TOKEN
 from edge_sam.prompts import combine, decoder_points
 
 T = TypeVar("T")

@@ -73,7 +73,7 @@ def make_tasks(items: Sequence[Item], table: PromptTable | None, valid_mask: Pat
     return tasks
 
 
-def settings(job: Job, bundle: Bundle) -> dict[str, Any]:
+def job_settings(job: Job, bundle: Bundle) -> dict[str, Any]:
     """Return everything except the photograph that affects its masks: the job, the model's files, the versions.
 
     The number of threads is not included, because it does not change the masks on ONNX Runtime. The machine is not

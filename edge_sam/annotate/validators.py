@@ -10,13 +10,13 @@ import numpy as np
 
 from edge_sam.annotate.records import LabelledMask
 from edge_sam.errors import InputError
-from edge_sam.everything.settings import Fraction, Measures, Pixels
+from edge_sam.everything.settings import Fraction, Pixels, StabilitySettings
 from edge_sam.everything.suppression import suppress_by_overlap
 from edge_sam.imaging.masks import overlaps
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits(Measures):
+class Limits(StabilitySettings):
     """Which masks are kept.
 
     Attributes

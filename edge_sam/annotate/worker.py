@@ -33,7 +33,7 @@ from edge_sam.preference import Preference
 from edge_sam.prompts import Prompt
 from edge_sam.result import Answer
 
-_JUDGED_BY_THE_GENERATOR = ("pred_iou_thresh", "stability_score_thresh", "stability_score_offset")
+_GENERATOR_LIMITS = ("pred_iou_thresh", "stability_score_thresh", "stability_score_offset")
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -73,7 +73,7 @@ def mask_generator(job: Job, predictor: Predictor) -> MaskGenerator | None:
     """Return the mask generator of a job in everything mode, None for other jobs. Raises its `InputError`."""
     if job.grid is None:
         return None
-    limits = {name: getattr(job.limits, name) for name in _JUDGED_BY_THE_GENERATOR}
+    limits = {name: getattr(job.limits, name) for name in _GENERATOR_LIMITS}
     given = {name: value for name, value in limits.items() if value is not None}
     return MaskGenerator(predictor, output_mode="coco_rle", **given, **vars(job.grid), **vars(job.view))
 

@@ -32,7 +32,7 @@ class Measurement:
     loaded : Loaded
         What was loaded.
     start_ms, first_run_ms, peak_rss_mb : float
-        See `edge_sam.benchmark.report.Row`.
+        See `edge_sam.benchmark.report.BenchRow`.
     warm_up_ms : list of float
         Warm-up runs, which are not counted.
     rounds : list of list of RunResult

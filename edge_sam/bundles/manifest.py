@@ -9,7 +9,7 @@ import msgspec
 from edge_sam.bundles.contract import Role
 from edge_sam.errors import InputError
 from edge_sam.files.serialization import decode_json
-from edge_sam.imaging.geometry import FRAME
+from edge_sam.imaging.view import FRAME
 
 SCHEMA = 1
 MANIFEST = "manifest.json"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass
 
 from edge_sam.camera.frames import Captured
+from edge_sam.camera.settings import StreamSettings
 from edge_sam.camera.slot import Slot
 from edge_sam.camera.sources import CorruptFrameError, Source, SourceFrame, SourceLostError
 from edge_sam.errors import InputError
@@ -29,25 +29,6 @@ _HOPELESS = 10_000
 _log = logging.getLogger("edge_sam")
 
 
-@dataclass(frozen=True)
-class Playback:
-    """How a source is read.
-
-    Attributes
-    ----------
-    every_frame : bool
-        Wait until the consumer has taken a frame, instead of dropping it.
-    rate : float, optional
-        Frames per second at which to play a file or folder. Default: its own rate.
-    patience : float
-        Seconds after which a lost source is given up.
-    """
-
-    every_frame: bool = False
-    rate: float | None = None
-    patience: float = 60.0
-
-
 class Capture:
     """Reads an open source in its own thread and puts the frames into `slot`, until its end or until `stop`.
 
@@ -55,7 +36,8 @@ class Capture:
     ----------
     source : Source
         Already open.
-    playback : Playback
+    settings : StreamSettings
+        How it is read.
 
     Attributes
     ----------
@@ -69,12 +51,12 @@ class Capture:
         `stop` was called before the source ended.
     """
 
-    def __init__(self, source: Source, playback: Playback) -> None:
-        self.slot: Slot[Captured] = Slot(lossless=playback.every_frame and not source.live)
+    def __init__(self, source: Source, settings: StreamSettings) -> None:
+        self.slot: Slot[Captured] = Slot(lossless=settings.every_frame and not source.live)
         self.frames = self.reconnects = 0
         self.error: Exception | None = None
         self.stopped = False
-        self._source, self._playback = source, playback
+        self._source, self._settings = source, settings
         self._stopping = self._ended = False
         self._corrupt = 0
         self._last_time: float | None = None
@@ -115,7 +97,7 @@ class Capture:
             self.slot.close()
 
     def _read_all(self) -> None:
-        paced, played = not self._source.live and not self._playback.every_frame, 0.0
+        paced, played = not self._source.live and not self._settings.every_frame, 0.0
         while not self._stopping:
             start = time.perf_counter()
             picture = self._next_picture()
@@ -136,11 +118,11 @@ class Capture:
         """Return the seconds since the last frame: by the file's timestamps if they are plausible, else by the rate."""
         before, self._last_time = self._last_time, getattr(self._source, "time", None)
         if (
-            not (self._playback.rate or before is None or self._last_time is None)
+            not (self._settings.source_fps or before is None or self._last_time is None)
             and 0 < self._last_time - before <= _LONGEST_STEP
         ):
             return float(self._last_time - before)
-        return 1 / (self._playback.rate or self._source.rate or USUAL_RATE)
+        return 1 / (self._settings.source_fps or self._source.rate or USUAL_RATE)
 
     def _next_picture(self) -> SourceFrame | None:
         """Read the next usable picture; None at the end. Reopen a live source until it gives one."""
@@ -167,7 +149,7 @@ class Capture:
         """Reopen a lost source until it gives a frame. Raise `SourceLostError` when the patience runs out."""
         _log.info("lost the source after frame %d", self.frames)
         lost, wait = time.perf_counter(), _FIRST_WAIT
-        while time.perf_counter() - lost < self._playback.patience:
+        while time.perf_counter() - lost < self._settings.patience:
             self._source.close()
             if not self._sleep(wait):
                 return None
@@ -177,7 +159,7 @@ class Capture:
                 self.reconnects += 1
                 _log.info("the source is back after %.1f s", time.perf_counter() - lost)
                 return picture
-        raise SourceLostError(f"the source was lost and did not come back within {self._playback.patience:g} s")
+        raise SourceLostError(f"the source was lost and did not come back within {self._settings.patience:g} s")
 
     def _attempt(self) -> SourceFrame | None:
         try:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from edge_sam.imaging.geometry import LongSide
+from edge_sam.imaging.view import LongSide
 from edge_sam.settings import Settings
 
 
@@ -23,7 +23,7 @@ class StreamSettings(Settings):
         Deadline: frames a second to reach on average. Where the model is too slow for every frame, optical flow carries
         the masks in between.
     every_frame : bool
-        Segment all frames of a file or folder, in order, as fast as the slowest stage.
+        Segment all frames of a file or folder, in order, at the speed of the slowest stage.
     source_fps : float, optional
         Frames a second to play a file or folder at. Default: its own rate; 30 for a folder.
     timeout : float

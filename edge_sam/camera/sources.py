@@ -53,7 +53,7 @@ class Source(Protocol):
         """Release the device, file or connection."""
 
 
-def find_source(given: str | int | Path | Source, timeout: float = 5.0) -> Source:
+def find_source(given: str | int | Path | Source, timeout: float) -> Source:
     """Find out what kind of source is meant, without opening it.
 
     Parameters

@@ -11,9 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import msgspec
+
 from edge_sam.camera.adaptive_model import AdaptiveModel
 from edge_sam.camera.addresses import hide_passwords
-from edge_sam.camera.capture import Capture, Playback
+from edge_sam.camera.capture import Capture
 from edge_sam.camera.deadline import Deadline
 from edge_sam.camera.frames import Captured, StreamFrame
 from edge_sam.camera.settings import StreamSettings
@@ -92,7 +94,7 @@ class Stream:
         patience: float = StreamSettings.patience,
         sinks: Sequence[Sink] = (),
     ) -> None:
-        StreamSettings(
+        settings = StreamSettings(
             long_side=long_side,
             budget_ms=budget_ms,
             fps=fps,
@@ -113,7 +115,7 @@ class Stream:
         self.sinks = list(sinks)
         self.statistics = Statistics()
         self._lossless = every_frame
-        self._capture = Capture(self._source, Playback(every_frame, source_fps, patience))
+        self._capture = Capture(self._source, settings)
         self._frames: Slot[StreamFrame] = Slot(lossless=every_frame)
         self._sink_threads: list[SinkThread] = []
         self._thread: threading.Thread | None = None
@@ -184,8 +186,7 @@ class Stream:
         predictor, setting = self._model.predictor, self._model.setting
         report["setting"] = {"long_side": setting.long_side, "interval": setting.interval, "met": self._model.met}
         if predictor is not None:
-            report |= {"model": predictor.bundle.manifest.name, "precision": predictor.precision}
-            report |= {"runtime": predictor.runtime, "provider": predictor.provider}
+            report |= msgspec.structs.asdict(predictor.facts)
         ended = "stopped" if self._capture.stopped else "end of source"
         report["ended"] = next((one_line(error) for error in self._errors()), ended)
         return report

@@ -51,8 +51,10 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
 
 
 def _shown(default: object) -> str | None:
-    """Show a default where it says something: a flag is off by default."""
-    return None if default is None or default is False or default == {} else str(default)
+    """Return a default worth showing; flags are off by default."""
+    if default is None or isinstance(default, bool | dict):
+        return None
+    return f"{default:g}" if isinstance(default, float) else str(default)
 
 
 app = App(
@@ -94,7 +96,7 @@ def main() -> None:
         if stream is None:  # Else the next file gets the number, and in it what native libraries print.
             os.open(os.devnull, os.O_RDWR)
     if sys.stdout is None:
-        _fail("standard output is closed; redirect it to /dev/null where nobody reads it", 1)
+        _fail("standard output is closed; redirect it to /dev/null if you do not need it", 1)
     signal.signal(signal.SIGTERM, _terminate)
     warnings.showwarning = _warn
     getattr(cv2.utils, "logging", cv2).setLogLevel(0)  # The setting moved between versions of OpenCV.
@@ -108,11 +110,11 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("EDGE_SAM_DEBUG"):
             raise
-        _fail(*_told(error))
+        _fail(*_error_line(error))
 
 
-def _told(error: Exception) -> tuple[str, int]:
-    """Return the line that says what went wrong, and the exit code."""
+def _error_line(error: Exception) -> tuple[str, int]:
+    """Return the error line and the exit code."""
     if isinstance(error, CycloptsError):
         return f"{error} See edge-sam {' '.join(error.command_chain or ())} --help".replace("  ", " "), 2
     if isinstance(error, InputError):
@@ -127,7 +129,7 @@ def _told(error: Exception) -> tuple[str, int]:
 
 
 def _terminate(number: int, _: FrameType | None) -> None:
-    """End in order, so that temporary files go; 128 and the signal's number is what a shell expects."""
+    """Exit cleanly so that temporary files are removed, with the code that a shell expects."""
     sys.exit(128 + number)
 
 

@@ -73,7 +73,7 @@ def annotate(
     save_frames
         Folder to write a video's frames to, as PNG.
     valid_mask
-        Picture, or folder of pictures by name; no mask reaches where it is black.
+        Picture, or folder of pictures by name. Masks are cut to its non-black pixels.
     workers
         Processes. Default: one for each core. Each takes its share of the cores as threads.
     engine
@@ -87,13 +87,13 @@ def annotate(
     model
         Model name or bundle folder.
     restart
-        Throw away what earlier runs did.
+        Discard the results of earlier runs.
     """
     from edge_sam.annotate.output import check_output, is_sa1b, working_folder
     from edge_sam.annotate.pipeline import annotate as annotate_all
     from edge_sam.annotate.sources import open_source
     from edge_sam.annotate.store import Store
-    from edge_sam.annotate.tasks import make_tasks, settings, share_cores
+    from edge_sam.annotate.tasks import job_settings, make_tasks, share_cores
     from edge_sam.annotate.worker import Job, mask_generator
     from edge_sam.annotate.writers import distinct_without_suffix
     from edge_sam.cli.progress import progress_bar
@@ -108,8 +108,8 @@ def annotate(
     table, function = _prompts(prompts)
     on_grid = table is None and function is None
     tasks = make_tasks(open_source(source, every=every), table, valid_mask and valid_mask.absolute())
-    if table is not None and (strangers := len(table) - len({table.find(task.item.name) for task in tasks} - {None})):
-        echo(f"{prompts} names {strangers} photographs that are not in {source}; left out", err=True)
+    if table is not None and (unmatched := len(table) - len({table.find(task.item.name) for task in tasks} - {None})):
+        echo(f"ignoring {unmatched} photographs of {prompts} that are not in {source}", err=True)
     if sa1b:
         distinct_without_suffix(task.item.name for task in tasks)
     # Loaded here to find out what works, so that all workers take the same and none falls back.
@@ -131,7 +131,7 @@ def annotate(
     del predictor
     categories = {"object": 1} if on_grid else table.categories if table else None
     with (
-        store.opened(settings(job, bundle), restart=restart),
+        store.opened(job_settings(job, bundle), restart=restart),
         stop_on_signal(_say_stopping) as stop,
         contextlib.ExitStack() as stack,
     ):
@@ -196,4 +196,4 @@ def _print(report: AnnotateReport, facts: dict[str, Any], as_json: bool) -> None
             echo(f"{what} {one.name}: {one.reason}", err=True)
         if len(absent) > _SHOWN:
             echo(f"{what} {len(absent) - _SHOWN} more; all are in report.json of the working folder", err=True)
-    echo(f"data set: {report.output}" if report.output else "stopped early; the same command goes on from here")
+    echo(f"data set: {report.output}" if report.output else "stopped early; run the same command to continue")

@@ -65,7 +65,7 @@ def bench(
     dataset
         Also measure mIoU (box) of each combination, as edge-sam eval does.
     limit
-        Most photographs of the dataset to use.
+        Maximum number of photographs of the dataset.
     per_op
         Profile operators; write Chrome traces beside the report.
     report

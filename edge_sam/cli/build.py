@@ -1,4 +1,4 @@
-"""`edge-sam build`: compile a model ahead of time for a runtime that takes minutes over it."""
+"""`edge-sam build`: compile a model ahead of time for a runtime that needs minutes for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`edge-sam camera`: objects followed live."""
+"""`edge-sam camera`: track objects live."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def camera(
     drawn, size = masks_as_prompts(mask_file or [])
     prompts = points_and_boxes(point or [], box or []) + drawn
     if not prompts and not stdin:
-        raise InputError("nothing to follow; give --point X,Y, --box X0,Y0,X1,Y1, --mask-file FILE or --stdin")
+        raise InputError("nothing to track; give --point X,Y, --box X0,Y0,X1,Y1, --mask-file FILE or --stdin")
     _check_window(show)
     _check_outputs(source, video, masks)
 
@@ -159,14 +159,14 @@ def _print_summary(stream: Stream, as_json: bool) -> None:
         JsonSink(sys.stdout).write_line({"summary": summary})
         return
     if summary["frames"]:
-        for text in _told(summary):
+        for text in _summary_lines(summary):
             echo(text)
 
 
-def _told(summary: dict[str, Any]) -> list[str]:
+def _summary_lines(summary: dict[str, Any]) -> list[str]:
     from edge_sam.camera.deadline import Setting
 
-    lost = f", {summary['reconnects']} times picked up again" if summary["reconnects"] else ""
+    lost = f", {summary['reconnects']} reconnects" if summary["reconnects"] else ""
     corrupt = f", {summary['corrupt']} corrupt" if summary["corrupt"] else ""
     drops = "".join(f", {count} by {name}" for name, count in summary["sinks_dropped"].items() if count)
     lines = [

@@ -1,4 +1,4 @@
-"""`edge-sam doctor`: what is on this machine, what works, and what mends the rest."""
+"""`edge-sam doctor`: what is on this machine, what works, and how to fix the rest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def doctor(*, json: Json = False) -> int:
     """Say what this machine has, which runtimes work on it, and how to fix those that do not.
 
-    Every runtime but TensorRT is tried with a real inference. Exit code 0 when at least one works, else 1.
+    Every runtime is tried with a real inference, except those that build engines. The exit code is 0 if at least one
+    works, else 1.
     """
     from edge_sam.doctor import diagnose
 
@@ -44,12 +45,12 @@ def _show(report: Diagnosis) -> None:
     for conflict in report.conflicts or []:
         console.print()
         console.print(f"conflict: {' and '.join(conflict.packages)}: {conflict.problem}")
-        console.print(f"  mend: {conflict.mend}")
-    if any(trial.mend for trial in report.runtimes):
+        console.print(f"  fix: {conflict.fix}")
+    if any(check.fix for check in report.runtimes):
         console.print()
-    for trial in report.runtimes:
-        if trial.mend:
-            console.print(f"for {trial.runtime}: {trial.mend}")
+    for check in report.runtimes:
+        if check.fix:
+            console.print(f"for {check.runtime}: {check.fix}")
 
 
 def _facts(report: Diagnosis) -> Iterator[tuple[str, str]]:
@@ -86,7 +87,7 @@ def _facts(report: Diagnosis) -> Iterator[tuple[str, str]]:
 def _runtimes(report: Diagnosis) -> Table:
     tried = table("runtime", "state", "ran", "on", "why not")
     states = {True: "works", False: "does not work", None: "not run"}
-    for trial in report.runtimes:
-        cells = (trial.provider, trial.hardware, trial.why)
-        tried.add_row(trial.runtime, states[trial.usable], *(cell or "" for cell in cells))
+    for check in report.runtimes:
+        cells = (check.provider, check.hardware, check.why)
+        tried.add_row(check.runtime, states[check.usable], *(cell or "" for cell in cells))
     return tried

@@ -57,12 +57,14 @@ def evaluate(
         every frame).
     against
         Compare object by object with another bundle, or with torch: MobileSAM's own torch predictor. Settings that
-        differ follow after commas: runtime=…, precision=…, long-side=…, square. Without a bundle it is the first one:
-        ,square.
+        differ follow after commas: runtime=…, precision=…, long-side=…, square. An empty bundle means the
+        first one: ,square.
+    layout
+        Layout of the dataset. auto recognises it.
     split
-        Which list of the dataset. Default: val, else all.
+        Split to evaluate. Default: val if there is one, else all.
     limit
-        Most photographs (and videos) to use, spread evenly over the dataset.
+        Maximum number of photographs (and videos), spread evenly over the dataset.
     worst
         Cases on each contact sheet; 0 makes none.
     output
@@ -92,7 +94,7 @@ def evaluate(
 
 
 def _open(variant: Variant, against: str | None) -> list[Segmenter]:
-    """Load what is evaluated and, in a comparison, the other."""
+    """Load the model, and the one to compare with."""
     if against is None:
         return [variant.open()]
     if against != "torch":

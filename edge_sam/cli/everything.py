@@ -44,7 +44,7 @@ def everything(
     output
         Folder for masks (JSON), label map and overlay (PNG).
     valid_mask
-        Picture of the photograph's size; nothing is searched where it is black.
+        Picture of the photograph's size. Only its non-black pixels are searched.
     model
         Model name or bundle folder.
     stream

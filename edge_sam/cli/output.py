@@ -1,4 +1,4 @@
-"""What the commands print: an object for programs, lines and tables for people, and what is missing."""
+"""Printing: JSON, lines and tables, and missing extras."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069
 
 
 def printable(text: str) -> str:
-    r"""Show control characters as escapes (``\x1b``): names of files may hold what a terminal would obey."""
+    r"""Show control characters as escapes (``\x1b``): file names may contain terminal control codes."""
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
@@ -62,7 +62,7 @@ def plain_console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
 
 
 def table(*columns: str, numbers: tuple[str, ...] = ()) -> Table:
-    """Make a table without lines; the columns of `numbers` follow and are set right."""
+    """Make a table without lines. The columns of `numbers` come last, right-aligned."""
     from rich.table import Table
 
     made = Table(*columns, box=None, pad_edge=False)
@@ -84,7 +84,7 @@ def needs(extra: str, what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _standard_output() -> Iterator[None]:
-    """Say that it was the output that failed (a full disk, a reader that has gone), and let Python end quietly."""
+    """Report a failed write to standard output (full disk, closed pipe), and keep Python from reporting it again."""
     try:
         yield
     except OSError as error:

@@ -10,7 +10,7 @@ from edge_sam.cli.output import plain_console, printable
 
 @contextlib.contextmanager
 def progress_bar(what: str, steps: int) -> Iterator[Callable[[], None]]:
-    """Show a bar that goes on by one of `steps` at each call of what is yielded; in a pipe show nothing."""
+    """Show a progress bar that each call of the yielded function advances. Without a terminal, show nothing."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     terminal = plain_console(stderr=True)
@@ -27,7 +27,7 @@ def progress_bar(what: str, steps: int) -> Iterator[Callable[[], None]]:
 
 @contextlib.contextmanager
 def status(text: str) -> Iterator[Callable[[object], None]]:
-    """Show a line that each call of what is yielded replaces; in a pipe nothing is shown, or made into text."""
+    """Show a line that each call of the yielded function replaces. Without a terminal, format and show nothing."""
     from rich.text import Text
 
     terminal = plain_console(stderr=True)

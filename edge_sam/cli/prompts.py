@@ -1,4 +1,4 @@
-"""Prompts as the command line has them."""
+"""Parse prompts from command-line options."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from edge_sam import Prompt
 
 _MAX_OBJECTS = 32
-"""In one mask; a picture with more different pixels is a photograph."""
+"""In one label image. More distinct values mean a photograph."""
 
 
 def _numbers(text: str, option: str, counts: tuple[int, ...]) -> list[float]:
@@ -28,7 +28,7 @@ def _numbers(text: str, option: str, counts: tuple[int, ...]) -> list[float]:
 
 
 def points_and_boxes(points: Sequence[str], boxes: Sequence[str]) -> list[Prompt]:
-    """Points and at most one box make one prompt; several boxes make one prompt each; nothing makes none."""
+    """Points and at most one box make one prompt; several boxes make one prompt each. Without either, return none."""
     from edge_sam.prompts import combine
 
     corners = [_numbers(text, "--box", (4,)) for text in boxes]
@@ -53,10 +53,12 @@ def masks(files: Sequence[Path]) -> tuple[list[Prompt], tuple[int, int] | None]:
         pixels = read_labels(file)
         height, width = pixels.shape
         if (size := size or (height, width)) != (height, width):
-            raise InputError(f"mask {file} is {width}×{height}, the one before {size[1]}×{size[0]}; one size is needed")
+            raise InputError(
+                f"mask {file} is {width}×{height}, the one before is {size[1]}×{size[0]}; all masks need one size"
+            )
         numbers = [number for number in np.unique(pixels) if number]
         if not 0 < len(numbers) <= _MAX_OBJECTS:
-            found = f"holds {len(numbers)} numbers besides 0" if numbers else "holds nothing but 0"
+            found = f"holds {len(numbers)} numbers besides 0" if numbers else "contains only 0"
             raise InputError(f"mask {file} {found}; expected 1 to {_MAX_OBJECTS}, each an object")
         for number in numbers:
             mask = pixels == number

@@ -41,7 +41,7 @@ def segment(
     run: Run = RunOptions(),
     json: Json = False,
 ) -> None:
-    """Segment what the points and boxes point at; write masks and an overlay.
+    """Segment the objects at points and boxes; write masks and an overlay.
 
     Parameters
     ----------
@@ -54,13 +54,13 @@ def segment(
     mask_file
         Low-res logits (.npy of 256×256) of an earlier run, to refine.
     valid_mask
-        Picture of the photograph's size; no mask reaches where it is black.
+        Picture of the photograph's size. Masks are cut to its non-black pixels.
     multimask
         Three masks for each prompt, best first.
     prefer
         Which mask answers a prompt. object: the largest whose predicted IoU comes close to the best. part: the
-        smallest of these. best: the best predicted IoU. single: token 0, as the reference answers. auto: object for
-        points, best for a box.
+        smallest of these. best: the best predicted IoU. single: token 0's mask, as in the reference implementation.
+        auto: object for points, best for a box, single for a mask alone.
     output
         Folder for the masks and the overlay.
     save_logits
@@ -126,7 +126,7 @@ def _load_logits(path: Path) -> NDArray[Any]:
 def _report(
     stem: str, folder: Path, prompts: list[Prompt], results: list[Result], image: NDArray[np.uint8], logits: bool
 ) -> tuple[dict[str, Any], dict[Path, bytes]]:
-    """Say what was found, and which files with which contents show it."""
+    """Return the report, and the files to write with their contents."""
     import numpy as np
 
     from edge_sam.imaging.images import encode_png

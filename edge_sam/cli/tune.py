@@ -26,7 +26,7 @@ def tune(
     *,
     image: list[Path] | None = None,
     runtime: list[str] | None = None,
-    threads: str = "",
+    threads: str | None = None,
     rounds: Annotated[int, Parameter(validator=Number(gte=1))] = 5,
     json: Json = False,
 ) -> None:
@@ -81,7 +81,7 @@ def _print_table(rows: list[dict[str, str | float | None]]) -> None:
     plain_console().print(shown)
 
 
-def _thread_counts(given: str) -> list[int | None]:
+def _thread_counts(given: str | None) -> list[int | None]:
     from edge_sam.runtimes.cores import check_threads
 
     return [check_threads(part.strip()) for part in given.split(",")] if given else [None]

@@ -44,7 +44,7 @@ class RuntimeCheck:
         The hardware.
     why : str, optional
         Why it is unusable or was not run.
-    mend : str, optional
+    fix : str, optional
         The command that fixes it; None if no package would.
     """
 
@@ -53,7 +53,7 @@ class RuntimeCheck:
     provider: str | None = None
     hardware: str | None = None
     why: str | None = None
-    mend: str | None = None
+    fix: str | None = None
 
 
 def check_runtime(runtime: str) -> RuntimeCheck:
@@ -64,7 +64,7 @@ def check_runtime(runtime: str) -> RuntimeCheck:
         if reason is not None:
             helps = command is not None and command in reason
             why = reason.replace(f": {command}", "") if helps else reason
-            return RuntimeCheck(runtime, usable=False, why=_line(why), mend=command if helps else None)
+            return RuntimeCheck(runtime, usable=False, why=_line(why), fix=command if helps else None)
         device = split_runtime(runtime)[1]
         hardware = backend(runtime).hardware(device)
         if backend(runtime).BUILDS_ENGINES:
@@ -74,10 +74,10 @@ def check_runtime(runtime: str) -> RuntimeCheck:
     try:
         provider = _infer(runtime, device)
     except RuntimeUnavailableError as error:
-        return RuntimeCheck(runtime, usable=False, hardware=hardware, why=_line(str(error)), mend=command)
+        return RuntimeCheck(runtime, usable=False, hardware=hardware, why=_line(str(error)), fix=command)
     except Exception as error:  # Runtimes raise many unrelated classes.
         why = _line(f"its first inference failed: {type(error).__name__}: {error}")
-        return RuntimeCheck(runtime, usable=False, hardware=hardware, why=why, mend=command)
+        return RuntimeCheck(runtime, usable=False, hardware=hardware, why=why, fix=command)
     return RuntimeCheck(runtime, usable=True, provider=provider, hardware=hardware)
 
 

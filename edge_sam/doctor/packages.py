@@ -25,7 +25,7 @@ class Conflict:
 
     packages: list[str]
     problem: str
-    mend: str
+    fix: str
 
 
 def installed() -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -25,6 +25,9 @@ Wanted = Literal["three", "single", "default"]
 unambiguous prompt; or the segmenter's default mask."""
 Ask = Callable[[Prompt, Wanted], Result]
 """Answers a prompt on one photograph."""
+
+_CHANGEABLE = {"runtime": str, "precision": str, "threads": int, "long-side": int, "square": bool}
+"""Settings of `Variant.changed`."""
 
 
 class SegmenterFacts(Facts, frozen=True):
@@ -63,23 +66,19 @@ class Variant(RunOptions, View):
             The text has an unknown setting.
         """
         bundle, *settings = text.split(",")
-        variant = replace(self, bundle=bundle or self.bundle)
+        changes: dict[str, Any] = {"bundle": bundle or self.bundle}
         for setting in settings:
             name, _, value = setting.partition("=")
-            if name == "runtime" and value:
-                variant = replace(variant, runtime=value)
-            elif name == "precision" and value:
-                variant = replace(variant, precision=value)
-            elif name == "long-side" and value.isascii() and value.isdigit():
-                variant = replace(variant, long_side=int(value))
-            elif setting in ("square", "square=no"):
-                variant = replace(variant, square=setting == "square")
-            else:
-                raise InputError(
-                    f"unknown setting {setting!r} in {text!r}; known: runtime=…, precision=…, long-side=…, square,"
-                    " square=no"
-                )
-        return variant
+            field, kind = name.replace("-", "_"), _CHANGEABLE.get(name)
+            try:
+                if kind is None:
+                    raise ValueError(f"known: {', '.join(_CHANGEABLE)}")
+                if kind is bool:
+                    value = {"": "true", "no": "false"}.get(value, value)
+                changes[field] = msgspec.convert(value, kind, strict=False)
+            except ValueError as error:
+                raise InputError(f"cannot set {setting!r} in {text!r}: {error}") from error
+        return replace(self, **changes)
 
     def open(self) -> BundleSegmenter:
         """Load the bundle; see `edge_sam.load` for what is raised."""

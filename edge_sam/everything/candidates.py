@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from edge_sam.everything.points import Crop
 from edge_sam.everything.settings import EverythingSettings
 from edge_sam.everything.suppression import suppress
-from edge_sam.imaging.geometry import FRAME, LOGITS, Geometry
+from edge_sam.imaging.geometry import LOGITS, Geometry
 from edge_sam.imaging.masks import box_of, stability
+from edge_sam.imaging.view import FRAME
 
 _BACKGROUND = -32.0
 """Logit of all cells far from a mask."""
@@ -90,7 +91,7 @@ class CandidateFilter:
         self._settings, self._crop, self._image_size = settings, crop, image_size
         if max(geometry.image_size) > FRAME:
             height, width = geometry.scaled_size
-            self._geometry = Geometry((height, width), geometry.long_side, geometry.square)
+            self._geometry = Geometry((height, width), long_side=geometry.long_side, square=geometry.square)
         else:
             self._geometry = geometry
         (height, width), (measured_height, measured_width) = geometry.image_size, self._geometry.image_size

@@ -47,7 +47,7 @@ class Update:
 class MaskGenerator(EverythingSettings):
     """Finds all masks of a photograph.
 
-    EverythingSettings are given as keywords: those of `Grid`, `Thresholds` and `View` (`square` is on by default here).
+    Takes every field of `EverythingSettings` as a keyword: those of `Grid`, `Thresholds` and `View`.
 
     Parameters
     ----------

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.embedding import ImageEmbedding
-from edge_sam.imaging.geometry import CELL, TOKEN
+from edge_sam.imaging.geometry import CELL
+from edge_sam.imaging.view import TOKEN
 
 _EXPLAINED = 0.85
 """Similarity to an answered point from which on a point is not asked. See docs/lab/everything.md for measurements."""

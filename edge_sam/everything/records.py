@@ -102,7 +102,7 @@ class RecordBuilder:
 
     def _draw(self, candidate: Candidate) -> tuple[MaskRecord, bool] | None:
         x0, y0, x1, y1 = candidate.crop.box
-        geometry = Geometry((y1 - y0, x1 - x0), self._settings.long_side, self._settings.square)
+        geometry = Geometry((y1 - y0, x1 - x0), long_side=self._settings.long_side, square=self._settings.square)
         mask = geometry.upsample(candidate.logits()) > 0
         if candidate.crop.layer:
             whole = np.zeros(self._image_size, dtype=np.bool_)

@@ -69,7 +69,7 @@ class Grid(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measures(Settings):
+class StabilitySettings(Settings):
     """How a mask is measured before it is kept or dropped.
 
     Attributes
@@ -85,7 +85,7 @@ class Measures(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Thresholds(Measures):
+class Thresholds(StabilitySettings):
     """Which masks of everything mode are kept.
 
     Attributes
@@ -110,7 +110,8 @@ class EverythingSettings(Grid, Thresholds, View):
     Attributes
     ----------
     square : bool
-        Encode the padded square, as the reference implementation does. `False` is faster; see docs/lab/everything.md.
+        Encode the padded square, as the reference implementation does. Without it encoding is faster but finds other
+        masks.
     """
 
     square: bool = True

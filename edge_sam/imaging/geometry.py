@@ -8,49 +8,33 @@ section 3). The image embedding has one token for each 16×16 pixels of the fram
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import cv2
 import numpy as np
-from msgspec import Meta
 from numpy.typing import NDArray
 
 from edge_sam.errors import InputError
 from edge_sam.imaging.masks import box_of
-from edge_sam.settings import Settings
+from edge_sam.imaging.view import FRAME, TOKEN, View
 
-FRAME = 1024
-"""Side of the model's frame in pixels."""
-TOKEN = 16
-"""Pixels of the frame along one side of an image token."""
 CELL = 4
 """Pixels of the frame along one side of a low-res cell."""
 GRID = FRAME // TOKEN
 """Image tokens along one side of the frame."""
 LOGITS = FRAME // CELL
 """Low-res logits along one side of the frame."""
-
-LongSide = Annotated[int, Meta(ge=TOKEN, le=FRAME, multiple_of=TOKEN)]
-"""Length of the photograph's longer side in pixels of the frame."""
-
 BACKGROUND = np.float32(-18)
 """Logit of a cell that is certainly background (the threshold is 0)."""
 
 
 @dataclass(frozen=True)
-class Geometry(Settings):
+class Geometry(View):
     """Position of a photograph in the model's frame.
 
     Attributes
     ----------
     image_size : tuple of int
         (height, width) of the photograph in pixels.
-    long_side : int
-        Length of the photograph's longer side in pixels of the frame: a multiple of 16, at most 1024. Smaller is
-        faster and less accurate.
-    square : bool
-        Whether to encode the whole frame, padded with the mean colour as in the reference implementation, instead
-        of only the photograph's tokens.
 
     Raises
     ------
@@ -59,14 +43,10 @@ class Geometry(Settings):
     """
 
     image_size: tuple[int, int]
-    long_side: LongSide = FRAME
-    square: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.long_side, int | np.integer):
-            raise InputError(f"long_side must be a whole number, not {type(self.long_side).__name__}")
         super().__post_init__()
-        object.__setattr__(self, "long_side", int(self.long_side))
+        object.__setattr__(self, "long_side", int(self.long_side))  # An integer of numpy's is no JSON.
         if min(self.image_size) < 1:
             height, width = self.image_size
             raise InputError(f"the image is empty ({width}×{height} pixels)")

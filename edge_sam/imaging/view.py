@@ -1,9 +1,17 @@
-"""How a photograph is shown to the image encoder."""
+"""The size and the shape in which the image encoder sees a photograph."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from edge_sam.imaging.geometry import FRAME, LongSide
+from msgspec import Meta
+
 from edge_sam.settings import Settings
+
+FRAME = 1024
+"""Side of the model's square frame in pixels."""
+TOKEN = 16
+"""Side of an image token in pixels of the frame."""
+LongSide = Annotated[int, Meta(ge=TOKEN, le=FRAME, multiple_of=TOKEN)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +29,7 @@ class ViewSize(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class View(ViewSize):
-    """How a photograph is shown to the image encoder.
+    """The size and the shape in which the image encoder sees a photograph.
 
     Attributes
     ----------

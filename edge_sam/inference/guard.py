@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge_sam.bundles.contract import PROBE_GRID, PROBED
 from edge_sam.bundles.precisions import find_precision
 from edge_sam.errors import RuntimeUnavailableError
-from edge_sam.imaging.geometry import TOKEN
+from edge_sam.imaging.view import TOKEN
 from edge_sam.runtimes import Session, Tensors
 
 

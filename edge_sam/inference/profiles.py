@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from edge_sam.bundles.contract import TOKENS, Role
 from edge_sam.errors import InputError
-from edge_sam.imaging.geometry import FRAME, GRID, LOGITS, TOKEN
+from edge_sam.imaging.geometry import GRID, LOGITS
+from edge_sam.imaging.view import FRAME, TOKEN
 from edge_sam.runtimes import Shapes, backend
 
 MAX_PROMPTS = 8

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Annotated
 
-import numpy as np
 from msgspec import Meta
 
 from edge_sam.errors import InputError
@@ -29,7 +28,7 @@ class RunOptions(Settings):
         Fail when the runtime fails, instead of falling back to the next one with a warning.
     options : mapping of str to str
         The named runtime's own options, passed on unchanged: those of the provider for ONNX Runtime, properties for
-        OpenVINO.
+        OpenVINO. On the command line: --options.NUM_STREAMS 1.
     """
 
     runtime: str = "auto"
@@ -42,7 +41,6 @@ class RunOptions(Settings):
         for name, value, kinds, expected in (
             ("runtime", self.runtime, str, 'a name or "auto"'),
             ("precision", self.precision, str, 'a name or "auto"'),
-            ("threads", self.threads, int | np.integer | None, "a whole number or None"),
         ):
             if not isinstance(value, kinds) or isinstance(value, bool):
                 raise InputError(f"{name} must be {expected}, not {type(value).__name__}")

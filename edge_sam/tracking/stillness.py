@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.imaging.geometry import TOKEN, Geometry
+from edge_sam.imaging.geometry import Geometry
+from edge_sam.imaging.view import TOKEN
 
 _LEVELS = 4.0
 """Largest difference of a patch, in grey levels of 255. A patch averages out noise, but not an object's edge."""
@@ -36,6 +37,6 @@ class Stillness:
 
 def _patches(image: NDArray[np.uint8], long_side: int) -> NDArray[np.float32]:
     """Return the mean colour of each patch."""
-    height, width = Geometry((image.shape[0], image.shape[1]), long_side).scaled_size
+    height, width = Geometry((image.shape[0], image.shape[1]), long_side=long_side).scaled_size
     size = max(1, round(width / _PATCH)), max(1, round(height / _PATCH))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.float32)

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.errors import InputError
-from edge_sam.imaging.geometry import FRAME
 from edge_sam.imaging.preprocess import check_image
+from edge_sam.imaging.view import FRAME
 from edge_sam.inference.profiles import MAX_PROMPTS
 from edge_sam.predictor import Predictor
 from edge_sam.preference import Preference, suitable
