@@ -212,7 +212,7 @@ def test_a_list_that_climbs_stays_in_the_data_set(photos: Path) -> None:
     run = edge_sam("annotate", *arguments, cwd=photos)
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout)["prompts"] == 1
-    assert run.stderr.strip() == "boxes.jsonl names 1 photographs that are not in lists/l.txt; left out"
+    assert run.stderr.strip() == "ignoring 1 photographs of boxes.jsonl that are not in lists/l.txt"
     written = {str(file.relative_to(photos / "out")) for file in photos.rglob("rocket*.json")}
     assert written == {"folder/photos/rocket.json"}
 

@@ -109,7 +109,7 @@ def test_valid_mask_limits_the_result(tmp_path: Path) -> None:
         ([COFFEE, "--point", "10,10,2"], "label 2 is neither"),
         ([COFFEE, "--box", "50,50,40,60"], "is empty; expected x0 < x1"),
         ([COFFEE, "--box", "1,2,3"], "is not of the form X0,Y0,X1,Y1"),
-        ([COFFEE, "--box", BOX, "--box", BOX, "--point", "1,1"], "cannot be mixed"),
+        ([COFFEE, "--box", BOX, "--box", BOX, "--point", "1,1"], "cannot be combined with several boxes"),
         ([COFFEE, "--mask-file", "absent.npy"], "cannot read absent.npy"),
         ([COFFEE, "--mask-file", COFFEE], "is not a .npy file of numbers"),
         ([COFFEE, "--point", "1,1", "--threads", "99999"], "threads is 99999; it must be 1 to 256"),

@@ -155,7 +155,7 @@ def test_lines_of_prompts() -> None:
     ("arguments", "message"),
     [
         (("absent.mp4", *BOX), "no such video, folder or camera: absent.mp4"),
-        (("VIDEO",), "nothing to follow; give --point X,Y"),
+        (("VIDEO",), "nothing to track; give --point X,Y"),
         (("VIDEO", "--point", "900,5"), "point (900, 5) lies outside the 192×128 image"),
         (("VIDEO", *BOX, "--box", "1,1,5,5", "--point", "3,3"), "points cannot be combined with several boxes"),
         (("VIDEO", "--mask-file", "absent.png"), "cannot read mask absent.png"),

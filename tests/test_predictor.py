@@ -195,9 +195,9 @@ def test_load_refuses_what_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None
         ({"runtime": ["onnxruntime"]}, 'runtime must be a name or "auto", not list'),
         ({"precision": None}, 'precision must be a name or "auto", not NoneType'),
         ({"precision": 16}, 'precision must be a name or "auto", not int'),
-        ({"threads": "2"}, "threads must be a whole number or None, not str"),
-        ({"threads": 2.0}, "threads must be a whole number or None, not float"),
-        ({"threads": True}, "threads must be a whole number or None, not bool"),
+        ({"threads": "2"}, "threads must be a whole number, not str"),
+        ({"threads": 2.0}, "threads must be a whole number, not float"),
+        ({"threads": True}, "threads must be a whole number, not bool"),
         ({"runtime": "onnxruntime", "options": ["a=b"]}, "options must be a mapping or None, not list"),
     ],
 )
