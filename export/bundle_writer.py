@@ -14,7 +14,7 @@ import numpy as np
 from edge_sam.bundles.bundle import Bundle
 from edge_sam.bundles.contract import INPUTS
 from edge_sam.bundles.draft import Draft
-from edge_sam.bundles.manifest import SCHEMA, Component, MadeBy, Manifest, Measured, Source
+from edge_sam.bundles.manifest import SCHEMA, CheckpointSource, Component, MadeBy, Manifest, Measured
 from edge_sam.errors import InputError
 from edge_sam.export.family import Family
 from edge_sam.export.onnx_writer import OPSET, tensor_specs, to_onnx
@@ -30,7 +30,7 @@ PRECISIONS = ("fp32", "w16")
 _LICENSES = Path(__file__).parent / "licenses"
 _NOTICE = """\
 {name}: image encoder, prompt encoder and mask decoder of {title}
-Source: {url}, {file}, sha256 {sha256}
+CheckpointSource: {url}, {file}, sha256 {sha256}
 
 {notice}
 
@@ -109,7 +109,7 @@ def export_bundle(
             schema=SCHEMA,
             name=draft.output.name,
             family=family.name,
-            source=Source(checkpoint.name, model.sha256, family.url, family.license),
+            source=CheckpointSource(checkpoint.name, model.sha256, family.url, family.license),
             made_by=_made_by(checkpoint.name, draft.output.name, precisions, formats),
             frame=FRAME,
             pixel_mean=family.pixel_mean,

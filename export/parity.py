@@ -16,7 +16,7 @@ from edge_sam.errors import ExportError
 from edge_sam.export.torch_model import TorchModel
 from edge_sam.imaging.geometry import GRID, LOGITS
 from edge_sam.imaging.view import FRAME
-from edge_sam.runtimes import Session, SessionOptions, backend
+from edge_sam.runtimes import REFERENCE, Session, SessionOptions, backend
 
 EMBEDDING_BOUND = 1e-4
 """Largest difference allowed in an image embedding (its values reach about 0.6)."""
@@ -89,7 +89,7 @@ def _comparisons(
 
 def open_sessions(folder: Path, files: dict[Role, str]) -> dict[Role, Session]:
     """Load components on the CPU."""
-    cpu = backend("onnxruntime")
+    cpu = backend(REFERENCE)
     return {role: cpu.open_session(folder / file, SessionOptions()) for role, file in files.items()}
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, shape_inference
 
 from edge_sam.quantize.graph import producers, sort_nodes
-from edge_sam.runtimes import backend
+from edge_sam.runtimes import REFERENCE, backend
 
 EXACT_OPERATORS = ("LayerNormalization", "Softmax")
 """Sums of many squares or exponentials. The squares of TinyViT's activations overflow fp16."""
@@ -32,7 +32,7 @@ def to_half(model: ModelProto) -> ModelProto:
     ModelProto
         The graph in fp16 except for `exact_nodes`, with inputs and outputs in float32.
     """
-    backend("onnxruntime").load_package()  # Before any import of ONNX Runtime, because it turns telemetry off.
+    backend(REFERENCE).load_package()  # Before any import of ONNX Runtime, because it turns telemetry off.
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     half = ModelProto()

@@ -16,7 +16,7 @@ from edge_sam.quantize.photographs import Photographs
 from edge_sam.quantize.qdq import quantise
 from edge_sam.quantize.recipe import Blocks
 from edge_sam.quantize.smoothing import smooth
-from edge_sam.quantize.targets import Target
+from edge_sam.quantize.targets import KernelTarget
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class QuantizationJob:
         Graphs of its encoder and decoder in that precision.
     photographs : Photographs
         The calibration set.
-    target : Target
+    target : KernelTarget
         Where the model will run.
     observer : str
         One of `OBSERVERS`.
@@ -63,7 +63,7 @@ class QuantizationJob:
     exact: Predictor
     graphs: Mapping[Role, ModelProto]
     photographs: Photographs
-    target: Target
+    target: KernelTarget
     observer: str
     seed: int
     progress: Callable[[], None]

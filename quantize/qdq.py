@@ -12,13 +12,13 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from edge_sam.quantize.graph import Layer, layers, prune, weight_blocks
 from edge_sam.quantize.observers import ActivationRange, Range
 from edge_sam.quantize.rounding import LIMIT, round_weights, weight_scale
-from edge_sam.quantize.targets import Target
+from edge_sam.quantize.targets import KernelTarget
 
 
 class QdqWriter:
     """Builds the nodes and arrays of the quantised graph."""
 
-    def __init__(self, target: Target, observed: Mapping[str, ActivationRange]) -> None:
+    def __init__(self, target: KernelTarget, observed: Mapping[str, ActivationRange]) -> None:
         self.nodes: list[NodeProto] = []
         self._target, self._observed = target, observed
         self.arrays: dict[str, NDArray[Any]] = {}
@@ -82,7 +82,7 @@ class QdqWriter:
 
 def quantise(
     model: ModelProto,
-    target: Target,
+    target: KernelTarget,
     observed: Mapping[str, ActivationRange],
     integer: Collection[str],
     stored: Collection[str],
@@ -93,7 +93,7 @@ def quantise(
     ----------
     model : ModelProto
         The float graph; it is not changed.
-    target : Target
+    target : KernelTarget
         The integer format.
     observed : mapping of str to ActivationRange
         Range and Gram matrix of each activation that a layer takes.
@@ -123,7 +123,7 @@ def quantise(
     return changed
 
 
-def activation_grid(limits: Range, target: Target) -> tuple[NDArray[np.float32], NDArray[Any]]:
+def activation_grid(limits: Range, target: KernelTarget) -> tuple[NDArray[np.float32], NDArray[Any]]:
     """Return scale and zero point, both scalars, for a range that is widened to include 0."""
     low, high = min(limits[0], 0.0), max(limits[1], 0.0)
     info = np.iinfo(target.activations)

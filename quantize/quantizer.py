@@ -26,7 +26,7 @@ from edge_sam.quantize.ranking import BlockSensitivity, count_blocks, rank_block
 from edge_sam.quantize.schemes import SCHEMES, Scheme
 from edge_sam.quantize.sessions import ROLES, open_predictor, with_graphs
 from edge_sam.quantize.settings import QuantizeSettings
-from edge_sam.quantize.targets import TARGETS, Target
+from edge_sam.quantize.targets import TARGETS, KernelTarget
 
 _MOST_CULPRITS = 5
 Steps = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
@@ -136,7 +136,7 @@ def quantize_bundle(
     return QuantizationResult(bundle, settings.precision, calibration, accuracies, photographs.skipped, ranking)
 
 
-def _check(source: Bundle, settings: QuantizeSettings, explain: bool) -> tuple[Target, Scheme]:
+def _check(source: Bundle, settings: QuantizeSettings, explain: bool) -> tuple[KernelTarget, Scheme]:
     known = {
         "precision": (settings.precision, list(SCHEMES)),
         "target": (settings.target or "cpu", list(TARGETS)),
@@ -190,7 +190,7 @@ def _ranking(job: QuantizationJob, steps: Steps, *, timed: bool) -> list[BlockSe
         return rank_blocks(job, progress, timed=timed)
 
 
-def _calibration(settings: QuantizeSettings, target: Target, photographs: Photographs) -> Calibration:
+def _calibration(settings: QuantizeSettings, target: KernelTarget, photographs: Photographs) -> Calibration:
     return Calibration(
         precision=settings.precision,
         format="onnx",
@@ -202,7 +202,7 @@ def _calibration(settings: QuantizeSettings, target: Target, photographs: Photog
     )
 
 
-def _command(source: str, output: str, settings: QuantizeSettings, target: Target) -> str:
+def _command(source: str, output: str, settings: QuantizeSettings, target: KernelTarget) -> str:
     return (
         f"edge-sam quantize {source} --calibration {settings.calibration.name} --output {output}"
         f" --precision {settings.precision} --target {target.name} --observer {settings.observer}"
@@ -210,6 +210,6 @@ def _command(source: str, output: str, settings: QuantizeSettings, target: Targe
     )
 
 
-def _protocol(target: Target, exact: str) -> str:
+def _protocol(target: KernelTarget, exact: str) -> str:
     where = "" if target.checked_here else f"; not run on the kernels of {target.name}"
     return f"edge-sam eval's point and box, {target.runtime} on the CPU, agreement with {exact}{where}"

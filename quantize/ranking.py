@@ -20,6 +20,7 @@ from edge_sam.quantize.job import QuantizationJob, QuantizedComponent
 from edge_sam.quantize.objects import RankingSample, ranking_samples
 from edge_sam.quantize.recipe import Blocks, default_blocks, every_block
 from edge_sam.quantize.sessions import THREADS, with_graphs
+from edge_sam.runtimes import REFERENCE
 
 _log = logging.getLogger("edge_sam")
 LOOKED_AT = 6
@@ -123,7 +124,7 @@ def _saved_ms(job: QuantizationJob) -> dict[tuple[str, str], float]:
     with tempfile.TemporaryDirectory() as folder, Draft(Path(folder) / "all-int8", source=source) as draft:
         bundle = draft.save(add_components(draft, source, quantized, "int8", exact))  # Only timed, never finished.
         for precision in (exact, "int8"):
-            variant = Variant(str(bundle.path), runtime="onnxruntime", precision=precision, threads=THREADS)
+            variant = Variant(str(bundle.path), runtime=REFERENCE, precision=precision, threads=THREADS)
             try:
                 tables = profile(variant, job.photographs.evaluation[0], _drop_trace)
             except RuntimeUnavailableError as error:

@@ -16,16 +16,15 @@ from edge_sam.inference.choice import Choice
 from edge_sam.loading import load_choice
 from edge_sam.predictor import Predictor
 from edge_sam.quantize.observers import ActivationStatistics
-from edge_sam.runtimes import Session, SessionOptions, Tensors, backend
+from edge_sam.runtimes import REFERENCE, Session, SessionOptions, Tensors, backend
 
 ROLES: tuple[Role, ...] = ("encoder", "decoder")
 """Components that are quantised. The mask encoder has only 14 kB."""
 THREADS = 2
 """A fixed number, so that results do not depend on the machine's cores."""
-_RUNTIME = "onnxruntime"
 
 
-def open_predictor(bundle: Bundle, precision: str, runtime: str = _RUNTIME) -> Predictor:
+def open_predictor(bundle: Bundle, precision: str, runtime: str = REFERENCE) -> Predictor:
     """Load a bundle in one runtime with a fixed number of threads and without fallback."""
     return load_choice(bundle, Choice(runtime, precision, THREADS, "quantising"))
 
@@ -35,7 +34,7 @@ def open_graph(graph: ModelProto) -> Session:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "graph.onnx"
         file.write_bytes(graph.SerializeToString())
-        return backend(_RUNTIME).open_session(file, SessionOptions(threads=THREADS))
+        return backend(REFERENCE).open_session(file, SessionOptions(threads=THREADS))
 
 
 def with_graphs(exact: Predictor, graphs: Mapping[Role, ModelProto]) -> Predictor:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Target:
+class KernelTarget:
     """The int8 format that suits a target's kernels.
 
     Attributes
@@ -37,9 +37,9 @@ class Target:
 TARGETS = {
     target.name: target
     for target in (
-        Target("cpu", "uint8", False, True, "onnxruntime", True),
-        Target("arm", "int8", False, False, "onnxruntime", False),
-        Target("tensorrt", "int8", True, False, "onnxruntime", False),
-        Target("openvino", "uint8", False, True, "openvino", True),
+        KernelTarget("cpu", "uint8", False, True, "onnxruntime", True),
+        KernelTarget("arm", "int8", False, False, "onnxruntime", False),
+        KernelTarget("tensorrt", "int8", True, False, "onnxruntime", False),
+        KernelTarget("openvino", "uint8", False, True, "openvino", True),
     )
 }

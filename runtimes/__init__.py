@@ -19,6 +19,7 @@ from edge_sam.runtimes.session import (
 __all__ = [
     "AUTO",
     "BACKENDS",
+    "REFERENCE",
     "Backend",
     "Event",
     "Profile",
@@ -42,6 +43,9 @@ BACKENDS = {
     "tensorrt": "edge_sam.runtimes.onnxruntime_tensorrt",
 }
 """Module of each backend by public name. A device may follow after a colon: ``openvino:GPU``, ``cuda:1``."""
+
+REFERENCE = "onnxruntime"
+"""The backend whose results the others are compared with."""
 
 AUTO = ("cuda", "onnxruntime", "openvino")
 """The order in which ``auto`` tries backends when `edge-sam tune` has not run. TensorRT is left out because it builds

@@ -328,7 +328,7 @@ MANIFESTS = st.builds(
     schema=st.just(manifest.SCHEMA),
     name=WORD,
     family=st.from_regex(r"\A[a-z0-9]{1,4}(-[a-z0-9]{1,4}){0,2}\Z"),
-    source=st.builds(manifest.Source, WORD, DIGEST, WORD, WORD),
+    source=st.builds(manifest.CheckpointSource, WORD, DIGEST, WORD, WORD),
     made_by=st.builds(manifest.MadeBy, WORD, st.dictionaries(WORD, WORD, max_size=2)),
     frame=st.just(FRAME),
     pixel_mean=st.tuples(*[st.floats(0, 255)] * 3),

@@ -16,7 +16,7 @@ from edge_sam.annotate.records import GivenPrompt
 from edge_sam.annotate.sources import name_of
 from edge_sam.errors import InputError
 from edge_sam.files.names import canonical
-from edge_sam.files.text import read_text
+from edge_sam.files.text import read_as_utf8
 from edge_sam.imaging.coco import Annotation, Id, Image, by_id, read_coco, warn_left_out
 
 _BOX, _POINT = ("x0", "y0", "x1", "y1"), ("x", "y")
@@ -152,7 +152,7 @@ def _coco(path: Path) -> PromptTable:
 
 def _csv(path: Path) -> PromptTable:
     try:
-        lines = csv.DictReader(io.StringIO(read_text(path).decode(), newline=""), skipinitialspace=True)
+        lines = csv.DictReader(io.StringIO(read_as_utf8(path).decode(), newline=""), skipinitialspace=True)
         lines.fieldnames = [name.strip() for name in lines.fieldnames or ()]
         return PromptTable(_rows(path, lines))
     except UnicodeDecodeError as error:
@@ -190,7 +190,7 @@ class _Line(GivenPrompt, frozen=True, kw_only=True):
 
 def _json_lines(path: Path) -> PromptTable:
     rows = []
-    for number, text in enumerate(read_text(path).splitlines(), 1):
+    for number, text in enumerate(read_as_utf8(path).splitlines(), 1):
         if not text.strip():
             continue
         try:

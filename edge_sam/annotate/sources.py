@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from edge_sam.errors import InputError
 from edge_sam.files.names import Names, canonical, natural_key
-from edge_sam.files.text import read_text
+from edge_sam.files.text import read_as_utf8
 from edge_sam.imaging.images import SUFFIXES, decode_image, is_picture
 from edge_sam.video import VideoFile
 
@@ -148,7 +148,7 @@ def _pictures(files: Iterable[Path], root: Path) -> tuple[list[Item], str]:
 
 def _listed(path: Path) -> list[Item]:
     try:
-        lines = read_text(path).decode().split("\n")
+        lines = read_as_utf8(path).decode().split("\n")
     except UnicodeDecodeError as error:
         raise InputError(f"cannot read {path}: {error}") from error
     below, items = Names(path.parent), []

@@ -15,7 +15,7 @@ from edge_sam.benchmark.summary import drift, summarise
 from edge_sam.bundles.bundle import open_bundle
 from edge_sam.errors import EdgeSamError
 from edge_sam.evaluation.variant import Variant
-from edge_sam.runtimes import why_unusable
+from edge_sam.runtimes import REFERENCE, why_unusable
 from edge_sam.version import __version__
 
 
@@ -70,6 +70,6 @@ def run_benchmark(config: BenchConfig, progress: Callable[[], None]) -> tuple[Be
 
 
 def _reference(variant: Variant) -> Variant:
-    """Return the most exact precision in ONNX Runtime, or in the first variant's runtime."""
-    runtime = "onnxruntime" if why_unusable("onnxruntime") is None else variant.runtime
+    """Return the most exact precision in the reference runtime, or else in the first variant's."""
+    runtime = REFERENCE if why_unusable(REFERENCE) is None else variant.runtime
     return Variant(variant.bundle, runtime=runtime, precision=open_bundle(variant.bundle).precisions[0])

@@ -20,11 +20,9 @@ from edge_sam.loading import load_choice
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
 from edge_sam.result import Result
-from edge_sam.runtimes import why_unusable
+from edge_sam.runtimes import REFERENCE, why_unusable
 from edge_sam.system.timing import elapsed_ms
 
-REFERENCE = "onnxruntime"
-"""The runtime that makes the reference masks, in the most exact precision."""
 CLICKS = 3
 """Clicks per photograph in the time that candidates are ranked by, because people click more than once."""
 _GRID = (0.2, 0.4, 0.6, 0.8)

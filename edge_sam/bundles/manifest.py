@@ -19,7 +19,7 @@ FileName = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 FamilyName = Annotated[str, msgspec.Meta(pattern="^[a-z0-9]+(-[a-z0-9]+)*$")]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Pixel = Annotated[float, msgspec.Meta(ge=0, le=255)]
-Spread = Annotated[float, msgspec.Meta(gt=0, le=255)]
+PixelStd = Annotated[float, msgspec.Meta(gt=0, le=255)]
 
 
 class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,7 +58,7 @@ class Component(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return (self,) if self.companion is None else (self, self.companion)
 
 
-class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CheckpointSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The checkpoint that a bundle was made from."""
 
     file: str
@@ -103,11 +103,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     schema: Count
     name: str
     family: FamilyName
-    source: Source
+    source: CheckpointSource
     made_by: MadeBy
     frame: Annotated[int, msgspec.Meta(ge=FRAME, le=FRAME)]
     pixel_mean: tuple[Pixel, Pixel, Pixel]
-    pixel_std: tuple[Spread, Spread, Spread]
+    pixel_std: tuple[PixelStd, PixelStd, PixelStd]
     components: tuple[Component, ...]
     measured: tuple[Measured, ...] = ()
     calibrations: tuple[Calibration, ...] = ()

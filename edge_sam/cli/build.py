@@ -14,7 +14,7 @@ def build(
     bundle: str = "mobile-sam",
     /,
     *,
-    runtime: str = "tensorrt",
+    runtime: str | None = None,
     precision: str = RunOptions.precision,
     json: Json = False,
 ) -> None:
@@ -28,7 +28,7 @@ def build(
     bundle
         Model name or bundle folder.
     runtime
-        Runtime to build for; a device may follow a colon: tensorrt:1.
+        Runtime to build for. Default: the first that builds engines. A device may follow a colon: tensorrt:1.
     precision
         auto, smallest, or one of the bundle's precisions.
     """
@@ -38,10 +38,11 @@ def build(
     from edge_sam.inference.cache import runtime_key
     from edge_sam.inference.choice import choices
     from edge_sam.inference.model import LoadedModel
-    from edge_sam.runtimes import backend, split_runtime, why_unusable
+    from edge_sam.runtimes import BACKENDS, backend, split_runtime, why_unusable
 
     opened = open_bundle(bundle)
-    choice = choices(opened, RunOptions(runtime=runtime, precision=precision))[0]
+    builder = next(name for name in BACKENDS if backend(name).BUILDS_ENGINES)
+    choice = choices(opened, RunOptions(runtime=runtime or builder, precision=precision))[0]
     reason = why_unusable(choice.runtime)
     if reason is not None:
         raise RuntimeUnavailableError(f"cannot build for {choice.runtime}: {reason}")

@@ -10,7 +10,7 @@ from edge_sam.errors import InputError
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def read_text(path: Path) -> bytes:
+def read_as_utf8(path: Path) -> bytes:
     """Return a text file as UTF-8 without a byte order mark.
 
     Parameters

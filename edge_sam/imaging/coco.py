@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.errors import InputError
-from edge_sam.files.text import read_text
+from edge_sam.files.text import read_as_utf8
 from edge_sam.imaging.masks import decode_rle, run_lengths
 
 Id = int | float | str
@@ -67,7 +67,7 @@ def read_coco(path: Path, kind: type[_Kind]) -> _Kind:
     InputError
         The file cannot be read or does not fit the type.
     """
-    data = read_text(path)
+    data = read_as_utf8(path)
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -111,6 +111,6 @@ def _tuned(bundle: Bundle, precision: str, threads: int | None) -> list[Choice]:
 
 def _threads(threads: int | None) -> int | None:
     if threads is not None:
-        return check_threads(threads)
+        return int(threads)
     given = os.environ.get("EDGE_SAM_THREADS")
     return check_threads(given, "EDGE_SAM_THREADS") if given else None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edge_sam.errors import InputError
 from edge_sam.files.names import Names, canonical
-from edge_sam.files.text import read_text
+from edge_sam.files.text import read_as_utf8
 from edge_sam.imaging.images import pictures
 
 
@@ -53,7 +53,7 @@ def listed(path: Path) -> list[str]:
         The list cannot be read or is empty.
     """
     try:
-        lines = read_text(path).decode().splitlines()
+        lines = read_as_utf8(path).decode().splitlines()
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8: {error}") from error
     return [line.split()[0] for line in lines if line.strip()]
