@@ -8,7 +8,6 @@ from cyclopts import Group, Parameter
 from edge_sam.everything.settings import EverythingSettings, Grid
 from edge_sam.imaging.view import View
 from edge_sam.inference.run_options import RunOptions
-from edge_sam.preference import Preference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,5 +31,4 @@ FLAT = Parameter(name="*")
 """Makes an option of each field of a set of settings."""
 HYPHEN = Parameter(allow_leading_hyphen=True)
 """Lets a value begin with a hyphen: ``-`` for standard input, or a negative coordinate."""
-Preferred = Annotated[Preference, Parameter("--prefer")]
 Json = Annotated[bool, Parameter(help="Print one JSON object on standard output.")]
