@@ -348,5 +348,5 @@ def test_what_is_not_ours_is_not_replaced(photos: Path) -> None:
     assert (photos / "out.json").read_text() == "mine"
     (photos / "photos.work").mkdir()  # As a run that ended early leaves it.
     message = refused(edge_sam("annotate", "boxes.txt", "--output", "photos", cwd=photos))
-    assert "photos would be replaced, but photos/" in message
+    assert "photos would be replaced, but edge-sam did not write photos/" in message
     assert (photos / "photos" / "rocket.jpg").is_file()
