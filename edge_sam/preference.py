@@ -23,6 +23,8 @@ Preference = Literal["auto", "object", "best", "part", "single"]
 
 SINGLE = 0
 """Index of token 0's mask."""
+CLEAR = 3
+"""Points that leave no doubt about the object if they refine a mask."""
 AMBIGUOUS = (1, 2, 3)
 """Indices of the three masks for an ambiguous prompt."""
 
@@ -60,15 +62,15 @@ def check_preference(prefer: object) -> Preference:
 def suitable(prompt: Prompt) -> Preference:
     """Return the preference that ``auto`` stands for.
 
-    Points alone select the object. A box shows the object's size, and so does a mask that points refine: these select
-    the best fit. Token 0 was trained for a mask alone.
+    Points alone select the object. A box shows the object's size, and so does a mask that one or two points refine:
+    these select the best fit. Token 0 was trained for prompts without doubt, such as a mask with three points or more,
+    and for a mask alone.
     """
-    has_points = prompt.points is not None and len(prompt.points) > 0
     if prompt.box is not None:
         return "best"
-    if prompt.mask is not None:
-        return "best" if has_points else "single"
-    return "object"
+    if prompt.mask is None:
+        return "object"
+    return "best" if prompt.points is not None and 0 < len(prompt.points) < CLEAR else "single"
 
 
 def choose(
