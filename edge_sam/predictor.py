@@ -198,8 +198,8 @@ class Predictor:
             Region of interest at the photograph's size, not 0 inside. Nothing outside it is ever returned.
         prefer : str
             Which mask to take where one is wanted. ``"object"``: the largest whose predicted IoU comes close to the
-            best. ``"part"``: the smallest of these. ``"best"``: the best predicted IoU. ``"single"``: token 0's mask, as
-            in the reference implementation. ``"auto"``: ``"object"`` for points, ``"best"`` for a box or for points
+            best. ``"part"``: the smallest of these. ``"best"``: the best predicted IoU. ``"single"``: token 0's mask,
+            as in the reference implementation. ``"auto"``: ``"object"`` for points, ``"best"`` for a box or for points
             that refine a mask (``"single"`` from three points on), ``"single"`` for a mask alone.
 
         Returns

@@ -181,7 +181,7 @@ def test_a_mask_of_another_size_is_refused(video: Path, tmp_path: Path) -> None:
     assert "the prompts are for frames of 96×64 pixels, but the first frame has 192×128" in told
     both = ("--mask-file", "large.png", "--mask-file", "small.png")
     told = refused(edge_sam("camera", video, *both, *QUICK, cwd=tmp_path))
-    assert "mask small.png is 96×64, the one before 192×128" in told
+    assert "mask small.png is 96×64, the one before is 192×128" in told
 
 
 def test_standard_input_may_be_closed(video: Path, tmp_path: Path) -> None:
