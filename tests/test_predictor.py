@@ -288,7 +288,7 @@ def test_long_prompts_share_no_call(
     rng = np.random.default_rng(0)
     several = [Prompt(points=rng.uniform((0, 0), (600, 400), (count, 2))) for count in (1, 8, 1, 4, 4, 2, 2, 1)]
     several.insert(6, Prompt(points=[(250, 120)], mask=np.zeros((256, 256), np.float32)))
-    monkeypatch.setattr("edge_sam.predictor.POINT_LIMIT", 10)
+    monkeypatch.setattr("edge_sam.prompts.POINT_LIMIT", 10)
     together = list(watched.answers(embedding, several, 3))
     assert decoder.shapes == [(1, 2), (1, 9), (2, 5), (2, 5), (1, 2), (2, 3)]
     for prompt, answer in zip(several, together, strict=True):

@@ -32,7 +32,7 @@ LONG_SIDES = st.integers(1, FRAME // TOKEN).map(lambda tokens: tokens * TOKEN)
 
 def geometries(largest: int) -> st.SearchStrategy[Geometry]:
     sides = st.integers(1, largest)
-    return st.builds(Geometry, st.tuples(sides, sides), LONG_SIDES, st.booleans())
+    return st.builds(Geometry, st.tuples(sides, sides), long_side=LONG_SIDES, square=st.booleans())
 
 
 ANY, SMALL = geometries(8000), geometries(120)
