@@ -30,7 +30,7 @@ PRECISIONS = ("fp32", "w16")
 _LICENSES = Path(__file__).parent / "licenses"
 _NOTICE = """\
 {name}: image encoder, prompt encoder and mask decoder of {title}
-CheckpointSource: {url}, {file}, sha256 {sha256}
+Source: {url}, {file}, sha256 {sha256}
 
 {notice}
 
