@@ -14,6 +14,8 @@ from test_cli import edge_sam as run_command
 import edge_sam
 from edge_sam.benchmark.config import expand_variants
 from edge_sam.bundles.bundle import BUNDLED, Bundle, cached_bundle, open_bundle
+from edge_sam.cli.export import export
+from edge_sam.cli.models import models
 from edge_sam.errors import InputError
 from edge_sam.export import cache_writer
 from edge_sam.export.cache_writer import export_into_cache
@@ -28,22 +30,34 @@ def cached(own_cache: Path, exported: Bundle) -> Path:
     return own_cache / "bundles" / "mobile-sam"
 
 
-def test_export_makes_the_model_loadable_by_name(checkpoint: Path, own_cache: Path, tmp_path: Path) -> None:
+def test_export_makes_the_model_loadable_by_name(
+    exported: Bundle,
+    checkpoint: Path,
+    own_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With an export that was made before; test_docs_commands.py runs a real one."""
+
+    def copy(source: Path, output: Path, **_: object) -> Bundle:
+        assert source.read_bytes() == checkpoint.read_bytes()
+        shutil.copytree(exported.path, output)
+        return open_bundle(output)
+
+    monkeypatch.setattr(cache_writer, "export_bundle", copy)
     (own_cache / "checkpoints" / "mobile-sam").mkdir(parents=True)
     (own_cache / "checkpoints" / "mobile-sam" / "mobile_sam.pt").symlink_to(checkpoint)
     with pytest.raises(InputError, match=r"make it with: edge-sam export mobile-sam --precision fp32$"):
         edge_sam.load("mobile-sam", precision="fp32")
-    run = run_command("export", "mobile-sam", "--json", cwd=tmp_path)
-    assert run.returncode == 0, run.stderr
-    assert "licence Apache-2.0" in run.stderr.splitlines()[0]
-    folder = Path(json.loads(run.stdout)["bundle"])
-    assert folder == cached_bundle("mobile-sam")
-    assert (folder / "LICENSE").read_text() == (PACKAGED / "LICENSE").read_text()
-    assert "edge-sam export" in (folder / "NOTICE").read_text()
+    export("mobile-sam", json=True)
+    printed = capsys.readouterr()
+    assert "licence Apache-2.0" in printed.err.splitlines()[0]
+    assert Path(json.loads(printed.out)["bundle"]) == cached_bundle("mobile-sam")
     assert edge_sam.load("mobile-sam", precision="fp32").precision == "fp32"
-    assert {path.name for path in folder.parent.iterdir()} == {"mobile-sam", "mobile-sam.lock"}
-    (listed, *_) = json.loads(run_command("models", "--json", cwd=tmp_path).stdout)["models"]
-    assert listed["bundles"] == {"package": ["w16"], "cache": ["fp32"]}
+    assert {path.name for path in (own_cache / "bundles").iterdir()} == {"mobile-sam", "mobile-sam.lock"}
+    models(json=True)
+    (listed, *_) = json.loads(capsys.readouterr().out)["models"]
+    assert listed["bundles"] == {"package": ["w16"], "cache": ["fp32", "w16"]}
 
 
 def test_a_cached_bundle_adds_precisions_and_changes_no_default(cached: Path) -> None:
