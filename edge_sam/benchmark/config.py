@@ -77,7 +77,7 @@ def expand_variants(
     InputError
         A runtime is unknown, the bundle lacks a precision, a long side is invalid, or nothing is left to measure.
     """
-    available = open_bundle(bundle).precisions
+    available = [name for each in ("auto", *precisions) for name in open_bundle(bundle, each).precisions]
     names = _expanded(runtimes, list(BACKENDS), "runtime", lambda name: split_runtime(name)[0])
     wanted = _expanded(precisions, available, "precision")
     skipped = [Skipped(name, reason) for name in names if (reason := why_unusable(name)) is not None]
@@ -96,5 +96,5 @@ def _expanded(
 ) -> list[str]:
     for name in given:
         if without_device(name) not in (ALL, *known):
-            raise InputError(f"unknown {what} {name!r}; known: {ALL}, {', '.join(known)}")
-    return known if ALL in given else list(dict.fromkeys(given))
+            raise InputError(f"unknown {what} {name!r}; known: {ALL}, {', '.join(dict.fromkeys(known))}")
+    return list(dict.fromkeys(known if ALL in given else given))

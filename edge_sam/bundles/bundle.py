@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from edge_sam.bundles.contract import CHANNELS, PROBED, TOKENS, Role
 from edge_sam.bundles.manifest import MANIFEST, Component, Manifest, parse_manifest
 from edge_sam.bundles.precisions import find_precision, most_exact_first
+from edge_sam.bundles.zoo import read_index
 from edge_sam.errors import InputError
 from edge_sam.files.arrays import load_arrays
+from edge_sam.files.cache_home import cache_home
 
 BUNDLED = Path(__file__).parent
 """Folder of the bundles that come with the package."""
@@ -124,30 +126,72 @@ def bundled_models() -> list[str]:
     return sorted(path.parent.name for path in BUNDLED.glob(f"*/{MANIFEST}"))
 
 
-def open_bundle(name_or_path: str | Path) -> Bundle:
+def cached_bundle(name: str) -> Path:
+    """Return the folder in the cache for a bundle of this name; `edge-sam export NAME` makes it."""
+    return cache_home() / "bundles" / name
+
+
+def named_bundles(name: str) -> Iterator[Bundle]:
+    """Yield the bundles of a name: the one that comes with the package, then the one in the cache."""
+    for find in (BUNDLED.joinpath, cached_bundle):
+        if _exists((find(name) / MANIFEST).is_file):
+            yield _read_bundle(find(name))
+
+
+def open_bundle(name_or_path: str | Path, precision: str = "auto") -> Bundle:
     """Find a bundle and read its manifest.
 
     Parameters
     ----------
     name_or_path : str or Path
-        The name of a bundle that comes with the package, or a bundle's folder. A bare name means the package's
-        bundle even if a folder of that name exists. Write ``./name`` or pass a `Path` for the folder.
+        The name of a model, or a bundle's folder. A bare name means the bundle that comes with the package, else the
+        one that `edge-sam export NAME` made in the cache, even if a folder of that name exists. Write ``./name`` or
+        pass a `Path` for the folder.
+    precision : str
+        If the package's bundle of that name lacks this precision and the cache's has it, open the cache's. A cached
+        bundle therefore adds precisions and never changes what ``"auto"`` and ``"smallest"`` mean.
 
     Raises
     ------
     InputError
         There is no such bundle, or its manifest is damaged or of a newer version.
     """
-    path = Path(name_or_path)
+    path, name = Path(name_or_path), str(name_or_path)
+    first = None
+    for bundle in named_bundles(name) if isinstance(name_or_path, str) and name == path.name else ():
+        if precision in ("auto", "smallest", *bundle.precisions):
+            return bundle
+        first = first or bundle
+    if first is not None:
+        _name_the_export(first, name, precision)
+        return first
+    if name and _exists(path.is_dir):
+        return _read_bundle(path)
+    zoo = read_index()
+    if name in zoo:
+        raise InputError(f"the model {name} is not ready here; make it with: edge-sam export {name}")
+    known = ", ".join(dict.fromkeys([*bundled_models(), *zoo]))
+    raise InputError(f"no model called {name!r} and no such folder; the models are: {known}")
+
+
+def _exists(check: Callable[[], bool]) -> bool:
+    """Tell whether a file or folder is there. None is whose name is too long or has characters that no name has."""
     try:
-        if isinstance(name_or_path, str) and name_or_path == path.name and (BUNDLED / path / MANIFEST).is_file():
-            path = BUNDLED / path
-        found = bool(str(name_or_path)) and path.is_dir()
-    except (OSError, ValueError):  # The name is too long or has characters that no file name has.
-        found = False
-    if not found:
-        names = ", ".join(bundled_models())
-        raise InputError(f"no model called {str(name_or_path)!r} and no such folder; the package comes with: {names}")
+        return check()
+    except (OSError, ValueError):
+        return False
+
+
+def _name_the_export(bundle: Bundle, name: str, precision: str) -> None:
+    """Raise `InputError` with the command that makes a missing precision, if one does."""
+    if name in read_index() and find_precision(precision).exact:
+        raise InputError(
+            f"bundle {name} has no precision {precision!r}; it has {', '.join(bundle.precisions)}; make it with:"
+            f" edge-sam export {name} --precision {precision}"
+        )
+
+
+def _read_bundle(path: Path) -> Bundle:
     try:
         with (path / MANIFEST).open("rb") as file:
             text = file.read(_LARGEST_MANIFEST + 1)

@@ -40,7 +40,7 @@ def build(
     from edge_sam.inference.model import LoadedModel
     from edge_sam.runtimes import BACKENDS, backend, split_runtime, why_unusable
 
-    opened = open_bundle(bundle)
+    opened = open_bundle(bundle, precision)
     builder = next(name for name in BACKENDS if backend(name).BUILDS_ENGINES)
     choice = choices(opened, RunOptions(runtime=runtime or builder, precision=precision))[0]
     reason = why_unusable(choice.runtime)

@@ -5,18 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from edge_sam.cli.models import fetch
 from edge_sam.cli.options import Json
 from edge_sam.cli.output import echo, needs, print_json
+from edge_sam.errors import InputError
 
 
 def export(
-    checkpoint: Path,
+    checkpoint: str,
     /,
     *,
-    output: Path,
+    output: Path | None = None,
     precision: list[str] | None = None,
     format: str = "onnx",
     overwrite: bool = False,
+    accept_license: bool = False,
     json: Json = False,
 ) -> None:
     """Convert a checkpoint to a model bundle and prove that it agrees with PyTorch.
@@ -24,27 +27,44 @@ def export(
     Parameters
     ----------
     checkpoint
-        Checkpoint to convert, for example mobile_sam.pt.
+        Model of the zoo, which is pulled if needed, or a checkpoint: a file (.pt, .pth, .safetensors, .onnx, .ort) or
+        a folder of .onnx and .ort files.
     output
-        Bundle folder to make.
+        Bundle folder to make. Without it the bundle of a model of the zoo goes into the cache, where its name finds
+        it; precisions that are there already stay.
     precision
         fp32 (default) or w16 (16-bit weights, fp32 arithmetic, half the size). Repeatable.
     format
         onnx, or onnx,openvino for both.
     overwrite
         Replace an existing bundle.
+    accept_license
+        Accept a licence that forbids commercial use.
     """
+    from edge_sam.bundles.zoo import read_index
+
+    model = read_index().get(checkpoint)
+    if output is None and model is None:
+        raise InputError(
+            f"no model called {checkpoint!r} in the zoo; give --output BUNDLE to convert a checkpoint of your own"
+        )
     with needs("export", "export"):
         from edge_sam.export.bundle_writer import export_bundle
+        from edge_sam.export.cache_writer import export_into_cache
 
-    bundle = export_bundle(
-        checkpoint,
-        output,
-        precisions=precision or ["fp32"],
-        formats=[name.strip() for name in format.split(",")],
-        overwrite=overwrite,
-        progress=_progress,
-    )
+    def weights() -> Path:
+        return Path(checkpoint) if model is None else fetch(model, accept_license=accept_license)
+
+    options: dict[str, Any] = {
+        "precisions": precision or ["fp32"],
+        "formats": [name.strip() for name in format.split(",")],
+        "overwrite": overwrite,
+        "progress": _progress,
+    }
+    if output is None:
+        bundle = export_into_cache(checkpoint, weights, **options)
+    else:
+        bundle = export_bundle(weights(), output, **options)
     _print({"bundle": str(bundle.path), **_facts(bundle.manifest)}, json)
 
 

