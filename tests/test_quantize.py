@@ -133,7 +133,7 @@ def test_what_the_guard_refuses_is_not_written(one: Path, tmp_path: Path) -> Non
     run = run_command(*quick(one), "--observer", "entropy", "--output", "small", cwd=tmp_path)
     line = refused(run, 1)
     assert "too far from the float model" in line
-    assert "low_res_logits is" in line or "image_embedding is" in line
+    assert "differs by" in line
     assert not list(tmp_path.iterdir())
 
 
@@ -141,7 +141,7 @@ def test_refuses_a_bundle_that_is_quantised_already(
     made: tuple[Bundle, dict[str, Any]], one: Path, tmp_path: Path
 ) -> None:
     run = run_command("quantize", made[0].path, *quick(one)[2:], "--output", "again", cwd=tmp_path)
-    assert "has int8 already" in refused(run)
+    assert "already has int8" in refused(run)
     assert not list(tmp_path.iterdir())
 
 
