@@ -60,6 +60,7 @@ def _onnx_contents(data: bytes) -> tuple[list[tuple[str, NDArray[Any]]], list[_N
 
 def _ort_contents(data: bytes) -> tuple[list[tuple[str, NDArray[Any]]], list[_Node]]:
     """Read ONNX Runtime's own format, a flatbuffer."""
+    backend(REFERENCE).load_package()  # Before any import of ONNX Runtime, because it turns telemetry off.
     from onnxruntime.tools.ort_format_model.ort_flatbuffers_py.fbs.InferenceSession import InferenceSession
 
     if not InferenceSession.InferenceSessionBufferHasIdentifier(data, 0):
