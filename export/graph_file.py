@@ -11,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from edge_sam.errors import InputError, one_line
+from edge_sam.runtimes import REFERENCE, backend
 
 SUFFIXES = (".onnx", ".ort")
 _MOST_DIMENSIONS = 8
