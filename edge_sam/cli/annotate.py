@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -24,6 +24,7 @@ from edge_sam.system.quiet import silenced
 if TYPE_CHECKING:
     from edge_sam.annotate.pipeline import AnnotateReport, Engine
     from edge_sam.annotate.prompt_files import PromptTable
+    from edge_sam.annotate.records import Task
     from edge_sam.annotate.worker import Job
 
 _SHOWN = 10
@@ -108,17 +109,18 @@ def annotate(
     table, function = _prompts(prompts)
     on_grid = table is None and function is None
     tasks = make_tasks(open_source(source, every=every), table, valid_mask and valid_mask.absolute())
-    if table is not None and (unmatched := len(table) - len({table.find(task.item.name) for task in tasks} - {None})):
-        echo(f"ignoring {unmatched} photographs of {prompts} that are not in {source}", err=True)
+    if table is not None:
+        _say_unmatched(table, tasks, prompts, source)
     if sa1b:
         distinct_without_suffix(task.item.name for task in tasks)
     # Loaded here to find out what works, so that all workers take the same and none falls back.
     with silenced():
         predictor = load_with(model, replace(run, threads=None))
     workers, threads = share_cores(workers, run.threads, predictor.runtime)
+    run = replace(run, runtime=predictor.runtime, precision=predictor.precision, threads=threads)
     job = Job(
         model=str(Path(model).absolute()) if Path(model).is_dir() else model,
-        run=replace(run, runtime=predictor.runtime, precision=predictor.precision, threads=threads),
+        run=run,
         view=View(long_side=size.long_side, square=on_grid if square is None else square),
         limits=limits,
         prefer=prefer,
@@ -147,10 +149,15 @@ def annotate(
             stopped=stop,
             show=lambda steps: stack.enter_context(progress_bar(source, steps)),
         )
-    facts = {"model": bundle.manifest.name, "precision": job.run.precision, "runtime": job.run.runtime}
+    facts = {"model": bundle.manifest.name, "precision": run.precision, "runtime": run.runtime}
     _print(report, {**facts, "engine": engine, "workers": workers, "threads": threads}, json)
     code = 1 if report.failed else 0
     return code if stop.signal is None else 128 + stop.signal
+
+
+def _say_unmatched(table: PromptTable, tasks: Sequence[Task], prompts: str, source: str) -> None:
+    if unmatched := len(table) - len({table.find(task.item.name) for task in tasks} - {None}):
+        echo(f"ignoring {unmatched} photographs of {prompts} that are not in {source}", err=True)
 
 
 def _say_stopping() -> None:

@@ -15,7 +15,9 @@ from edge_sam.cli.output import echo, needs, print_json
 from edge_sam.errors import InputError
 
 if TYPE_CHECKING:
+    from edge_sam.benchmark.config import BenchConfig
     from edge_sam.benchmark.report import BenchReport
+    from edge_sam.evaluation.evaluate import Evaluation
 
 
 def bench(
@@ -80,10 +82,7 @@ def bench(
 
     import msgspec
 
-    from edge_sam.benchmark.additions import add_accuracy, add_operators
-    from edge_sam.benchmark.bench import run_benchmark
     from edge_sam.benchmark.config import BenchConfig, expand_variants
-    from edge_sam.cli.progress import progress_bar
     from edge_sam.evaluation.datasets import open_dataset
     from edge_sam.evaluation.evaluate import Evaluation
     from edge_sam.files.atomic import check_output_folder
@@ -99,19 +98,11 @@ def bench(
         bundle, _names(runtime), _names(precision), _numbers(long_side, "--long-side"), counts
     )
     evaluation = None if dataset is None else Evaluation(open_dataset(dataset, limit=limit), ["box"])
-    traces: dict[Path, bytes] = {}
     with _images(image) as paths:
         for path in paths:
             read_image(path)
         config = BenchConfig(variants, skipped, paths, rounds, warm_up, min_agreement)
-        with progress_bar("measuring", config.steps) as progress:
-            result, measured = run_benchmark(config, progress)
-        if evaluation is not None:
-            with progress_bar("accuracy", evaluation.steps * len(measured)) as progress:
-                result = add_accuracy(result, measured, evaluation, progress)
-        if per_op:
-            with progress_bar("profiling", len(measured)) as progress:
-                result, traces = add_operators(result, measured, paths[0], traced, progress)
+        result, traces = _measure(config, evaluation, traced if per_op else None)
     if image is None:
         result = msgspec.structs.replace(result, images=["drawn scene, 1280×720 JPEG"])
     _write(result, report, traces)
@@ -120,6 +111,25 @@ def bench(
     else:
         _print(result, report, traces)
     return 0
+
+
+def _measure(
+    config: BenchConfig, evaluation: Evaluation | None, traced: Path | None
+) -> tuple[BenchReport, dict[Path, bytes]]:
+    """Return the report and, for the folder `traced`, the Chrome traces of the operators."""
+    from edge_sam.benchmark.additions import add_accuracy, add_operators
+    from edge_sam.benchmark.bench import run_benchmark
+    from edge_sam.cli.progress import progress_bar
+
+    with progress_bar("measuring", config.steps) as progress:
+        result, measured = run_benchmark(config, progress)
+    if evaluation is not None:
+        with progress_bar("accuracy", evaluation.steps * len(measured)) as progress:
+            result = add_accuracy(result, measured, evaluation, progress)
+    if traced is None:
+        return result, {}
+    with progress_bar("profiling", len(measured)) as progress:
+        return add_operators(result, measured, config.images[0], traced, progress)
 
 
 def _names(text: str) -> list[str]:
