@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import logging
 import sys
@@ -28,6 +29,7 @@ RUNS_ALIKE = 3
 """Consecutive runs with the same shapes after which the model is compiled for them; doubled each time. The two images
 of the guard's probe do not reach it."""
 _CPU = "CPU"
+_LOCK = threading.Lock()  # A cached function may still run twice at once.
 _MAX_DIFFERENCE = 0.1
 """Largest allowed difference from the output of the dynamic-shape model, relative to its largest value. Measured: 2e-6
 in fp32; 0.03 in int8, where the last bit may change a whole step; 1 and more with a wrong kernel."""
@@ -40,7 +42,7 @@ def why_unusable(device: str) -> str | None:
         return f"openvino is not installed: {install_command()}"
     if runs_on_cpu(device):
         return None
-    devices = load_package().Core().available_devices
+    devices = _core().available_devices
     if not any(name == device or name.startswith(f"{device}.") for name in devices):
         return f"OpenVINO has no device {device!r} here, only {', '.join(devices)}"
     return None
@@ -60,6 +62,22 @@ def load_package() -> ModuleType:
     return module
 
 
+def _core() -> Any:
+    """Return this process's only `openvino.Core`.
+
+    Each one has a CPU plugin of its own, which gives the thread another stack for signal handlers and returns the
+    earlier one when it is unloaded. Unloading two in the order of loading leaves the thread with memory that is gone:
+    the next Ctrl-C would end in a segmentation fault (seen with OpenVINO 2026.4).
+    """
+    with _LOCK:
+        return _only_core()
+
+
+@functools.cache
+def _only_core() -> Any:
+    return load_package().Core()
+
+
 def runs_on_cpu(device: str) -> bool:
     """See `Backend.runs_on_cpu`."""
     return device in ("", _CPU)
@@ -67,7 +85,7 @@ def runs_on_cpu(device: str) -> bool:
 
 def hardware(device: str) -> str:
     """Return the device's name from its plugin."""
-    name: str = load_package().Core().get_property(device or _CPU, "FULL_DEVICE_NAME")
+    name: str = _core().get_property(device or _CPU, "FULL_DEVICE_NAME")
     return name
 
 
@@ -105,7 +123,7 @@ class OpenVinoSession(Session):
     """
 
     def __init__(self, model: Path, options: SessionOptions) -> None:
-        self._core, self._file = load_package().Core(), model
+        self._file = model
         self._device = options.device or _CPU
         # Pinned: the plugin's own choice of f16 once gave the same embedding for every image.
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
@@ -214,11 +232,11 @@ class OpenVinoSession(Session):
     def _compile(self, shapes: Shapes | None) -> _Compiled:
         try:
             if shapes is None:
-                compiled = self._core.compile_model(str(self._file), self._device, self._settings | self._kept)
+                compiled = _core().compile_model(str(self._file), self._device, self._settings | self._kept)
             else:
-                model = self._core.read_model(str(self._file))
+                model = _core().read_model(str(self._file))
                 model.reshape({name: list(shape) for name, shape in shapes.items()})
-                compiled = self._core.compile_model(model, self._device, self._settings)
+                compiled = _core().compile_model(model, self._device, self._settings)
         except RuntimeError as error:
             raise RuntimeUnavailableError(f"OpenVINO could not compile {self._file.name}: {error}") from error
         return _Compiled(compiled, shapes)

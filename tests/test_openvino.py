@@ -112,6 +112,19 @@ def test_the_interpreter_ends_while_a_thread_compiles() -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_a_signal_is_handled_after_two_predictors_were_dropped_in_the_order_of_loading() -> None:
+    script = """
+import signal, edge_sam
+first, second = (edge_sam.load(runtime="openvino", strict=True) for _ in range(2))
+del first
+del second
+signal.signal(signal.SIGINT, lambda *_: print("handled"))
+signal.raise_signal(signal.SIGINT)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "handled\n")
+
+
 def _answer_otherwise(outputs: Inputs) -> Inputs:
     return {name: array * np.float32(1.2) for name, array in outputs.items()}
 
