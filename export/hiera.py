@@ -12,6 +12,7 @@ It gives the same results as the training code, with these changes:
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +24,8 @@ from edge_sam.export.checkpoint import Weights
 from edge_sam.export.layers import Linear, Norm, parameter
 
 _EPS = 1e-6
+_PARTS = 8
+"""Queries of attention between all tokens are taken in parts. The scores of 4096 tokens would need 256 MiB at once."""
 
 
 @dataclass(frozen=True)
@@ -104,32 +107,41 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         query = F.linear(x, self.query_weight, self.query_bias)
         query = max_pool(query) if self.pool else query
-        window = self.window // 2 if self.pool else self.window
+        key, value = F.linear(x, self.key_weight), F.linear(x, self.value_weight)
+        mixed = self._in_windows(query, key, value) if self.window else self._between_all(query, key, value)
+        return F.linear(mixed, self.out_weight, self.out_bias)
+
+    def _between_all(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         _, rows, columns, width = query.shape
-        key, value = (self._split(F.linear(x, w), self.window) for w in (self.key_weight, self.value_weight))
-        x = (self._split(query, window) @ key.transpose(-2, -1)).softmax(dim=-1) @ value
-        if window:
-            bottom, right = ((-rows) % window, (-columns) % window) if self.padded else (0, 0)
-            shape = (rows + bottom) // window, (columns + right) // window
-            x = x.view(*shape, self.heads, window, window, -1).permute(0, 3, 1, 4, 2, 5)
-            x = x.reshape(1, rows + bottom, columns + right, width)
-            x = x[:, :rows, :columns] if self.padded else x
-        else:
-            x = x.transpose(1, 2).reshape(1, rows, columns, width)
-        return F.linear(x, self.out_weight, self.out_bias)
+        query, key, value = (
+            x.view(1, -1, self.heads, width // self.heads).transpose(1, 2) for x in (query, key, value)
+        )
+        key, count = key.transpose(-2, -1), rows * columns
+        ends = [count * i // _PARTS for i in range(_PARTS + 1)]
+        parts = [query[:, :, start:end] for start, end in itertools.pairwise(ends)]
+        mixed = torch.cat([(part @ key).softmax(dim=-1) @ value for part in parts], dim=2)
+        return mixed.transpose(1, 2).reshape(1, rows, columns, width)
+
+    def _in_windows(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        _, rows, columns, width = query.shape
+        window = self.window // 2 if self.pool else self.window
+        key, value = (self._split(self._pad(x, self.window), self.window) for x in (key, value))
+        query = self._pad(query, window)
+        _, height, breadth, _ = query.shape
+        mixed = (self._split(query, window) @ key.transpose(-2, -1)).softmax(dim=-1) @ value
+        mixed = mixed.view(height // window, breadth // window, self.heads, window, window, -1)
+        mixed = mixed.permute(0, 3, 1, 4, 2, 5).reshape(1, height, breadth, width)
+        return mixed[:, :rows, :columns] if self.padded else mixed
+
+    def _pad(self, x: Tensor, window: int) -> Tensor:
+        """Fill up the last windows with zeros."""
+        return F.pad(x, (0, 0, 0, -x.shape[2] % window, 0, -x.shape[1] % window)) if self.padded else x
 
     def _split(self, x: Tensor, window: int) -> Tensor:
         """(1, rows, columns, width) to (windows, heads, tokens in a window, width / heads)."""
         _, rows, columns, width = x.shape
-        depth = width // self.heads
-        if not window:
-            return x.view(1, -1, self.heads, depth).transpose(1, 2)
-        if self.padded:
-            bottom, right = (-rows) % window, (-columns) % window
-            x = F.pad(x, (0, 0, 0, right, 0, bottom))
-            rows, columns = rows + bottom, columns + right
-        x = x.view(rows // window, window, columns // window, window, self.heads, depth)
-        return x.permute(0, 2, 4, 1, 3, 5).reshape(-1, self.heads, window * window, depth)
+        x = x.view(rows // window, window, columns // window, window, self.heads, width // self.heads)
+        return x.permute(0, 2, 4, 1, 3, 5).reshape(-1, self.heads, window * window, width // self.heads)
 
 
 class Block(nn.Module):
