@@ -95,6 +95,8 @@ def export_bundle(
     draft = Draft(output, overwrite=overwrite)
     progress(f"reading {checkpoint.name}")
     family, model = load_model(checkpoint)
+    if family.free_grid:
+        raise InputError(f"{checkpoint} is a checkpoint of {family.title}; this version cannot run its bundles yet")
     components: list[Component] = []
     measured: list[Measured] = []
     with draft:

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from edge_sam.bundles.contract import CHANNELS
-from edge_sam.export.checkpoint import Weights, read_checkpoint
+from edge_sam.export.checkpoint import read_checkpoint
 from edge_sam.export.families import find_family
 from edge_sam.export.family import Family
-from edge_sam.export.mask_decoder import MaskDecoder
 from edge_sam.export.prompt_encoder import MaskEncoder
 from edge_sam.imaging.view import FRAME
 
@@ -30,7 +29,7 @@ class TorchModel:
     Attributes
     ----------
     encoder, mask_encoder, decoder : nn.Module
-        See `Family`, `MaskEncoder` and `MaskDecoder` for inputs and outputs.
+        See `Family.signature` for inputs and outputs.
     no_mask : Tensor, (256,)
         Added to every image token if a prompt has no mask.
     sha256 : str
@@ -78,11 +77,11 @@ def load_model(checkpoint: Path) -> tuple[Family, TorchModel]:
     """
     tensors, sha256 = read_checkpoint(checkpoint)
     family = find_family(tensors, checkpoint)
-    weights = Weights(tensors)
+    weights = family.weights(tensors)
     model = TorchModel(
         encoder=family.encoder(weights).eval(),
-        mask_encoder=MaskEncoder(weights).eval(),
-        decoder=MaskDecoder(weights).eval(),
+        mask_encoder=MaskEncoder(weights, free_grid=family.free_grid).eval(),
+        decoder=family.decoder(weights).eval(),
         no_mask=weights.take("prompt_encoder.no_mask_embed.weight", 1, CHANNELS)[0],
         sha256=sha256,
     )
