@@ -184,9 +184,7 @@ def perceptron(t: Tensors, name: str, x: Tensor, layers: int) -> Tensor:
 
 def multi_head(t: Tensors, name: str, *inputs: Tensor) -> Tensor:
     q, k, v = (
-        F.linear(x, t[f"{name}.{part}_proj.weight"], t[f"{name}.{part}_proj.bias"])
-        .unflatten(1, (8, -1))
-        .transpose(0, 1)
+        F.linear(x, t[f"{name}.{part}_proj.weight"], t[f"{name}.{part}_proj.bias"]).view(len(x), 8, -1).transpose(0, 1)
         for part, x in zip("qkv", inputs, strict=True)
     )
     mixed = F.scaled_dot_product_attention(q, k, v).transpose(0, 1).flatten(1)

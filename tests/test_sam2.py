@@ -18,9 +18,10 @@ from edge_sam.errors import InputError
 from edge_sam.export import onnx_writer
 from edge_sam.export.bundle_writer import export_bundle
 from edge_sam.export.families import find_family
-from edge_sam.export.hiera import Hiera, PositionEmbedding
 from edge_sam.export.onnx_writer import to_onnx
 from edge_sam.export.sam2 import SAM2
+from edge_sam.export.sam2_decoder import Sam2MaskDecoder
+from edge_sam.export.sam2_encoder import Sam2Encoder
 from edge_sam.export.torch_model import TorchModel, load_model
 
 
@@ -54,16 +55,16 @@ def test_the_encoder_is_hiera_with_its_pyramid(model: TorchModel, tensors: Tenso
     embedding = lateral[2] + F.interpolate(lateral[3], scale_factor=2.0, mode="nearest")
     expected = [embedding + tensors["no_mem_embed"].view(1, 256, 1, 1)]
     for i, layer in ((0, 3), (1, 0)):
-        conv = (tensors[f"sam_mask_decoder.conv_s{i}.{part}"] for part in ("weight", "bias"))
+        weight, conv_bias = (tensors[f"sam_mask_decoder.conv_s{i}.{part}"] for part in ("weight", "bias"))
         bias = tensors[f"sam_mask_decoder.output_upscaling.{layer}.bias"]
-        expected.append(F.conv2d(lateral[i], *conv) + bias.view(1, -1, 1, 1))
+        expected.append(F.conv2d(lateral[i], weight, conv_bias) + bias.view(1, -1, 1, 1))
     for ours, theirs in zip(model.encoder(image), expected, strict=True):
         assert float((ours.permute(0, 3, 1, 2) - theirs).abs().max()) < 2e-4
 
 
 @torch.no_grad()
 def test_position_encoding_of_any_grid(model: TorchModel) -> None:
-    position = cast("torch.nn.Module", model.decoder).position
+    position = cast(Sam2MaskDecoder, model.decoder).position
     assert float((position.free_grid(64, 64) - position.grid()).abs().max()) < 1e-4
     y, x = torch.meshgrid((torch.arange(3) + 0.5) / 3, (torch.arange(5) + 0.5) / 5, indexing="ij")
     assert float((position.free_grid(3, 5) - position(torch.stack([x, y], -1).view(15, 2))).abs().max()) < 1e-4
@@ -71,8 +72,7 @@ def test_position_encoding_of_any_grid(model: TorchModel) -> None:
 
 @torch.no_grad()
 def test_the_position_embedding_is_bicubic(model: TorchModel, tensors: Tensors) -> None:
-    trunk = cast(Hiera, cast("torch.nn.Module", model.encoder).trunk)
-    ours = cast(PositionEmbedding, trunk.position)(torch.zeros(1, 24, 40, 96))
+    ours = cast(Sam2Encoder, model.encoder).trunk.position(torch.zeros(1, 24, 40, 96))
     name = "image_encoder.trunk.pos_embed"
     theirs = F.interpolate(tensors[name], size=(24, 40), mode="bicubic") + tensors[f"{name}_window"].tile(1, 1, 3, 5)
     assert float((ours.permute(0, 3, 1, 2) - theirs).abs().max()) < 1e-4
