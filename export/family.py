@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from edge_sam.bundles.contract import INPUTS, OUTPUTS, Role, Shape
+from edge_sam.bundles.contract import SAM, Contract
 from edge_sam.export.checkpoint import Weights
 from edge_sam.export.mask_decoder import MaskDecoder
-
-
-@dataclass(frozen=True)
-class Signature:
-    """Inputs and outputs of each component that is a graph, in order. By default, those of SAM."""
-
-    inputs: Mapping[Role, Mapping[str, Shape]] = field(default_factory=lambda: INPUTS)
-    outputs: Mapping[Role, Mapping[str, Shape]] = field(default_factory=lambda: OUTPUTS)
 
 
 @dataclass(frozen=True)
@@ -41,14 +33,12 @@ class Family:
     pixel_mean, pixel_std : tuple of float
         Normalisation of the encoder's input: mean and standard deviation of RGB, 0 to 255.
     encoder : callable
-        Makes the image encoder from a checkpoint's weights: (1, 3, H, W) float32, H and W multiples of 16, to
-        (1, H / 16, W / 16, 256) float32. Other inputs and outputs are in `signature`.
+        Makes the image encoder from a checkpoint's weights: (1, 3, H, W) float32 to (1, H / 16, W / 16, 256) float32
+        and the further feature maps of `contract`.
     decoder : callable
         Makes the mask decoder from the weights.
-    signature : Signature
-        Inputs and outputs of the components.
-    free_grid : bool
-        Whether the mask decoder takes any grid of image tokens, instead of a square that is filled with padding.
+    contract : Contract
+        What the components exchange with the runtime.
     renamed : tuple of pairs of str
         Parts of tensors' names in the checkpoints, and what SAM calls them.
     unused : tuple of str
@@ -66,8 +56,7 @@ class Family:
     pixel_std: tuple[float, float, float]
     encoder: Callable[[Weights], nn.Module]
     decoder: Callable[[Weights], nn.Module] = MaskDecoder
-    signature: Signature = Signature()
-    free_grid: bool = False
+    contract: Contract = SAM
     renamed: tuple[tuple[str, str], ...] = ()
     unused: tuple[str, ...] = ()
 

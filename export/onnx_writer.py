@@ -14,10 +14,9 @@ import torch
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from edge_sam.bundles.contract import INTEGERS, Role, Shape
+from edge_sam.bundles.contract import INTEGERS, SAM, Contract, Role, Shape
 from edge_sam.bundles.manifest import TensorSpec
 from edge_sam.errors import ExportError
-from edge_sam.export.family import Signature
 from edge_sam.export.torch_model import HALF_FROM
 
 OPSET = 17
@@ -39,7 +38,7 @@ _EXAMPLES = {
 """Size of each dynamic dimension of the inputs for tracing."""
 
 
-def to_onnx(role: Role, module: nn.Module, store_half: bool, signature: Signature | None = None) -> ModelProto:
+def to_onnx(role: Role, module: nn.Module, store_half: bool, contract: Contract = SAM) -> ModelProto:
     """Export a component to ONNX.
 
     Parameters
@@ -51,16 +50,15 @@ def to_onnx(role: Role, module: nn.Module, store_half: bool, signature: Signatur
     store_half : bool
         Store large weights as fp16, with a cast to fp32 that runtimes fold on loading. The values must already be
         exact in fp16 (`TorchModel.rounded_to_half`).
-    signature : Signature, optional
-        Inputs and outputs of the family's components. Default: those of SAM.
+    contract : Contract
+        Inputs and outputs of the family's components.
 
     Raises
     ------
     ExportError
         The graph has an operator that a runtime would reject.
     """
-    signature = signature or Signature()
-    inputs, outputs = signature.inputs[role], signature.outputs[role]
+    inputs, outputs = contract.inputs[role], contract.outputs[role]
     model = _trace(module, inputs, outputs)
     for value in model.graph.output:  # The tracer invents names for unknown dimensions.
         for dimension, size in zip(value.type.tensor_type.shape.dim, outputs[value.name], strict=True):

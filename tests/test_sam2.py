@@ -16,7 +16,6 @@ from torch.nn import functional as F
 from edge_sam.bundles.contract import Role
 from edge_sam.errors import InputError
 from edge_sam.export import onnx_writer
-from edge_sam.export.bundle_writer import export_bundle
 from edge_sam.export.families import find_family
 from edge_sam.export.onnx_writer import to_onnx
 from edge_sam.export.sam2 import SAM2
@@ -123,15 +122,15 @@ def test_the_graphs_are_the_modules(model: TorchModel, monkeypatch: pytest.Monke
     def agree(role: Role, *inputs: Tensor) -> tuple[Tensor, ...]:
         outputs = getattr(model, role)(*inputs)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        named = zip(SAM2.signature.inputs[role], (x.numpy() for x in inputs), strict=True)
-        ours = sessions[role].run(list(SAM2.signature.outputs[role]), dict(named))
+        named = zip(SAM2.contract.inputs[role], (x.numpy() for x in inputs), strict=True)
+        ours = sessions[role].run(list(SAM2.contract.outputs[role]), dict(named))
         for mine, theirs in zip(ours, outputs, strict=True):
             np.testing.assert_allclose(mine, theirs.numpy(), atol=1e-3)
         return outputs
 
     sessions = {}
     for role in ("encoder", "mask_encoder", "decoder"):
-        graph = to_onnx(role, getattr(model, role), False, SAM2.signature)
+        graph = to_onnx(role, getattr(model, role), False, SAM2.contract)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         sessions[role] = onnxruntime.InferenceSession(
@@ -151,9 +150,3 @@ def test_refuses_another_hiera(tensors: Tensors, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"Hiera has 11 blocks of width 96; SAM 2's have 12 of width 96, 16 of width"):
         load_model(tmp_path / "short.pt")
     assert find_family(tensors, tmp_path) is SAM2
-
-
-def test_its_bundles_cannot_be_run_yet(tensors: Tensors, tmp_path: Path) -> None:
-    torch.save(tensors, tmp_path / "sam2.pt")
-    with pytest.raises(InputError, match="cannot run its bundles yet"):
-        export_bundle(tmp_path / "sam2.pt", tmp_path / "out")

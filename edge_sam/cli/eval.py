@@ -141,7 +141,7 @@ def _print(report: EvalReport) -> None:
 
 
 def _describe(facts: SegmenterFacts) -> str:
-    square = ", padded square" if facts.square else ""
+    square = ", square" if facts.square else ""
     return f"{facts.model} {facts.precision} on {facts.provider}, long side {facts.long_side}{square}"
 
 
