@@ -262,7 +262,7 @@ class Predictor:
     def _call(self, embedding: ImageEmbedding, prompts: Sequence[Prompt]) -> list[Answer]:
         """Call the decoder once, on prompts that all have a mask or all have none."""
         start = time.perf_counter()
-        coords, labels = decoder_points(prompts, embedding.geometry)
+        coords, labels = decoder_points(prompts, embedding.geometry, pad_boxes=self.bundle.contract.pad_boxes)
         masks = [prompt.mask for prompt in prompts if prompt.mask is not None]
         inputs: Tensors = {"point_coords": coords, "point_labels": labels}
         if embedding.geometry.fit.padded:

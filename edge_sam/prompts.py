@@ -85,7 +85,7 @@ class Prompt:
 
     @property
     def size(self) -> int:
-        """Number of points that the decoder gets, including box corners and padding."""
+        """Number of points that the decoder gets, including box corners and padding; one more where boxes are padded."""
         points = 0 if self.points is None else len(self.points)
         return points + (2 if self.box is not None else 1)
 
@@ -153,7 +153,9 @@ def combine(
     return [Prompt(points, labels, boxes[0] if boxes else None)]
 
 
-def decoder_points(prompts: Sequence[Prompt], geometry: Geometry) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def decoder_points(
+    prompts: Sequence[Prompt], geometry: Geometry, *, pad_boxes: bool = False
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Turn N prompts into the decoder's point tensors.
 
     Box corners are points with their own labels. As in the reference, points without a box get one "not a point".
@@ -166,6 +168,8 @@ def decoder_points(prompts: Sequence[Prompt], geometry: Geometry) -> tuple[NDArr
         N prompts on one photograph.
     geometry : Geometry
         How that photograph lies in the frame.
+    pad_boxes : bool
+        See `edge_sam.bundles.contract.Contract`.
 
     Returns
     -------
@@ -185,7 +189,7 @@ def decoder_points(prompts: Sequence[Prompt], geometry: Geometry) -> tuple[NDArr
                 f"the mask prompt has shape {prompt.mask.shape}; this embedding takes {geometry.logit_size} low-res"
                 " logits, as its results have them"
             )
-    rows = [_tokens(prompt, geometry.image_size) for prompt in prompts]
+    rows = [_tokens(prompt, geometry.image_size, pad_boxes) for prompt in prompts]
     longest = max([1, *(len(labels) for _, labels in rows)])
     coords = np.zeros((len(rows), longest, 2), dtype=np.float32)
     labels = np.full((len(rows), longest), _ABSENT, dtype=np.int64)
@@ -214,7 +218,7 @@ def decoder_calls(prompts: Sequence[Prompt], batch: int) -> Iterator[list[Prompt
         yield call
 
 
-def _tokens(prompt: Prompt, image_size: tuple[int, int]) -> tuple[NDArray[np.float64], list[int]]:
+def _tokens(prompt: Prompt, image_size: tuple[int, int], pad_boxes: bool) -> tuple[NDArray[np.float64], list[int]]:
     """Return the points of one prompt in pixels of the photograph, and their labels for the decoder."""
     prompt.check(image_size)
     height, width = image_size
@@ -223,12 +227,12 @@ def _tokens(prompt: Prompt, image_size: tuple[int, int]) -> tuple[NDArray[np.flo
     if prompt.points is not None and prompt.labels is not None and len(prompt.points):
         points.append(prompt.points)
         kinds += prompt.labels.tolist()
-        if prompt.box is None:
-            points.append(np.zeros((1, 2)))
-            kinds.append(_NOT_A_POINT)
     if prompt.box is not None:
         points.append(np.clip(prompt.box.reshape(2, 2), 0, (width, height)))
         kinds += [_TOP_LEFT, _BOTTOM_RIGHT]
+    if kinds and (prompt.box is None or pad_boxes):
+        points.append(np.zeros((1, 2)))
+        kinds.append(_NOT_A_POINT)
     return np.concatenate(points) if points else np.zeros((0, 2)), kinds
 
 

@@ -13,8 +13,8 @@ WINDOWS = [8, 8, 4, 4, 14, 0, 14, 0, 14, 0, 14, 7]
 CROSS = ("cross_attn_token_to_image", "cross_attn_image_to_token")
 
 
-def random_tensors() -> Tensors:
-    """A checkpoint of SAM 2 tiny's shapes, with the official names."""
+def random_tensors(first: int = 96) -> Tensors:
+    """A checkpoint of SAM 2 tiny's shapes, with the official names. `first` is the width of the first stage."""
     shapes: dict[str, tuple[int, ...]] = {"no_mem_embed": (1, 1, 256), "maskmem_tpos_enc": (7, 1, 1, 64)}
 
     def linear(name: str, inputs: int, outputs: int, *kernel: int) -> None:
@@ -24,9 +24,9 @@ def random_tensors() -> Tensors:
         shapes.update({f"{name}.weight": (width,), f"{name}.bias": (width,)})
 
     trunk = "image_encoder.trunk"
-    linear(f"{trunk}.patch_embed.proj", 3, 96, 7, 7)
-    shapes.update({f"{trunk}.pos_embed": (1, 96, 7, 7), f"{trunk}.pos_embed_window": (1, 96, 8, 8)})
-    width = 96
+    linear(f"{trunk}.patch_embed.proj", 3, first, 7, 7)
+    shapes.update({f"{trunk}.pos_embed": (1, first, 7, 7), f"{trunk}.pos_embed_window": (1, first, 8, 8)})
+    width = first
     for i in range(12):
         block, inputs = f"{trunk}.blocks.{i}", width
         if i in STARTS:
@@ -38,7 +38,7 @@ def random_tensors() -> Tensors:
         norm(f"{block}.norm2", width)
         linear(f"{block}.mlp.layers.0", width, 4 * width)
         linear(f"{block}.mlp.layers.1", 4 * width, width)
-    for i, width in enumerate((768, 384, 192, 96)):
+    for i, width in enumerate((8 * first, 4 * first, 2 * first, first)):
         linear(f"image_encoder.neck.convs.{i}.conv", width, 256, 1, 1)
     prompt, decoder = "sam_prompt_encoder", "sam_mask_decoder"
     shapes[f"{prompt}.pe_layer.positional_encoding_gaussian_matrix"] = (2, 128)

@@ -57,6 +57,8 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         How photographs are fitted into the encoder's input.
     square : bool
         Whether photographs are encoded as a square unless the user says otherwise.
+    pad_boxes : bool
+        Whether the decoder gets a "not a point" after the corners of a box too, not only after points alone.
     logit_limit : float, optional
         Low-res logits are clipped to plus and minus this before they are returned to serve as a mask prompt.
     single_stability : float
@@ -66,6 +68,7 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     high_res: tuple[FeatureMap, ...] = ()
     fit: Fit = Fit()
     square: bool = False
+    pad_boxes: bool = False
     logit_limit: Annotated[float, msgspec.Meta(gt=0)] | None = None
     single_stability: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
 
