@@ -85,7 +85,7 @@ class Prompt:
 
     @property
     def size(self) -> int:
-        """Number of points that the decoder gets, including box corners and padding; one more where boxes are padded."""
+        """Points that the decoder gets, including box corners and padding; one more where boxes are padded."""
         points = 0 if self.points is None else len(self.points)
         return points + (2 if self.box is not None else 1)
 
