@@ -20,10 +20,10 @@ from edge_sam.files.atomic import write_files
 from edge_sam.files.serialization import decode_json
 from edge_sam.imaging.decoding import MAX_PIXELS
 from edge_sam.imaging.geometry import Geometry
-from edge_sam.imaging.view import FRAME, TOKEN, Fit
+from edge_sam.imaging.view import FRAME, PADDED, TOKEN, Fit
 from edge_sam.runtimes import Session
 
-_PADDED, _FORMAT = 1, 2
+_PADDED_FORMAT, _FORMAT = 1, 2
 """Version of the files of families that pad, and of those that do not, which have `fit` and further feature maps."""
 
 
@@ -112,7 +112,7 @@ class ImageEmbedding:
             The file cannot be written.
         """
         header = _Header(
-            format=_PADDED if self.geometry.fit == Fit() else _FORMAT,
+            format=_PADDED_FORMAT if self.geometry.fit == PADDED else _FORMAT,
             model=self.model,
             precision=self.precision,
             image_size=self.geometry.image_size,
@@ -173,4 +173,4 @@ class _Header(msgspec.Struct, omit_defaults=True):
     square: bool
     frame: int
     token: int
-    fit: Fit = Fit()
+    fit: Fit = PADDED

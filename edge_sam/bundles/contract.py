@@ -11,7 +11,7 @@ from typing import Annotated, Literal, get_args
 import msgspec
 
 from edge_sam.imaging.geometry import CELL, GRID, LOGITS
-from edge_sam.imaging.view import TOKEN, Fit
+from edge_sam.imaging.view import PADDED, TOKEN, Fit
 
 Role = Literal["encoder", "mask_encoder", "decoder", "constants", "probe"]
 Shape = tuple[int | str, ...]
@@ -66,7 +66,7 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     high_res: tuple[FeatureMap, ...] = ()
-    fit: Fit = Fit()
+    fit: Fit = PADDED
     square: bool = False
     pad_boxes: bool = False
     logit_limit: Annotated[float, msgspec.Meta(gt=0)] | None = None

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edge_sam.errors import InputError
 from edge_sam.imaging.masks import box_of
-from edge_sam.imaging.view import FRAME, TOKEN, Fit, View
+from edge_sam.imaging.view import FRAME, PADDED, TOKEN, Fit, View
 
 CELL = 4
 """Pixels of the frame along one side of a low-res cell."""
@@ -48,7 +48,7 @@ class Geometry(View):
 
     image_size: tuple[int, int]
     square: bool = field(default=False, kw_only=True)
-    fit: Fit = field(default=Fit(), kw_only=True)
+    fit: Fit = field(default=PADDED, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

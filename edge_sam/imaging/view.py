@@ -31,6 +31,10 @@ class Fit(Struct, frozen=True, forbid_unknown_fields=True):
     multiple: Literal[16, 32] = 16
 
 
+PADDED = Fit()
+"""As in SAM."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ViewSize(Settings):
     """The size at which a photograph is encoded.
