@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from edge_sam.cli.options import HYPHEN, Json, Run, Shown
+from edge_sam.cli.options import HYPHEN, Json, Run, Shown, ViewOptions
 from edge_sam.cli.output import plain_console, print_json, table
 from edge_sam.cli.prompts import points_and_boxes
 from edge_sam.errors import InputError
-from edge_sam.imaging.view import View
 from edge_sam.inference.run_options import RunOptions
 from edge_sam.preference import Preference
 from edge_sam.system.quiet import silenced
@@ -37,7 +36,7 @@ def segment(
     output: Path = Path("edge-sam-output"),
     save_logits: bool = False,
     model: str = "mobile-sam",
-    view: Shown = View(),
+    view: Shown = ViewOptions(),
     run: Run = RunOptions(),
     json: Json = False,
 ) -> None:
