@@ -1,11 +1,12 @@
 """Tracking through videos: frames per second of the tracker alone, its stages, and J.
 
-    python benchmarks/track.py FOLDER [--model mobile-sam] [--long-side 768,512] [--interval 1] [--frames N]
+    python benchmarks/track.py FOLDER [--model mobile-sam] [--long-side 768,512] [--interval 1] [--frames N] [--click]
 
 FOLDER holds videos with masks in a layout that `edge-sam eval` reads. The only prompt is the true box in the first
-frame. All frames are processed. J excludes the first and the last frame, as in DAVIS. Reading and scoring the frames is
-not timed. The table counts frames that reuse the last answer, because they cost little. With --interval N, every N-th
-frame is encoded, and optical flow carries the masks through the others.
+frame, or with --click the object's most interior pixel. All frames are processed. J excludes the first and the last
+frame, as in DAVIS. Reading and scoring the frames is not timed. The table counts frames that reuse the last answer,
+because they cost little. With --interval N, every N-th frame is encoded, and optical flow carries the masks through the
+others.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ from __future__ import annotations
 import argparse
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 import edge_sam
 from edge_sam.evaluation.datasets import open_dataset
-from edge_sam.evaluation.protocols import box_prompt
+from edge_sam.evaluation.protocols import box_prompt, click_prompt
 from edge_sam.evaluation.samples import Clip
 from edge_sam.imaging.masks import iou
 from edge_sam.system.timing import elapsed_ms
@@ -28,7 +31,12 @@ from edge_sam.tracking import Tracker
 
 
 def track(
-    predictor: edge_sam.Predictor, long_side: int, clip: Clip, frames: int | None, interval: int
+    predictor: edge_sam.Predictor,
+    long_side: int,
+    clip: Clip,
+    frames: int | None,
+    interval: int,
+    prompt: Callable[[NDArray[np.bool_]], edge_sam.Prompt],
 ) -> tuple[float, float]:
     """Print the row of one video. Returns J and milliseconds per frame."""
     tracker = Tracker(predictor, long_side=long_side)
@@ -38,7 +46,7 @@ def track(
         image, targets = sample.load()
         start = time.perf_counter()
         if index == 0:
-            tracked = tracker.start(image, [box_prompt(target.truth) for target in targets])
+            tracked = tracker.start(image, [prompt(target.truth) for target in targets])
         else:
             tracked = tracker.step(image, encode=index % interval == 0)
             times.append(elapsed_ms(start))
@@ -65,14 +73,16 @@ def main() -> None:
     parser.add_argument("--interval", type=int, default=1)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--frames", type=int, help="Most frames of each video.")
+    parser.add_argument("--click", action="store_true")
     arguments = parser.parse_args()
+    prompt = click_prompt if arguments.click else box_prompt
     clips = open_dataset(arguments.dataset, layout="auto", split=None, limit=None).clips
     predictor = edge_sam.load(arguments.model, threads=arguments.threads)
     print(f"{predictor.runtime}, {predictor.precision}")
     print("| video | long side | J | frames/s | ms p50 / p95 | frames lost | re-used | stages, median ms |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for long_side in map(int, arguments.long_side.split(",")):
-        rows = [track(predictor, long_side, clip, arguments.frames, arguments.interval) for clip in clips]
+        rows = [track(predictor, long_side, clip, arguments.frames, arguments.interval, prompt) for clip in clips]
         j, mean = np.mean(rows, axis=0)
         print(f"| mean | {long_side} | {j:.3f} | {1000 / mean:.1f} | | | | |")
 

@@ -135,7 +135,8 @@ def _clicks_needed(ious: Sequence[float], threshold: float) -> float:
     return float(next((k for k, value in enumerate(ious, start=1) if value >= threshold), len(ious)))
 
 
-def _most_interior(truth: Mask) -> Prompt:
+def click_prompt(truth: Mask) -> Prompt:
+    """Return a click on an object's most interior pixel."""
     return Prompt(points=[most_interior(truth)])
 
 
@@ -155,8 +156,8 @@ def box_prompt(truth: Mask) -> Prompt:
 
 
 _SINGLE = (
-    SinglePrompt("point", "one click on the object's most interior pixel, three masks", _most_interior, "three"),
-    SinglePrompt("click", "one click on the object's most interior pixel, the mask shown", _most_interior, "default"),
+    SinglePrompt("point", "one click on the object's most interior pixel, three masks", click_prompt, "three"),
+    SinglePrompt("click", "one click on the object's most interior pixel, the mask shown", click_prompt, "default"),
     SinglePrompt(
         "click-random", "one click on a random pixel well inside the object, the mask shown", _random_click, "default"
     ),
