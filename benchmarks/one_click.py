@@ -40,6 +40,7 @@ def largest(margin: float, *, area: float = 0.0, outline: float = 1.0) -> Rule:
 
 
 RULES: dict[str, Rule] = {
+    "auto": lambda answer, geometry, prompt: answer.choose(geometry, prompt, "auto"),
     "single": lambda answer, geometry, prompt: answer.choose(geometry, prompt, "single"),
     "best": lambda answer, geometry, prompt: answer.choose(geometry, prompt, "best"),
     "margin 0.05": largest(0.05),

@@ -14,20 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.errors import InputError
+from edge_sam.imaging.masks import iou
 from edge_sam.prompts import Prompt
 
 Preference = Literal["auto", "object", "best", "part", "single"]
 """``object``: the largest of the masks whose predicted IoU is close to the best; ``part``: the smallest of them;
 ``best``: the mask with the best predicted IoU; ``single``: token 0, as in the reference implementation;
-``auto``: the preference that suits the kind of prompt (`suitable`)."""
+``auto``: the rule that suits the kind of prompt (`suitable`)."""
+Rule = Literal["object", "best", "part", "single", "refined"]
+"""A preference, or ``refined``: a mask that fits well and resembles the mask of the prompt."""
 
 SINGLE = 0
 """Index of token 0's mask."""
-CLEAR = 3
-"""Points that leave no doubt about the object if they refine a mask."""
 AMBIGUOUS = (1, 2, 3)
 """Indices of the three masks for an ambiguous prompt."""
 
+RESEMBLANCE = 0.5
+"""Weight of the IoU with the prompt's mask for ``refined``, where predicted IoU weighs 1."""
 _STEADY_OFFSET = 0.05
 """Logits by which the threshold is raised and lowered to measure the stability of token 0's mask."""
 
@@ -88,18 +91,18 @@ def check_preference(prefer: object) -> Preference:
     return cast(Preference, prefer)
 
 
-def suitable(prompt: Prompt) -> Preference:
-    """Return the preference that ``auto`` stands for.
+def suitable(prompt: Prompt) -> Rule:
+    """Return the rule that ``auto`` stands for.
 
-    Points alone select the object. A box shows the object's size, and so does a mask that one or two points refine:
-    these select the best fit. Token 0 was trained for prompts without doubt, such as a mask with three points or more,
-    and for a mask alone.
+    Points alone select the object. A box shows the object's size, which selects the best fit. Points that refine a mask
+    change a part of it, so the new mask resembles the old one. Token 0 was trained for prompts without doubt, such as a
+    mask alone.
     """
     if prompt.box is not None:
         return "best"
     if prompt.mask is None:
         return "object"
-    return "best" if prompt.points is not None and 0 < len(prompt.points) < CLEAR else "single"
+    return "refined" if prompt.points is not None and len(prompt.points) else "single"
 
 
 def choose(
@@ -128,23 +131,31 @@ def choose(
     int
         Index into `logits`.
     """
-    if prefer == "auto":
-        prefer = suitable(prompt)
-    if prefer == "single":
+    rule = suitable(prompt) if prefer == "auto" else prefer
+    if rule == "single":
         return SINGLE
+    if rule == "refined" and prompt.mask is not None:
+        return _refined(logits > 0, scores, prompt.mask > 0)
     best = max(AMBIGUOUS, key=lambda i: scores[i])
-    if prefer == "best":
+    if rule == "best":
         return best
     close = [i for i in AMBIGUOUS if scores[i] >= scores[best] - bounds.margin]
     if len(close) == 1:
         return best
     masks = {i: logits[i] > 0 for i in close}
     areas = {i: np.count_nonzero(mask) for i, mask in masks.items()}
-    if prefer == "part":
+    if rule == "part":
         return min((i for i in close if areas[i]), key=areas.__getitem__, default=best)
     large = (i for i in close if areas[i] >= bounds.min_area * masks[i].size)
     objects = (i for i in large if _touched(masks[i]) <= bounds.max_outline)
     return max([best, *objects], key=areas.__getitem__)
+
+
+def _refined(masks: NDArray[np.bool_], scores: NDArray[np.float32], before: NDArray[np.bool_]) -> int:
+    """Return the index of the mask with the best sum of predicted IoU and resemblance to the mask before."""
+    _, rows, columns = masks.shape
+    alike = [iou(mask, before[:rows, :columns]) for mask in masks]
+    return int(np.argmax(scores + RESEMBLANCE * np.array(alike)))
 
 
 def _touched(mask: NDArray[np.bool_]) -> float:

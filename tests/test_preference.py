@@ -9,7 +9,7 @@ from conftest import PHOTOGRAPHS
 from edge_sam.errors import InputError
 from edge_sam.imaging.geometry import LOGITS
 from edge_sam.predictor import Predictor
-from edge_sam.preference import Preference, choose, suitable, with_steady_single
+from edge_sam.preference import Rule, choose, suitable, with_steady_single
 from edge_sam.prompts import Prompt
 
 CLICK = Prompt(points=[(5, 5)])
@@ -69,18 +69,30 @@ def test_empty_masks_are_nobodys_preference() -> None:
         (Prompt(points=[(1, 1), (2, 2)], labels=[1, 0]), "object"),
         (BOX, "best"),
         (Prompt(points=[(1, 1)], box=(0, 0, 9, 9)), "best"),
-        (Prompt(points=[(1, 1)], mask=MASK), "best"),
-        (Prompt(points=[(1, 1), (2, 2)], mask=MASK), "best"),
-        (Prompt(points=[(1, 1), (2, 2), (3, 3)], mask=MASK), "single"),
+        (Prompt(points=[(1, 1)], mask=MASK), "refined"),
+        (Prompt(points=[(1, 1), (2, 2), (3, 3)], mask=MASK), "refined"),
         (Prompt(points=[(1, 1), (2, 2), (3, 3)]), "object"),
         (Prompt(mask=MASK), "single"),
         (Prompt(points=[], mask=MASK), "single"),
     ],
 )
-def test_auto_depends_on_the_prompt(prompt: Prompt, expected: Preference) -> None:
+def test_auto_depends_on_the_prompt(prompt: Prompt, expected: Rule) -> None:
     assert suitable(prompt) == expected
+    if expected == "refined":
+        return
     logits, scores = squares(5, 20, 60, 40), np.array([0.5, 0.95, 0.80, 0.91], np.float32)
     assert choose(logits, scores, "auto", prompt) == choose(logits, scores, expected, prompt)
+
+
+def test_points_that_refine_a_mask_take_one_that_resembles_it() -> None:
+    logits = squares(60, 20, 58, 100)
+    before = np.full((256, 256), -5, np.float32)
+    before[:100, :200] = squares(60, 0, 0, 0)[0]
+    prompt = Prompt(points=[(1, 1)], mask=before)
+    assert choose(logits, np.array([0.80, 0.98, 0.80, 0.90], np.float32), "auto", prompt) == 0
+    assert choose(logits, np.array([0.80, 0.98, 0.90, 0.90], np.float32), "auto", prompt) == 2
+    assert choose(logits, np.array([0.30, 0.98, 0.30, 0.30], np.float32), "auto", prompt) == 1
+    assert choose(logits, np.array([0.80, 0.98, 0.80, 0.90], np.float32), "best", prompt) == 1
 
 
 def test_a_click_on_a_face_shows_the_person_or_the_face(predictor: Predictor) -> None:
