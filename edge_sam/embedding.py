@@ -77,6 +77,10 @@ class ImageEmbedding:
             object.__setattr__(self, "_uploaded", kept)
         return kept[1]
 
+    def channels_first(self) -> NDArray[np.float32]:
+        """Return the features as the reference implementation has them, (1, 256, 64, 64)."""
+        return np.ascontiguousarray(self.features.transpose(2, 0, 1))[None]
+
     def save(self, path: str | Path) -> None:
         """Write the embedding to an ``.npz`` file, atomically.
 
