@@ -29,10 +29,10 @@ def segment(
     image: Annotated[str | None, HYPHEN] = None,
     /,
     *,
-    embedding: Path | None = None,
     point: Annotated[list[str] | None, HYPHEN] = None,
     box: Annotated[list[str] | None, HYPHEN] = None,
     mask_file: Path | None = None,
+    embedding: Path | None = None,
     valid_mask: Path | None = None,
     multimask: bool = False,
     prefer: Preference = "auto",
@@ -50,14 +50,14 @@ def segment(
     image
         Photograph to segment; - reads it from standard input. With --embedding it is only drawn on, and may be left
         out.
-    embedding
-        Embedding of the photograph (.npz) from edge-sam encode or ImageEmbedding.save, in place of encoding it.
     point
         Point in pixels, X,Y or X,Y,0|1: on the object (1, the default) or off it (0). Repeatable.
     box
         Box in pixels, X0,Y0,X1,Y1. Repeatable: without points each box is a prompt.
     mask_file
         Low-res logits (.npy of 256×256) of an earlier run, to refine.
+    embedding
+        Embedding of the photograph (.npz) from edge-sam encode or ImageEmbedding.save, in place of encoding it.
     valid_mask
         Picture of the photograph's size. Masks are cut to its non-black pixels.
     multimask
