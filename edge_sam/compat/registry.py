@@ -101,5 +101,7 @@ class _Registry(dict[str, Callable[..., Sam]]):
         )
 
 
-sam_model_registry = _Registry(vit_t=_build_vit_t)
-"""Functions that load a model, by the reference's name of its type."""
+sam_model_registry: dict[str, Callable[..., Sam]] = _Registry(vit_t=_build_vit_t)
+"""Functions that load a model, by the reference's name of its type: ``vit_t`` (MobileSAM).
+
+They take ``checkpoint``: the official file of weights, a bundle, or None for the bundle that comes with the package."""
