@@ -18,12 +18,14 @@ import filelock
 import numpy as np
 import pytest
 import streams
+import torch
 from command_line import Done, invoke
-from conftest import PHOTOGRAPHS, read_rgb
+from conftest import PHOTOGRAPHS, iou, read_rgb
 
-from edge_sam import ImageEmbedding, Predictor
+from edge_sam import ImageEmbedding, Predictor, Prompt
 from edge_sam.annotate.embeddings import EncodeReport, Format, encode_all, file_names
 from edge_sam.annotate.sources import open_source
+from edge_sam.export.reference import load_predictor
 from edge_sam.imaging.view import View
 
 COFFEE, CAT = PHOTOGRAPHS / "coffee.png", PHOTOGRAPHS / "chelsea.png"
@@ -104,7 +106,8 @@ def test_what_no_longer_fits_is_encoded_again(photos: Path, predictor: Predictor
     Path("out/more/cup.png.npz").write_bytes(b"shorter")
     assert encoded(predictor).encoded == 2
     lines = Path("out/embeddings.jsonl").read_bytes()
-    Path("out/embeddings.jsonl").write_bytes(lines[:-40])  # As a killed run leaves it.
+    damaged = b'\xff\n[[\n{"image": 1}\n' + lines[:-40]  # A killed run leaves half a line.
+    Path("out/embeddings.jsonl").write_bytes(damaged)
     Path("out/more/.edge-sam-0123456789abcdef.part").touch()
     assert encoded(predictor).encoded == 1
     assert Path("out/embeddings.jsonl").read_bytes() == lines
@@ -125,6 +128,21 @@ def test_npy_is_what_labelling_tools_take(predictor: Predictor, coffee: np.ndarr
     assert encoded(predictor, kind="npz").encoded == 4
     assert encoded(predictor, kind="npy").kept == 4
     assert len(index()) == 8
+
+
+def test_the_reference_s_decoder_takes_npy(checkpoint: Path, photos: Path, predictor: Predictor) -> None:
+    """The photograph's own tokens do for other decoders: the rest of the grid holds the embedding of padding."""
+    for name in ("bad.jpg", "cup9.png", "more/cup.png", "more/cup.jpg"):
+        (photos / name).unlink()
+    encoded(predictor, long_side=1024, kind="npy")
+    reference = load_predictor(checkpoint)
+    reference.features = torch.from_numpy(np.load("out/cup10.npy"))
+    reference.original_size, reference.input_size, reference.is_image_set = (400, 600), (683, 1024), True
+    theirs, scores, _ = reference.predict(box=np.array((76, 18, 478, 390)), multimask_output=False)
+    embedding = predictor.encode(photos / "cup10.png")
+    ours = predictor.predict(embedding, Prompt(box=(76, 18, 478, 390)), multimask=False, prefer="single")
+    assert iou(theirs, ours.masks) > 0.995
+    np.testing.assert_allclose(scores, ours.scores, atol=0.01)
 
 
 @pytest.mark.usefixtures("photos")
