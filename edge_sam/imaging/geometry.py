@@ -8,7 +8,6 @@ section 3). The image embedding has one token for each 16×16 pixels of the fram
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -88,9 +87,9 @@ class Geometry(View):
         """Convert (..., 2) XY points from pixels of the photograph to pixels of the frame."""
         return (points / self._pixel).astype(np.float32)
 
-    def from_frame(self, points: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    def from_frame(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Convert (..., 2) XY points from pixels of the frame to pixels of the photograph."""
-        return np.asarray(points * self._pixel, dtype=np.float64)
+        return np.asarray(points * self._pixel)
 
     def squares_at(self, points: NDArray[np.float64], side: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return rows and columns of the frame's squares of `side` (`CELL` or `TOKEN`) at (N, 2) XY points."""
