@@ -13,17 +13,18 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.bundles.contract import TOKENS
+from edge_sam.bundles.contract import CHANNELS, HIGH_RES, Contract
 from edge_sam.errors import InputError
 from edge_sam.files.arrays import load_arrays
 from edge_sam.files.atomic import write_files
 from edge_sam.files.serialization import decode_json
 from edge_sam.imaging.decoding import MAX_PIXELS
 from edge_sam.imaging.geometry import Geometry
-from edge_sam.imaging.view import FRAME, TOKEN
+from edge_sam.imaging.view import FRAME, PADDED, TOKEN, Fit
 from edge_sam.runtimes import Session
 
-_FORMAT = 1
+_PADDED_FORMAT, _FORMAT = 1, 2
+"""Version of the files of families that pad, and of those that do not, which have `fit` and further feature maps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +33,9 @@ class ImageEmbedding:
 
     Attributes
     ----------
-    features : ndarray of float32, (64, 64, 256)
-        Image embedding of the whole frame, rows from the top, channels last. Tokens beyond the photograph hold the
-        embedding of padding.
+    features : ndarray of float32, (rows, columns, 256)
+        Image embedding of the whole frame, rows from the top, channels last: `Geometry.grid_size` tokens. Tokens beyond
+        the photograph hold the embedding of padding.
     geometry : Geometry
         How the photograph lies in the frame.
     model : str
@@ -43,6 +44,8 @@ class ImageEmbedding:
         Precision of the encoder that made it.
     timings : mapping of str to float
         Milliseconds by stage: ``read`` (if a path was given), ``preprocess``, ``encode``.
+    high_res : mapping of str to ndarray of float32, (rows, columns, channels)
+        Further feature maps, if the family has them; see `edge_sam.bundles.contract.FeatureMap`.
     """
 
     features: NDArray[np.float32]
@@ -50,7 +53,8 @@ class ImageEmbedding:
     model: str
     precision: str
     timings: Mapping[str, float] = field(default_factory=dict)
-    _uploaded: tuple[weakref.ref[Session], Any] | None = field(default=None, init=False, repr=False)
+    high_res: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    _uploaded: tuple[weakref.ref[Session], dict[str, Any]] | None = field(default=None, init=False, repr=False)
 
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"_uploaded": None}
@@ -73,13 +77,35 @@ class ImageEmbedding:
 
         Returns
         -------
-        (1, 64, 64, 256) float32, as returned by `decoder.upload`.
+        (1, rows, columns, 256) float32, as returned by `decoder.upload`.
         """
+        kept = self._uploads(decoder)
+        if "image_tokens" not in kept:
+            kept["image_tokens"] = decoder.upload((self.features + no_mask)[None])
+        return kept["image_tokens"]
+
+    def high_res_inputs(self, decoder: Session) -> dict[str, Any]:
+        """Return the further feature maps by name, on the decoder's device, as `image_tokens` does for the tokens."""
+        kept = self._uploads(decoder)
+        for name, each in self.high_res.items():
+            if name not in kept:
+                kept[name] = decoder.upload(each[None])
+        return {name: kept[name] for name in self.high_res}
+
+    def _uploads(self, decoder: Session) -> dict[str, Any]:
         kept = self._uploaded
         if kept is None or kept[0]() is not decoder:
-            kept = (weakref.ref(decoder), decoder.upload((self.features + no_mask)[None]))
+            kept = (weakref.ref(decoder), {})
             object.__setattr__(self, "_uploaded", kept)
         return kept[1]
+
+    def check_maps(self, contract: Contract) -> None:
+        """Raise `InputError` if the feature maps are not those that a model with this contract makes."""
+        grid = self.geometry.grid_size
+        expected = {each.name: each.size(*grid) for each in contract.high_res}
+        ours = {name: each.shape for name, each in self.high_res.items()}
+        if ours != expected or self.features.shape != (*grid, CHANNELS) or self.geometry.fit != contract.fit:
+            raise InputError("the embedding's feature maps are not those of this model; encode the image again")
 
     def save(self, path: str | Path) -> None:
         """Write the embedding to an ``.npz`` file, atomically.
@@ -90,7 +116,7 @@ class ImageEmbedding:
             The file cannot be written.
         """
         header = _Header(
-            format=_FORMAT,
+            format=_PADDED_FORMAT if self.geometry.fit == PADDED else _FORMAT,
             model=self.model,
             precision=self.precision,
             image_size=self.geometry.image_size,
@@ -98,9 +124,11 @@ class ImageEmbedding:
             square=self.geometry.square,
             frame=FRAME,
             token=TOKEN,
+            fit=self.geometry.fit,
         )
+        arrays: dict[str, Any] = {"features": self.features, **self.high_res}
         buffer = io.BytesIO()
-        np.savez(buffer, features=self.features, header=np.frombuffer(msgspec.json.encode(header), dtype=np.uint8))
+        np.savez(buffer, **arrays, header=np.frombuffer(msgspec.json.encode(header), dtype=np.uint8))
         write_files({Path(path): buffer.getvalue()})
 
     @classmethod
@@ -115,9 +143,10 @@ class ImageEmbedding:
         InputError
             The file is missing or damaged, or has another geometry or version.
         """
-        arrays = load_arrays(Path(path), "an image embedding", ("features", "header"))
+        arrays = load_arrays(Path(path), "an image embedding", ("features", "header", *HIGH_RES))
         try:
-            features, header = arrays["features"], decode_json(arrays["header"].tobytes(), _Header)
+            header = decode_json(arrays.pop("header").tobytes(), _Header)
+            features = arrays.pop("features")
         except (KeyError, msgspec.DecodeError) as error:
             raise InputError(f"{path} is not an image embedding, or it is damaged: {error}") from error
         if header.format > _FORMAT:
@@ -127,17 +156,19 @@ class ImageEmbedding:
                 f"embedding {path} has another geometry (frame {header.frame}, token {header.token});"
                 f" this model has frame {FRAME}, token {TOKEN}: encode the image again"
             )
-        if features.shape != TOKENS or features.dtype != np.float32 or not np.isfinite(features).all():
-            raise InputError(
-                f"embedding {path} is damaged: features are {features.dtype} {features.shape}, or not finite"
-            )
+        for name, each in {"features": features, **arrays}.items():
+            if each.ndim != 3 or each.dtype != np.float32 or not np.isfinite(each).all():
+                raise InputError(f"embedding {path} is damaged: {name} are {each.dtype} {each.shape}, or not finite")
         if min(header.image_size) < 1 or header.image_size[0] * header.image_size[1] > MAX_PIXELS:
             raise InputError(f"embedding {path} is damaged: its image would have {header.image_size} pixels")
-        geometry = Geometry(header.image_size, long_side=header.long_side, square=header.square)
-        return cls(features, geometry, header.model, header.precision)
+        geometry = Geometry(header.image_size, long_side=header.long_side, square=header.square, fit=header.fit)
+        if features.shape != (*geometry.grid_size, CHANNELS):
+            raise InputError(f"embedding {path} is damaged: features are {features.dtype} {features.shape}")
+        high_res = {name: np.ascontiguousarray(each) for name, each in arrays.items()}
+        return cls(features, geometry, header.model, header.precision, high_res=high_res)
 
 
-class _Header(msgspec.Struct):
+class _Header(msgspec.Struct, omit_defaults=True):
     format: Annotated[int, msgspec.Meta(ge=1)]
     model: str
     precision: str
@@ -146,3 +177,4 @@ class _Header(msgspec.Struct):
     square: bool
     frame: int
     token: int
+    fit: Fit = PADDED

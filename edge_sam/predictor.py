@@ -20,13 +20,14 @@ from edge_sam.imaging.region import check_region
 from edge_sam.imaging.view import View
 from edge_sam.inference.choice import Choice
 from edge_sam.inference.facts import Facts
+from edge_sam.inference.feature_maps import frame_features
 from edge_sam.inference.model import LoadedModel, Model
 from edge_sam.inference.profiles import check_points
 from edge_sam.preference import Preference, check_preference
 from edge_sam.prompts import Prompt, check_prompts, decoder_calls, decoder_points
-from edge_sam.result import Answer, Result, to_result
+from edge_sam.result import Answer, Result, to_answers, to_result
 from edge_sam.runtimes import Tensors
-from edge_sam.system.timing import elapsed_ms, stage
+from edge_sam.system.timing import stage
 
 _BATCH = 2
 """Prompts in one call of the decoder: more gains next to nothing on a CPU and costs about 60 MB each."""
@@ -84,22 +85,27 @@ class Predictor:
         return self.model.active.decoder.provider
 
     def encode(
-        self, image: NDArray[np.uint8] | str | Path, *, long_side: int = View.long_side, square: bool = View.square
+        self,
+        image: NDArray[np.uint8] | str | Path,
+        *,
+        long_side: int = View.long_side,
+        square: bool | None = View.square,
     ) -> ImageEmbedding:
         """Run the image encoder, once for a photograph.
 
-        Only the photograph's own tokens are encoded; the rest of the frame is filled with the stored embedding
-        of padding. That costs 0.55 of the square for a 16:9 photograph.
+        Unless a square is wanted, only the photograph's own tokens are encoded. For families that pad, the rest of the
+        frame is filled with the stored embedding of padding. That costs 0.55 of the square for a 16:9 photograph.
 
         Parameters
         ----------
         image : ndarray of uint8, (height, width, 3), or str or Path
             RGB, or a file (``"-"``: standard input).
         long_side : int
-            Pixels that the longer side is scaled to: a multiple of 16 up to 1024. Less is faster and less
-            accurate.
-        square : bool
-            Encode the padded square, as the reference implementation does.
+            Pixels that the longer side is scaled to: a multiple of 16 (SAM 2: of 32) up to 1024. Less is faster and
+            less accurate.
+        square : bool, optional
+            Encode a square, as the reference implementation does: padded, or stretched for families without padding.
+            Default: as suits the model.
 
         Returns
         -------
@@ -114,12 +120,17 @@ class Predictor:
         geometry, tensor = self._encoder_input(image, long_side, square, timings)
         with stage(timings, "encode"):
             model, outputs = self.model.attempt(lambda model: model.encoder.run({"image": tensor}))
-            encoded, features = outputs["image_embedding"][0], model.padding.copy()
-            features[: encoded.shape[0], : encoded.shape[1]] = encoded
-        return ImageEmbedding(features, geometry, self.bundle.manifest.source.sha256, model.choice.precision, timings)
+            high_res = frame_features(outputs, model.padding)
+            features = high_res.pop("image_embedding")
+        weights, precision = self.bundle.manifest.source.sha256, model.choice.precision
+        return ImageEmbedding(features, geometry, weights, precision, timings, high_res)
 
     def warm_up(
-        self, image: NDArray[np.uint8] | str | Path, *, long_side: int = View.long_side, square: bool = View.square
+        self,
+        image: NDArray[np.uint8] | str | Path,
+        *,
+        long_side: int = View.long_side,
+        square: bool | None = View.square,
     ) -> None:
         """Make `encode` as fast for images of this size as it gets in a long run, and return when it is.
 
@@ -137,7 +148,7 @@ class Predictor:
         self.model.attempt(lambda model: model.encoder.release_memory())
 
     def _encoder_input(
-        self, image: NDArray[np.uint8] | str | Path, long_side: int, square: bool, timings: dict[str, float]
+        self, image: NDArray[np.uint8] | str | Path, long_side: int, square: bool | None, timings: dict[str, float]
     ) -> tuple[Geometry, NDArray[np.float32]]:
         manifest = self.bundle.manifest
         if isinstance(image, str | Path):
@@ -145,7 +156,9 @@ class Predictor:
                 image = read_image(image)
         with stage(timings, "preprocess"):
             image = check_image(image)
-            geometry = Geometry((image.shape[0], image.shape[1]), long_side=long_side, square=square)
+            size, fit = (image.shape[0], image.shape[1]), self.bundle.contract.fit
+            square = self.bundle.contract.square if square is None else square
+            geometry = Geometry(size, long_side=long_side, square=square, fit=fit)
             return geometry, encoder_input(image, geometry, manifest.pixel_mean, manifest.pixel_std)
 
     @overload
@@ -219,8 +232,9 @@ class Predictor:
         several = check_prompts(prompts)
         pixels = check_region(valid_mask, embedding.geometry.image_size)
         region = None if pixels is None else (pixels, embedding.geometry.cells_touching(pixels))
+        limit = self.bundle.contract.logit_limit
         results = [
-            to_result(answer, prompt, embedding.geometry, region, multimask=multimask, prefer=prefer)
+            to_result(answer, prompt, embedding.geometry, region, multimask=multimask, prefer=prefer, logit_limit=limit)
             for prompt, answer in zip(several, self.answers(embedding, several), strict=True)
         ]
         return results[0] if isinstance(prompts, Prompt) else results
@@ -248,13 +262,11 @@ class Predictor:
     def _call(self, embedding: ImageEmbedding, prompts: Sequence[Prompt]) -> list[Answer]:
         """Call the decoder once, on prompts that all have a mask or all have none."""
         start = time.perf_counter()
-        coords, labels = decoder_points(prompts, embedding.geometry)
+        coords, labels = decoder_points(prompts, embedding.geometry, pad_boxes=self.bundle.contract.pad_boxes)
         masks = [prompt.mask for prompt in prompts if prompt.mask is not None]
-        inputs = {
-            "point_coords": coords,
-            "point_labels": labels,
-            "token_size": np.array(embedding.geometry.token_size, np.int64),
-        }
+        inputs: Tensors = {"point_coords": coords, "point_labels": labels}
+        if embedding.geometry.fit.padded:
+            inputs["token_size"] = np.array(embedding.geometry.token_size, np.int64)
 
         def run(model: LoadedModel) -> Tensors:
             check_points(labels.shape[1], model.choice.runtime)
@@ -263,15 +275,11 @@ class Predictor:
                 image_tokens = model.mask_encoder.run(encoded)["image_tokens"]
             else:
                 image_tokens = embedding.image_tokens(model.no_mask, model.decoder)
-            return model.decoder.run({"image_tokens": image_tokens, **inputs})
+            high_res = embedding.high_res_inputs(model.decoder)
+            return model.decoder.run({"image_tokens": image_tokens, **high_res, **inputs})
 
         model, outputs = self.model.attempt(run)
-        logits = embedding.geometry.whole_frame(outputs["low_res_logits"])
-        took = elapsed_ms(start)
-        return [
-            Answer(*answer, model.decoder.provider, took)
-            for answer in zip(logits, outputs["predicted_iou"], strict=True)
-        ]
+        return to_answers(outputs, embedding.geometry, self.bundle.contract, model.decoder.provider, start)
 
     def _check(self, embedding: ImageEmbedding) -> None:
         if not isinstance(embedding, ImageEmbedding):
@@ -285,6 +293,7 @@ class Predictor:
                     f"the embedding was made with another {what} ({theirs[:12]}, this predictor has {ours[:12]});"
                     " encode the image again"
                 )
+        embedding.check_maps(self.bundle.contract)
 
 
 def _load_again(kind: type[Predictor], folder: Path, choices: list[Choice], strict: bool) -> Predictor:

@@ -28,6 +28,9 @@ CLEAR = 3
 AMBIGUOUS = (1, 2, 3)
 """Indices of the three masks for an ambiguous prompt."""
 
+_STEADY_OFFSET = 0.05
+"""Logits by which the threshold is raised and lowered to measure the stability of token 0's mask."""
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -50,6 +53,32 @@ class Bounds:
 
 
 BOUNDS = Bounds()
+
+
+def with_steady_single(
+    logits: NDArray[np.float32], scores: NDArray[np.float32], least: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Replace token 0's mask by the best of the three if it is not stable, as SAM 2's own predictor does.
+
+    Parameters
+    ----------
+    logits : ndarray of float32, (4, rows, columns)
+        Low-res logits.
+    scores : ndarray of float32, (4,)
+        Predicted IoU.
+    least : float
+        Lowest stability of token 0's mask, 0 to 1; see `edge_sam.imaging.masks.stability`. An empty mask is stable.
+
+    Returns
+    -------
+    logits, scores
+        As given if the mask is stable, else changed copies.
+    """
+    single = logits[SINGLE]
+    if np.count_nonzero(single > _STEADY_OFFSET) >= least * np.count_nonzero(single > -_STEADY_OFFSET):
+        return logits, scores
+    order = [max(AMBIGUOUS, key=lambda i: scores[i]), *AMBIGUOUS]
+    return logits[order], scores[order]
 
 
 def check_preference(prefer: object) -> Preference:

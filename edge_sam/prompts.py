@@ -8,10 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_sam.errors import InputError
-from edge_sam.imaging.geometry import LOGITS, Geometry
+from edge_sam.imaging.geometry import CELL, LOGITS, Geometry
+from edge_sam.imaging.view import TOKEN
 
 POINT_LIMIT = 1000
 """Most points in one prompt. Each takes about 0.35 MB in the decoder, because it attends to all image tokens."""
+_CELLS = TOKEN // CELL
+"""Low-res logits along one side of an image token."""
 _ABSENT, _NOT_A_POINT, _TOP_LEFT, _BOTTOM_RIGHT = -2, -1, 2, 3
 
 
@@ -28,15 +31,15 @@ class Prompt:
         1 for a point on the object, 0 for a point off it. Default: all 1.
     box : array_like, (4,), optional
         XYXY in pixels of the photograph. It is clipped to the photograph.
-    mask : array_like of float, (256, 256) or (1, 256, 256), optional
-        Low-res logits of an earlier result (`Result.logits[i]`) to refine.
+    mask : array_like of float, (rows, columns) or (1, rows, columns), optional
+        Low-res logits of an earlier result with the same embedding (`Result.logits[i]`) to refine.
 
     Attributes
     ----------
     points : ndarray of float64, (K, 2), or None
     labels : ndarray of int64, (K,), or None
     box : ndarray of float64, (4,), or None
-    mask : ndarray of float32, (256, 256), or None
+    mask : ndarray of float32, (rows, columns), or None
 
     Raises
     ------
@@ -82,7 +85,7 @@ class Prompt:
 
     @property
     def size(self) -> int:
-        """Number of points that the decoder gets, including box corners and padding."""
+        """Points that the decoder gets, including box corners and padding; one more where boxes are padded."""
         points = 0 if self.points is None else len(self.points)
         return points + (2 if self.box is not None else 1)
 
@@ -150,7 +153,9 @@ def combine(
     return [Prompt(points, labels, boxes[0] if boxes else None)]
 
 
-def decoder_points(prompts: Sequence[Prompt], geometry: Geometry) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def decoder_points(
+    prompts: Sequence[Prompt], geometry: Geometry, *, pad_boxes: bool = False
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Turn N prompts into the decoder's point tensors.
 
     Box corners are points with their own labels. As in the reference, points without a box get one "not a point".
@@ -163,6 +168,8 @@ def decoder_points(prompts: Sequence[Prompt], geometry: Geometry) -> tuple[NDArr
         N prompts on one photograph.
     geometry : Geometry
         How that photograph lies in the frame.
+    pad_boxes : bool
+        See `edge_sam.bundles.contract.Contract`.
 
     Returns
     -------
@@ -174,9 +181,15 @@ def decoder_points(prompts: Sequence[Prompt], geometry: Geometry) -> tuple[NDArr
     Raises
     ------
     InputError
-        A point or a whole box lies outside the photograph.
+        A point or a whole box lies outside the photograph, or a mask has another grid than the embedding.
     """
-    rows = [_tokens(prompt, geometry.image_size) for prompt in prompts]
+    for prompt in prompts:
+        if prompt.mask is not None and prompt.mask.shape != geometry.logit_size:
+            raise InputError(
+                f"the mask prompt has shape {prompt.mask.shape}; this embedding takes {geometry.logit_size} low-res"
+                " logits, as its results have them"
+            )
+    rows = [_tokens(prompt, geometry.image_size, pad_boxes) for prompt in prompts]
     longest = max([1, *(len(labels) for _, labels in rows)])
     coords = np.zeros((len(rows), longest, 2), dtype=np.float32)
     labels = np.full((len(rows), longest), _ABSENT, dtype=np.int64)
@@ -205,7 +218,7 @@ def decoder_calls(prompts: Sequence[Prompt], batch: int) -> Iterator[list[Prompt
         yield call
 
 
-def _tokens(prompt: Prompt, image_size: tuple[int, int]) -> tuple[NDArray[np.float64], list[int]]:
+def _tokens(prompt: Prompt, image_size: tuple[int, int], pad_boxes: bool) -> tuple[NDArray[np.float64], list[int]]:
     """Return the points of one prompt in pixels of the photograph, and their labels for the decoder."""
     prompt.check(image_size)
     height, width = image_size
@@ -214,12 +227,12 @@ def _tokens(prompt: Prompt, image_size: tuple[int, int]) -> tuple[NDArray[np.flo
     if prompt.points is not None and prompt.labels is not None and len(prompt.points):
         points.append(prompt.points)
         kinds += prompt.labels.tolist()
-        if prompt.box is None:
-            points.append(np.zeros((1, 2)))
-            kinds.append(_NOT_A_POINT)
     if prompt.box is not None:
         points.append(np.clip(prompt.box.reshape(2, 2), 0, (width, height)))
         kinds += [_TOP_LEFT, _BOTTOM_RIGHT]
+    if kinds and (prompt.box is None or pad_boxes):
+        points.append(np.zeros((1, 2)))
+        kinds.append(_NOT_A_POINT)
     return np.concatenate(points) if points else np.zeros((0, 2)), kinds
 
 
@@ -274,12 +287,13 @@ def _mask(values: ArrayLike) -> NDArray[np.float32]:
         mask = np.asarray(values)
     except ValueError as error:
         raise InputError(f"the mask prompt is not an array: {error}") from error
-    if mask.shape not in ((LOGITS, LOGITS), (1, LOGITS, LOGITS)):
-        raise InputError(f"the mask prompt has shape {mask.shape}; expected ({LOGITS}, {LOGITS}) low-res logits")
+    size = mask.shape[1:] if mask.ndim == 3 and len(mask) == 1 else mask.shape
+    if len(size) != 2 or any(side % _CELLS or not 0 < side <= LOGITS for side in size):
+        raise InputError(f"the mask prompt has shape {mask.shape}; expected low-res logits of an earlier result")
     if not np.issubdtype(mask.dtype, np.floating):
         raise InputError(f"the mask prompt is {mask.dtype}; expected float low-res logits (Result.logits)")
     with np.errstate(over="ignore"):
-        single = np.array(mask.reshape(LOGITS, LOGITS), dtype=np.float32)
+        single = np.array(mask.reshape(size), dtype=np.float32)
     if not np.isfinite(single).all():
         raise InputError("the mask prompt must be finite; found NaN, infinity or a number beyond float32")
     return single

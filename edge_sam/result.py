@@ -11,12 +11,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sam.bundles.contract import Contract
 from edge_sam.errors import MissingExtraError
 from edge_sam.imaging.geometry import Geometry
 from edge_sam.imaging.masks import Rle, box_of, encode_rle
 from edge_sam.overlay import draw_overlay
-from edge_sam.preference import AMBIGUOUS, BOUNDS, Bounds, Preference, choose
+from edge_sam.preference import AMBIGUOUS, BOUNDS, Bounds, Preference, choose, with_steady_single
 from edge_sam.prompts import Prompt
+from edge_sam.runtimes import Tensors
 from edge_sam.system.timing import elapsed_ms
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ class Answer(NamedTuple):
     """The decoder's output for one prompt."""
 
     logits: NDArray[np.float32]
-    """Low-res logits, (4, 256, 256): the single mask, then the three of an ambiguous prompt."""
+    """Low-res logits of the frame, (4, rows, columns): the single mask, then the three of an ambiguous prompt."""
     scores: NDArray[np.float32]
     """Predicted IoU of each, (4,)."""
     provider: str
@@ -54,8 +56,9 @@ class Result:
         Masks at the photograph's size.
     scores : ndarray of float32, (N,)
         Predicted IoU with the true mask.
-    logits : ndarray of float32, (N, 256, 256)
-        Low-res logits. Each can be passed back as `Prompt.mask`.
+    logits : ndarray of float32, (N, rows, columns)
+        Low-res logits: 256×256 for families that pad, else 4×4 for each image token. Each can be passed back as
+        `Prompt.mask` with the same embedding.
     provider : str
         The provider that ran the decoder.
     timings : mapping of str to float
@@ -157,6 +160,15 @@ class Result:
         return polygons
 
 
+def to_answers(outputs: Tensors, geometry: Geometry, contract: Contract, provider: str, start: float) -> list[Answer]:
+    """Convert the outputs of a decoder call that began at `start` (`time.perf_counter`) to answers."""
+    answers = list(zip(geometry.whole_frame(outputs["low_res_logits"]), outputs["predicted_iou"], strict=True))
+    if contract.single_stability:
+        answers = [with_steady_single(*answer, contract.single_stability) for answer in answers]
+    took = elapsed_ms(start)
+    return [Answer(logits, scores, provider, took) for logits, scores in answers]
+
+
 def to_result(
     answer: Answer,
     prompt: Prompt,
@@ -165,6 +177,7 @@ def to_result(
     *,
     multimask: bool,
     prefer: Preference,
+    logit_limit: float | None = None,
 ) -> Result:
     """Convert an answer of the decoder to a result.
 
@@ -174,11 +187,13 @@ def to_result(
     prompt : Prompt
     geometry : Geometry
         How the photograph lies in the frame.
-    region : tuple of ndarray of bool, (height, width) and (256, 256), or None
+    region : tuple of ndarray of bool, (height, width) and (rows, columns), or None
         Region of interest, in the photograph and in the grid of low-res logits.
     multimask : bool
         True: the three masks, best first. False: the one that `prefer` chooses.
     prefer : Preference
+    logit_limit : float, optional
+        Clip the logits of the result, not its masks, to plus and minus this.
     """
     start = time.perf_counter()
     if multimask:
@@ -188,6 +203,8 @@ def to_result(
         order, preferred = [answer.choose(geometry, prompt, prefer)], {}
     logits, scores = answer.logits[order], answer.scores[order]
     masks = np.stack([geometry.upsample(plane) > 0 for plane in logits])
+    if logit_limit is not None:
+        logits = logits.clip(-logit_limit, logit_limit)
     if region is not None:
         pixels, cells = region
         masks &= pixels

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from edge_sam.bundles.bundle import Bundle
-from edge_sam.bundles.contract import INPUTS
+from edge_sam.bundles.contract import GRAPHS
 from edge_sam.bundles.draft import Draft
-from edge_sam.bundles.manifest import SCHEMA, CheckpointSource, Component, MadeBy, Manifest, Measured
+from edge_sam.bundles.manifest import CheckpointSource, Component, MadeBy, Manifest, Measured, contract_fields
 from edge_sam.bundles.zoo import archive_source
 from edge_sam.errors import InputError
 from edge_sam.export.family import Family
@@ -107,7 +107,7 @@ def export_bundle(
         if "openvino" in formats:
             components += to_openvino(components, draft.folder, progress)
         manifest = Manifest(
-            schema=SCHEMA,
+            **contract_fields(family.contract),
             name=draft.output.name,
             family=family.name,
             source=archive_source(model.sha256, family.license)
@@ -127,18 +127,20 @@ def _write_components(
     model: TorchModel, precision: str, draft: Draft, progress: Callable[[str], None]
 ) -> list[Component]:
     components = []
-    for role in INPUTS:
+    for role in GRAPHS:
         progress(f"writing {role} in {precision}")
-        graph = to_onnx(role, getattr(model, role), store_half=model.half)
+        graph = to_onnx(role, getattr(model, role), store_half=model.half, contract=model.contract)
         inputs, outputs = tensor_specs(graph)
         tensors = {"opset": OPSET, "inputs": inputs, "outputs": outputs}
         components.append(draft.write(role, precision, "onnx", graph.SerializeToString(), **tensors))
-    progress(f"encoding the padding in {precision}")
-    padding = model.padding().numpy().astype(np.float16 if model.half else np.float32)
-    constants = {"padding": padding, "no_mask": model.no_mask.numpy()}
+    constants, padding = {"no_mask": model.no_mask.numpy()}, None
+    if model.contract.fit.padded:
+        progress(f"encoding the padding in {precision}")
+        stored = model.padding().numpy().astype(np.float16 if model.half else np.float32)
+        constants, padding = {"padding": stored, **constants}, stored.astype(np.float32)
     components.append(draft.write("constants", precision, "npz", _npz(constants)))
     progress(f"running the probe in {precision}")
-    probe = probe_values(model, padding.astype(np.float32))
+    probe = probe_values(model, padding)
     components.append(draft.write("probe", precision, "npz", _npz(probe)))
     return components
 

@@ -53,6 +53,10 @@ class Weights:
             return tensor.to(torch.float32)
         return torch.zeros(shape)
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape of a tensor that was not taken yet, or () if there is none."""
+        return tuple(self._tensors[name].shape) if name in self._tensors else ()
+
     def ignore(self, prefix: str, suffix: str = "") -> None:
         """Drop tensors that inference does not need, so that `finish` does not report them."""
         for name in list(self._tensors):

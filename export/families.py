@@ -8,9 +8,10 @@ from pathlib import Path
 from edge_sam.errors import InputError
 from edge_sam.export.checkpoint import first_names
 from edge_sam.export.family import Family
+from edge_sam.export.sam2 import SAM2
 from edge_sam.export.tiny_vit import MOBILE_SAM
 
-FAMILIES: tuple[Family, ...] = (MOBILE_SAM,)
+FAMILIES: tuple[Family, ...] = (MOBILE_SAM, SAM2)
 _UNSUPPORTED = {
     "HQ-SAM": "mask_decoder.hf_token.weight",
     "SAM (ViT)": "image_encoder.blocks.0.attn.rel_pos_h",
@@ -20,7 +21,6 @@ _UNSUPPORTED = {
     "EfficientViT-SAM": "image_encoder.backbone.stages.0.op_list.0.conv.weight",
     "EdgeTAM": "image_encoder.trunk.body.stem.conv1.c.weight",
     "EfficientTAM": "image_encoder.neck.convs.0.conv_1x1.weight",
-    "SAM 2": "sam_mask_decoder.iou_token.weight",
     "SAM, with the names of transformers": "vision_encoder.pos_embed",
 }
 """Marks of families that cannot be exported yet, for error messages. Light HQ-SAM also has MobileSAM's mark."""

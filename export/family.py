@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
+from edge_sam.bundles.contract import SAM, Contract
 from edge_sam.export.checkpoint import Weights
+from edge_sam.export.mask_decoder import MaskDecoder
 
 
 @dataclass(frozen=True)
 class Family:
-    """A model family with its own image encoder and SAM's prompt encoder and mask decoder.
+    """A model family with its own image encoder, SAM's prompt encoder, and SAM's or its own mask decoder.
 
     Attributes
     ----------
@@ -31,8 +33,16 @@ class Family:
     pixel_mean, pixel_std : tuple of float
         Normalisation of the encoder's input: mean and standard deviation of RGB, 0 to 255.
     encoder : callable
-        Makes the image encoder from a checkpoint's weights: (1, 3, H, W) float32, H and W multiples of 16, to
-        (1, H / 16, W / 16, 256) float32.
+        Makes the image encoder from a checkpoint's weights: (1, 3, H, W) float32 to (1, H / 16, W / 16, 256) float32
+        and the further feature maps of `contract`.
+    decoder : callable
+        Makes the mask decoder from the weights.
+    contract : Contract
+        What the components exchange with the runtime.
+    renamed : tuple of pairs of str
+        Parts of tensors' names in the checkpoints, and what SAM calls them.
+    unused : tuple of str
+        Starts of the names, once renamed, of tensors that images do not need.
     """
 
     name: str
@@ -45,3 +55,17 @@ class Family:
     pixel_mean: tuple[float, float, float]
     pixel_std: tuple[float, float, float]
     encoder: Callable[[Weights], nn.Module]
+    decoder: Callable[[Weights], nn.Module] = MaskDecoder
+    contract: Contract = SAM
+    renamed: tuple[tuple[str, str], ...] = ()
+    unused: tuple[str, ...] = ()
+
+    def weights(self, tensors: Mapping[str, Tensor]) -> Weights:
+        """Return the tensors of a checkpoint under SAM's names."""
+        names = {name: name for name in tensors}
+        for theirs, ours in self.renamed:
+            names = {name: new.replace(theirs, ours) for name, new in names.items()}
+        weights = Weights({new: tensors[name] for name, new in names.items()})
+        for start in self.unused:
+            weights.ignore(start)
+        return weights

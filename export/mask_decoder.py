@@ -6,6 +6,8 @@ plain LayerNorm.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,9 +18,10 @@ from edge_sam.export.layers import Linear, Norm, parameter
 from edge_sam.export.prompt_encoder import PointEncoder, PositionEncoding
 from edge_sam.export.two_way_attention import TokenToImage, TwoWayBlock
 from edge_sam.imaging.geometry import GRID
+from edge_sam.imaging.view import FRAME
 
 OUTPUTS = 5
-"""Output tokens: one for predicted IoU and four for masks."""
+"""Output tokens that are read: one for predicted IoU and four for masks."""
 _ABSENT_BIAS = -1e4
 """Added to attention scores of absent tokens, which become 0 after softmax, even in fp16."""
 
@@ -69,19 +72,26 @@ class MaskDecoder(nn.Module):
         predicted_iou (N, 4) float32.
     """
 
+    tokens: ClassVar = {"iou_token": 1, "mask_tokens": 4}
+    """Output tokens and how many there are of each. The first `OUTPUTS` of them are read."""
+    upscaling_class: ClassVar[type[nn.Module]] = Upscaling
+    free_grid: ClassVar = False
+
     def __init__(self, weights: Weights, name: str = "mask_decoder") -> None:
         super().__init__()
         self.position = PositionEncoding(weights)
         self.points = PointEncoder(weights, self.position)
-        iou_token = weights.take(f"{name}.iou_token.weight", 1, CHANNELS)
-        mask_tokens = weights.take(f"{name}.mask_tokens.weight", 4, CHANNELS)
-        self.output_tokens = parameter(torch.cat([iou_token, mask_tokens])[None])
+        tokens = [weights.take(f"{name}.{part}.weight", count, CHANNELS) for part, count in self.tokens.items()]
+        self.output_tokens = parameter(torch.cat(tokens)[None])
         self.blocks = nn.ModuleList(
-            [TwoWayBlock(weights, f"{name}.transformer.layers.{i}", first=i == 0) for i in range(2)]
+            [
+                TwoWayBlock(weights, f"{name}.transformer.layers.{i}", first=i == 0, free_grid=self.free_grid)
+                for i in range(2)
+            ]
         )
         self.final = TokenToImage(weights, f"{name}.transformer.final_attn_token_to_image")
         self.final_norm = Norm(weights, f"{name}.transformer.norm_final_attn", CHANNELS)
-        self.upscaling = Upscaling(weights, f"{name}.output_upscaling")
+        self.upscaling = self.upscaling_class(weights, f"{name}.output_upscaling")
         widths = ((CHANNELS, CHANNELS), (CHANNELS, CHANNELS), (CHANNELS, CHANNELS // 8))
         hyper = [
             [Linear(weights, f"{name}.output_hypernetworks_mlps.{m}.layers.{i}", *width) for m in range(4)]
@@ -103,24 +113,35 @@ class MaskDecoder(nn.Module):
     def forward(
         self, image_tokens: Tensor, point_coords: Tensor, point_labels: Tensor, token_size: Tensor
     ) -> tuple[Tensor, Tensor]:
-        count = point_coords.shape[0]
-        prompt = torch.cat([self.output_tokens.expand(count, -1, -1), self.points(point_coords, point_labels)], dim=1)
-        missing = (point_labels == -2).to(torch.float32) * _ABSENT_BIAS
-        absent = F.pad(missing, (OUTPUTS, 0))[:, None, :]
-
+        prompt, absent = self._prompt(point_coords, point_labels)
         image, position = image_tokens.view(-1, GRID * GRID, CHANNELS), self.position.grid()
+        tokens, image = self._attend(prompt, absent, image, position)
+        score = self._score(tokens[:, 0])
+        part = image.view(-1, GRID, GRID, CHANNELS)[:, : token_size[0], : token_size[1]]
+        return self.upscaling(part, self._hyper(tokens[:, 1:])), score
+
+    def _prompt(self, point_coords: Tensor, point_labels: Tensor, frame: Tensor | int = FRAME) -> tuple[Tensor, Tensor]:
+        """Return the (N, T, 256) output and point tokens, and what to add to the scores of absent ones."""
+        count = point_coords.shape[0]
+        tokens = [self.output_tokens.expand(count, -1, -1), self.points(point_coords, point_labels, frame)]
+        prompt = torch.cat(tokens, dim=1)
+        missing = (point_labels == -2).to(torch.float32) * _ABSENT_BIAS
+        return prompt, F.pad(missing, (sum(self.tokens.values()), 0))[:, None, :]
+
+    def _attend(self, prompt: Tensor, absent: Tensor, image: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the (N, 5, 256) tokens of predicted IoU and masks, and the (N, image tokens, 256) image tokens."""
         tokens = prompt
         for block in self.blocks:
             tokens, image = block(tokens, prompt, image, position, absent)
-        # Only the output tokens of the last attention are used.
+        # Only these output tokens of the last attention are used.
         tokens, prompt = tokens[:, :OUTPUTS], prompt[:, :OUTPUTS]
-        tokens = self.final_norm(tokens + self.final(tokens + prompt, image, image + position))
+        return self.final_norm(tokens + self.final(tokens + prompt, image, image + position)), image
 
-        score = tokens[:, 0]
+    def _score(self, score: Tensor) -> Tensor:
+        """(N, 256) token of the predicted IoU to its (N, 4) values."""
         for i, layer in enumerate(self.iou_head):
             score = layer(score) if i == 2 else F.relu(layer(score))
-        part = image.view(-1, GRID, GRID, CHANNELS)[:, : token_size[0], : token_size[1]]
-        return self.upscaling(part, self._hyper(tokens[:, 1:])), score
+        return score
 
     def _hyper(self, mask_tokens: Tensor) -> Tensor:
         """(N, 4, 256) mask tokens to the (N, 4, 32) weights of the last product."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from edge_sam.bundles.contract import INPUTS, INTEGERS, OUTPUTS, Role, Shape
+from edge_sam.bundles.contract import INTEGERS, SAM, Contract, Role, Shape
 from edge_sam.bundles.manifest import TensorSpec
 from edge_sam.errors import ExportError
 from edge_sam.export.torch_model import HALF_FROM
@@ -24,15 +25,20 @@ OPSET = 17
 UNFIT_OPERATORS = {"OneHot", "NonZero", "Resize", "Loop", "If", "Scan", "ScatterND", "GridSample", "Einsum"}
 """Operators that TensorRT rejects with dynamic shapes, or that belong outside the graph."""
 
+_MULTIPLES = (("", 1), ("2*", 2), ("4*", 4))
 _EXAMPLES = {
-    "encoder": {"height": 576, "width": 1024},
-    "mask_encoder": {"prompts": 2},
-    "decoder": {"one_or_prompts": 1, "prompts": 2, "points": 3},
+    "height": 576,
+    "width": 1024,
+    "one_or_prompts": 1,
+    "prompts": 2,
+    "points": 3,
+    **{f"{prefix}rows": factor * 36 for prefix, factor in _MULTIPLES},
+    **{f"{prefix}columns": factor * 64 for prefix, factor in _MULTIPLES},
 }
 """Size of each dynamic dimension of the inputs for tracing."""
 
 
-def to_onnx(role: Role, module: nn.Module, store_half: bool) -> ModelProto:
+def to_onnx(role: Role, module: nn.Module, store_half: bool, contract: Contract = SAM) -> ModelProto:
     """Export a component to ONNX.
 
     Parameters
@@ -44,15 +50,18 @@ def to_onnx(role: Role, module: nn.Module, store_half: bool) -> ModelProto:
     store_half : bool
         Store large weights as fp16, with a cast to fp32 that runtimes fold on loading. The values must already be
         exact in fp16 (`TorchModel.rounded_to_half`).
+    contract : Contract
+        Inputs and outputs of the family's components.
 
     Raises
     ------
     ExportError
         The graph has an operator that a runtime would reject.
     """
-    model = _trace(role, module)
+    inputs, outputs = contract.inputs[role], contract.outputs[role]
+    model = _trace(module, inputs, outputs)
     for value in model.graph.output:  # The tracer invents names for unknown dimensions.
-        for dimension, size in zip(value.type.tensor_type.shape.dim, OUTPUTS[role][value.name], strict=True):
+        for dimension, size in zip(value.type.tensor_type.shape.dim, outputs[value.name], strict=True):
             dimension.Clear()
             setattr(dimension, "dim_param" if isinstance(size, str) else "dim_value", size)
     unfit = sorted({node.op_type for node in model.graph.node} & UNFIT_OPERATORS)
@@ -64,7 +73,7 @@ def to_onnx(role: Role, module: nn.Module, store_half: bool) -> ModelProto:
     return model
 
 
-def _trace(role: Role, module: nn.Module) -> ModelProto:
+def _trace(module: nn.Module, inputs: Mapping[str, Shape], outputs: Mapping[str, Shape]) -> ModelProto:
     exporter_log = logging.getLogger("torch.onnx")
     level = exporter_log.level
     exporter_log.setLevel(logging.ERROR)
@@ -75,13 +84,13 @@ def _trace(role: Role, module: nn.Module) -> ModelProto:
             file = Path(folder) / "part.onnx"
             torch.onnx.export(
                 module,
-                _example_inputs(role),
+                _example_inputs(inputs),
                 file,
                 dynamo=False,
                 opset_version=OPSET,
-                input_names=list(INPUTS[role]),
-                output_names=list(OUTPUTS[role]),
-                dynamic_axes={name: _free_axes(shape) for name, shape in (INPUTS[role] | OUTPUTS[role]).items()},
+                input_names=list(inputs),
+                output_names=list(outputs),
+                dynamic_axes={name: _free_axes(shape) for name, shape in {**inputs, **outputs}.items()},
                 do_constant_folding=False,
             )
             return onnx.load(file)
@@ -89,13 +98,13 @@ def _trace(role: Role, module: nn.Module) -> ModelProto:
         exporter_log.setLevel(level)
 
 
-def _example_inputs(role: Role) -> tuple[Tensor, ...]:
+def _example_inputs(inputs: Mapping[str, Shape]) -> tuple[Tensor, ...]:
     return tuple(
         torch.ones(
-            [_EXAMPLES[role][d] if isinstance(d, str) else d for d in shape],
+            [_EXAMPLES[d] if isinstance(d, str) else d for d in shape],
             dtype=torch.int64 if name in INTEGERS else torch.float32,
         )
-        for name, shape in INPUTS[role].items()
+        for name, shape in inputs.items()
     )
 
 

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge_sam.bundles.contract import INPUTS, OUTPUTS, Role
+from edge_sam.bundles.contract import Role
 from edge_sam.errors import ExportError
 from edge_sam.export.torch_model import TorchModel
-from edge_sam.imaging.geometry import GRID, LOGITS
-from edge_sam.imaging.view import FRAME
+from edge_sam.imaging.geometry import CELL
+from edge_sam.imaging.view import FRAME, TOKEN
 from edge_sam.runtimes import REFERENCE, Session, SessionOptions, backend
 
 EMBEDDING_BOUND = 1e-4
@@ -25,6 +25,8 @@ LOGIT_BOUND = 2e-3
 SCORE_BOUND = 1e-4
 """Largest difference allowed in predicted IoU."""
 
+_WIDE = 576
+"""Height of a 16:9 photograph in the frame."""
 _SIZES = ((1024, 1024), (576, 1024), (1024, 576), (688, 1024), (384, 512), (16, 1024), (1024, 16))
 
 
@@ -49,7 +51,7 @@ def check_parity(model: TorchModel, sessions: dict[Role, Session]) -> dict[str, 
         A difference is beyond its bound. The message names the output and the input.
     """
     bounds = {"low_res_logits": LOGIT_BOUND, "predicted_iou": SCORE_BOUND}
-    worst = {output: 0.0 for outputs in OUTPUTS.values() for output in outputs}
+    worst = {output: 0.0 for outputs in model.contract.outputs.values() for output in outputs}
     for output, ours, reference, case in _comparisons(model, sessions):
         difference = float(np.abs(ours - reference.numpy()).max())
         bound = bounds.get(output, EMBEDDING_BOUND)
@@ -67,24 +69,33 @@ def _comparisons(
     model: TorchModel, sessions: dict[Role, Session]
 ) -> Iterator[tuple[str, NDArray[np.float32], Tensor, str]]:
     """Yield an output's name, both models' values of it, and a description of the input."""
-    for size in _SIZES:
-        image = _test_image(size)
-        ours = sessions["encoder"].run({"image": image.numpy()})["image_embedding"]
-        yield "image_embedding", ours, model.encoder(image), f"an input of {size[0]}×{size[1]}"
-    embedding = model.encoder(_test_image((FRAME, FRAME)))
-    for case, points, labels, mask in _prompt_cases():
+    contract, multiple = model.contract, model.contract.fit.multiple
+    for height, width in _SIZES:
+        image = _test_image((-(-height // multiple) * multiple, -(-width // multiple) * multiple))
+        outputs = sessions["encoder"].run({"image": image.numpy()})
+        case = f"an input of {image.shape[2]}×{image.shape[3]}"
+        for output, reference in zip(contract.outputs["encoder"], _several(model.encoder(image)), strict=True):
+            yield output, outputs[output], reference, case
+    frame = (FRAME, FRAME) if contract.fit.padded else (_WIDE, FRAME)
+    embedding, *high_res = _several(model.encoder(_test_image(frame)))
+    for case, points, labels, mask in _prompt_cases(frame):
         tokens = embedding + model.no_mask
         if mask is not None:
             tokens = model.mask_encoder(embedding, mask)
             inputs = {"image_embedding": embedding.numpy(), "mask": mask.numpy()}
             yield "image_tokens", sessions["mask_encoder"].run(inputs)["image_tokens"], tokens, case
-        rectangle = torch.tensor([36, GRID] if len(labels) > 1 else [GRID, GRID])
-        arguments = tokens, points, labels, rectangle
+        arguments = [tokens, *high_res, points, labels]
+        if contract.fit.padded:
+            arguments.append(torch.tensor([_WIDE if len(labels) > 1 else FRAME, FRAME]) // TOKEN)
         outputs = sessions["decoder"].run(
-            {name: tensor.numpy() for name, tensor in zip(INPUTS["decoder"], arguments, strict=True)}
+            {name: tensor.numpy() for name, tensor in zip(contract.inputs["decoder"], arguments, strict=True)}
         )
-        for output, reference in zip(OUTPUTS["decoder"], model.decoder(*arguments), strict=True):
+        for output, reference in zip(contract.outputs["decoder"], model.decoder(*arguments), strict=True):
             yield output, outputs[output], reference, case
+
+
+def _several(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
 def open_sessions(folder: Path, files: dict[Role, str]) -> dict[Role, Session]:
@@ -101,7 +112,7 @@ def _test_image(size: tuple[int, int]) -> Tensor:
     return (smooth + 0.3 * torch.randn(smooth.shape, generator=generator))[None]
 
 
-def _prompt_cases() -> Iterator[tuple[str, Tensor, Tensor, Tensor | None]]:
+def _prompt_cases(frame: tuple[int, int]) -> Iterator[tuple[str, Tensor, Tensor, Tensor | None]]:
     """Yield all combinations of points, box and mask, for one prompt and for several of different lengths."""
     generator = torch.Generator().manual_seed(0)
     for prompts, points, box, masked in itertools.product((1, 3), (0, 1, 3), (False, True), (False, True)):
@@ -112,7 +123,8 @@ def _prompt_cases() -> Iterator[tuple[str, Tensor, Tensor, Tensor | None]]:
         labels = torch.tensor([kinds] * prompts)
         if prompts > 1 and points > 1:
             labels[1, 1] = -2
-        coords = torch.rand(prompts, len(kinds), 2, generator=generator) * FRAME
-        mask = 8 * torch.randn(prompts, LOGITS, LOGITS, generator=generator) if masked else None
+        coords = torch.rand(prompts, len(kinds), 2, generator=generator) * torch.tensor(frame[::-1])
+        cells = [side // CELL for side in frame]
+        mask = 8 * torch.randn(prompts, *cells, generator=generator) if masked else None
         name = f"{prompts} × ({points} points{', box' if box else ''}{', mask' if masked else ''})"
         yield name, coords, labels, mask

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from edge_sam.bundles.contract import CHANNELS
 from edge_sam.export.checkpoint import Weights
-from edge_sam.export.layers import Norm, parameter
+from edge_sam.export.layers import Norm, parameter, reshape
 from edge_sam.imaging.geometry import GRID
 from edge_sam.imaging.view import FRAME
 
@@ -34,6 +34,19 @@ class PositionEncoding(nn.Module):
         encoded: Tensor = self(torch.stack([x, y], dim=-1).view(GRID * GRID, 2))
         return encoded
 
+    def free_grid(self, rows: int, columns: int) -> Tensor:
+        """Return the (rows·columns, 256) encoding of the centres of any grid that fills the frame.
+
+        Sine and cosine of a sum are sums of products of those of rows and columns, which are few.
+        """
+        x, y = (
+            (2 * (torch.arange(size, dtype=torch.float32) + 0.5) / size - 1)[:, None] * frequency
+            for size, frequency in ((columns, self.frequencies[0]), (rows, self.frequencies[1]))
+        )
+        sin_x, cos_x, sin_y, cos_y = x.sin(), x.cos(), y.sin()[:, None], y.cos()[:, None]
+        encoded = torch.cat([sin_y * cos_x + cos_y * sin_x, cos_y * cos_x - sin_y * sin_x], dim=-1)
+        return reshape(encoded, -1, CHANNELS)
+
 
 class PointEncoder(nn.Module):
     """Points and box corners as tokens.
@@ -51,9 +64,10 @@ class PointEncoder(nn.Module):
         self.placed = parameter(torch.tensor([[0.0], [0.0], [1.0], [1.0], [1.0], [1.0]]))
         self.position = position
 
-    def forward(self, coords: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, coords: Tensor, labels: Tensor, frame: Tensor | int = FRAME) -> Tensor:
+        """`frame` is the side, or (width, height), of the frame that `coords` are in."""
         kind = labels + 2
-        encoded = self.position((coords + 0.5) / FRAME)
+        encoded = self.position((coords + 0.5) / frame)
         tokens: Tensor = F.embedding(kind, self.kinds) + encoded * F.embedding(kind, self.placed)
         return tokens
 
@@ -63,10 +77,15 @@ class MaskEncoder(nn.Module):
 
     Inputs: image_embedding (1, 64, 64, 256) float32; mask (N, 256, 256) float32 low-res logits.
     Output: image_tokens (N, 64, 64, 256) float32, for `MaskDecoder`.
+
+    With `free_grid`, the embedding may have any rows and columns, and the mask four times as many.
     """
 
-    def __init__(self, weights: Weights, name: str = "prompt_encoder.mask_downscaling") -> None:
+    def __init__(
+        self, weights: Weights, name: str = "prompt_encoder.mask_downscaling", *, free_grid: bool = False
+    ) -> None:
         super().__init__()
+        self.free_grid = free_grid
         first = weights.take(f"{name}.0.weight", 4, 1, 2, 2)
         second = weights.take(f"{name}.3.weight", 16, 4, 2, 2)
         self.first_weight = parameter(first.view(4, 4))
@@ -79,9 +98,10 @@ class MaskEncoder(nn.Module):
         self.third_bias = parameter(weights.take(f"{name}.6.bias", CHANNELS))
 
     def forward(self, image_embedding: Tensor, mask: Tensor) -> Tensor:
+        rows, columns = image_embedding.shape[1:3] if self.free_grid else (GRID, GRID)
         # Split rows and columns into token, half of the token, and pixel of the half.
-        x = mask.view(-1, GRID, 2, 2, GRID, 2, 2).permute(0, 1, 4, 2, 5, 3, 6).reshape(-1, GRID, GRID, 4, 4)
+        x = mask.view(-1, rows, 2, 2, columns, 2, 2).permute(0, 1, 4, 2, 5, 3, 6).reshape(-1, rows, columns, 4, 4)
         x = F.gelu(self.first_norm(F.linear(x, self.first_weight, self.first_bias)))
-        x = F.linear(x.view(-1, GRID, GRID, 16), self.second_weight, self.second_bias)
+        x = F.linear(x.view(-1, rows, columns, 16), self.second_weight, self.second_bias)
         x = F.linear(F.gelu(self.second_norm(x)), self.third_weight, self.third_bias)
         return image_embedding + x

@@ -10,11 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from edge_sam.bundles.contract import CHANNELS
-from edge_sam.export.checkpoint import Weights, read_checkpoint
+from edge_sam.bundles.contract import CHANNELS, SAM, Contract
+from edge_sam.export.checkpoint import read_checkpoint
 from edge_sam.export.families import find_family
 from edge_sam.export.family import Family
-from edge_sam.export.mask_decoder import MaskDecoder
 from edge_sam.export.prompt_encoder import MaskEncoder
 from edge_sam.imaging.view import FRAME
 
@@ -30,13 +29,15 @@ class TorchModel:
     Attributes
     ----------
     encoder, mask_encoder, decoder : nn.Module
-        See `Family`, `MaskEncoder` and `MaskDecoder` for inputs and outputs.
+        See `contract` for inputs and outputs.
     no_mask : Tensor, (256,)
         Added to every image token if a prompt has no mask.
     sha256 : str
         Hex digest of the checkpoint.
     half : bool
         Whether the values of large tensors are exact in fp16.
+    contract : Contract
+        What the components exchange.
     """
 
     encoder: nn.Module
@@ -45,6 +46,7 @@ class TorchModel:
     no_mask: Tensor
     sha256: str
     half: bool = False
+    contract: Contract = SAM
 
     @torch.no_grad()
     def padding(self) -> Tensor:
@@ -78,13 +80,14 @@ def load_model(checkpoint: Path) -> tuple[Family, TorchModel]:
     """
     tensors, sha256 = read_checkpoint(checkpoint)
     family = find_family(tensors, checkpoint)
-    weights = Weights(tensors)
+    weights = family.weights(tensors)
     model = TorchModel(
         encoder=family.encoder(weights).eval(),
-        mask_encoder=MaskEncoder(weights).eval(),
-        decoder=MaskDecoder(weights).eval(),
+        mask_encoder=MaskEncoder(weights, free_grid=not family.contract.fit.padded).eval(),
+        decoder=family.decoder(weights).eval(),
         no_mask=weights.take("prompt_encoder.no_mask_embed.weight", 1, CHANNELS)[0],
         sha256=sha256,
+        contract=family.contract,
     )
     weights.finish()
     return family, model

@@ -8,8 +8,8 @@ linear:
   scores of a token, which softmax ignores; and ``Σ a (W_v i) = W_v (Σ a i)``.
 - image to token: ``(W_q i) · (W_k t) = i · (W_qᵀ W_k t)``, and ``W_o Σ a (W_v t) = Σ a (W_o W_v t)``.
 
-Shapes: N prompts, T tokens each, 4096 image tokens, 8 heads. ``absent`` (N, 1, T) is added to the scores of the tokens
-as keys: 0, or a large negative number for tokens that are padding.
+Shapes: N prompts, T tokens each, 4096 image tokens (any number with a free grid), 8 heads. ``absent`` (N, 1, T) is
+added to the scores of the tokens as keys: 0, or a large negative number for tokens that are padding.
 """
 
 from __future__ import annotations
@@ -89,10 +89,14 @@ class TokenToImage(nn.Module):
 
 
 class ImageToToken(nn.Module):
-    """Attention from image tokens to the prompt. image (1 or N, 4096, 256), tokens (N, T, 256) to (N, 4096, 256)."""
+    """Attention from image tokens to the prompt. image (1 or N, 4096, 256), tokens (N, T, 256) to (N, 4096, 256).
 
-    def __init__(self, weights: Weights, name: str) -> None:
+    With `free_grid`, there may be any number of image tokens.
+    """
+
+    def __init__(self, weights: Weights, name: str, free_grid: bool) -> None:
         super().__init__()
+        self.free_grid = free_grid
         p = _Projections(weights, name, CHANNELS // 2)
         self.key_weight, self.key_bias = parameter(p.key_weight), parameter(p.key_bias)
         self.absorbed_query = parameter(p.query_weight.view(_HEADS, -1, CHANNELS))
@@ -108,24 +112,28 @@ class ImageToToken(nn.Module):
         bias = reshape((key @ self.query_bias).squeeze(-1) + absent, 0, -1, 1)
         # Softmax over the few prompt tokens, with the many image tokens on the last axis, because runtimes are slow at
         # softmax over rows of seven.
-        scores = reshape(query @ image_with_position.transpose(1, 2) + bias, 0, _HEADS, -1, GRID * GRID)
+        scores = query @ image_with_position.transpose(1, 2) + bias
+        # `reshape` copies the size of a free grid, if image tokens keep their axis, the fourth.
+        count, lead = (0, (0, 1, -1)) if self.free_grid else (GRID * GRID, (0, -1))
+        scores = reshape(scores.unsqueeze(1) if self.free_grid else scores, 0, _HEADS, -1, count)
         weights = (scores - scores.amax(dim=2, keepdim=True)).exp()
-        weights = reshape(weights / weights.sum(dim=2, keepdim=True), 0, -1, GRID * GRID)
+        weights = reshape(weights / weights.sum(dim=2, keepdim=True), *lead, count)
         value = _split_heads(F.linear(tokens, self.value_weight, self.value_bias)) @ self.absorbed_out + self.out_bias
-        return weights.transpose(1, 2) @ reshape(value, 0, -1, CHANNELS)
+        mixed = weights.transpose(-2, -1) @ reshape(value, *lead, CHANNELS)
+        return reshape(mixed, 0, -1, CHANNELS) if self.free_grid else mixed
 
 
 class TwoWayBlock(nn.Module):
     """Self-attention, token-to-image attention, MLP, and image-to-token attention."""
 
-    def __init__(self, weights: Weights, name: str, first: bool) -> None:
+    def __init__(self, weights: Weights, name: str, first: bool, free_grid: bool) -> None:
         super().__init__()
         self.first = first
         self.self_attention = SelfAttention(weights, f"{name}.self_attn")
         self.token_to_image = TokenToImage(weights, f"{name}.cross_attn_token_to_image")
         self.lin1 = Linear(weights, f"{name}.mlp.lin1", CHANNELS, 2048)
         self.lin2 = Linear(weights, f"{name}.mlp.lin2", 2048, CHANNELS)
-        self.image_to_token = ImageToToken(weights, f"{name}.cross_attn_image_to_token")
+        self.image_to_token = ImageToToken(weights, f"{name}.cross_attn_image_to_token", free_grid)
         self.norms = nn.ModuleList([Norm(weights, f"{name}.norm{i}", CHANNELS) for i in (1, 2, 3, 4)])
 
     def forward(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import subprocess
 import sys
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from cyclopts import App
@@ -26,12 +28,25 @@ class Done:
 def invoke(*arguments: str) -> Done:
     """Run `edge-sam` with these arguments."""
     out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        warnings.catch_warnings(),  # `main` shows them in its own way.
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        warnings.filterwarnings("ignore", "Cyclopts application invoked without tokens")
         patch.setattr(sys, "argv", ["edge-sam", *arguments])
-        patch.setattr(warnings, "showwarning", warnings.showwarning)  # `main` sets its own.
         with pytest.raises(SystemExit) as ended:
             main()
     return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+
+
+def run_here(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run `edge-sam` in this process, as `test_cli.edge_sam` does in one of its own, which takes a second longer."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        done = invoke(*map(str, arguments))
+    return subprocess.CompletedProcess("edge-sam", done.exit_code, done.stdout, done.stderr)
 
 
 def command(name: str) -> App:

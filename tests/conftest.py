@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 import edge_sam
@@ -24,6 +28,15 @@ PHOTOGRAPHS = ROOT / "examples" / "photographs"
 settings.register_profile("same", deadline=None, derandomize=True, database=None, max_examples=60)
 """The same examples at every call. To search for new ones: ``pytest --hypothesis-profile default``."""
 settings.load_profile("same")
+
+
+def pytest_configure() -> None:
+    """Give each of pytest-xdist's processes its own cores: threads of two processes that spin on one core stall."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker and hasattr(os, "sched_setaffinity"):
+        number, count = int(worker.removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[number::count])
+
 
 _CACHE = cache_home()
 """The developer's own cache: the checkpoint is pulled into it once, and nothing else of it is used or touched."""
@@ -86,15 +99,70 @@ def checkpoint() -> Path:
 BOTH_PRECISIONS = ("--precision", "fp32", "--precision", "w16")
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a folder that `make` filled: once for all of pytest-xdist's processes."""
+    root = factory.getbasetemp()
+    folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / f"{name}-made-once"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            folder.mkdir()
+            try:
+                make(folder)
+            except BaseException:
+                shutil.rmtree(folder)
+                raise
+    return folder
+
+
 @pytest.fixture(scope="session")
 def exported(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A bundle exported here and now, in both precisions, with the command of docs/export.md."""
-    folder = tmp_path_factory.mktemp("bundles")
-    command = [sys.executable, "-m", "edge_sam", "export", str(checkpoint), "--output", "mobile-sam", *BOTH_PRECISIONS]
-    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    assert "mobile-sam" in run.stdout
-    return open_bundle(folder / "mobile-sam")
+
+    def export(folder: Path) -> None:
+        command = [
+            sys.executable,
+            "-m",
+            "edge_sam",
+            "export",
+            str(checkpoint),
+            "--output",
+            "mobile-sam",
+            *BOTH_PRECISIONS,
+        ]
+        run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stderr
+        assert "mobile-sam" in run.stdout
+
+    return open_bundle(made_once(tmp_path_factory, "exported", export) / "mobile-sam")
+
+
+@pytest.fixture(scope="session")
+def calibration(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A calibration set of two photographs."""
+    folder = tmp_path_factory.mktemp("calibration")
+    for name in ("chelsea.png", "coffee.png"):
+        shutil.copy(PHOTOGRAPHS / name, folder)
+    return folder
+
+
+def quantize(photographs: Path) -> list[str]:
+    """Return the arguments of a quick `edge-sam quantize` of the packaged model, without where to write."""
+    return ["quantize", "mobile-sam", "--calibration", str(photographs), "--samples", "4", "--max-drop", "20"]
+
+
+@pytest.fixture(scope="session")
+def quantized(calibration: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, dict[str, Any]]:
+    """A bundle with int8 in it, and what the command printed."""
+
+    def make(folder: Path) -> None:
+        command = [sys.executable, "-m", "edge_sam", *quantize(calibration), "--output", "small", "--json"]
+        run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert (run.returncode, run.stderr) == (0, "")
+        assert [path.name for path in folder.iterdir()] == ["small"]
+        (folder / "printed.json").write_text(run.stdout)
+
+    folder = made_once(tmp_path_factory, "quantized", make)
+    return open_bundle(folder / "small"), json.loads((folder / "printed.json").read_text())
 
 
 def read_rgb(path: Path) -> np.ndarray:

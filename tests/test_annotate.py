@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from command_line import options
+from command_line import options, run_here
 from conftest import PHOTOGRAPHS, read_pixels
 from pycocotools import mask as coco
 from pycocotools.coco import COCO
@@ -337,7 +337,7 @@ def test_mistakes_are_told_in_one_line(arguments: tuple[str, ...], message: str,
     for name in ("a.jpg", "a.png"):
         shutil.copy(PHOTOGRAPHS / "coffee.png", photos / "twins" / name)
     output = () if "--output" in arguments else ("--output", "out.json")
-    assert message in refused(edge_sam("annotate", *output, *arguments, cwd=photos))
+    assert message in refused(run_here("annotate", *output, *arguments, cwd=photos))
     assert not (photos / "out.json").exists()
 
 

@@ -79,7 +79,7 @@ def test_refuses_a_bomb_before_it_is_decompressed(tmp_path: Path, shape: str, ar
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
             file.writestr("a.npy", data)
         data = buffer.getvalue()
-    assert "is larger than 16 MiB" in refusal(tmp_path / "a", data)
+    assert "is larger than 32 MiB" in refusal(tmp_path / "a", data)
 
 
 def test_reads_only_the_arrays_of_an_embedding(embedding: ImageEmbedding, tmp_path: Path) -> None:
@@ -136,5 +136,5 @@ def test_refuses_a_large_file_unread(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     with path.open("wb") as file:
         file.truncate(10**11)
-    with pytest.raises(InputError, match="it is larger than 16 MiB"):
+    with pytest.raises(InputError, match="it is larger than 32 MiB"):
         load_arrays(path, "numbers")

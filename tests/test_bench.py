@@ -12,6 +12,7 @@ from typing import Any
 import jsonschema
 import msgspec
 import pytest
+from command_line import run_here
 from conftest import PHOTOGRAPHS, ROOT
 from test_cli import edge_sam, refused
 
@@ -21,6 +22,7 @@ from edge_sam.benchmark.measure import measure, reference_masks
 from edge_sam.benchmark.plots import pareto_front
 from edge_sam.benchmark.process import WorkerError, WorkerProcess
 from edge_sam.benchmark.report import STAGES, BenchReport, Skipped
+from edge_sam.benchmark.settings import BenchSettings
 from edge_sam.benchmark.summary import summarise
 from edge_sam.bundles.blocks import block_of
 from edge_sam.bundles.bundle import BUNDLED
@@ -120,7 +122,9 @@ def test_accuracy_beside_speed(tmp_path: Path) -> None:
 def test_masks_that_disagree_are_marked_and_not_ranked() -> None:
     """Masks at a long side of 256 against those at 512."""
     small, large = Variant("mobile-sam", long_side=256), Variant("mobile-sam", long_side=512)
-    measurements, skipped = measure(BenchConfig([small], [], [ROCKET], 1, 0, 0.95), lambda: None)
+    measurements, skipped = measure(
+        BenchConfig([small], [], [ROCKET], BenchSettings(rounds=1, warm_up=0)), lambda: None
+    )
     assert skipped == []
     references = {256: reference_masks(large, [ROCKET])}
     (row,) = summarise(measurements, references, min_agreement=0.999)
@@ -161,7 +165,7 @@ def test_a_regression_is_told_by_the_exit_code(report: tuple[dict[str, Any], Pat
 
 def test_a_report_of_another_version_is_refused(tmp_path: Path) -> None:
     (tmp_path / "old.json").write_text('{"schema": 1, "rows": []}')
-    message = refused(edge_sam("bench", "--compare", "old.json", "old.json", cwd=tmp_path))
+    message = refused(run_here("bench", "--compare", "old.json", "old.json", cwd=tmp_path))
     assert "old.json was written by another version of edge_sam (its report has version 1, this one reads 2)" in message
 
 
@@ -208,7 +212,7 @@ def test_one_that_dies_at_the_end_takes_no_other_with_it(monkeypatch: pytest.Mon
         Variant("mobile-sam", runtime="onnxruntime", precision="w16", threads=threads, long_side=256)
         for threads in (1, 2)
     ]
-    plan = BenchConfig(variants, [], [ROCKET], rounds=1, warm_up=0, min_agreement=0.95)
+    plan = BenchConfig(variants, [], [ROCKET], BenchSettings(rounds=1, warm_up=0))
     left = [plan.steps]
     measurements, skipped = measure(plan, progress)
     assert [measurement.variant for measurement in measurements] == variants[1:]
@@ -264,7 +268,7 @@ def test_the_pareto_front_leaves_out_what_is_beaten() -> None:
     ],
 )
 def test_bad_input_gets_one_line_and_leaves_nothing(tmp_path: Path, arguments: list[object], message: str) -> None:
-    assert message in refused(edge_sam("bench", *arguments, cwd=tmp_path))
+    assert message in refused(run_here("bench", *arguments, cwd=tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -18,6 +18,8 @@ from edge_sam.bundles.manifest import MANIFEST, parse_manifest
 from edge_sam.errors import InputError
 
 Manifest = dict[str, Any]
+FREE = {"padded": False, "multiple": 32}
+MAP = {"name": "high_res_0", "stride": 4, "channels": 32}
 
 
 @pytest.fixture
@@ -127,8 +129,8 @@ def test_refuses_a_missing_file(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(schema=2), "newer edge_sam .*manifest version 2"),
-        (lambda m: m.update(schema=2, components="something else by then"), "newer edge_sam"),
+        (lambda m: m.update(schema=3), "newer edge_sam .*manifest version 3"),
+        (lambda m: m.update(schema=3, components="something else by then"), "newer edge_sam"),
         (lambda m: m.pop("source"), "missing required field `source`"),
         (lambda m: m.update(extra=1), "unknown field `extra`"),
         (lambda m: m["components"][0].update(file="../../etc/passwd"), "damaged"),
@@ -136,11 +138,16 @@ def test_refuses_a_missing_file(copy: Path) -> None:
         (lambda m: m["components"].clear(), "no encoder"),
         (lambda m: m["components"].append(m["components"][0]), "names a component twice"),
         (lambda m: m.update(schema=0), "damaged"),
+        (lambda m: m.update(contract={}), "version 1 has no contract"),
+        (lambda m: m.update(schema=2, contract={"high_res": [MAP]}), "need a grid without padding"),
+        (lambda m: m.update(schema=2, contract={"fit": FREE, "high_res": [MAP, MAP]}), "have the same name"),
+        (lambda m: m.update(schema=2, contract={"fit": {"multiple": 24}}), "damaged: Invalid enum value 24"),
         (lambda m: m.update(frame=512), "damaged"),
         (lambda m: m.update(family="../SAM"), "damaged"),
         (lambda m: m.update(pixel_std=[0, 0, 0]), "damaged"),
         (lambda m: m["components"][0]["inputs"][0].update(name="picture"), "is not the encoder"),
         (lambda m: _swap(m, "encoder", "decoder"), "is not the encoder"),
+        (lambda m: m.update(schema=2, contract={"fit": FREE}), "is not the decoder"),
     ],
 )
 def test_refuses_an_edited_manifest(copy: Path, change: Callable[[Manifest], object], message: str) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from command_line import run_here
 from conftest import PHOTOGRAPHS, ROOT, read_pixels
 from pycocotools import mask as coco
 
@@ -122,7 +123,7 @@ def test_valid_mask_limits_the_result(tmp_path: Path) -> None:
     ],
 )
 def test_bad_input_gets_one_line_and_leaves_nothing(tmp_path: Path, arguments: list[object], message: str) -> None:
-    assert message in refused(edge_sam("segment", *arguments, cwd=tmp_path))
+    assert message in refused(run_here("segment", *arguments, cwd=tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -135,7 +136,7 @@ def test_a_damaged_png_gets_one_line(tmp_path: Path) -> None:
     data = bytearray(COFFEE.read_bytes())
     data[50_000:50_100] = bytes(100)
     (tmp_path / "damaged.png").write_bytes(data)
-    assert "is damaged" in refused(edge_sam("segment", "damaged.png", "--point", "1,1", cwd=tmp_path))
+    assert "is damaged" in refused(run_here("segment", "damaged.png", "--point", "1,1", cwd=tmp_path))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds a process to this limit")
@@ -199,7 +200,7 @@ def test_a_truncated_photograph_gets_one_line(tmp_path: Path) -> None:
     for source in (COFFEE, PHOTOGRAPHS / "rocket.jpg"):
         photo = tmp_path / source.name
         photo.write_bytes(source.read_bytes()[:60_000])
-        line = refused(edge_sam("segment", photo.name, "--point", "1,1", cwd=tmp_path))
+        line = refused(run_here("segment", photo.name, "--point", "1,1", cwd=tmp_path))
         assert "is truncated" in line
     assert refused(edge_sam("segment", "-", "--point", "1,1", cwd=tmp_path)) == "error: standard input is empty"
 
@@ -239,7 +240,7 @@ def test_a_full_disk_leaves_no_bundle(checkpoint: Path, tmp_path: Path) -> None:
 def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for command in (("segment", COFFEE, "--box", BOX), ("everything", COFFEE)):
-        told = refused(edge_sam(*command, "--output", "file/x", cwd=tmp_path))
+        told = refused(run_here(*command, "--output", "file/x", cwd=tmp_path))
         assert told.endswith(f"cannot write into file/x: {tmp_path / 'file'} is not a folder")
     dataset = ROOT / "nowhere"  # The output is looked at first.
     for arguments in (
@@ -249,7 +250,7 @@ def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
         ("convert", "mobile-sam", "--output", "file/x"),
         ("quantize", "mobile-sam", "--calibration", dataset, "--output", "file/x"),
     ):
-        assert "file is not a folder" in refused(edge_sam(*arguments, cwd=tmp_path))
+        assert "file is not a folder" in refused(run_here(*arguments, cwd=tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -282,7 +283,7 @@ def test_pull_finds_the_checkpoint_and_shows_the_licence_first(checkpoint: Path,
     assert run.returncode == 0, run.stderr
     assert Path(json.loads(run.stdout)["checkpoint"]).read_bytes() == checkpoint.read_bytes()
     assert "40.7 MB, licence Apache-2.0" in run.stderr.splitlines()[0]
-    assert "no model called 'sam-9'" in refused(edge_sam("pull", "sam-9", cwd=tmp_path))
+    assert "no model called 'sam-9'" in refused(run_here("pull", "sam-9", cwd=tmp_path))
 
 
 def test_runs_on_the_bundle_of_the_package(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from command_line import run_here
 from pycocotools import mask as coco
 from streams import CUP, HANG, broadcast, jpeg, read_video, scene, write_video
 from test_cli import edge_sam, refused
@@ -170,17 +171,17 @@ def test_lines_of_prompts() -> None:
 )
 def test_mistakes_are_told_in_one_line(arguments: tuple[str, ...], message: str, video: Path, tmp_path: Path) -> None:
     given = [part.replace("VIDEO", str(video)) for part in arguments]
-    assert message in refused(edge_sam("camera", *given, cwd=tmp_path))
+    assert message in refused(run_here("camera", *given, cwd=tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_mask_of_another_size_is_refused(video: Path, tmp_path: Path) -> None:
     for name, size in (("small.png", (64, 96)), ("large.png", (128, 192))):
         cv2.imwrite(str(tmp_path / name), np.full(size, 255, np.uint8))
-    told = refused(edge_sam("camera", video, "--mask-file", "small.png", *QUICK, cwd=tmp_path))
+    told = refused(run_here("camera", video, "--mask-file", "small.png", *QUICK, cwd=tmp_path))
     assert "the prompts are for frames of 96×64 pixels, but the first frame has 192×128" in told
     both = ("--mask-file", "large.png", "--mask-file", "small.png")
-    told = refused(edge_sam("camera", video, *both, *QUICK, cwd=tmp_path))
+    told = refused(run_here("camera", video, *both, *QUICK, cwd=tmp_path))
     assert "mask small.png is 96×64, the one before is 192×128" in told
 
 

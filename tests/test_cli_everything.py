@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from command_line import run_here
 from conftest import PHOTOGRAPHS, read_pixels
 from pycocotools import mask as coco
 from test_cli import edge_sam, refused
@@ -107,5 +108,5 @@ def test_a_region_of_interest(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_are_told_in_one_line(arguments: tuple[object, ...], message: str, tmp_path: Path) -> None:
-    assert message in refused(edge_sam("everything", *arguments, cwd=tmp_path))
+    assert message in refused(run_here("everything", *arguments, cwd=tmp_path))
     assert list(tmp_path.iterdir()) == []

@@ -23,20 +23,22 @@ from test_cli import edge_sam as run_command
 from test_docs import DOCS, PAGES, blocks, commands, name_of
 
 import edge_sam
-from edge_sam.bundles.bundle import open_bundle
+from edge_sam.bundles.bundle import Bundle, open_bundle
 from edge_sam.files.cache_home import cache_home
 from edge_sam.runtimes import why_unusable
 
 BUNDLE = open_bundle("mobile-sam").path
 CHEAPER = {
     "annotate": "--long-side 256",
-    "bench": "--rounds 1 --warm-up 0 --long-side 256 --threads 2",
+    "bench": "--rounds 1 --warm-up 0 --long-side 256 --threads 1 --runtime onnxruntime",
+    "camera": "--runtime onnxruntime",
     "encode": "--long-side 256",
     "everything": "--long-side 256 --points-per-side 4",
-    "quantize": "--samples 4",
-    "tune": "--rounds 1 --threads 2 --runtime onnxruntime",
+    "tune": "--rounds 1 --threads 1 --runtime onnxruntime",
 }
 """Options that take the place of a command's own. None may switch a check off."""
+ONCE = {"export": "exported", "quantize": "quantized"}
+"""Commands that take long if they have `--output`, and the fixtures that run them once for all tests."""
 CAMERAS = re.compile(r"\b0 (?=--box)|rtsp://camera/1|\"nvarguscamerasrc [^\"]*\"|\"rtsp://camera/1\"")
 """A video takes their place; streams are tested in test_camera.py."""
 WORDS = re.compile(r"(?<![\w-])--[a-z0-9][\w-]*")
@@ -58,12 +60,20 @@ PLAIN = {
 """Pages whose FOLDER holds photographs and nothing else, and which."""
 
 
-@pytest.fixture
-def place(tmp_path: Path, request: pytest.FixtureRequest, coffee: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder where everything that a page names exists under that name, and a cache that it may tune."""
-    cache = tmp_path / ".cache"
-    cache.mkdir()
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that the pages may tune."""
+    cache = tmp_path_factory.mktemp("cache")
     (cache / "checkpoints").symlink_to(cache_home() / "checkpoints")
+    return cache
+
+
+@pytest.fixture
+def place(
+    tmp_path: Path, cache: Path, request: pytest.FixtureRequest, coffee: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A folder where everything that a page names exists under that name, and a cache in which nothing is tuned."""
+    shutil.rmtree(cache / "tuned", ignore_errors=True)
     monkeypatch.setenv("EDGE_SAM_HOME", str(cache))
     for name, target in {"examples": ROOT / "examples", "photographs": PHOTOGRAPHS, "BUNDLE": BUNDLE}.items():
         (tmp_path / name).symlink_to(target)
@@ -98,9 +108,10 @@ def test_commands_of_a_page_run_one_after_the_other(page: Path, place: Path, req
     for line in lines:
         arguments = shlex.split(_without_hardware(line), comments=True)[1:]
         arguments = [_output(argument, place) for argument in arguments]
-        if arguments[0] == "export" and tuple(arguments[4:]) == conftest.BOTH_PRECISIONS:
-            exported = request.getfixturevalue("exported")  # By this command, once for all tests.
-            shutil.copytree(exported.path, place / arguments[3])
+        if arguments[0] in ONCE and "--output" in arguments:
+            made = request.getfixturevalue(ONCE[arguments[0]])
+            output = place / arguments[arguments.index("--output") + 1]
+            shutil.copytree(made.path if isinstance(made, Bundle) else made[0].path, output)
             continue
         if "--compare" not in arguments:
             arguments = _with(arguments, CHEAPER.get(arguments[0], "").split())

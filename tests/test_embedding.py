@@ -36,7 +36,7 @@ def test_predict_refuses_another_model_or_precision(
 
 
 @pytest.mark.parametrize(
-    ("constant", "value", "message"), [("FRAME", 512, "another geometry"), ("_FORMAT", 99, "newer edge_sam")]
+    ("constant", "value", "message"), [("FRAME", 512, "another geometry"), ("_PADDED_FORMAT", 99, "newer edge_sam")]
 )
 def test_load_refuses_another_geometry_and_a_newer_format(
     embedding: ImageEmbedding, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, constant: str, value: int, message: str

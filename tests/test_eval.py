@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 import scenes
+from command_line import run_here
 from conftest import read_pixels
 from scenes import CUP, SIZE, SPOON
 from test_cli import edge_sam, refused
@@ -201,5 +202,5 @@ def test_bad_input_gets_one_line_and_leaves_nothing(
     data: Path, tmp_path: Path, arguments: list[object], message: str
 ) -> None:
     given = ["--dataset", data, *arguments] if "--dataset" not in arguments else arguments
-    assert message in refused(edge_sam("eval", "mobile-sam", *given, cwd=tmp_path))
+    assert message in refused(run_here("eval", "mobile-sam", *given, cwd=tmp_path))
     assert list(tmp_path.iterdir()) == []

@@ -16,6 +16,7 @@ import pytest
 
 import edge_sam
 from edge_sam.bundles.bundle import Bundle, open_bundle
+from edge_sam.bundles.contract import SAM
 from edge_sam.errors import RuntimeUnavailableError
 from edge_sam.inference.cache import runtime_key
 from edge_sam.inference.choice import Choice
@@ -86,7 +87,7 @@ def test_the_probe_is_the_one_that_bundles_store_the_answers_to() -> None:
     assert [image.shape for image in images] == [(1, 3, 160, 256)] * 2
     digest = hashlib.sha256(b"".join(image.tobytes() for image in images)).hexdigest()
     assert digest == "64a6ea5b8620d5f64acafe76212ae85894eeafa11565d4cafa9c478523b8a03e"
-    prompt = probe_prompt()
+    prompt = probe_prompt(SAM)
     assert {name: array.tolist() for name, array in prompt.items()} == {
         "point_coords": [[[120, 80], [0, 0]]],
         "point_labels": [[1, -1]],
@@ -97,7 +98,7 @@ def test_the_probe_is_the_one_that_bundles_store_the_answers_to() -> None:
 
 def test_a_wrong_encoder_is_rejected_and_the_verdict_kept(exported: Bundle, tmp_path: Path, own_cache: Path) -> None:
     """One layer's weights lost: everything loads and runs, and the masks are rubbish."""
-    wrong = _with_a_spoilt_encoder(exported, tmp_path / "wrong")
+    wrong = with_a_spoilt_encoder(exported, tmp_path / "wrong")
     for _ in range(2):  # The second time from memory.
         with pytest.raises(RuntimeUnavailableError, match="image_embedding hardly differs between two"):
             edge_sam.load(wrong.path, precision="fp32", runtime="onnxruntime", strict=True)
@@ -137,7 +138,7 @@ def test_the_key_changes_with_what_matters(exported: Bundle, monkeypatch: pytest
     assert runtime_key(exported, "onnxruntime", "fp32") not in keys
 
 
-def _with_a_spoilt_encoder(bundle: Bundle, folder: Path) -> Bundle:
+def with_a_spoilt_encoder(bundle: Bundle, folder: Path) -> Bundle:
     """Copy a bundle with one weight of its encoder set to zero, hashes in order."""
     shutil.copytree(bundle.path, folder)
     component = bundle.component("encoder", "fp32", "onnx")

@@ -13,9 +13,10 @@ from conftest import iou
 import edge_sam
 from edge_sam import Predictor, Prompt, RuntimeUnavailableError
 from edge_sam.bundles.bundle import open_bundle
+from edge_sam.bundles.contract import SAM
 from edge_sam.inference.choice import Choice
 from edge_sam.inference.model import LoadedModel
-from edge_sam.inference.profiles import PROFILES
+from edge_sam.inference.profiles import profiles
 from edge_sam.runtimes import SessionOptions, onnxruntime_cuda, onnxruntime_session, onnxruntime_tensorrt, why_unusable
 from edge_sam.runtimes.cuda_driver import cuda_devices, missing_cuda_device
 from edge_sam.runtimes.onnxruntime_tensorrt import tensorrt_options
@@ -95,7 +96,7 @@ def test_a_provider_that_was_silently_replaced_is_noticed(monkeypatch: pytest.Mo
 
 def test_tensorrt_builds_nothing_unasked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     device = Device(monkeypatch, "TensorrtExecutionProvider")
-    options = SessionOptions(cache=tmp_path / "engines", shapes=PROFILES["mask_encoder"])
+    options = SessionOptions(cache=tmp_path / "engines", shapes=profiles(SAM)["mask_encoder"])
     with pytest.raises(RuntimeUnavailableError, match="build them with: edge-sam build"):
         onnxruntime_tensorrt.open_session(MODEL, options)
     onnxruntime_tensorrt.open_session(MODEL, SessionOptions(cache=tmp_path / "engines", build=True))
@@ -107,7 +108,7 @@ def test_tensorrt_builds_nothing_unasked(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def test_profiles_cover_every_free_input_and_are_written_as_onnx_runtime_reads_them() -> None:
-    for role, profile in PROFILES.items():
+    for role, profile in profiles(SAM).items():
         component = BUNDLE.component(role, "w16", "onnx")
         inputs = {tensor.name: tensor.shape for tensor in component.inputs}
         free = {name for name, shape in inputs.items() if any(isinstance(size, str) for size in shape)}
@@ -118,7 +119,9 @@ def test_profiles_cover_every_free_input_and_are_written_as_onnx_runtime_reads_t
                 fixed = [(a, b) for a, b in zip(shape, inputs[name], strict=True) if not isinstance(b, str)]
                 assert all(a == b for a, b in fixed)
             assert all(a <= b <= c for a, b, c in zip(*choices, strict=True))
-    settings = tensorrt_options(SessionOptions(cache=Path("c"), shapes=PROFILES["decoder"], extra={"device_id": "1"}))
+    settings = tensorrt_options(
+        SessionOptions(cache=Path("c"), shapes=profiles(SAM)["decoder"], extra={"device_id": "1"})
+    )
     assert settings["device_id"] == "1"
     assert settings["trt_profile_max_shapes"].startswith("image_tokens:8x64x64x256,point_coords:8x64x2,")
     assert settings["trt_fp16_enable"] == "0"

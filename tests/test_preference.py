@@ -9,7 +9,7 @@ from conftest import PHOTOGRAPHS
 from edge_sam.errors import InputError
 from edge_sam.imaging.geometry import LOGITS
 from edge_sam.predictor import Predictor
-from edge_sam.preference import Preference, choose, suitable
+from edge_sam.preference import Preference, choose, suitable, with_steady_single
 from edge_sam.prompts import Prompt
 
 CLICK = Prompt(points=[(5, 5)])
@@ -103,3 +103,17 @@ def test_an_unknown_preference_is_refused(predictor: Predictor) -> None:
     for prefer in ("whole", None, 3):
         with pytest.raises(InputError, match=r"unknown preference .*; known: auto, object, best, part, single"):
             predictor.predict(embedding, CLICK, prefer=prefer)  # type: ignore[call-overload]
+
+
+def test_an_unstable_single_mask_gives_way_to_the_best_of_the_three() -> None:
+    """With a threshold of 0.98, 98 of 100 cells are enough."""
+    logits = squares(10, 5, 6, 7)
+    scores = np.array([0.1, 0.2, 0.9, 0.3], np.float32)
+    logits[0, 0, :2] = 0.01
+    assert with_steady_single(logits, scores, 0.98)[0] is logits
+    logits[0, 0, 2] = 0.01
+    changed, changed_scores = with_steady_single(logits, scores, 0.98)
+    np.testing.assert_array_equal(changed, logits[[2, 1, 2, 3]])
+    np.testing.assert_array_equal(changed_scores, scores[[2, 1, 2, 3]])
+    empty = np.full_like(logits, -1)
+    assert with_steady_single(empty, scores, 0.98)[0] is empty

@@ -28,6 +28,12 @@ def test_not_a_point_goes_with_points_alone() -> None:
     assert labels_of(Prompt(mask=np.zeros((256, 256), np.float32))) == [[-2]]
 
 
+def test_some_families_take_it_after_a_box_too() -> None:
+    prompts = [Prompt(points=[(1, 2)]), Prompt(points=[(1, 2)], box=(0, 0, 9, 9)), Prompt(box=(0, 0, 9, 9))]
+    _, labels = decoder_points(prompts, GEOMETRY, pad_boxes=True)
+    assert labels.tolist() == [[1, -1, -2, -2], [1, 2, 3, -1], [2, 3, -1, -2]]
+
+
 def test_unequal_prompts_are_filled_with_absent_points() -> None:
     short, long = Prompt(points=[(1, 2)]), Prompt(points=[(1, 2), (3, 4)], labels=[1, 0], box=(0, 0, 9, 9))
     assert labels_of(short, long) == [[1, -1, -2, -2], [1, 0, 2, 3]]
@@ -65,7 +71,8 @@ def test_a_box_is_cut_to_the_photograph() -> None:
         ({"box": (10, 20, 30, 10)}, "is empty"),
         ({"box": (1, 2, 3)}, "box has shape"),
         ({"box": (0, 0, float("inf"), 5)}, "finite"),
-        ({"mask": np.zeros((128, 128), np.float32)}, "mask prompt has shape"),
+        ({"mask": np.zeros((256, 258), np.float32)}, "mask prompt has shape"),
+        ({"mask": np.zeros((2, 128, 128), np.float32)}, "mask prompt has shape"),
         ({"mask": np.zeros((256, 256), np.uint8)}, "mask prompt is uint8"),
         ({"mask": np.full((256, 256), np.nan, np.float32)}, "finite"),
         ({"mask": np.full((256, 256), 1e300)}, "beyond float32"),

@@ -23,7 +23,7 @@ from edge_sam.bundles.contract import Role
 from edge_sam.bundles.manifest import MANIFEST, Manifest, parse_manifest
 from edge_sam.imaging.geometry import BACKGROUND, CELL, LOGITS, Geometry
 from edge_sam.imaging.masks import decode_rle, encode_rle, run_lengths, uncompress_rle
-from edge_sam.imaging.view import FRAME, TOKEN
+from edge_sam.imaging.view import FRAME, TOKEN, Fit
 from edge_sam.prompts import combine, decoder_points
 
 T = TypeVar("T")
@@ -32,7 +32,14 @@ LONG_SIDES = st.integers(1, FRAME // TOKEN).map(lambda tokens: tokens * TOKEN)
 
 def geometries(largest: int) -> st.SearchStrategy[Geometry]:
     sides = st.integers(1, largest)
-    return st.builds(Geometry, st.tuples(sides, sides), long_side=LONG_SIDES, square=st.booleans())
+    padded = st.builds(Geometry, st.tuples(sides, sides), long_side=LONG_SIDES, square=st.booleans())
+    return padded | st.builds(
+        Geometry,
+        st.tuples(sides, sides),
+        long_side=st.integers(1, 32).map(lambda units: 32 * units),
+        square=st.booleans(),
+        fit=st.just(Fit(padded=False, multiple=32)),
+    )
 
 
 ANY, SMALL = geometries(8000), geometries(120)
@@ -72,14 +79,22 @@ def intervals(length: int) -> st.SearchStrategy[tuple[int, int]]:
 @given(ANY)
 def test_the_photograph_fills_the_long_side_and_keeps_its_shape(geometry: Geometry) -> None:
     (height, width), (high, wide) = geometry.image_size, geometry.scaled_size
+    unit, whole = (1, geometry.square) if geometry.fit.padded else (32, False)
     assert max(high, wide) == geometry.long_side
     exact = geometry.long_side / max(height, width)
     for length, scaled in ((height, high), (width, wide)):
-        assert scaled == 1 or abs(scaled - length * exact) <= 0.5
+        if geometry.square and not geometry.fit.padded:
+            assert scaled == geometry.long_side
+        else:
+            assert scaled % unit == 0
+            assert scaled == unit or abs(scaled - length * exact) <= unit / 2
     for scaled, cells, tokens in zip(geometry.scaled_size, geometry.cell_size, geometry.token_size, strict=True):
         assert 0 <= cells * CELL - scaled < CELL
-        assert tokens == FRAME // TOKEN if geometry.square else 0 <= tokens * TOKEN - scaled < TOKEN
+        assert tokens == FRAME // TOKEN if whole else 0 <= tokens * TOKEN - scaled < TOKEN
     assert geometry.input_size == tuple(tokens * TOKEN for tokens in geometry.token_size)
+    frame = (FRAME, FRAME) if geometry.fit.padded else geometry.input_size
+    assert geometry.grid_size == tuple(side // TOKEN for side in frame)
+    assert geometry.logit_size == tuple(side // CELL for side in frame)
 
 
 @given(ANY, st.data())
@@ -133,14 +148,14 @@ def test_every_pixel_touches_its_cell_and_is_covered_by_it(geometry: Geometry, d
     region[y, x] = True
     cells = geometry.cells_touching(region)
     (row,), (column,) = geometry.squares_at(np.array([[x + 0.5, y + 0.5]]), CELL)
-    assert cells.shape == (LOGITS, LOGITS)
+    assert cells.shape == geometry.logit_size
     assert cells[row, column]
     assert geometry.upsample(cells.astype(np.float32))[y, x] > 0
 
 
 @given(SMALL, st.floats(-20, 20, width=32))
 def test_a_flat_map_stays_flat(geometry: Geometry, value: float) -> None:
-    upsampled = geometry.upsample(np.full((LOGITS, LOGITS), value, np.float32))
+    upsampled = geometry.upsample(np.full(geometry.logit_size, value, np.float32))
     assert upsampled.shape == geometry.image_size
     np.testing.assert_allclose(upsampled, value, rtol=1e-6)
 
@@ -159,11 +174,11 @@ def test_logits_survive_in_the_whole_frame(geometry: Geometry, data: st.DataObje
     seed, leading = data.draw(st.integers(0, 99)), data.draw(st.sampled_from([(), (1,), (2, 3)]))
     logits = np.random.default_rng(seed).normal(size=(*leading, rows, columns)).astype(np.float32)
     whole = geometry.whole_frame(logits)
-    assert whole.shape == (*leading, LOGITS, LOGITS)
+    assert whole.shape == (*leading, *geometry.logit_size)
     np.testing.assert_array_equal(whole[..., :rows, :columns], logits)
     assert (whole[..., rows:, :] == BACKGROUND).all()
     assert (whole[..., columns:] == BACKGROUND).all()
-    one = whole.reshape(-1, LOGITS, LOGITS)[-1]
+    one = whole.reshape(-1, *geometry.logit_size)[-1]
     assert geometry.cover(one).sum() * (TOKEN // CELL) ** 2 == np.count_nonzero(one > 0)
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from conftest import PHOTOGRAPHS, iou
+from command_line import run_here
+from conftest import PHOTOGRAPHS, iou, quantize
 from test_cli import edge_sam as run_command
 from test_cli import refused
 
@@ -29,40 +30,15 @@ from edge_sam.quantize.recipe import Blocks, every_block
 from edge_sam.quantize.settings import QuantizeSettings
 
 
-def copies(folder: Path, *names: str) -> Path:
-    for name in names:
-        shutil.copy(PHOTOGRAPHS / name, folder)
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("one")
+    shutil.copy(PHOTOGRAPHS / "chelsea.png", folder)
     return folder
 
 
-@pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return copies(tmp_path_factory.mktemp("two"), "chelsea.png", "coffee.png")
-
-
-@pytest.fixture(scope="module")
-def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return copies(tmp_path_factory.mktemp("one"), "chelsea.png")
-
-
-def quick(photographs: Path) -> tuple[object, ...]:
-    """The command, without where to write to."""
-    return "quantize", "mobile-sam", "--calibration", photographs, "--samples", "4", "--max-drop", "20"
-
-
-@pytest.fixture(scope="module")
-def made(two: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, dict[str, Any]]:
-    """A bundle with int8 in it, and what the command said."""
-    folder = tmp_path_factory.mktemp("quantised")
-    run = run_command(*quick(two), "--output", "small", "--json", cwd=folder)
-    assert run.returncode == 0, run.stderr
-    assert run.stderr == ""
-    assert [path.name for path in folder.iterdir()] == ["small"]
-    return open_bundle(folder / "small"), json.loads(run.stdout)
-
-
-def test_int8_segments_like_float(made: tuple[Bundle, dict[str, Any]], predictor: edge_sam.Predictor) -> None:
-    bundle, _ = made
+def test_int8_segments_like_float(quantized: tuple[Bundle, dict[str, Any]], predictor: edge_sam.Predictor) -> None:
+    bundle, _ = quantized
     small = edge_sam.load(bundle.path, runtime="onnxruntime", precision="int8", strict=True)
     prompt = edge_sam.Prompt(box=(120, 30, 450, 290))
     ours, exact = (
@@ -72,8 +48,8 @@ def test_int8_segments_like_float(made: tuple[Bundle, dict[str, Any]], predictor
     assert np.abs(ours.logits - exact.logits).max() > 0.1, "nothing was quantised"
 
 
-def test_files_are_small_and_the_old_ones_stay(made: tuple[Bundle, dict[str, Any]]) -> None:
-    bundle, facts = made
+def test_files_are_small_and_the_old_ones_stay(quantized: tuple[Bundle, dict[str, Any]]) -> None:
+    bundle, facts = quantized
     assert facts["files"]["encoder.int8.onnx"] <= 8e6
     assert facts["files"]["decoder.int8.onnx"] <= 5e6
     assert bundle.precisions == ["w16", "int8"]
@@ -84,12 +60,14 @@ def test_files_are_small_and_the_old_ones_stay(made: tuple[Bundle, dict[str, Any
             assert (bundle.path / file.name).read_bytes() == file.read_bytes()
 
 
-def test_manifest_says_where_int8_comes_from_and_how_good_it_is(made: tuple[Bundle, dict[str, Any]], two: Path) -> None:
-    bundle, facts = made
-    (calibration,) = bundle.manifest.calibrations
-    assert (calibration.precision, calibration.target, calibration.photographs) == ("int8", "cpu", 2)
-    digests = [hashlib.sha256(path.read_bytes()).digest() for path in sorted(two.iterdir())]
-    assert calibration.fingerprint == hashlib.sha256(b"".join(digests)).hexdigest()
+def test_manifest_says_where_int8_comes_from_and_how_good_it_is(
+    quantized: tuple[Bundle, dict[str, Any]], calibration: Path
+) -> None:
+    bundle, facts = quantized
+    (record,) = bundle.manifest.calibrations
+    assert (record.precision, record.target, record.photographs) == ("int8", "cpu", 2)
+    digests = [hashlib.sha256(path.read_bytes()).digest() for path in sorted(calibration.iterdir())]
+    assert record.fingerprint == hashlib.sha256(b"".join(digests)).hexdigest()
     measured = bundle.manifest.measured[-1]
     assert measured.precision == "int8"
     (accuracy,) = facts["accuracy"]
@@ -97,18 +75,18 @@ def test_manifest_says_where_int8_comes_from_and_how_good_it_is(made: tuple[Bund
     assert accuracy["agreement"]["box"] > 90
 
 
-def test_auto_does_not_take_int8(made: tuple[Bundle, dict[str, Any]]) -> None:
-    bundle, _ = made
+def test_auto_does_not_take_int8(quantized: tuple[Bundle, dict[str, Any]]) -> None:
+    bundle, _ = quantized
     assert {choice.precision for choice in choices(bundle, RunOptions())} == {"w16"}
     assert {choice.precision for choice in choices(bundle, RunOptions(precision="smallest"))} == {"int8"}
 
 
 def test_the_same_command_gives_the_same_bytes(
-    made: tuple[Bundle, dict[str, Any]], two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quantized: tuple[Bundle, dict[str, Any]], calibration: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bundle, _ = made
+    bundle, _ = quantized
     monkeypatch.setenv("EDGE_SAM_THREADS", "1")
-    run = run_command(*quick(two), "--output", "small", cwd=tmp_path)
+    run = run_command(*quantize(calibration), "--output", "small", cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     ours = {path.name: path.read_bytes() for path in (tmp_path / "small").iterdir()}
     assert ours == {path.name: path.read_bytes() for path in bundle.path.iterdir()}
@@ -130,7 +108,7 @@ def test_a_drop_above_the_limit_names_blocks_and_writes_nothing(
 
 
 def test_what_the_guard_refuses_is_not_written(one: Path, tmp_path: Path) -> None:
-    run = run_command(*quick(one), "--observer", "entropy", "--output", "small", cwd=tmp_path)
+    run = run_command(*quantize(one), "--observer", "entropy", "--output", "small", cwd=tmp_path)
     line = refused(run, 1)
     assert "too far from the float model" in line
     assert "differs by" in line
@@ -138,9 +116,9 @@ def test_what_the_guard_refuses_is_not_written(one: Path, tmp_path: Path) -> Non
 
 
 def test_refuses_a_bundle_that_is_quantised_already(
-    made: tuple[Bundle, dict[str, Any]], one: Path, tmp_path: Path
+    quantized: tuple[Bundle, dict[str, Any]], one: Path, tmp_path: Path
 ) -> None:
-    run = run_command("quantize", made[0].path, *quick(one)[2:], "--output", "again", cwd=tmp_path)
+    run = run_command("quantize", quantized[0].path, *quantize(one)[2:], "--output", "again", cwd=tmp_path)
     assert "already has int8" in refused(run)
     assert not list(tmp_path.iterdir())
 
@@ -173,19 +151,19 @@ def test_refuses_a_folder_that_teaches_nothing(fill: Any, message: str, tmp_path
 
 @pytest.mark.parametrize("option", [("--target", "toaster"), ("--observer", "eye"), ("--precision", "int1")])
 def test_refuses_what_it_does_not_know(option: tuple[str, str], one: Path, tmp_path: Path) -> None:
-    line = refused(run_command(*quick(one), "--output", "small", *option, cwd=tmp_path))
+    line = refused(run_here(*quantize(one), "--output", "small", *option, cwd=tmp_path))
     assert f"unknown {option[0][2:]} '{option[1]}'; known: " in line
 
 
 def test_without_the_extra_it_says_what_to_install(one: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "onnx.py").write_text("raise ModuleNotFoundError(\"No module named 'onnx'\", name='onnx')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    run = run_command(*quick(one), "--output", "small", cwd=tmp_path)
+    run = run_command(*quantize(one), "--output", "small", cwd=tmp_path)
     assert 'pip install "edge-sam[quantize]"' in refused(run, 1)
 
 
 def test_fp16_is_for_gpus_and_judged_as_they_round(one: Path, tmp_path: Path) -> None:
-    run = run_command(*quick(one)[:4], "--precision", "fp16", "--output", "half", "--json", cwd=tmp_path)
+    run = run_command(*quantize(one)[:4], "--precision", "fp16", "--output", "half", "--json", cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     report = json.loads(run.stdout)
     assert report["calibration"] is None
@@ -194,9 +172,11 @@ def test_fp16_is_for_gpus_and_judged_as_they_round(one: Path, tmp_path: Path) ->
     assert half.precisions == ["w16", "fp16"]
     assert not half.manifest.calibrations
     assert edge_sam.load(half.path, runtime="onnxruntime", precision="fp16", strict=True).precision == "fp16"
-    refusal = run_command(*quick(one)[:4], "--precision", "fp16", "--target", "arm", "--output", "other", cwd=tmp_path)
+    refusal = run_command(
+        *quantize(one)[:4], "--precision", "fp16", "--target", "arm", "--output", "other", cwd=tmp_path
+    )
     assert "fp16 is not available for arm, only for tensorrt" in refused(refusal)
-    refusal = run_command(*quick(one)[:4], "--precision", "fp16", "--explain", "--output", "other", cwd=tmp_path)
+    refusal = run_command(*quantize(one)[:4], "--precision", "fp16", "--explain", "--output", "other", cwd=tmp_path)
     assert "fp16 has no choice of blocks" in refused(refusal)
 
 

@@ -262,7 +262,9 @@ class Failing(Predictor):
         super().__init__(predictor.model)
         self.fails_after: int | None = None
 
-    def encode(self, image: np.ndarray | str | Path, *, long_side: int = 1024, square: bool = False) -> ImageEmbedding:
+    def encode(
+        self, image: np.ndarray | str | Path, *, long_side: int = 1024, square: bool | None = None
+    ) -> ImageEmbedding:
         if self.fails_after == 0:
             raise RuntimeUnavailableError("the device is gone")
         self.fails_after = None if self.fails_after is None else self.fails_after - 1

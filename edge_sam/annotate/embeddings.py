@@ -44,15 +44,16 @@ class Origin(msgspec.Struct, frozen=True):
         Identity of the weights: sha256 of their checkpoint.
     precision : str
         Precision of the encoder.
-    view : View
-        How the encoder saw the photograph.
+    long_side, square
+        How the encoder saw the photograph; see `View`.
     """
 
     sha256: str
     frame: int | None
     model: str
     precision: str
-    view: View
+    long_side: int
+    square: bool
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -140,10 +141,14 @@ def encode_all(
     Raises
     ------
     InputError
-        Another run writes into the folder.
+        Another run writes into the folder, or ``npy`` cannot hold this model's embeddings.
     OSError
         An embedding cannot be written.
     """
+    manifest, contract = predictor.bundle.manifest, predictor.bundle.contract
+    if kind == "npy" and contract.high_res:
+        raise InputError(f"an embedding of {manifest.name} has several feature maps, which npy cannot hold; write npz")
+    square = contract.square if view.square is None else view.square
     start, reader = time.perf_counter(), Reader()
     sha256 = functools.lru_cache(maxsize=1)(file_sha256)  # The frames of a video have one file.
     files = file_names((item.name for item in items), f".{kind}")
@@ -153,9 +158,9 @@ def encode_all(
         for item in items:
             if stopped():
                 break
-            file, model = files[item.name], predictor.bundle.manifest.source.sha256
+            file, model, precision = files[item.name], manifest.source.sha256, predictor.precision
             try:
-                origin = Origin(sha256(Path(item.path)), item.frame, model, predictor.precision, view)
+                origin = Origin(sha256(Path(item.path)), item.frame, model, precision, view.long_side, square)
                 pixels = None if index.has(file, origin) else reader.read(item)
             except InputError as error:
                 skipped.append(Absent(item.name, one_line(error)))

@@ -59,11 +59,11 @@ def run_benchmark(config: BenchConfig, progress: Callable[[], None]) -> tuple[Be
         version=__version__,
         time=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         images=[str(image) for image in config.images],
-        rounds=config.rounds,
+        rounds=config.settings.rounds,
         reference=f"{reference.runtime} {reference.precision} at the same long side",
-        min_agreement=config.min_agreement,
+        min_agreement=config.settings.min_agreement,
         machine=describe_machine(clocks[len(config.variants) - 1 :], drift(measurements[0])),
-        rows=summarise(measurements, references, config.min_agreement),
+        rows=summarise(measurements, references, config.settings.min_agreement),
         skipped=[*config.skipped, *failed],
     )
     return report, [measurement.variant for measurement in measurements]

@@ -8,6 +8,7 @@ from itertools import product
 from pathlib import Path
 
 from edge_sam.benchmark.report import Skipped
+from edge_sam.benchmark.settings import BenchSettings
 from edge_sam.bundles.bundle import open_bundle
 from edge_sam.errors import InputError
 from edge_sam.evaluation.variant import Variant
@@ -28,23 +29,19 @@ class BenchConfig:
         Runtimes that cannot be measured here.
     images : sequence of Path
         Photographs. Each run reads a file, encodes it, and decodes three masks for a click on its centre.
-    rounds, warm_up : int
-        Numbers of timed runs and of warm-up runs.
-    min_agreement : float
-        Mean IoU with the reference's masks below which a row is marked and not ranked.
+    settings : BenchSettings
+        How to measure each variant.
     """
 
     variants: Sequence[Variant]
     skipped: Sequence[Skipped]
     images: Sequence[Path]
-    rounds: int
-    warm_up: int
-    min_agreement: float
+    settings: BenchSettings = BenchSettings()
 
     @property
     def steps(self) -> int:
         """Number of progress reports: one for each variant and one for each round."""
-        return len(self.variants) + self.rounds
+        return len(self.variants) + self.settings.rounds
 
 
 def expand_variants(

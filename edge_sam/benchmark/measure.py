@@ -98,7 +98,7 @@ def measure(
                 running[variant] = _begin(variant, config, stack, nvml)
             progress()
         meter = stack.enter_context(EnergyMeter(nvml))
-        for _ in range(config.rounds):
+        for _ in range(config.settings.rounds):
             for variant, (worker, measurement) in list(running.items()):
                 with skipping(variant):
                     _round(worker, measurement, len(config.images), meter)
@@ -140,7 +140,7 @@ def _begin(
     measurement = Measurement(variant, worker.loaded, worker.load_wall_ms - worker.loaded.load_ms)
     measurement.first_run_ms = worker.run(0)[0].total_ms
     measurement.masks = [worker.run(image, with_masks=True)[0].masks for image in images]
-    measurement.warm_up_ms = [worker.run(i % len(images))[0].total_ms for i in range(config.warm_up)]
+    measurement.warm_up_ms = [worker.run(i % len(images))[0].total_ms for i in range(config.settings.warm_up)]
     after = nvml.used_mb() if nvml else None
     if before is not None and after is not None:
         measurement.gpu_memory_mb = after - before

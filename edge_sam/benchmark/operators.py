@@ -70,7 +70,10 @@ def profile(variant: Variant, image: Path, save_trace: Callable[[str, bytes], st
     for component, recorder in recorders.items():
         entry = bundle.component(component, predictor.precision, *formats)
         events = run_profiled(
-            bundle.verified_file(entry), session_options(active.choice, component), recorder.inputs, RUNS
+            bundle.verified_file(entry),
+            session_options(active.choice, component, bundle.contract),
+            recorder.inputs,
+            RUNS,
         )
         trace = save_trace(component, json.dumps({"traceEvents": events}).encode())
         profiles.append(_tables(component, events, trace))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.bundles.contract import CHANNELS, PROBED, TOKENS, Role
+from edge_sam.bundles.contract import SAM, Contract, Role
 from edge_sam.bundles.manifest import MANIFEST, Component, Manifest, parse_manifest
 from edge_sam.bundles.precisions import find_precision, most_exact_first
 from edge_sam.bundles.zoo import read_index
@@ -21,7 +21,6 @@ from edge_sam.files.cache_home import cache_home
 BUNDLED = Path(__file__).parent
 """Folder of the bundles that come with the package."""
 _LARGEST_MANIFEST = 1 << 20
-_CONSTANTS = {"padding": TOKENS, "no_mask": (CHANNELS,)}
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,12 @@ class Bundle:
 
     path: Path
     manifest: Manifest
+
+    @property
+    def contract(self) -> Contract:
+        """What the components exchange."""
+        contract = self.manifest.contract
+        return contract if isinstance(contract, Contract) else SAM
 
     @property
     def precisions(self) -> list[str]:
@@ -98,14 +103,14 @@ class Bundle:
         Returns
         -------
         dict of str to ndarray of float32
-            ``padding`` (64, 64, 256): image embedding of a frame that is all padding. ``no_mask`` (256,): added to
-            every image token if the prompt has no mask.
+            ``padding`` (64, 64, 256), if the family pads: image embedding of a frame that is all padding. ``no_mask``
+            (256,): added to every image token if the prompt has no mask.
         """
-        return self._arrays("constants", precision, _CONSTANTS)
+        return self._arrays("constants", precision, self.contract.constants)
 
     def probe(self, precision: str) -> dict[str, NDArray[np.float32]]:
         """Read the reference outputs for the probe images; see `edge_sam.inference.guard`."""
-        return self._arrays("probe", precision, PROBED)
+        return self._arrays("probe", precision, self.contract.probed)
 
     def _arrays(
         self, role: Role, precision: str, shapes: Mapping[str, tuple[int, ...]]

@@ -1,41 +1,142 @@
-"""Inputs and outputs of a model's components, shared by exporter, bundle and runtimes (docs/bundle.md)."""
+"""What a model's components exchange with the runtime, for each family (docs/bundle.md).
+
+Exporter, bundle, guard and predictor take names and shapes from here. A bundle states its contract, so that none of
+them knows a family by name.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, get_args
 
-from edge_sam.imaging.geometry import GRID, LOGITS
+import msgspec
+
+from edge_sam.imaging.geometry import CELL, GRID, LOGITS
+from edge_sam.imaging.view import PADDED, TOKEN, Fit
 
 Role = Literal["encoder", "mask_encoder", "decoder", "constants", "probe"]
 Shape = tuple[int | str, ...]
 """A string is a dynamic dimension."""
 
+HighRes = Literal["high_res_0", "high_res_1"]
+"""Names of further feature maps."""
+HIGH_RES: tuple[HighRes, ...] = get_args(HighRes)
+GRAPHS: tuple[Role, ...] = ("encoder", "mask_encoder", "decoder")
+"""The components that are graphs."""
 CHANNELS = 256
 """Channels of an image token."""
 TOKENS = (GRID, GRID, CHANNELS)
-INPUTS: dict[Role, dict[str, Shape]] = {
-    "encoder": {"image": (1, 3, "height", "width")},
-    "mask_encoder": {"image_embedding": (1, *TOKENS), "mask": ("prompts", LOGITS, LOGITS)},
-    "decoder": {
-        "image_tokens": ("one_or_prompts", *TOKENS),
-        "point_coords": ("prompts", "points", 2),
-        "point_labels": ("prompts", "points"),
-        "token_size": (2,),
-    },
-}
-"""Inputs of each component that is a graph, in order."""
-OUTPUTS: dict[Role, dict[str, Shape]] = {
-    "encoder": {"image_embedding": (1, "rows", "columns", CHANNELS)},
-    "mask_encoder": {"image_tokens": ("prompts", *TOKENS)},
-    "decoder": {"low_res_logits": ("prompts", 4, "height", "width"), "predicted_iou": ("prompts", 4)},
-}
+"""Image embedding of a padded frame."""
 PROBE_GRID = (10, 16)
 """Rows and columns of image tokens of a probe image: small, with partial attention windows on both axes."""
-PROBED: dict[str, tuple[int, ...]] = {
-    "image_embedding": (2, *PROBE_GRID, CHANNELS),
-    "low_res_logits": (2, 4, 4 * PROBE_GRID[0], 4 * PROBE_GRID[1]),
-    "predicted_iou": (2, 4),
-}
-"""Reference outputs for the probe images, with shapes: two images with one click each."""
 INTEGERS = ("point_labels", "token_size")
 """Inputs of type int64; all others are float32."""
+
+
+class FeatureMap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An output of the encoder beside the image embedding, for the decoder: (1, H / stride, W / stride, channels)."""
+
+    name: HighRes
+    stride: Literal[4, 8, 16]
+    """Pixels of the encoder's input along one side of a cell."""
+    channels: Annotated[int, msgspec.Meta(ge=1)]
+
+    def size(self, rows: int, columns: int) -> tuple[int, int, int]:
+        """Return the shape for a grid of image tokens, without the first axis."""
+        cells = TOKEN // self.stride
+        return cells * rows, cells * columns, self.channels
+
+
+class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What encoder and decoder of a family exchange, and how their results are used. By default, as in SAM.
+
+    Attributes
+    ----------
+    high_res : tuple of FeatureMap
+        Further feature maps that the encoder makes and the decoder takes.
+    fit : Fit
+        How photographs are fitted into the encoder's input.
+    square : bool
+        Whether photographs are encoded as a square unless the user says otherwise.
+    pad_boxes : bool
+        Whether the decoder gets a "not a point" after the corners of a box too, not only after points alone.
+    logit_limit : float, optional
+        Low-res logits are clipped to plus and minus this before they are returned to serve as a mask prompt.
+    single_stability : float
+        Lowest stability of token 0's mask. The best of the three masks replaces a less stable one. 0: never.
+    """
+
+    high_res: tuple[FeatureMap, ...] = ()
+    fit: Fit = PADDED
+    square: bool = False
+    pad_boxes: bool = False
+    logit_limit: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    single_stability: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+
+    def __post_init__(self) -> None:
+        if self.high_res and self.fit.padded:
+            raise ValueError("further feature maps need a grid without padding")
+        if len({each.name for each in self.high_res}) < len(self.high_res):
+            raise ValueError("two feature maps have the same name")
+
+    @property
+    def inputs(self) -> dict[Role, dict[str, Shape]]:
+        """Inputs of each component that is a graph, in order."""
+        tokens = self._tokens
+        return {
+            "encoder": {"image": (1, 3, "height", "width")},
+            "mask_encoder": {"image_embedding": (1, *tokens), "mask": ("prompts", *self._cells)},
+            "decoder": {
+                "image_tokens": ("one_or_prompts", *tokens),
+                **self._high_res,
+                "point_coords": ("prompts", "points", 2),
+                "point_labels": ("prompts", "points"),
+                **({"token_size": (2,)} if self.fit.padded else {}),
+            },
+        }
+
+    @property
+    def outputs(self) -> dict[Role, dict[str, Shape]]:
+        """Outputs of each component that is a graph, in order."""
+        cells = ("height", "width") if self.fit.padded else self._cells
+        return {
+            "encoder": {"image_embedding": (1, "rows", "columns", CHANNELS), **self._high_res},
+            "mask_encoder": {"image_tokens": ("prompts", *self._tokens)},
+            "decoder": {"low_res_logits": ("prompts", 4, *cells), "predicted_iou": ("prompts", 4)},
+        }
+
+    @property
+    def probed(self) -> dict[str, tuple[int, ...]]:
+        """Reference outputs for the probe images, with shapes: two images with one click each."""
+        rows, columns = PROBE_GRID
+        cells = TOKEN // CELL
+        return {
+            "image_embedding": (2, rows, columns, CHANNELS),
+            **{each.name: (2, *each.size(rows, columns)) for each in self.high_res},
+            "low_res_logits": (2, 4, cells * rows, cells * columns),
+            "predicted_iou": (2, 4),
+        }
+
+    @property
+    def constants(self) -> dict[str, tuple[int, ...]]:
+        """Constant arrays of the model, with shapes."""
+        return {**({"padding": TOKENS} if self.fit.padded else {}), "no_mask": (CHANNELS,)}
+
+    @property
+    def _tokens(self) -> Shape:
+        return TOKENS if self.fit.padded else ("rows", "columns", CHANNELS)
+
+    @property
+    def _cells(self) -> Shape:
+        return (LOGITS, LOGITS) if self.fit.padded else _multiple(TOKEN // CELL)
+
+    @property
+    def _high_res(self) -> dict[str, Shape]:
+        return {each.name: (1, *_multiple(TOKEN // each.stride), each.channels) for each in self.high_res}
+
+
+def _multiple(cells: int) -> tuple[str, str]:
+    """Name the dimensions of a map with so many cells along one side of a token."""
+    return ("rows", "columns") if cells == 1 else (f"{cells}*rows", f"{cells}*columns")
+
+
+SAM = Contract()

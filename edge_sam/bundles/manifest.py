@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
-from edge_sam.bundles.contract import Role
+from edge_sam.bundles.contract import SAM, Contract, Role
 from edge_sam.errors import InputError
 from edge_sam.files.serialization import decode_json
 from edge_sam.imaging.view import FRAME
 
-SCHEMA = 1
+SCHEMA = 2
+"""Version of the schema. Version 2 has `contract`."""
 MANIFEST = "manifest.json"
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -111,11 +112,18 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     components: tuple[Component, ...]
     measured: tuple[Measured, ...] = ()
     calibrations: tuple[Calibration, ...] = ()
+    contract: Contract | msgspec.UnsetType = msgspec.UNSET
+    """Absent if it is that of SAM."""
 
     def files(self, precision: str | None = None) -> list[Component | Companion]:
         """List the files of all components, or of those in one precision. Precisions may share a file."""
         chosen = (each for each in self.components if precision in (None, each.precision))
         return [file for component in chosen for file in component.files]
+
+
+def contract_fields(contract: Contract) -> dict[str, Any]:
+    """Return the fields of a manifest that state the contract, in the oldest version that can."""
+    return {"schema": 1} if contract == SAM else {"schema": 2, "contract": contract}
 
 
 class _Versioned(msgspec.Struct):
@@ -137,6 +145,8 @@ def parse_manifest(text: bytes, name: str) -> Manifest:
     except msgspec.DecodeError as error:
         raise InputError(f"bundle {name}: {MANIFEST} is damaged: {error}") from error
     keys = [(component.role, component.precision, component.format) for component in manifest.components]
+    if manifest.schema == 1 and manifest.contract is not msgspec.UNSET:
+        raise InputError(f"bundle {name}: {MANIFEST} is damaged: version 1 has no contract")
     if len(set(keys)) < len(keys):
         raise InputError(f"bundle {name}: {MANIFEST} is damaged: it names a component twice")
     return manifest

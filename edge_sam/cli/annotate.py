@@ -84,7 +84,7 @@ def annotate(
     prefer
         Which mask answers a prompt; see edge-sam segment --help.
     square
-        Encode the padded square. Default: with a grid.
+        Encode a square, as the reference implementation does. Default: with a grid, else as suits the model.
     model
         Model name or bundle folder.
     restart
@@ -121,7 +121,7 @@ def annotate(
     job = Job(
         model=str(Path(model).absolute()) if Path(model).is_dir() else model,
         run=run,
-        view=View(long_side=size.long_side, square=on_grid if square is None else square),
+        view=View(long_side=size.long_side, square=True if square is None and on_grid else square),
         limits=limits,
         prefer=prefer,
         grid=grid if on_grid else None,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from edge_sam.cli.options import Json
+from edge_sam.benchmark.settings import BenchSettings
+from edge_sam.cli.options import FLAT, Json
 from edge_sam.cli.output import echo, needs, print_json
 from edge_sam.errors import InputError
 
@@ -29,9 +30,7 @@ def bench(
     precision: str = "all",
     long_side: str = "1024",
     threads: str = "0",
-    rounds: Annotated[int, Parameter(validator=Number(gte=1))] = 15,
-    warm_up: Annotated[int, Parameter(validator=Number(gte=0))] = 2,
-    min_agreement: Annotated[float, Parameter(validator=Number(gte=0, lte=1))] = 0.95,
+    settings: Annotated[BenchSettings, FLAT] = BenchSettings(),
     dataset: Path | None = None,
     limit: int | None = None,
     per_op: bool = False,
@@ -58,12 +57,6 @@ def bench(
         Comma-separated multiples of 16 up to 1024.
     threads
         Comma-separated numbers of threads; 0 is the default.
-    rounds
-        Timed runs of each combination.
-    warm_up
-        Untimed runs of each combination before them.
-    min_agreement
-        Mean IoU with the reference's masks below which a row is not ranked.
     dataset
         Also measure mIoU (box) of each combination, as edge-sam eval does.
     limit
@@ -101,7 +94,7 @@ def bench(
     with _images(image) as paths:
         for path in paths:
             read_image(path)
-        config = BenchConfig(variants, skipped, paths, rounds, warm_up, min_agreement)
+        config = BenchConfig(variants, skipped, paths, settings)
         result, traces = _measure(config, evaluation, traced if per_op else None)
     if image is None:
         result = msgspec.structs.replace(result, images=["drawn scene, 1280×720 JPEG"])

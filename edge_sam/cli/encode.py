@@ -9,9 +9,8 @@ import msgspec
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from edge_sam.cli.options import Json, Run, Shown
+from edge_sam.cli.options import Json, Run, Shown, ViewOptions
 from edge_sam.cli.output import echo, print_json
-from edge_sam.imaging.view import View
 from edge_sam.inference.run_options import RunOptions
 from edge_sam.system.quiet import silenced
 
@@ -27,7 +26,7 @@ def encode(
     layout: Annotated[Literal["npz", "npy"], Parameter("--format")] = "npz",
     every: Annotated[int, Parameter(validator=Number(gte=1))] = 1,
     model: str = "mobile-sam",
-    view: Shown = View(),
+    view: Shown = ViewOptions(),
     run: Run = RunOptions(),
     json: Json = False,
 ) -> int:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from edge_sam.cli.options import Json, Run, Shown
+from edge_sam.cli.options import Json, Run, Shown, ViewOptions
 from edge_sam.cli.output import needs, plain_console, print_json, table
 from edge_sam.errors import InputError
-from edge_sam.imaging.view import View
 from edge_sam.inference.run_options import RunOptions
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def evaluate(
     layout: Literal["auto", "folder", "coco", "voc", "davis"] = "auto",
     split: str | None = None,
     limit: int | None = None,
-    view: Shown = View(),
+    view: Shown = ViewOptions(),
     run: Run = RunOptions(),
     worst: Annotated[int, Parameter(validator=Number(gte=0))] = 12,
     output: Path = Path("edge-sam-output"),
@@ -141,7 +140,7 @@ def _print(report: EvalReport) -> None:
 
 
 def _describe(facts: SegmenterFacts) -> str:
-    square = ", padded square" if facts.square else ""
+    square = ", square" if facts.square else ""
     return f"{facts.model} {facts.precision} on {facts.provider}, long side {facts.long_side}{square}"
 
 

@@ -18,6 +18,13 @@ class GridOptions(Grid):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ViewOptions(View):
+    """A view whose `square` the command line can switch on and off."""
+
+    square: Annotated[bool | None, Parameter(negative="--no-square")] = View.square
+
+
+@dataclass(frozen=True, kw_only=True)
 class EverythingOptions(GridOptions, EverythingSettings):
     """The settings of everything mode, with `square` on unless the command line switches it off."""
 
@@ -25,7 +32,7 @@ class EverythingOptions(GridOptions, EverythingSettings):
 
 
 Run = Annotated[RunOptions, Parameter(name="*", group=Group("Runtime", sort_key=2))]
-Shown = Annotated[View, Parameter(name="*")]
+Shown = Annotated[ViewOptions, Parameter(name="*")]
 ON_A_GRID = Parameter(name="*", group=Group("Everything mode", sort_key=1))
 FLAT = Parameter(name="*")
 """Makes an option of each field of a set of settings."""

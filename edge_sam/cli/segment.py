@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from edge_sam.cli.options import HYPHEN, Json, Run, Shown
+from edge_sam.cli.options import HYPHEN, Json, Run, Shown, ViewOptions
 from edge_sam.cli.output import plain_console, print_json, table
 from edge_sam.cli.prompts import points_and_boxes
 from edge_sam.errors import InputError
-from edge_sam.imaging.view import View
 from edge_sam.inference.run_options import RunOptions
 from edge_sam.preference import Preference
 from edge_sam.system.quiet import silenced
@@ -39,7 +38,7 @@ def segment(
     output: Path = Path("edge-sam-output"),
     save_logits: bool = False,
     model: str = "mobile-sam",
-    view: Shown = View(),
+    view: Shown = ViewOptions(),
     run: Run = RunOptions(),
     json: Json = False,
 ) -> None:
@@ -106,7 +105,7 @@ def segment(
 
 
 def _read(
-    image: str | None, embedding: Path | None, view: View
+    image: str | None, embedding: Path | None, view: ViewOptions
 ) -> tuple[NDArray[np.uint8] | None, ImageEmbedding | None]:
     """Read the photograph, its embedding, or both."""
     from edge_sam import ImageEmbedding
@@ -117,8 +116,10 @@ def _read(
         if pixels is None:
             raise InputError("there is no photograph; give one, or its --embedding")
         return pixels, None
-    if view != View():
-        raise InputError("--long-side and --square belong to encoding, which --embedding replaces; leave them out")
+    if view != ViewOptions():
+        raise InputError(
+            "--long-side, --square and --no-square belong to encoding, which --embedding replaces; leave them out"
+        )
     encoded = ImageEmbedding.load(embedding)
     if pixels is not None and pixels.shape[:2] != encoded.geometry.image_size:
         height, width = encoded.geometry.image_size

@@ -53,9 +53,10 @@ class ImagePredictor:
         The model is something else, or the long side is invalid.
     """
 
-    def __init__(self, model: Predictor | Sam, *, long_side: int = View.long_side, square: bool = True) -> None:
+    def __init__(self, model: Predictor | Sam, *, long_side: int = View.long_side, square: bool | None = True) -> None:
         self.model = Sam(predictor_of(model))
-        self._view = View(long_side=long_side, square=square)
+        self._contract = self.model.predictor.bundle.contract
+        self._view = View(long_side=long_side, square=self._contract.square if square is None else square)
         self._embedding: ImageEmbedding | None = None
 
     @property
@@ -71,7 +72,7 @@ class ImagePredictor:
         return self._embedding
 
     def get_image_embedding(self) -> NDArray[np.float32]:
-        """Return the image embedding, (1, 256, 64, 64). Raises `ImageNotSetError`."""
+        """Return the image embedding, (1, 256, 64, 64) unless other settings are chosen. Raises `ImageNotSetError`."""
         return self.embedding.channels_first()
 
     def reset_image(self) -> None:
@@ -90,6 +91,8 @@ class ImagePredictor:
         answers = list(self.model.predictor.answers(embedding, prompts))
         low_res = np.stack([answer.logits[tokens] for answer in answers])
         pixels = np.stack([[upsample(one) if logits else upsample(one) > 0 for one in planes] for planes in low_res])
+        if (limit := self._contract.logit_limit) is not None:
+            low_res = low_res.clip(-limit, limit)
         return Masks(pixels, np.stack([answer.scores[tokens] for answer in answers]), low_res)
 
 

@@ -24,7 +24,7 @@ class SamPredictor(ImagePredictor):
     model : Predictor or Sam
         From `edge_sam.load` or `sam_model_registry`.
     long_side, square
-        See `Predictor.encode`. By default, the image is encoded as the reference does: its padded square. With
+        See `Predictor.encode`. By default, the image is encoded as the reference does: a square. With
         ``square=False`` that takes 0.55 of the time for a 16:9 image.
 
     Attributes
@@ -40,9 +40,9 @@ class SamPredictor(ImagePredictor):
         The model is something else, or the long side is invalid.
     """
 
-    def __init__(self, model: Predictor | Sam, *, long_side: int = View.long_side, square: bool = True) -> None:
+    def __init__(self, model: Predictor | Sam, *, long_side: int = View.long_side, square: bool | None = True) -> None:
         super().__init__(model, long_side=long_side, square=square)
-        self.transform = ResizeLongestSide(self._view)
+        self.transform = ResizeLongestSide(self._view, self._contract.fit)
 
     @property
     def is_image_set(self) -> bool:

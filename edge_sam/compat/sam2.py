@@ -10,9 +10,6 @@ from PIL import Image
 
 from edge_sam.compat.image_predictor import ImagePredictor, make_prompts
 
-_LARGEST = np.float32(32)
-"""SAM 2 clips its low-res logits to plus and minus this."""
-
 
 class SAM2ImagePredictor(ImagePredictor):
     """Answers prompts on one image, with the methods of SAM 2's predictor. See `ImagePredictor` for its parameters."""
@@ -68,7 +65,7 @@ class SAM2ImagePredictor(ImagePredictor):
         scores : ndarray of float32, (C,) or (B, C)
             Predicted IoU.
         low_res_logits : ndarray of float32, (C, 256, 256) or (B, C, 256, 256)
-            Clipped to ±32.
+            SAM 2's are clipped to ±32.
 
         Raises
         ------
@@ -86,8 +83,7 @@ class SAM2ImagePredictor(ImagePredictor):
         prompts = make_prompts(points, labels, boxes, masks)
         found = self._ask(prompts, multimask=multimask_output, logits=return_logits)
         which = slice(None) if len(prompts) > 1 else 0
-        low_res_logits = found.low_res_logits.clip(-_LARGEST, _LARGEST)
-        return found.pixels.astype(np.float32)[which], found.scores[which], low_res_logits[which]
+        return found.pixels.astype(np.float32)[which], found.scores[which], found.low_res_logits[which]
 
     def reset_predictor(self) -> None:
         """Forget the image."""

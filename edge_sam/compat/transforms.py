@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.imaging.geometry import Geometry
-from edge_sam.imaging.view import View
+from edge_sam.imaging.view import Fit, View
 
 
 class ResizeLongestSide:
@@ -21,14 +21,16 @@ class ResizeLongestSide:
     ----------
     view : View
         How the model sees an image.
+    fit : Fit
+        How its family fits images into the frame.
     """
 
-    def __init__(self, view: View) -> None:
-        self._view = view
+    def __init__(self, view: View, fit: Fit) -> None:
+        self._view, self._fit = view, fit
 
     def apply_coords(self, coords: Any, original_size: tuple[int, int]) -> Any:
         """Convert (..., 2) XY points from pixels of an image of (height, width) to pixels of the frame."""
-        geometry = Geometry((original_size[0], original_size[1]), **vars(self._view))
+        geometry = Geometry((original_size[0], original_size[1]), **vars(self._view), fit=self._fit)
         return like(geometry.to_frame(as_array(coords)), coords)
 
     def apply_boxes(self, boxes: Any, original_size: tuple[int, int]) -> Any:

@@ -89,17 +89,18 @@ class Variant(RunOptions, View):
 
 @dataclass(frozen=True)
 class BundleSegmenter:
-    """A predictor with its long side and padding."""
+    """A predictor with its long side and the shape of its input."""
 
     predictor: Predictor
     long_side: int = View.long_side
-    square: bool = View.square
+    square: bool | None = View.square
 
     @property
     def facts(self) -> SegmenterFacts:
         """What it is."""
         ran = msgspec.structs.asdict(self.predictor.facts)
-        return SegmenterFacts(**ran, long_side=self.long_side, square=self.square)
+        square = self.predictor.bundle.contract.square if self.square is None else self.square
+        return SegmenterFacts(**ran, long_side=self.long_side, square=square)
 
     def encode(self, image: NDArray[np.uint8]) -> Ask:
         """Encode a photograph, (height, width, 3) RGB. Returns a function that answers prompts; see `Ask`."""

@@ -45,10 +45,12 @@ def box_on_first_frame(segmenter: Segmenter) -> VideoSegmenter:
     Raises
     ------
     InputError
-        The segmenter is not a bundle, or encodes the padded square.
+        The segmenter is not a bundle, or encodes photographs in another shape than the tracker.
     """
-    if not isinstance(segmenter, BundleSegmenter) or segmenter.square:
-        raise InputError("video-track needs a bundle without --square; torch's own predictor cannot track")
+    if not isinstance(segmenter, BundleSegmenter):
+        raise InputError("video-track needs a bundle; torch's own predictor cannot track")
+    if segmenter.square is not None and segmenter.square != segmenter.predictor.bundle.contract.square:
+        raise InputError("video-track encodes frames as suits the model; give neither --square nor --no-square")
     tracker = Tracker(segmenter.predictor, long_side=segmenter.long_side)
 
     def segment(frames: Iterator[Frame]) -> Iterator[Sequence[Mask]]:

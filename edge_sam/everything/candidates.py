@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edge_sam.everything.points import Crop
 from edge_sam.everything.settings import EverythingSettings
 from edge_sam.everything.suppression import suppress
-from edge_sam.imaging.geometry import LOGITS, Geometry
+from edge_sam.imaging.geometry import Geometry
 from edge_sam.imaging.masks import box_of, stability
 from edge_sam.imaging.view import FRAME
 
@@ -40,6 +40,8 @@ class Candidate:
         XY in pixels of the photograph: the point that was asked.
     crop : Crop
         The part of the photograph that was encoded.
+    geometry : Geometry
+        Of the crop.
     """
 
     window: NDArray[np.float16]
@@ -49,13 +51,14 @@ class Candidate:
     stability_score: float
     point: tuple[float, float]
     crop: Crop
+    geometry: Geometry
 
-    def logits(self) -> NDArray[np.float32]:
-        """Return the low-res logits of the whole crop, (256, 256)."""
-        plane = np.full((LOGITS, LOGITS), _BACKGROUND, dtype=np.float32)
+    def mask(self) -> NDArray[np.bool_]:
+        """Return the mask at the crop's size, (height, width)."""
+        plane = np.full(self.geometry.logit_size, _BACKGROUND, dtype=np.float32)
         (top, left), (rows, columns) = self.corner, self.window.shape
         plane[top : top + rows, left : left + columns] = self.window
-        return plane
+        return np.asarray(self.geometry.upsample(plane) > 0)
 
 
 class CandidateFilter:
@@ -89,11 +92,9 @@ class CandidateFilter:
     ) -> None:
         self._rejected = rejected
         self._settings, self._crop, self._image_size = settings, crop, image_size
+        self._crop_geometry = self._geometry = geometry
         if max(geometry.image_size) > FRAME:
-            height, width = geometry.scaled_size
-            self._geometry = Geometry((height, width), long_side=geometry.long_side, square=geometry.square)
-        else:
-            self._geometry = geometry
+            self._geometry = replace(geometry, image_size=geometry.scaled_size)
         (height, width), (measured_height, measured_width) = geometry.image_size, self._geometry.image_size
         self._scale = np.array([width / measured_width, height / measured_height] * 2)
         self._outside = None if region is None else ~_resize(region, self._geometry.image_size)
@@ -105,7 +106,7 @@ class CandidateFilter:
 
         Parameters
         ----------
-        logits : ndarray of float32, (M, 256, 256)
+        logits : ndarray of float32, (M, rows, columns)
         scores : ndarray of float32, (M,)
             Predicted IoU.
         point : ndarray of float64, (2,)
@@ -115,7 +116,7 @@ class CandidateFilter:
         ------
         candidate : Candidate or None
             None if the mask is good but cut off by the crop.
-        logits : ndarray of float32, (256, 256)
+        logits : ndarray of float32, (rows, columns)
         """
         for plane, score in zip(logits, scores, strict=True):
             if score <= self._settings.pred_iou_thresh:
@@ -139,7 +140,7 @@ class CandidateFilter:
                 continue
             window, corner = _window(plane)
             at = (float(point[0]) + self._crop.box[0], float(point[1]) + self._crop.box[1])
-            yield Candidate(window, corner, box, float(score), steady, at, self._crop), plane
+            yield Candidate(window, corner, box, float(score), steady, at, self._crop, self._crop_geometry), plane
 
     def _cut_off(self, box: NDArray[np.float64]) -> bool:
         height, width = self._image_size

@@ -59,7 +59,7 @@ class PointQueue:
         ----------
         index : int
             Index into `points`.
-        logits : sequence of ndarray of float32, (256, 256)
+        logits : sequence of ndarray of float32, (rows, columns)
             Low-res logits of the masks accepted there.
         """
         if not self._adaptive:

@@ -13,7 +13,6 @@ from edge_sam.everything.candidates import Candidate, without_duplicates
 from edge_sam.everything.regions import remove_small_regions
 from edge_sam.everything.settings import EverythingSettings
 from edge_sam.everything.suppression import suppress, suppress_by_overlap
-from edge_sam.imaging.geometry import Geometry
 from edge_sam.imaging.masks import encode_rle, overlaps
 
 MaskRecord = dict[str, Any]
@@ -102,8 +101,7 @@ class RecordBuilder:
 
     def _draw(self, candidate: Candidate) -> tuple[MaskRecord, bool] | None:
         x0, y0, x1, y1 = candidate.crop.box
-        geometry = Geometry((y1 - y0, x1 - x0), long_side=self._settings.long_side, square=self._settings.square)
-        mask = geometry.upsample(candidate.logits()) > 0
+        mask = candidate.mask()
         if candidate.crop.layer:
             whole = np.zeros(self._image_size, dtype=np.bool_)
             whole[y0:y1, x0:x1] = mask

@@ -110,8 +110,8 @@ class EverythingSettings(Grid, Thresholds, View):
     Attributes
     ----------
     square : bool
-        Encode the padded square, as the reference implementation does. Without it encoding is faster but finds other
-        masks.
+        Encode a square, as the reference implementation does: padded, or stretched for families without padding.
+        Without it encoding is faster but finds other masks.
     """
 
     square: bool = True

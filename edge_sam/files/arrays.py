@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from edge_sam.errors import InputError, one_line
 
-_MOST_BYTES = 1 << 24
-"""Size limit of a file and of an array in it: four times an image embedding."""
+_MOST_BYTES = 1 << 25
+"""Size limit of a file and of an array in it: twice the largest image embedding, that of SAM 2."""
 _LONGEST_HEADER = 1024
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
 _FIELD = re.compile(
@@ -45,7 +45,7 @@ def load_arrays(path: Path, what: str, names: Iterable[str] = ()) -> dict[str, N
     Raises
     ------
     InputError
-        The file cannot be read, is damaged or of another kind, or is larger than 16 MiB, as is an array in it.
+        The file cannot be read, is damaged or of another kind, or is larger than 32 MiB, as is an array in it.
     """
     try:
         file = path.open("rb")

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, TiffImagePlugin, _imaging
 
 from edge_sam.errors import InputError
-from edge_sam.imaging.identify import identify, one_line
+from edge_sam.imaging.identify import identify, printable_reason
 
 MAX_PIXELS = 128_000_000
 """Larger images are rejected after reading the header, before any allocation. Pillow takes 4 bytes a pixel and the
@@ -93,7 +93,7 @@ class Picture:
         except MemoryError:
             raise
         except Exception as error:  # Pillow raises many classes for damaged data.
-            text = one_line(error)
+            text = printable_reason(error)
             if "truncated" in text.lower():
                 raise InputError(f"{self.name} is truncated") from error
             compression = self.image.info.get("compression")

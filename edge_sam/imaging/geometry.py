@@ -1,13 +1,13 @@
 """Geometry: coordinates of the photograph, the model's frame, its image tokens and low-res logits.
 
 SAM works in a square frame of 1024×1024 pixels, with the scaled photograph in its top-left corner (arXiv 2304.02643,
-section 3). The image embedding has one token for each 16×16 pixels of the frame, the low-res logits one value for each
-4×4 cell.
+section 3). SAM 2 has no padding: its frame is the encoder's input, which the photograph fills (`Fit`). The image
+embedding has one token for each 16×16 pixels of the frame, the low-res logits one value for each 4×4 cell.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from edge_sam.errors import InputError
 from edge_sam.imaging.masks import box_of
-from edge_sam.imaging.view import FRAME, TOKEN, View
+from edge_sam.imaging.view import FRAME, PADDED, TOKEN, Fit, View
 
 CELL = 4
 """Pixels of the frame along one side of a low-res cell."""
 GRID = FRAME // TOKEN
-"""Image tokens along one side of the frame."""
+"""Image tokens along one side of the padded frame."""
 LOGITS = FRAME // CELL
-"""Low-res logits along one side of the frame."""
+"""Low-res logits along one side of the padded frame, the most that any frame has."""
 BACKGROUND = np.float32(-18)
 """Logit of a cell that is certainly background (the threshold is 0)."""
 
@@ -35,6 +35,10 @@ class Geometry(View):
     ----------
     image_size : tuple of int
         (height, width) of the photograph in pixels.
+    square : bool
+        Whether the photograph is encoded as a square.
+    fit : Fit
+        The family's rule.
 
     Raises
     ------
@@ -43,6 +47,8 @@ class Geometry(View):
     """
 
     image_size: tuple[int, int]
+    square: bool = field(default=False, kw_only=True)
+    fit: Fit = field(default=PADDED, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -50,18 +56,25 @@ class Geometry(View):
         if min(self.image_size) < 1:
             height, width = self.image_size
             raise InputError(f"the image is empty ({width}×{height} pixels)")
+        if self.long_side % self.fit.multiple:
+            raise InputError(
+                f"long_side is {self.long_side}; for this model it must be a multiple of {self.fit.multiple}"
+            )
 
     @property
     def scaled_size(self) -> tuple[int, int]:
         """(height, width) of the photograph in the frame, in pixels of the frame."""
-        height, width = self.image_size
-        scale = self.long_side / max(height, width)
-        return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
+        if self.square and not self.fit.padded:
+            return self.long_side, self.long_side
+        unit = 1 if self.fit.padded else self.fit.multiple
+        scale = self.long_side / max(self.image_size) / unit
+        height, width = (unit * max(1, int(side * scale + 0.5)) for side in self.image_size)
+        return height, width
 
     @property
     def token_size(self) -> tuple[int, int]:
         """(rows, columns) of image tokens that are encoded."""
-        if self.square:
+        if self.square and self.fit.padded:
             return GRID, GRID
         height, width = self.scaled_size
         return -(-height // TOKEN), -(-width // TOKEN)
@@ -71,6 +84,17 @@ class Geometry(View):
         """(height, width) of the encoder's input in pixels of the frame, in whole tokens."""
         rows, columns = self.token_size
         return rows * TOKEN, columns * TOKEN
+
+    @property
+    def grid_size(self) -> tuple[int, int]:
+        """(rows, columns) of image tokens of the frame, which the decoder takes."""
+        return (GRID, GRID) if self.fit.padded else self.token_size
+
+    @property
+    def logit_size(self) -> tuple[int, int]:
+        """(rows, columns) of low-res logits of the frame."""
+        rows, columns = self.grid_size
+        return rows * TOKEN // CELL, columns * TOKEN // CELL
 
     @property
     def cell_size(self) -> tuple[int, int]:
@@ -93,7 +117,8 @@ class Geometry(View):
 
     def squares_at(self, points: NDArray[np.float64], side: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return rows and columns of the frame's squares of `side` (`CELL` or `TOKEN`) at (N, 2) XY points."""
-        columns, rows = np.minimum(self.to_frame(points) // side, FRAME // side - 1).astype(np.intp).T
+        last = np.array(self.grid_size[::-1]) * TOKEN // side - 1
+        columns, rows = np.minimum(self.to_frame(points) // side, last).astype(np.intp).T
         return rows, columns
 
     def box_of_tokens(self, window: tuple[slice, slice], shares: NDArray[np.float32]) -> NDArray[np.float64] | None:
@@ -132,7 +157,7 @@ class Geometry(View):
         return self.to_frame(box.reshape(2, 2)).ravel().astype(np.float64) / TOKEN
 
     def cover(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the object fraction of each encoded token, (rows, columns), from (256, 256) low-res logits."""
+        """Return the object fraction of each encoded token, (rows, columns), from the frame's low-res logits."""
         rows, columns = self.token_size
         cells = TOKEN // CELL
         inside = logits[: rows * cells, : columns * cells] > 0
@@ -147,19 +172,19 @@ class Geometry(View):
         return np.asarray(frame.reshape(rows, TOKEN, columns, TOKEN).mean(axis=(1, 3)))
 
     def whole_frame(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Pad low-res logits of the encoded tokens, (..., rows, columns), to the frame's (..., 256, 256).
+        """Pad low-res logits of the encoded tokens, (..., rows, columns), to the frame's `logit_size`.
 
         The padding is `BACKGROUND`, which as a mask prompt has about the effect of the decoder's own logits there.
         """
         rows, columns = logits.shape[-2:]
-        if (rows, columns) == (LOGITS, LOGITS):
+        if (rows, columns) == self.logit_size:
             return logits
-        whole = np.full((*logits.shape[:-2], LOGITS, LOGITS), BACKGROUND, dtype=np.float32)
+        whole = np.full((*logits.shape[:-2], *self.logit_size), BACKGROUND, dtype=np.float32)
         whole[..., :rows, :columns] = logits
         return whole
 
     def upsample(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Upsample (256, 256) low-res logits to the photograph's size with bilinear interpolation.
+        """Upsample the frame's low-res logits to the photograph's size with bilinear interpolation.
 
         Returns
         -------
@@ -168,7 +193,7 @@ class Geometry(View):
         """
         height, width = self.image_size
         # One more cell than the photograph covers, so that its last pixels interpolate like the others.
-        rows, columns = (min(LOGITS, cells + 1) for cells in self.cell_size)
+        rows, columns = (cells + 1 for cells in self.cell_size)
         fx, fy = CELL * self._pixel
         enlarged = cv2.resize(logits[:rows, :columns], None, fx=fx, fy=fy, interpolation=cv2.INTER_LINEAR)
         return np.asarray(enlarged[:height, :width], dtype=np.float32)
@@ -183,25 +208,28 @@ class Geometry(View):
 
         Returns
         -------
-        ndarray of bool, (256, 256)
+        ndarray of bool, of `logit_size`
             True if any pixel of the region overlaps the cell. A cell beyond the photograph has the value of the
             nearest cell inside.
         """
         counts = cv2.integral(region.view(np.uint8))
         (top, bottom), (left, right) = (
-            self._pixels_under_cells(length, pixel)
-            for length, pixel in zip(self.image_size, self._pixel[::-1], strict=True)
+            self._pixels_under_cells(length, pixel, cells)
+            for length, pixel, cells in zip(self.image_size, self._pixel[::-1], self.logit_size, strict=True)
         )
         inside = counts[np.ix_(bottom, right)] - counts[np.ix_(top, right)]
         inside += counts[np.ix_(top, left)] - counts[np.ix_(bottom, left)]
         touched = np.asarray(inside > 0)
-        nearest = (np.minimum(np.arange(LOGITS), cells - 1) for cells in self.cell_size)
+        nearest = (
+            np.minimum(np.arange(all_cells), cells - 1)
+            for all_cells, cells in zip(self.logit_size, self.cell_size, strict=True)
+        )
         return touched[np.ix_(*nearest)]
 
     @staticmethod
-    def _pixels_under_cells(length: int, pixel: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    def _pixels_under_cells(length: int, pixel: float, cells: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return the first and one past the last pixel under each cell along one axis; equal beyond the end."""
-        edges = np.arange(LOGITS + 1) * CELL * pixel
+        edges = np.arange(cells + 1) * CELL * pixel
         first = np.minimum(np.floor(edges[:-1]), length).astype(np.intp)
         last = np.minimum(np.ceil(edges[1:]), length).astype(np.intp)
         return first, last

@@ -40,7 +40,7 @@ def identify(data: bytes, name: str) -> Image.Image:
     return image
 
 
-def one_line(error: Exception) -> str:
+def printable_reason(error: Exception) -> str:
     """Return an error's text in printable ASCII, shortened, or its class name if it has no text."""
     return re.sub(r"[^ -~]+", " ", str(error)).strip()[:200] or type(error).__name__
 
@@ -63,14 +63,14 @@ def _open_with_reason(data: bytes, name: str) -> Image.Image:
         except MemoryError:
             raise
         except Exception as error:
-            if not one_line(error).startswith("not a"):  # After "not a PPM file" another plugin may match.
+            if not printable_reason(error).startswith("not a"):  # After "not a PPM file" another plugin may match.
                 raise InputError(f"{name} cannot be opened as {form}: {_why_not(form, data, error)}") from error
     raise InputError(f"{name} is not an image in a format that Pillow reads")
 
 
 def _why_not(form: str, data: bytes, error: Exception) -> str:
     """Return Pillow's error text, or a better one if that is unclear."""
-    text = one_line(error)
+    text = printable_reason(error)
     whole = {"WEBP": int.from_bytes(data[4:8], "little") + 8, "PNG": 26, "GIF": 10}
     if len(data) < whole.get(form, 0):
         return "it is truncated"
@@ -121,5 +121,5 @@ def _open_heif(data: bytes, name: str) -> Image.Image:
     except MemoryError:
         raise
     except Exception as error:
-        raise InputError(f"{name} cannot be opened as HEIC: {one_line(error)}") from error
+        raise InputError(f"{name} cannot be opened as HEIC: {printable_reason(error)}") from error
     return image

@@ -1,17 +1,38 @@
 """The size and the shape in which the image encoder sees a photograph."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from edge_sam.settings import Settings
 
 FRAME = 1024
-"""Side of the model's square frame in pixels."""
+"""Side of the model's square frame, and largest side of any encoder's input, in pixels."""
 TOKEN = 16
 """Side of an image token in pixels of the frame."""
 LongSide = Annotated[int, Meta(ge=TOKEN, le=FRAME, multiple_of=TOKEN)]
+
+
+class Fit(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a model family fits photographs into the encoder's input.
+
+    Attributes
+    ----------
+    padded : bool
+        The photograph keeps its aspect and lies in the top-left corner of a square frame of 1024×1024 pixels, and the
+        decoder takes the tokens of the whole frame. False: there is no padding. The photograph is stretched to whole
+        multiples, in about its own aspect or as a square.
+    multiple : int
+        Both sides of the encoder's input are multiples of this.
+    """
+
+    padded: bool = True
+    multiple: Literal[16, 32] = 16
+
+
+PADDED = Fit()
+"""As in SAM."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +42,8 @@ class ViewSize(Settings):
     Attributes
     ----------
     long_side : int
-        Pixels that the longer side is scaled to: a multiple of 16 up to 1024. Less is faster and less accurate.
+        Pixels that the longer side is scaled to: a multiple of 16 (SAM 2: of 32) up to 1024. Less is faster and less
+        accurate.
     """
 
     long_side: LongSide = FRAME
@@ -33,8 +55,9 @@ class View(ViewSize):
 
     Attributes
     ----------
-    square : bool
-        Encode the padded square, as the reference implementation does.
+    square : bool, optional
+        Encode a square, as the reference implementation does: padded, or stretched for families without padding.
+        Default: as suits the model.
     """
 
-    square: bool = False
+    square: bool | None = None

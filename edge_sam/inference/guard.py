@@ -13,19 +13,21 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.bundles.contract import PROBE_GRID, PROBED
+from edge_sam.bundles.contract import PROBE_GRID, Contract
 from edge_sam.bundles.precisions import find_precision
 from edge_sam.errors import RuntimeUnavailableError
 from edge_sam.imaging.view import TOKEN
+from edge_sam.inference.feature_maps import frame_features
 from edge_sam.runtimes import Session, Tensors
 
 
 class Parts(Protocol):
     """The parts of a loaded model that the guard uses."""
 
+    contract: Contract
     encoder: Session
     decoder: Session
-    padding: NDArray[np.float32]
+    padding: NDArray[np.float32] | None
     no_mask: NDArray[np.float32]
 
 
@@ -39,25 +41,26 @@ def probe_images() -> Iterator[NDArray[np.float32]]:
         yield np.stack([picture, 1 - picture, picture * (x / 256)])[None].astype(np.float32)
 
 
-def probe_prompt() -> Tensors:
+def probe_prompt(contract: Contract) -> Tensors:
     """Return the decoder's inputs for a click on the centre of a probe image."""
-    return {
+    prompt: Tensors = {
         "point_coords": np.array([[[120, 80], [0, 0]]], np.float32),
         "point_labels": np.array([[1, -1]], np.int64),
-        "token_size": np.array(PROBE_GRID, np.int64),
     }
+    return prompt | ({"token_size": np.array(PROBE_GRID, np.int64)} if contract.fit.padded else {})
 
 
 def run_probe(model: Parts) -> Tensors:
-    """Run both probe images through a loaded model; see `PROBED` for the outputs."""
+    """Run both probe images through a loaded model; see `Contract.probed` for the outputs."""
     outputs: list[Tensors] = []
     for image in probe_images():
-        encoded = model.encoder.run({"image": image})["image_embedding"]
-        features = model.padding.copy()
-        features[: PROBE_GRID[0], : PROBE_GRID[1]] = encoded[0]
-        decoded = model.decoder.run({"image_tokens": (features + model.no_mask)[None], **probe_prompt()})
-        outputs.append({"image_embedding": encoded, **decoded})
-    return {name: np.concatenate([output[name] for output in outputs]) for name in PROBED}
+        encoded = model.encoder.run({"image": image})
+        features = frame_features(encoded, model.padding)
+        tokens = (features.pop("image_embedding") + model.no_mask)[None]
+        high_res = {name: each[None] for name, each in features.items()}
+        decoded = model.decoder.run({"image_tokens": tokens, **high_res, **probe_prompt(model.contract)})
+        outputs.append({**encoded, **decoded})
+    return {name: np.concatenate([output[name] for output in outputs]) for name in model.contract.probed}
 
 
 def check_probe(computed: Tensors, stored: Tensors, precision: str) -> dict[str, float]:
@@ -66,7 +69,8 @@ def check_probe(computed: Tensors, stored: Tensors, precision: str) -> dict[str,
     Parameters
     ----------
     computed, stored : dict of str to ndarray
-        Outputs of the runtime, and reference outputs of the bundle; see `PROBED`.
+        Outputs of the runtime, and reference outputs of the bundle; see
+        `Contract.probed`.
     precision : str
         Decides the bound. An unknown precision gets the strictest.
 

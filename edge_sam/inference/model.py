@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.bundles.bundle import Bundle
-from edge_sam.bundles.contract import INPUTS, Role
+from edge_sam.bundles.contract import GRAPHS, Contract, Role
 from edge_sam.bundles.manifest import Component
 from edge_sam.errors import InputError, RuntimeFallbackWarning, RuntimeUnavailableError, one_line
 from edge_sam.files.cache_home import cache_home
@@ -23,7 +23,7 @@ from edge_sam.inference.cache import Verdict, read_record, runtime_key, write_re
 from edge_sam.inference.choice import Choice
 from edge_sam.inference.facts import Facts
 from edge_sam.inference.guard import check_probe, run_probe
-from edge_sam.inference.profiles import PROFILES
+from edge_sam.inference.profiles import profiles
 from edge_sam.runtimes import Session, SessionOptions, backend, split_runtime, why_unusable
 from edge_sam.system.timing import stage
 
@@ -49,8 +49,10 @@ class LoadedModel:
         The choice that was loaded.
     encoder, mask_encoder, decoder : Session
         Sessions; docs/bundle.md lists their inputs and outputs.
-    padding : ndarray of float32, (64, 64, 256)
-        Image embedding of a frame that is all padding.
+    contract : Contract
+        What they exchange.
+    padding : ndarray of float32, (64, 64, 256), or None
+        Image embedding of a frame that is all padding. None if the family does not pad.
     no_mask : ndarray of float32, (256,)
         Added to every image token if a prompt has no mask.
     timings : dict of str to float
@@ -65,7 +67,7 @@ class LoadedModel:
     """
 
     def __init__(self, bundle: Bundle, choice: Choice, *, build: bool = False) -> None:
-        self.choice = choice
+        self.choice, self.contract = choice, bundle.contract
         reason = why_unusable(choice.runtime)
         if reason is not None:
             raise RuntimeUnavailableError(reason)
@@ -73,15 +75,15 @@ class LoadedModel:
         verdict = read_record(key, Verdict)
         _raise_if_rejected(verdict)  # A rejected runtime need not compile first.
         formats = backend(choice.runtime).MODEL_FORMATS
-        components = {role: bundle.component(role, choice.precision, *formats) for role in INPUTS}
+        components = {role: bundle.component(role, choice.precision, *formats) for role in GRAPHS}
         files = {role: bundle.verified_file(component) for role, component in components.items()}
         self.timings = {"compile": 0.0, "guard": 0.0}
         with stage(self.timings, "compile"):
             self.encoder, self.mask_encoder, self.decoder = (
-                _open(bundle, components[role], files[role], choice, key, build) for role in INPUTS
+                _open(bundle, components[role], files[role], choice, key, build) for role in GRAPHS
             )
         constants = bundle.constants(choice.precision)
-        self.padding: NDArray[np.float32] = constants["padding"]
+        self.padding: NDArray[np.float32] | None = constants.get("padding")
         self.no_mask: NDArray[np.float32] = constants["no_mask"]
         if verdict is None:
             with stage(self.timings, "guard"):
@@ -220,12 +222,12 @@ class Model:
         raise RuntimeUnavailableError("no usable runtime; " + "; ".join(causes))
 
 
-def session_options(choice: Choice, role: Role) -> SessionOptions:
+def session_options(choice: Choice, role: Role, contract: Contract) -> SessionOptions:
     """Return the options to open a component with, without a cache folder."""
     return SessionOptions(
         threads=choice.threads,
         device=split_runtime(choice.runtime)[1],
-        shapes=PROFILES.get(role, {}),
+        shapes=profiles(contract).get(role, {}),
         steady=role == "encoder",
         precision=choice.precision,
         extra=choice.options,
@@ -240,9 +242,9 @@ def _open(bundle: Bundle, component: Component, file: Path, choice: Choice, key:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError:
         cache = None  # Without a cache the model is compiled at each start.
-    options = replace(session_options(choice, role), cache=cache, build=build)
+    options = replace(session_options(choice, role, bundle.contract), cache=cache, build=build)
     session = backend(choice.runtime).open_session(file, options)
     names = set(session.input_names)
-    if names != INPUTS[role].keys() or names != {tensor.name for tensor in component.inputs}:
+    if names != bundle.contract.inputs[role].keys() or names != {tensor.name for tensor in component.inputs}:
         raise InputError(f"bundle {bundle.path}: {component.file} is not the {role}; its inputs are {sorted(names)}")
     return session

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from edge_sam.bundles.contract import TOKENS, Role
+from collections.abc import Sequence
+
+from edge_sam.bundles.contract import CHANNELS, Contract, Role
 from edge_sam.errors import InputError
-from edge_sam.imaging.geometry import GRID, LOGITS
+from edge_sam.imaging.geometry import CELL
 from edge_sam.imaging.view import FRAME, TOKEN
 from edge_sam.runtimes import Shapes, backend
 
@@ -15,18 +17,40 @@ MAX_POINTS = 64
 _WIDE = 9 * FRAME // 16
 """Height of a 16:9 photograph in the frame, the shape of most cameras."""
 
-PROFILES: dict[Role, dict[str, Shapes]] = {
-    "encoder": {"image": ((1, 3, TOKEN, TOKEN), (1, 3, _WIDE, FRAME), (1, 3, FRAME, FRAME))},
-    "mask_encoder": {"mask": ((1, LOGITS, LOGITS), (1, LOGITS, LOGITS), (MAX_PROMPTS, LOGITS, LOGITS))},
-    "decoder": {
-        "image_tokens": ((1, *TOKENS), (1, *TOKENS), (MAX_PROMPTS, *TOKENS)),
-        "point_coords": ((1, 1, 2), (1, 2, 2), (MAX_PROMPTS, MAX_POINTS, 2)),
-        "point_labels": ((1, 1), (1, 2), (MAX_PROMPTS, MAX_POINTS)),
-        # Range of the tensor's values (rows and columns), not of its shape.
-        "token_size": ((1, 1), (_WIDE // TOKEN, GRID), (GRID, GRID)),
-    },
-}
-"""Smallest, typical and largest shape of each dynamic input by component. They cover all that the predictor sends."""
+
+def profiles(contract: Contract) -> dict[Role, dict[str, Shapes]]:
+    """Return the smallest, typical and largest shape of each dynamic input by component.
+
+    They cover all that the predictor sends.
+    """
+    multiple, padded = contract.fit.multiple, contract.fit.padded
+    sizes = (multiple, multiple), (_WIDE, FRAME), (FRAME, FRAME)
+    frames = (sizes[-1],) * 3 if padded else sizes
+    grids = [(height // TOKEN, width // TOKEN) for height, width in frames]
+    prompts = (1, 1, MAX_PROMPTS)
+    tokens = [(*grid, CHANNELS) for grid in grids]
+    masks = [(height // CELL, width // CELL) for height, width in frames]
+    encoded = [(height // TOKEN, width // TOKEN) for height, width in sizes]
+    return {
+        "encoder": {"image": _shapes([(1, 3, *size) for size in sizes])},
+        "mask_encoder": {
+            **({} if padded else {"image_embedding": _shapes([(1, *each) for each in tokens])}),
+            "mask": _shapes([(count, *each) for count, each in zip(prompts, masks, strict=True)]),
+        },
+        "decoder": {
+            "image_tokens": _shapes([(count, *each) for count, each in zip(prompts, tokens, strict=True)]),
+            **{each.name: _shapes([(1, *each.size(*grid)) for grid in grids]) for each in contract.high_res},
+            "point_coords": ((1, 1, 2), (1, 2, 2), (MAX_PROMPTS, MAX_POINTS, 2)),
+            "point_labels": ((1, 1), (1, 2), (MAX_PROMPTS, MAX_POINTS)),
+            # Range of the tensor's values (rows and columns), not of its shape.
+            **({"token_size": _shapes(encoded)} if padded else {}),
+        },
+    }
+
+
+def _shapes(shapes: Sequence[tuple[int, ...]]) -> Shapes:
+    smallest, typical, largest = shapes
+    return smallest, typical, largest
 
 
 def check_points(count: int, runtime: str) -> None:

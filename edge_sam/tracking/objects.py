@@ -34,8 +34,8 @@ HOLD = 0.5
 """Lowest confidence of a mask."""
 LEARN = 0.7
 """Lowest confidence to remember a mask, and to recover a lost object."""
-STRANGER, SELF = 0.6, 0.9
-"""Cosines of mean tokens that mean confidence 0 and 1."""
+DIFFERENT, SAME = 0.6, 0.9
+"""Cosines of mean tokens from which confidence is 0 and 1: another object, and the same."""
 SURE = 0.5
 """Label above which a token can become a point prompt."""
 HALF = 0.5
@@ -229,7 +229,7 @@ def _confidence(score: float, steady: float, alike: float) -> float:
     alike : float
         Cosine of its mean token with the object's mean token.
     """
-    sure = (alike - STRANGER) / (SELF - STRANGER)
+    sure = (alike - DIFFERENT) / (SAME - DIFFERENT)
     return min(1.0, score, steady) * min(1.0, max(0.0, sure))
 
 

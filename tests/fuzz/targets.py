@@ -48,7 +48,8 @@ def manifest(data: bytes, folder: Path) -> None:
         assert set(bundle.exact) <= set(bundle.precisions)
 
 
-@mock.patch("edge_sam.embedding.TOKENS", (2, 3, 4))  # A whole embedding of 4 MiB would only slow mutations down.
+@mock.patch("edge_sam.embedding.CHANNELS", 4)  # A whole embedding of 4 MiB would only slow mutations down.
+@mock.patch("edge_sam.imaging.geometry.Geometry.grid_size", (2, 3))
 def embedding(data: bytes, folder: Path) -> None:
     from edge_sam.embedding import ImageEmbedding
 
