@@ -177,6 +177,8 @@ def test_what_else_cannot_be_is_refused(sam: compat.SamPredictor, coffee: np.nda
         (lambda: sam.set_image(coffee, "RGBA"), "image_format is 'RGBA'"),  # type: ignore[arg-type]
         (lambda: compat.SamPredictor("mobile-sam"), "expected a model from edge_sam.load"),  # type: ignore[arg-type]
         (lambda: sam.predict_torch(boxes=np.ones((2, 4)), mask_input=np.ones((1, 1, 256, 256))), "prompts differ"),
+        (lambda: sam.predict_torch(boxes=np.ones((2, 5))), r"boxes have shape \(2, 5\); expected 4 numbers"),
+        (lambda: sam.predict_torch(boxes=np.ones((0, 4))), "there are no prompts"),
         (lambda: compat.SamPredictor(sam.model, long_side=1000), "multiple of 16"),
     ):
         with pytest.raises(InputError, match=message):

@@ -126,7 +126,7 @@ def test_the_reference_s_calls_take_a_stretched_image(small: Predictor, picture:
     assert box is not None
     embedding = small.encode(picture, long_side=128, square=True)
     expected = small.predict(embedding, PROMPTS[1], multimask=False, prefer="single")
-    two, one = (kind(small, long_side=128) for kind in (compat.SAM2ImagePredictor, compat.SamPredictor))
+    two, one = compat.SAM2ImagePredictor(small, long_side=128), compat.SamPredictor(small, long_side=128)
     two.set_image(picture)
     one.set_image(picture)
     framed = one.transform.apply_boxes(box[None], (50, 80))

@@ -124,4 +124,6 @@ def make_prompts(points: Any | None, labels: Any | None, boxes: Any | None, mask
         raise InputError("the prompt is empty; give point_coords with point_labels, a box or mask_input")
     if len(set(counts.values())) > 1:
         raise InputError(f"the numbers of prompts differ: {counts}")
+    if not all(counts.values()):
+        raise InputError("there are no prompts: the arrays are empty")
     return [Prompt(**dict(zip(given, one, strict=True))) for one in zip(*given.values(), strict=True)]

@@ -169,6 +169,9 @@ class SamPredictor(ImagePredictor):
         given = (point_coords, point_labels, boxes, mask_input)
         points, labels, corners, masks = (None if values is None else as_array(values) for values in given)
         from_frame = self.embedding.geometry.from_frame
+        for name, array, numbers in (("point_coords", points, 2), ("boxes", corners, 4)):
+            if array is not None and array.shape[-1:] != (numbers,):
+                raise InputError(f"{name} have shape {array.shape}; expected {numbers} numbers on the last axis")
         if points is not None:
             points = from_frame(points)
         if corners is not None:

@@ -75,11 +75,13 @@ class SAM2ImagePredictor(ImagePredictor):
             The prompt is empty, has a wrong shape, or lies outside the image.
         """
         height, width = self.embedding.geometry.image_size
-        scale = np.ones(2) if normalize_coords else np.array((width, height))
-        points = None if point_coords is None else _batch(point_coords, 3) * scale
+        points = None if point_coords is None else _batch(point_coords, 3)
         labels = None if point_labels is None else _batch(point_labels, 2)
-        boxes = None if box is None else _batch(box, 2) * np.tile(scale, 2)
+        boxes = None if box is None else _batch(box, 2)
         masks = None if mask_input is None else _batch(mask_input, 4)
+        if not normalize_coords:
+            points = None if points is None else points * (width, height)
+            boxes = None if boxes is None else boxes * (width, height, width, height)
         prompts = make_prompts(points, labels, boxes, masks)
         found = self._ask(prompts, multimask=multimask_output, logits=return_logits)
         which = slice(None) if len(prompts) > 1 else 0
