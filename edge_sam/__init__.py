@@ -7,6 +7,7 @@ from pathlib import Path
 if not Path(__file__).with_name("runtimes").exists():
     __path__.append(str(Path(__file__).parent.parent))
 
+from edge_sam import compat
 from edge_sam.camera import Stream
 from edge_sam.embedding import ImageEmbedding
 from edge_sam.errors import EdgeSamError, InputError, RuntimeUnavailableError
@@ -28,5 +29,6 @@ __all__ = [
     "RuntimeUnavailableError",
     "Stream",
     "__version__",
+    "compat",
     "load",
 ]

@@ -59,6 +59,10 @@ class ImageEmbedding:
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"_uploaded": None}
 
+    def channels_first(self) -> NDArray[np.float32]:
+        """Return the features as the reference implementation has them, (1, 256, 64, 64)."""
+        return np.ascontiguousarray(self.features.transpose(2, 0, 1))[None]
+
     def image_tokens(self, no_mask: NDArray[np.float32], decoder: Session) -> Any:
         """Return the image tokens for prompts without a mask, on the decoder's device.
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.bundles.contract import Contract
+from edge_sam.errors import MissingExtraError
 from edge_sam.imaging.geometry import Geometry
 from edge_sam.imaging.masks import Rle, box_of, encode_rle
 from edge_sam.overlay import draw_overlay
@@ -19,6 +20,9 @@ from edge_sam.preference import AMBIGUOUS, BOUNDS, Bounds, Preference, choose, w
 from edge_sam.prompts import Prompt
 from edge_sam.runtimes import Tensors
 from edge_sam.system.timing import elapsed_ms
+
+if TYPE_CHECKING:
+    from supervision import Detections
 
 _OUTSIDE = np.float32(-32)
 """Logit outside the region of interest: clearly background (the threshold is 0)."""
@@ -94,6 +98,27 @@ class Result:
             ``{"size": [height, width], "counts": str}`` for each mask, as in `pycocotools` and COCO JSON.
         """
         return [encode_rle(mask) for mask in self.masks]
+
+    def to_detections(self) -> Detections:
+        """Convert the masks for the package `supervision`, which draws, tracks and saves them.
+
+        Returns
+        -------
+        supervision.Detections
+            One for each mask, in the same order: ``xyxy`` is `boxes`, ``mask`` is `masks`, ``confidence`` is `scores`.
+
+        Raises
+        ------
+        MissingExtraError
+            `supervision` is not installed.
+        """
+        try:
+            from supervision import Detections
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(
+                f'to_detections needs {error.name}, which is not installed: pip install "edge-sam[supervision]"'
+            ) from error
+        return Detections(xyxy=self.boxes, mask=self.masks, confidence=self.scores)
 
     def overlay(self, image: NDArray[np.uint8], prompts: Sequence[Prompt] = ()) -> NDArray[np.uint8]:
         """Draw the masks, each in its own colour, and the prompts over the photograph.

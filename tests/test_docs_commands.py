@@ -32,6 +32,7 @@ CHEAPER = {
     "annotate": "--long-side 256",
     "bench": "--rounds 1 --warm-up 0 --long-side 256 --threads 1 --runtime onnxruntime",
     "camera": "--runtime onnxruntime",
+    "encode": "--long-side 256",
     "everything": "--long-side 256 --points-per-side 4",
     "tune": "--rounds 1 --threads 1 --runtime onnxruntime",
 }
@@ -53,6 +54,7 @@ OUTPUTS = {"--output", "--report", "--video", "--masks"}
 PLAIN = {
     "annotate.md": ("chelsea.png", "coffee.png"),
     "jetson.md": ("chelsea.png", "coffee.png"),
+    "migrating.md": ("chelsea.png", "coffee.png"),
     "quantization.md": ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg"),
 }
 """Pages whose FOLDER holds photographs and nothing else, and which."""
@@ -194,6 +196,15 @@ def _everything(names: dict[str, Any]) -> None:
     assert names["mask"]["area"] > 0
 
 
+def _migrating(names: dict[str, Any]) -> None:
+    assert names["masks"].shape == (3, 400, 600)
+    assert names["masks"][:, 120, 250].all()
+    assert names["mask"].shape == (1, 400, 600)
+    np.testing.assert_array_equal(names["detections"].mask, names["result"].masks)
+    assert (names["picture"] != names["image"]).any(axis=2)[names["result"].masks[0]].mean() > 0.9
+    assert len(names["everything"]) == len(names["records"]) > 1
+
+
 def _tracking(names: dict[str, Any]) -> None:
     tracked = names["tracked"]
     assert tracked.state == "held"
@@ -221,6 +232,7 @@ RESULTS = {
     "camera.md": _camera,
     "everything.md": _everything,
     "index.md": _index,
+    "migrating.md": _migrating,
     "one-click.md": _one_click,
     "runtimes.md": _runtimes,
     "tracking.md": _tracking,

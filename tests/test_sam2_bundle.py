@@ -13,13 +13,15 @@ from sam2_formulas import random_tensors
 from test_guard import with_a_spoilt_encoder
 
 import edge_sam
-from edge_sam import ImageEmbedding, InputError, Predictor, Prompt
+from edge_sam import ImageEmbedding, InputError, Predictor, Prompt, compat
+from edge_sam.annotate.embeddings import encode_all
 from edge_sam.bundles.bundle import Bundle
 from edge_sam.errors import RuntimeUnavailableError
 from edge_sam.evaluation.variant import BundleSegmenter
 from edge_sam.export import hiera, onnx_writer, parity
 from edge_sam.export.bundle_writer import export_bundle
 from edge_sam.export.sam2 import SAM2
+from edge_sam.imaging.view import View
 from edge_sam.result import Answer, to_result
 from edge_sam.tracking import Tracker
 
@@ -117,6 +119,34 @@ def test_logits_are_clipped_and_masks_are_not_changed_by_it(small: Predictor, pi
     )
     np.testing.assert_array_equal(clipped.logits, free.logits.clip(-32, 32))
     np.testing.assert_array_equal(clipped.masks, free.masks)
+
+
+def test_the_reference_s_calls_take_a_stretched_image(small: Predictor, picture: np.ndarray) -> None:
+    box = PROMPTS[1].box
+    assert box is not None
+    embedding = small.encode(picture, long_side=128, square=True)
+    expected = small.predict(embedding, PROMPTS[1], multimask=False, prefer="single")
+    two, one = compat.SAM2ImagePredictor(small, long_side=128), compat.SamPredictor(small, long_side=128)
+    two.set_image(picture)
+    one.set_image(picture)
+    framed = one.transform.apply_boxes(box[None], (50, 80))
+    np.testing.assert_allclose(framed, [box * np.tile((128 / 80, 128 / 50), 2)], rtol=1e-6)
+    in_frame = (array[0] for array in one.predict_torch(boxes=framed, multimask_output=False))
+    for answer in (
+        two.predict(box=box, multimask_output=False),
+        one.predict(box=box, multimask_output=False),
+        in_frame,
+    ):
+        masks, scores, logits = answer
+        assert iou(masks > 0, expected.masks) > 0.99
+        np.testing.assert_allclose(scores, expected.scores, atol=1e-4)
+        np.testing.assert_allclose(logits, expected.logits, atol=1e-3)
+
+
+def test_npy_holds_one_feature_map(small: Predictor, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="several feature maps, which npy cannot hold"):
+        encode_all([], small, tmp_path / "out", kind="npy", view=View(), stopped=lambda: False, step=lambda: None)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_long_side_that_is_no_multiple(small: Predictor, picture: np.ndarray) -> None:

@@ -20,6 +20,7 @@ from edge_sam.cli.bench import bench
 from edge_sam.cli.build import build
 from edge_sam.cli.camera import camera
 from edge_sam.cli.doctor import doctor
+from edge_sam.cli.encode import encode
 from edge_sam.cli.eval import evaluate
 from edge_sam.cli.everything import everything
 from edge_sam.cli.export import convert, export
@@ -36,6 +37,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "everything": everything,
     "camera": camera,
     "annotate": annotate,
+    "encode": encode,
     "models": models,
     "pull": pull,
     "export": export,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
 
 
 def segment(
-    image: Annotated[str, HYPHEN],
+    image: Annotated[str | None, HYPHEN] = None,
     /,
     *,
     point: Annotated[list[str] | None, HYPHEN] = None,
     box: Annotated[list[str] | None, HYPHEN] = None,
     mask_file: Path | None = None,
+    embedding: Path | None = None,
     valid_mask: Path | None = None,
     multimask: bool = False,
     prefer: Preference = "auto",
@@ -45,13 +47,16 @@ def segment(
     Parameters
     ----------
     image
-        Photograph to segment; - reads it from standard input.
+        Photograph to segment; - reads it from standard input. With --embedding it is only drawn on, and may be left
+        out.
     point
         Point in pixels, X,Y or X,Y,0|1: on the object (1, the default) or off it (0). Repeatable.
     box
         Box in pixels, X0,Y0,X1,Y1. Repeatable: without points each box is a prompt.
     mask_file
         Low-res logits (.npy of 256×256) of an earlier run, to refine.
+    embedding
+        Embedding of the photograph (.npz) from edge-sam encode or ImageEmbedding.save, in place of encoding it.
     valid_mask
         Picture of the photograph's size. Masks are cut to its non-black pixels.
     multimask
@@ -70,30 +75,58 @@ def segment(
     prompts = _prompts(point or [], box or [], mask_file)
 
     from edge_sam.files.atomic import check_output_folder, write_files
-    from edge_sam.imaging.images import read_image
     from edge_sam.imaging.region import read_region
     from edge_sam.loading import load_with
 
     check_output_folder(output)
     with silenced():
+        (pixels, encoded), read = _timed(lambda: _read(image, embedding, view))
+        if encoded is not None and run.precision == "auto":
+            run = replace(run, precision=encoded.precision)
         predictor = load_with(model, run)
-        pixels, read = _timed(lambda: read_image(image))
         region = read_region(valid_mask)
-    embedding = predictor.encode(pixels, **vars(view))
-    results = predictor.predict(embedding, prompts, multimask=multimask, valid_mask=region, prefer=prefer)
+    if encoded is None:
+        encoded = predictor.encode(pixels, **vars(view))
+    results = predictor.predict(encoded, prompts, multimask=multimask, valid_mask=region, prefer=prefer)
 
-    stem = "stdin" if image == "-" else Path(image).stem
+    stem = "stdin" if image == "-" else Path(image or str(embedding)).stem
     report, files = _report(stem, output, prompts, results, pixels, save_logits)
     _, write = _timed(lambda: write_files(files))
+    height, width = encoded.geometry.image_size
     report = {
         "image": image,
-        "width": pixels.shape[1],
-        "height": pixels.shape[0],
+        "width": width,
+        "height": height,
         **msgspec.to_builtins(predictor.facts),
         **report,
-        "timings_ms": _timings(read, embedding, results, write),
+        "timings_ms": _timings(read, encoded, results, write),
     }
     _print(report, json)
+
+
+def _read(
+    image: str | None, embedding: Path | None, view: ViewOptions
+) -> tuple[NDArray[np.uint8] | None, ImageEmbedding | None]:
+    """Read the photograph, its embedding, or both."""
+    from edge_sam import ImageEmbedding
+    from edge_sam.imaging.images import read_image
+
+    pixels = None if image is None else read_image(image)
+    if embedding is None:
+        if pixels is None:
+            raise InputError("there is no photograph; give one, or its --embedding")
+        return pixels, None
+    if view != ViewOptions():
+        raise InputError(
+            "--long-side, --square and --no-square belong to encoding, which --embedding replaces; leave them out"
+        )
+    encoded = ImageEmbedding.load(embedding)
+    if pixels is not None and pixels.shape[:2] != encoded.geometry.image_size:
+        height, width = encoded.geometry.image_size
+        raise InputError(
+            f"{image} is {pixels.shape[1]}×{pixels.shape[0]}, but {embedding} is of a {width}×{height} photograph"
+        )
+    return pixels, encoded
 
 
 def _prompts(points: list[str], boxes: list[str], mask_file: Path | None) -> list[Prompt]:
@@ -123,11 +156,12 @@ def _load_logits(path: Path) -> NDArray[Any]:
 
 
 def _report(
-    stem: str, folder: Path, prompts: list[Prompt], results: list[Result], image: NDArray[np.uint8], logits: bool
+    stem: str, folder: Path, prompts: list[Prompt], results: list[Result], image: NDArray[np.uint8] | None, logits: bool
 ) -> tuple[dict[str, Any], dict[Path, bytes]]:
-    """Return the report, and the files to write with their contents."""
+    """Return the report, and the files to write with their contents. Without a photograph there is no overlay."""
     import numpy as np
 
+    from edge_sam.files.arrays import encode_npy
     from edge_sam.imaging.images import encode_png
     from edge_sam.overlay import draw_overlay
 
@@ -150,8 +184,10 @@ def _report(
                 entry["preferred_as"] = [prefer for prefer, index in result.preferred.items() if index == j]
             if logits:
                 entry["logits"] = str(name.with_suffix(".npy"))
-                files[name.with_suffix(".npy")] = _npy(result.logits[j])
+                files[name.with_suffix(".npy")] = encode_npy(result.logits[j])
             found.append(entry)
+    if image is None:
+        return {"masks": found, "overlay": None}, files
     # Masks of one ambiguous prompt lie over each other: one panel each. Masks of several prompts share a picture.
     panels = [
         draw_overlay(image, np.stack([result.masks[rank] for result in results]), prompts, _caption(results, rank))
@@ -167,16 +203,6 @@ def _caption(results: list[Result], rank: int) -> str:
     if len(results) > 1:
         return ""
     return ", ".join(prefer for prefer, index in results[0].preferred.items() if index == rank)
-
-
-def _npy(array: NDArray[Any]) -> bytes:
-    import io
-
-    import numpy as np
-
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    return buffer.getvalue()
 
 
 def _timings(read: float, embedding: ImageEmbedding, results: list[Result], write: float) -> dict[str, float]:
@@ -213,4 +239,5 @@ def _print(report: dict[str, Any], as_json: bool) -> None:
         console.print(f"preferred: {', '.join(preferred)}")
     stages = "  ".join(f"{stage} {value:.1f}" for stage, value in report["timings_ms"].items())
     console.print(f"{report['model']} {report['precision']} on {report['provider']}; milliseconds: {stages}")
-    console.print(f"overlay: {report['overlay']}", soft_wrap=True)
+    if report["overlay"]:
+        console.print(f"overlay: {report['overlay']}", soft_wrap=True)

@@ -1,7 +1,8 @@
-"""Read untrusted numpy files."""
+"""Read untrusted numpy files, and encode arrays as such files."""
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import re
@@ -98,3 +99,10 @@ def _read_array(file: IO[bytes]) -> NDArray[Any]:
         raise ValueError(f"an array of {shape} {dtype.name} is larger than {_MOST_BYTES >> 20} MiB")
     data = bytearray(file.read(size))  # An array over bytes would be read-only.
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fields["fortran_order"] == "True" else "C")
+
+
+def encode_npy(array: NDArray[Any]) -> bytes:
+    """Encode an array as a ``.npy`` file."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()

@@ -111,6 +111,10 @@ class Geometry(View):
         """Convert (..., 2) XY points from pixels of the photograph to pixels of the frame."""
         return (points / self._pixel).astype(np.float32)
 
+    def from_frame(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Convert (..., 2) XY points from pixels of the frame to pixels of the photograph."""
+        return np.asarray(points * self._pixel)
+
     def squares_at(self, points: NDArray[np.float64], side: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return rows and columns of the frame's squares of `side` (`CELL` or `TOKEN`) at (N, 2) XY points."""
         last = np.array(self.grid_size[::-1]) * TOKEN // side - 1
