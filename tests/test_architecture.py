@@ -26,6 +26,7 @@ HEAVY = (
     "pycocotools",
     "requests",
     "pypi_simple",
+    "supervision",
 )
 
 
