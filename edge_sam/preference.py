@@ -108,7 +108,7 @@ def suitable(prompt: Prompt) -> Rule:
 def choose(
     logits: NDArray[np.float32],
     scores: NDArray[np.float32],
-    prefer: Preference,
+    prefer: Preference | Rule,
     prompt: Prompt,
     bounds: Bounds = BOUNDS,
 ) -> int:

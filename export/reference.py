@@ -153,8 +153,9 @@ class TorchReference:
         )
         order = np.argsort(-scores, kind="stable")
         if wanted == "default" and prefer != "single":
-            # Our own rule, so that only the models differ. It never chooses token 0, which is missing here.
+            # Our own rule, so that only the models differ. Token 0 is missing here; the first of the three stands in.
             rows, columns = Geometry(tuple(masks.shape[1:]), square=True).cell_size
             planes = np.concatenate([logits[:1], logits])[:, :rows, :columns]
-            order = np.array([choose(planes, np.concatenate([scores[:1], scores]), prefer, prompt) - 1])
+            chosen = choose(planes, np.concatenate([scores[:1], scores]), prefer, prompt)
+            order = np.array([max(chosen, 1) - 1])
         return Result(masks[order], scores[order], logits[order], self.facts.provider)
