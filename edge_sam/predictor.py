@@ -213,7 +213,7 @@ class Predictor:
             Which mask to take where one is wanted. ``"object"``: the largest whose predicted IoU comes close to the
             best. ``"part"``: the smallest of these. ``"best"``: the best predicted IoU. ``"single"``: token 0's mask,
             as in the reference implementation. ``"auto"``: ``"object"`` for points, ``"best"`` for a box, ``"single"``
-            for a mask alone; for points that refine a mask, the best sum of predicted IoU and resemblance to it.
+            for a mask; with one to four points it takes the mask that fits well and resembles the given one.
 
         Returns
         -------

@@ -29,6 +29,8 @@ SINGLE = 0
 AMBIGUOUS = (1, 2, 3)
 """Indices of the three masks for an ambiguous prompt."""
 
+CLEAR = 5
+"""Points that leave no doubt about the object if they refine a mask."""
 RESEMBLANCE = 0.5
 """Weight of the IoU with the prompt's mask for ``refined``, where predicted IoU weighs 1."""
 _STEADY_OFFSET = 0.05
@@ -96,13 +98,13 @@ def suitable(prompt: Prompt) -> Rule:
 
     Points alone select the object. A box shows the object's size, which selects the best fit. Points that refine a mask
     change a part of it, so the new mask resembles the old one. Token 0 was trained for prompts without doubt, such as a
-    mask alone.
+    mask with five points or more, and for a mask alone.
     """
     if prompt.box is not None:
         return "best"
     if prompt.mask is None:
         return "object"
-    return "refined" if prompt.points is not None and len(prompt.points) else "single"
+    return "refined" if prompt.points is not None and 0 < len(prompt.points) < CLEAR else "single"
 
 
 def choose(
