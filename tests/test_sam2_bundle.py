@@ -20,6 +20,7 @@ from edge_sam.evaluation.variant import BundleSegmenter
 from edge_sam.export import hiera, onnx_writer, parity
 from edge_sam.export.bundle_writer import export_bundle
 from edge_sam.export.sam2 import SAM2
+from edge_sam.inference.profiles import profiles
 from edge_sam.result import Answer, to_result
 from edge_sam.tracking import Tracker
 
@@ -55,6 +56,20 @@ def test_the_manifest_states_the_contract(bundle: Bundle) -> None:
     assert bundle.manifest.schema == 2
     assert bundle.contract == SAM2.contract
     assert bundle.manifest.family == "sam2"
+
+
+def test_engines_cover_what_the_predictor_sends() -> None:
+    for role, inputs in SAM2.contract.inputs.items():
+        ranges = profiles(SAM2.contract)[role]
+        assert {name for name, shape in inputs.items() if any(isinstance(size, str) for size in shape)} == {*ranges}
+        for name, choices in ranges.items():
+            for shape in choices:
+                assert len(shape) == len(inputs[name])
+                assert all(a == b for a, b in zip(shape, inputs[name], strict=True) if isinstance(b, int))
+            assert all(a <= b <= c for a, b, c in zip(*choices, strict=True))
+    largest = {name: shapes[-1] for name, shapes in profiles(SAM2.contract)["decoder"].items()}
+    assert largest["high_res_0"] == (1, 256, 256, 32)
+    assert profiles(SAM2.contract)["decoder"]["high_res_1"][0] == (1, 4, 4, 64)
 
 
 @pytest.mark.parametrize(("square", "grid"), [(None, (24, 32)), (False, (24, 32)), (True, (32, 32))])
