@@ -118,7 +118,9 @@ def test_an_embedding_comes_back_with_its_feature_maps(small: Predictor, picture
 
 def test_a_mask_of_another_grid_is_refused(small: Predictor, picture: np.ndarray) -> None:
     embedding = small.encode(picture, long_side=64)
-    with pytest.raises(InputError, match=r"mask prompt has shape \(256, 256\); this embedding takes \(16, 16\) low-res"):
+    with pytest.raises(
+        InputError, match=r"mask prompt has shape \(256, 256\); this embedding takes \(16, 16\) low-res"
+    ):
         small.predict(embedding, Prompt(mask=np.zeros((256, 256), np.float32)))
 
 
