@@ -120,10 +120,10 @@ class Predictor:
         geometry, tensor = self._encoder_input(image, long_side, square, timings)
         with stage(timings, "encode"):
             model, outputs = self.model.attempt(lambda model: model.encoder.run({"image": tensor}))
-            high_res = frame_features(outputs, model.padding)
-            features = high_res.pop("image_embedding")
+            maps = frame_features(outputs, model.padding)
+            features = maps.pop("image_embedding")
         weights, precision = self.bundle.manifest.source.sha256, model.choice.precision
-        return ImageEmbedding(features, geometry, weights, precision, timings, high_res)
+        return ImageEmbedding(features, geometry, weights, precision, timings, high_res=maps)
 
     def warm_up(
         self,

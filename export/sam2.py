@@ -29,6 +29,7 @@ SAM 2, copyright Meta Platforms, Inc. and affiliates, Apache License 2.0.""",
     contract=Contract(
         high_res=(FeatureMap("high_res_0", 4, 32), FeatureMap("high_res_1", 8, 64)),
         fit=Fit(padded=False, multiple=32),
+        square=True,  # docs/lab/sam2.md
         pad_boxes=True,
         logit_limit=32,
         single_stability=0.98,

@@ -152,7 +152,7 @@ def test_video_and_coco_from_the_command_line(tmp_path: Path) -> None:
     for video in videos:
         assert list(video["scores"]) == ["j&f", "j", "f"]
         assert video["scores"]["j"]["mean"] > 0.5
-    assert "video-track needs a bundle without --square" in refused(
+    assert "video-track encodes frames as suits the model" in refused(
         edge_sam(*arguments, "video-track", "--square", cwd=tmp_path)
     )
     scenes.coco_instances(tmp_path / "coco")

@@ -22,6 +22,7 @@ from edge_sam.export import hiera, onnx_writer, parity
 from edge_sam.export.bundle_writer import export_bundle
 from edge_sam.export.sam2 import SAM2
 from edge_sam.imaging.view import View
+from edge_sam.inference.profiles import profiles
 from edge_sam.result import Answer, to_result
 from edge_sam.tracking import Tracker
 
@@ -59,7 +60,21 @@ def test_the_manifest_states_the_contract(bundle: Bundle) -> None:
     assert bundle.manifest.family == "sam2"
 
 
-@pytest.mark.parametrize(("square", "grid"), [(None, (24, 32)), (False, (24, 32)), (True, (32, 32))])
+def test_engines_cover_what_the_predictor_sends() -> None:
+    for role, inputs in SAM2.contract.inputs.items():
+        ranges = profiles(SAM2.contract)[role]
+        assert {name for name, shape in inputs.items() if any(isinstance(size, str) for size in shape)} == {*ranges}
+        for name, choices in ranges.items():
+            for shape in choices:
+                assert len(shape) == len(inputs[name])
+                assert all(a == b for a, b in zip(shape, inputs[name], strict=True) if isinstance(b, int))
+            assert all(a <= b <= c for a, b, c in zip(*choices, strict=True))
+    largest = {name: shapes[-1] for name, shapes in profiles(SAM2.contract)["decoder"].items()}
+    assert largest["high_res_0"] == (1, 256, 256, 32)
+    assert profiles(SAM2.contract)["decoder"]["high_res_1"][0] == (1, 4, 4, 64)
+
+
+@pytest.mark.parametrize(("square", "grid"), [(None, (32, 32)), (False, (24, 32)), (True, (32, 32))])
 def test_prompts_together_equal_one_by_one(
     small: Predictor, picture: np.ndarray, square: bool | None, grid: tuple[int, int]
 ) -> None:
@@ -73,7 +88,7 @@ def test_prompts_together_equal_one_by_one(
         (alone,) = small.answers(embedding, [prompt])
         np.testing.assert_allclose(answer.logits, alone.logits, atol=1e-3)
         np.testing.assert_allclose(answer.scores, alone.scores, atol=1e-4)
-    assert BundleSegmenter(small, square=square).facts.square == bool(square)
+    assert BundleSegmenter(small, square=square).facts.square == (square is not False)
 
 
 def test_a_square_is_stretched_and_a_point_keeps_its_place(small: Predictor, picture: np.ndarray) -> None:
@@ -105,13 +120,15 @@ def test_an_embedding_comes_back_with_its_feature_maps(small: Predictor, picture
 
 def test_a_mask_of_another_grid_is_refused(small: Predictor, picture: np.ndarray) -> None:
     embedding = small.encode(picture, long_side=64)
-    with pytest.raises(InputError, match=r"mask prompt has shape \(256, 256\); this embedding takes \(8, 16\) low-res"):
+    with pytest.raises(
+        InputError, match=r"mask prompt has shape \(256, 256\); this embedding takes \(16, 16\) low-res"
+    ):
         small.predict(embedding, Prompt(mask=np.zeros((256, 256), np.float32)))
 
 
 def test_logits_are_clipped_and_masks_are_not_changed_by_it(small: Predictor, picture: np.ndarray) -> None:
     geometry = small.encode(picture, long_side=64).geometry
-    logits = np.linspace(-99, 99, 4 * 8 * 16, dtype=np.float32).reshape(4, 8, 16)
+    logits = np.linspace(-99, 99, 4 * 16 * 16, dtype=np.float32).reshape(4, 16, 16)
     answer = Answer(logits, np.arange(4, dtype=np.float32), "", 0)
     free, clipped = (
         to_result(answer, PROMPTS[0], geometry, None, multimask=True, prefer="auto", logit_limit=limit)
