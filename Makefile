@@ -12,7 +12,7 @@ demo: $(DEMO)/.done  ## Segment a photograph with the package as users get it: n
 	$(DEMO)/bin/edge-sam segment $(PHOTO) --box 76,18,478,390 --point 300,120 --output demo
 
 test: lint docs  ## Lint, check types, build the documentation, run the tests.
-	$(BIN)/pytest --numprocesses logical --dist worksteal --cov --cov-report ''
+	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist worksteal --cov --cov-report ''
 	@printf 'branch coverage without subprocesses, in percent: ' && $(BIN)/coverage report --format=total
 
 lint: .venv/.done build/types
