@@ -275,7 +275,7 @@ def test_an_embedding_answers_in_place_of_the_photograph(
         (("--embedding", "other.npz"), "made with another model (000000000000, this predictor has"),
         (("--embedding", "int8.npz"), "has no precision 'int8'"),
         (("--embedding", "int8.npz", "--precision", "w16"), "made with another precision (int8, this predictor has"),
-        (("--embedding", "cup.npz", "--square"), "leave out --long-side, --square"),
+        (("--embedding", "cup.npz", "--square"), "--long-side, --square and --no-square belong to encoding"),
         (("--embedding", "absent.npz"), "cannot read absent.npz"),
         (("--embedding", str(COFFEE)), "is not an image embedding"),
         (("--embedding", "cup.npz", "--point", "700,1"), "outside the 600×400 image"),
