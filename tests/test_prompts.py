@@ -140,3 +140,28 @@ def test_a_prompt_keeps_its_own_values() -> None:
         assert array is not None
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 7
+
+
+def test_limits_are_exact() -> None:
+    assert len(Prompt(points=np.zeros((1000, 2))).points) == 1000  # type: ignore[arg-type]
+    Prompt(box=(853, 479, 900, 500)).check((480, 854))
+    Prompt(box=(-9, -9, 1, 1)).check((480, 854))
+    for box in ((854, 0, 900, 9), (0, 480, 9, 500), (-9, 0, 0, 9), (0, -9, 9, 0)):
+        with pytest.raises(InputError, match="outside"):
+            Prompt(box=box).check((480, 854))
+    for box in ((5, 0, 5, 9), (0, 5, 9, 5)):
+        with pytest.raises(InputError, match="is empty; expected x0 < x1 and y0 < y1"):
+            Prompt(box=box)
+
+
+def test_one_mask_of_a_result_may_keep_its_first_axis() -> None:
+    mask = np.random.default_rng(0).normal(size=(1, 256, 256)).astype(np.float32)
+    assert Prompt(mask=mask) == Prompt(mask=mask[0])
+    assert Prompt(mask=mask) != Prompt(mask=-mask)
+    assert Prompt(mask=mask) != Prompt(points=[(1, 1)])
+
+
+def test_prompts_without_points_have_none() -> None:
+    coords, labels = decoder_points([Prompt(points=[], mask=np.zeros((256, 256), np.float32))], GEOMETRY)
+    assert (coords.shape, labels.shape) == ((1, 1, 2), (1, 1))
+    assert labels.dtype == np.int64
