@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edge_sam.bundles.bundle import Bundle, open_bundle
 from edge_sam.errors import InputError
+from edge_sam.importing.cached import with_decoder
 from edge_sam.inference.choice import Choice, choices
 from edge_sam.inference.model import Model
 from edge_sam.inference.run_options import RunOptions
@@ -16,6 +17,7 @@ from edge_sam.predictor import Predictor
 def load(
     model: str | Path = "mobile-sam",
     *,
+    decoder: str | Path | None = None,
     runtime: str = RunOptions.runtime,
     precision: str = RunOptions.precision,
     threads: int | None = RunOptions.threads,
@@ -28,7 +30,11 @@ def load(
     ----------
     model : str or Path
         The name of a model, or a bundle's folder. ``edge-sam models`` lists the names; ``edge-sam export NAME`` makes
-        the bundle of a model that does not come with the package.
+        the bundle of a model that does not come with the package. With `decoder`, an encoder that another program
+        exported: ``.onnx``, ``.ort`` or OpenVINO's ``.xml``.
+    decoder : str or Path, optional
+        The decoder that belongs to that encoder. The first call checks the pair on a drawn scene and keeps a bundle of
+        it in the cache; `edge-sam import` makes one elsewhere.
     runtime : str
         ``"auto"`` (what `edge-sam tune` measured as the fastest here, else the first usable of
         `edge_sam.runtimes.AUTO`), or a name in `edge_sam.runtimes.BACKENDS`, with a device after a colon where
@@ -54,7 +60,7 @@ def load(
     ------
     InputError
         No such model, a damaged bundle, a precision that it lacks, an unknown runtime, an impossible number of
-        threads, or an argument of another type.
+        threads, an argument of another type, or a pair of files that cannot be imported.
     RuntimeUnavailableError
         No runtime is usable here. With `strict`: the requested runtime is not usable.
     """
@@ -63,7 +69,7 @@ def load(
     given = RunOptions(
         runtime=runtime, precision=precision, threads=threads, strict=strict, options=dict(options or {})
     )
-    return load_with(model, given)
+    return load_with(with_decoder(model, decoder), given)
 
 
 def load_with(model: str | Path, run: RunOptions) -> Predictor:

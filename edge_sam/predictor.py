@@ -156,9 +156,9 @@ class Predictor:
                 image = read_image(image)
         with stage(timings, "preprocess"):
             image = check_image(image)
-            size, fit = (image.shape[0], image.shape[1]), self.bundle.contract.fit
-            square = self.bundle.contract.square if square is None else square
-            geometry = Geometry(size, long_side=long_side, square=square, fit=fit)
+            contract = self.bundle.contract
+            long_side, square = contract.view(long_side, square)
+            geometry = Geometry((image.shape[0], image.shape[1]), long_side=long_side, square=square, fit=contract.fit)
             return geometry, encoder_input(image, geometry, manifest.pixel_mean, manifest.pixel_std)
 
     @overload
@@ -272,11 +272,11 @@ class Predictor:
             check_points(labels.shape[1], model.choice.runtime)
             if masks:
                 encoded = {"image_embedding": embedding.features[None], "mask": np.stack(masks)}
-                image_tokens = model.mask_encoder.run(encoded)["image_tokens"]
+                tokens: Tensors = model.mask_encoder.run(encoded)
             else:
-                image_tokens = embedding.image_tokens(model.no_mask, model.decoder)
+                tokens = {"image_tokens": embedding.image_tokens(model.no_mask, model.decoder)}
             high_res = embedding.high_res_inputs(model.decoder)
-            return model.decoder.run({"image_tokens": image_tokens, **high_res, **inputs})
+            return model.decoder.run({**tokens, **high_res, **inputs})
 
         model, outputs = self.model.attempt(run)
         return to_answers(outputs, embedding.geometry, self.bundle.contract, model.decoder.provider, start)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edge_sam.bundles.contract import ABSENT, BOTTOM_RIGHT, NOT_A_POINT, TOP_LEFT
 from edge_sam.errors import InputError
 from edge_sam.imaging.geometry import CELL, LOGITS, Geometry
 from edge_sam.imaging.view import TOKEN
@@ -15,7 +16,6 @@ POINT_LIMIT = 1000
 """Most points in one prompt. Each takes about 0.35 MB in the decoder, because it attends to all image tokens."""
 _CELLS = TOKEN // CELL
 """Low-res logits along one side of an image token."""
-_ABSENT, _NOT_A_POINT, _TOP_LEFT, _BOTTOM_RIGHT = -2, -1, 2, 3
 
 
 class Prompt:
@@ -192,7 +192,7 @@ def decoder_points(
     rows = [_tokens(prompt, geometry.image_size, pad_boxes) for prompt in prompts]
     longest = max([1, *(len(labels) for _, labels in rows)])
     coords = np.zeros((len(rows), longest, 2), dtype=np.float32)
-    labels = np.full((len(rows), longest), _ABSENT, dtype=np.int64)
+    labels = np.full((len(rows), longest), ABSENT, dtype=np.int64)
     for i, (points, kinds) in enumerate(rows):
         if kinds:
             coords[i, : len(kinds)] = geometry.to_frame(points)
@@ -229,10 +229,10 @@ def _tokens(prompt: Prompt, image_size: tuple[int, int], pad_boxes: bool) -> tup
         kinds += prompt.labels.tolist()
     if prompt.box is not None:
         points.append(np.clip(prompt.box.reshape(2, 2), 0, (width, height)))
-        kinds += [_TOP_LEFT, _BOTTOM_RIGHT]
+        kinds += [TOP_LEFT, BOTTOM_RIGHT]
     if kinds and (prompt.box is None or pad_boxes):
         points.append(np.zeros((1, 2)))
-        kinds.append(_NOT_A_POINT)
+        kinds.append(NOT_A_POINT)
     return np.concatenate(points) if points else np.zeros((0, 2)), kinds
 
 

@@ -18,7 +18,7 @@ from edge_sam.runtimes.onnxruntime_session import PACKAGES as PACKAGES
 from edge_sam.runtimes.onnxruntime_session import load_package as load_package
 from edge_sam.runtimes.session import Event, Session, SessionOptions, Tensors
 
-MODEL_FORMATS = ("onnx",)
+MODEL_FORMATS = ("onnx", "ort")
 BUILDS_ENGINES = False
 
 

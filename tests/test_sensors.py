@@ -99,7 +99,7 @@ def test_a_machine_that_tells_nothing(tmp_path: Path) -> None:
 
 def test_energy_of_a_row_is_a_mean() -> None:
     """A counter that moves in steps longer than a run gives 0 for most of them; their median would be 0."""
-    facts = SegmenterFacts("mobile-sam", "", "w16", "onnxruntime", "CPUExecutionProvider", 1024, square=False)
+    facts = SegmenterFacts("mobile-sam", "", "w16", "onnxruntime", "CPUExecutionProvider", False, 1024, square=False)
     mask: dict[str, object] = {"size": [2, 2], "counts": b"04"}
     stages = dict.fromkeys(("read", "preprocess", "encode", "decode", "upsample"), 20.0)
     measurement = Measurement(Variant("mobile-sam"), Loaded(facts, 30.0, 20.0, 0.0), 1.0)

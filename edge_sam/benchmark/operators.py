@@ -53,13 +53,15 @@ def profile(variant: Variant, image: Path, save_trace: Callable[[str, bytes], st
     Returns
     -------
     list of OperatorProfile
-        Empty if the runtime has no profiler.
+        Empty if the runtime has no profiler, or the graphs are those of another maker.
     """
     run_profiled = profiler(variant.runtime)
     if run_profiled is None:
         return []
     segmenter = variant.open()
     predictor = segmenter.predictor
+    if predictor.bundle.layout is not None:
+        return []
     active, pixels = predictor.model.active, read_image(image)
     recorders: dict[Role, _Recorder] = {"encoder": _Recorder(active.encoder), "decoder": _Recorder(active.decoder)}
     height, width = pixels.shape[:2]

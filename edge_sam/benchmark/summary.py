@@ -108,6 +108,6 @@ def _files_mb(measurement: Measurement) -> float:
     """Return the size of all bundle files that the variant reads, in MB."""
     facts = measurement.loaded.facts
     bundle, formats = open_bundle(measurement.variant.bundle, facts.precision), backend(facts.runtime).MODEL_FORMATS
-    roles: tuple[Role, ...] = ("encoder", "mask_encoder", "decoder", "constants", "probe")
+    roles: tuple[Role, ...] = (*bundle.graphs, "constants", "probe")
     components = [bundle.component(role, facts.precision, *formats, "npz") for role in roles]
     return sum(file.bytes for component in components for file in component.files) / 1e6

@@ -10,16 +10,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.bundles.contract import SAM, Contract, Role
-from edge_sam.bundles.manifest import MANIFEST, Component, Manifest, parse_manifest
+from edge_sam.bundles.contract import CHANNELS, GRAPHS, SAM, Contract, Role
+from edge_sam.bundles.manifest import MANIFEST, Component, ForeignLayout, Manifest, parse_manifest
 from edge_sam.bundles.precisions import find_precision, most_exact_first
 from edge_sam.bundles.zoo import read_index
 from edge_sam.errors import InputError
 from edge_sam.files.arrays import load_arrays
 from edge_sam.files.cache_home import cache_home
+from edge_sam.imaging.geometry import GRID
 
 BUNDLED = Path(__file__).parent
 """Folder of the bundles that come with the package."""
+GRAPH_FILES = {".onnx": "onnx", ".ort": "ort", ".xml": "openvino"}
+"""Formats of graphs by suffix."""
 _LARGEST_MANIFEST = 1 << 20
 
 
@@ -37,6 +40,17 @@ class Bundle:
         return contract if isinstance(contract, Contract) else SAM
 
     @property
+    def layout(self) -> ForeignLayout | None:
+        """How to talk to the graphs if they are those of another maker. None for a bundle of this package."""
+        layout = self.manifest.layout
+        return layout if isinstance(layout, ForeignLayout) else None
+
+    @property
+    def graphs(self) -> tuple[Role, ...]:
+        """The components that are graphs. Other makers have no mask encoder: their decoder takes the mask prompt."""
+        return GRAPHS if self.layout is None else ("encoder", "decoder")
+
+    @property
     def precisions(self) -> list[str]:
         """Precisions of the bundle, the most exact first."""
         return most_exact_first({c.precision for c in self.manifest.components if c.role == "encoder"})
@@ -51,7 +65,7 @@ class Bundle:
         """The precision with the smallest files; the bundle has at least one."""
         sizes = dict.fromkeys(self.precisions, 0)
         for component in self.manifest.components:
-            if component.format == "onnx" and component.precision in sizes:
+            if component.format in ("onnx", "ort") and component.precision in sizes:
                 sizes[component.precision] += component.bytes
         return min(sizes, key=lambda precision: sizes[precision])
 
@@ -107,6 +121,10 @@ class Bundle:
             (256,): added to every image token if the prompt has no mask.
         """
         return self._arrays("constants", precision, self.contract.constants)
+
+    def positions(self, precision: str) -> NDArray[np.float32]:
+        """Read the positions of the image tokens, (1, 256, 64, 64), that decoders of Hugging Face take."""
+        return self._arrays("constants", precision, {"positions": (1, CHANNELS, GRID, GRID)})["positions"]
 
     def probe(self, precision: str) -> dict[str, NDArray[np.float32]]:
         """Read the reference outputs for the probe images; see `edge_sam.inference.guard`."""
@@ -172,6 +190,11 @@ def open_bundle(name_or_path: str | Path, precision: str = "auto") -> Bundle:
         return first
     if name and _exists(path.is_dir):
         return _read_bundle(path)
+    if path.suffix.lower() in GRAPH_FILES and _exists(path.is_file):
+        raise InputError(
+            f"{name} holds one graph of a model, not all; give the encoder as the model and its decoder as decoder"
+            " (--decoder), or make a bundle with edge-sam import"
+        )
     zoo = read_index()
     if name in zoo:
         raise InputError(f"the model {name} is not ready here; make it with: edge-sam export {name}")

@@ -6,12 +6,13 @@ them knows a family by name.
 
 from __future__ import annotations
 
+import warnings
 from typing import Annotated, Literal, get_args
 
 import msgspec
 
 from edge_sam.imaging.geometry import CELL, GRID, LOGITS
-from edge_sam.imaging.view import PADDED, TOKEN, Fit
+from edge_sam.imaging.view import FRAME, PADDED, TOKEN, Fit
 
 Role = Literal["encoder", "mask_encoder", "decoder", "constants", "probe"]
 Shape = tuple[int | str, ...]
@@ -30,6 +31,8 @@ PROBE_GRID = (10, 16)
 """Rows and columns of image tokens of a probe image: small, with partial attention windows on both axes."""
 INTEGERS = ("point_labels", "token_size")
 """Inputs of type int64; all others are float32."""
+ABSENT, NOT_A_POINT, TOP_LEFT, BOTTOM_RIGHT = -2, -1, 2, 3
+"""Values of `point_labels` besides 1 (on the object) and 0 (off it). `ABSENT` fills up rows of unequal length."""
 
 
 class FeatureMap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,6 +60,8 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         How photographs are fitted into the encoder's input.
     square : bool
         Whether photographs are encoded as a square unless the user says otherwise.
+    fixed : bool
+        Whether the encoder takes nothing but a square of 1024 pixels. A view that asks for less has no effect.
     pad_boxes : bool
         Whether the decoder gets a "not a point" after the corners of a box too, not only after points alone.
     logit_limit : float, optional
@@ -68,6 +73,7 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     high_res: tuple[FeatureMap, ...] = ()
     fit: Fit = PADDED
     square: bool = False
+    fixed: bool = False
     pad_boxes: bool = False
     logit_limit: Annotated[float, msgspec.Meta(gt=0)] | None = None
     single_stability: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
@@ -77,6 +83,17 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("further feature maps need a grid without padding")
         if len({each.name for each in self.high_res}) < len(self.high_res):
             raise ValueError("two feature maps have the same name")
+
+    def view(self, long_side: int, square: bool | None) -> tuple[int, bool]:
+        """Return the long side and whether to encode a square, for what a caller asked for."""
+        if not self.fixed:
+            return long_side, self.square if square is None else square
+        if long_side != FRAME or square is False:
+            warnings.warn(
+                f"this model encodes a square of {FRAME} pixels only; long_side and square have no effect",
+                stacklevel=2,
+            )
+        return FRAME, True
 
     @property
     def inputs(self) -> dict[Role, dict[str, Shape]]:
@@ -119,7 +136,8 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def constants(self) -> dict[str, tuple[int, ...]]:
         """Constant arrays of the model, with shapes."""
-        return {**({"padding": TOKENS} if self.fit.padded else {}), "no_mask": (CHANNELS,)}
+        pads = self.fit.padded and not self.fixed  # The embedding of a whole frame needs no filling up.
+        return {**({"padding": TOKENS} if pads else {}), "no_mask": (CHANNELS,)}
 
     @property
     def _tokens(self) -> Shape:

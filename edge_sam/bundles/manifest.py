@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -11,14 +11,16 @@ from edge_sam.errors import InputError
 from edge_sam.files.serialization import decode_json
 from edge_sam.imaging.view import FRAME
 
-SCHEMA = 2
-"""Version of the schema. Version 2 has `contract`."""
+SCHEMA = 3
+"""Version of the schema. Version 2 has `contract`, version 3 `layout`."""
 MANIFEST = "manifest.json"
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 FileName = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 FamilyName = Annotated[str, msgspec.Meta(pattern="^[a-z0-9]+(-[a-z0-9]+)*$")]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+Values = Literal["normalised", "0-255", "0-1"]
+Channels = Literal["rgb", "bgr"]
 Pixel = Annotated[float, msgspec.Meta(ge=0, le=255)]
 PixelStd = Annotated[float, msgspec.Meta(gt=0, le=255)]
 
@@ -98,6 +100,25 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Identifies the calibration set: the sha256 of the sha256 of each file, in order."""
 
 
+class ForeignLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How to talk to graphs of other makers; see `edge_sam.layouts`.
+
+    Attributes
+    ----------
+    name : str
+        Name of their layout in `edge_sam.layouts.LAYOUTS`.
+    values : str
+        What the encoder takes: ``normalised`` with the manifest's mean and deviation, or colours as ``0-255`` or
+        ``0-1``, if the graph normalises itself or was trained so.
+    channels : str
+        Order of the colours: ``rgb`` or ``bgr``.
+    """
+
+    name: str
+    values: Values = "normalised"
+    channels: Channels = "rgb"
+
+
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`manifest.json`."""
 
@@ -114,6 +135,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     calibrations: tuple[Calibration, ...] = ()
     contract: Contract | msgspec.UnsetType = msgspec.UNSET
     """Absent if it is that of SAM."""
+    layout: ForeignLayout | msgspec.UnsetType = msgspec.UNSET
+    """Only if the graphs are those of another maker."""
 
     def files(self, precision: str | None = None) -> list[Component | Companion]:
         """List the files of all components, or of those in one precision. Precisions may share a file."""
@@ -147,6 +170,8 @@ def parse_manifest(text: bytes, name: str) -> Manifest:
     keys = [(component.role, component.precision, component.format) for component in manifest.components]
     if manifest.schema == 1 and manifest.contract is not msgspec.UNSET:
         raise InputError(f"bundle {name}: {MANIFEST} is damaged: version 1 has no contract")
+    if manifest.schema < 3 and manifest.layout is not msgspec.UNSET:
+        raise InputError(f"bundle {name}: {MANIFEST} is damaged: version {manifest.schema} has no layout")
     if len(set(keys)) < len(keys):
         raise InputError(f"bundle {name}: {MANIFEST} is damaged: it names a component twice")
     return manifest

@@ -24,6 +24,7 @@ from edge_sam.cli.encode import encode
 from edge_sam.cli.eval import evaluate
 from edge_sam.cli.everything import everything
 from edge_sam.cli.export import convert, export
+from edge_sam.cli.import_model import import_pair
 from edge_sam.cli.models import models, pull
 from edge_sam.cli.output import echo
 from edge_sam.cli.quantize import quantize
@@ -42,6 +43,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "pull": pull,
     "export": export,
     "convert": convert,
+    "import": import_pair,
     "quantize": quantize,
     "build": build,
     "tune": tune,

@@ -50,6 +50,7 @@ def annotate(
     size: Annotated[ViewSize, FLAT] = ViewSize(),
     square: Annotated[bool | None, Parameter(negative="--no-square")] = None,
     model: str = "mobile-sam",
+    decoder: Path | None = None,
     run: Run = RunOptions(),
     restart: bool = False,
     json: Json = False,
@@ -86,7 +87,9 @@ def annotate(
     square
         Encode a square, as the reference implementation does. Default: with a grid, else as suits the model.
     model
-        Model name or bundle folder.
+        Model name or bundle folder; with --decoder, the encoder (.onnx, .ort, .xml) of another exporter.
+    decoder
+        The decoder that belongs to that encoder.
     restart
         Discard the results of earlier runs.
     """
@@ -99,6 +102,7 @@ def annotate(
     from edge_sam.annotate.writers import distinct_without_suffix
     from edge_sam.cli.progress import progress_bar
     from edge_sam.files.atomic import check_output_folder
+    from edge_sam.importing.cached import with_decoder
     from edge_sam.loading import load_with
     from edge_sam.system.signals import stop_on_signal
 
@@ -115,6 +119,7 @@ def annotate(
         distinct_without_suffix(task.item.name for task in tasks)
     # Loaded here to find out what works, so that all workers take the same and none falls back.
     with silenced():
+        model = str(with_decoder(model, decoder))
         predictor = load_with(model, replace(run, threads=None))
     workers, threads = share_cores(workers, run.threads, predictor.runtime)
     run = replace(run, runtime=predictor.runtime, precision=predictor.precision, threads=threads)

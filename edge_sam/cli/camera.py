@@ -37,6 +37,7 @@ def camera(
     masks: Path | None = None,
     json: bool = False,
     model: str = "mobile-sam",
+    decoder: Path | None = None,
     run: Run = RunOptions(),
 ) -> int:
     """Track objects through a camera, a video, a folder of frames or a network stream, on a deadline.
@@ -62,7 +63,9 @@ def camera(
     json
         Print JSON lines on standard output: one for each frame; the last is the summary.
     model
-        Model name or bundle folder.
+        Model name or bundle folder; with --decoder, the encoder (.onnx, .ort, .xml) of another exporter.
+    decoder
+        The decoder that belongs to that encoder.
     """
     drawn, size = masks_as_prompts(mask_file or [])
     prompts = points_and_boxes(point or [], box or []) + drawn
@@ -72,9 +75,11 @@ def camera(
     _check_outputs(source, video, masks)
 
     import edge_sam
+    from edge_sam.importing.cached import with_decoder
     from edge_sam.loading import load_with
     from edge_sam.system.signals import stop_on_signal
 
+    model = str(with_decoder(model, decoder))
     loaded: Predictor | str = model
     # With a deadline and nothing said about the runtime, the first frame decides which is the fastest.
     free = (settings.budget_ms or settings.fps) and run == RunOptions()

@@ -26,6 +26,7 @@ def encode(
     layout: Annotated[Literal["npz", "npy"], Parameter("--format")] = "npz",
     every: Annotated[int, Parameter(validator=Number(gte=1))] = 1,
     model: str = "mobile-sam",
+    decoder: Path | None = None,
     view: Shown = ViewOptions(),
     run: Run = RunOptions(),
     json: Json = False,
@@ -46,19 +47,22 @@ def encode(
     every
         Take every Nth frame of a video.
     model
-        Model name or bundle folder.
+        Model name or bundle folder; with --decoder, the encoder (.onnx, .ort, .xml) of another exporter.
+    decoder
+        The decoder that belongs to that encoder.
     """
     from edge_sam.annotate.embeddings import encode_all
     from edge_sam.annotate.sources import open_source
     from edge_sam.cli.progress import progress_bar
     from edge_sam.files.atomic import check_output_folder
+    from edge_sam.importing.cached import with_decoder
     from edge_sam.loading import load_with
     from edge_sam.system.signals import stop_on_signal
 
     check_output_folder(output)
     items = open_source(source, every=every)
     with silenced():
-        predictor = load_with(model, run)
+        predictor = load_with(with_decoder(model, decoder), run)
     with stop_on_signal(_say_stopping) as stop, progress_bar(source, len(items)) as step:
         report = encode_all(items, predictor, output, kind=layout, view=view, stopped=stop, step=step)
     _print(report, msgspec.to_builtins(predictor.facts), json)

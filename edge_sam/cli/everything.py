@@ -31,6 +31,7 @@ def everything(
     valid_mask: Path | None = None,
     settings: Annotated[EverythingOptions, ON_A_GRID] = EverythingOptions(),
     model: str = "mobile-sam",
+    decoder: Path | None = None,
     run: Run = RunOptions(),
     json: Json = False,
     stream: bool = False,
@@ -46,7 +47,9 @@ def everything(
     valid_mask
         Picture of the photograph's size. Only its non-black pixels are searched.
     model
-        Model name or bundle folder.
+        Model name or bundle folder; with --decoder, the encoder (.onnx, .ort, .xml) of another exporter.
+    decoder
+        The decoder that belongs to that encoder.
     stream
         Print masks as JSON lines as they are found; write no files.
     """
@@ -58,12 +61,13 @@ def everything(
     from edge_sam.files.atomic import check_output_folder
     from edge_sam.imaging.images import read_image
     from edge_sam.imaging.region import read_region
+    from edge_sam.importing.cached import with_decoder
     from edge_sam.loading import load_with
 
     if not stream:
         check_output_folder(output)
     with silenced():
-        predictor = load_with(model, run)
+        predictor = load_with(with_decoder(model, decoder), run)
         pixels = read_image(image)
         region = read_region(valid_mask)
     generator = MaskGenerator(predictor, output_mode="coco_rle", **vars(settings))

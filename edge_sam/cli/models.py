@@ -9,6 +9,7 @@ from edge_sam.cli.options import Json
 from edge_sam.cli.output import echo, plain_console, print_json, table
 
 if TYPE_CHECKING:
+    from edge_sam.bundles.bundle import Bundle
     from edge_sam.bundles.zoo import ZooModel
 
 
@@ -20,6 +21,7 @@ def models(*, json: Json = False) -> None:
     from edge_sam.bundles.download import pulled
     from edge_sam.bundles.zoo import read_index
     from edge_sam.files.cache_home import cache_home
+    from edge_sam.importing.cached import imported_bundles
 
     home, index = cache_home(), read_index()
     rows = []
@@ -32,8 +34,9 @@ def models(*, json: Json = False) -> None:
         facts = msgspec.to_builtins(model)
         bundled = "package" in bundles
         rows.append({**facts, "bundled": bundled, "bundles": bundles, "checkpoint": path and str(path)})
+    imported = [{"bundle": str(each.path), **_imported_facts(each)} for each in imported_bundles()]
     if json:
-        print_json({"cache": str(home), "models": rows})
+        print_json({"cache": str(home), "models": rows, "imported": imported})
         return
     listed = table("name", "parameters", "size", "licence", "package", "cache", "checkpoint")
     for row in rows:
@@ -51,7 +54,14 @@ def models(*, json: Json = False) -> None:
     for row, model in zip(rows, index.values(), strict=True):
         origin = row["checkpoint"] or f"from {', then '.join(map(str, model.sources))}"
         console.print(f"{model.name}: {origin}", soft_wrap=True)
+    for each in imported:
+        console.print(f"imported, unproved: {each['source']} ({each['layout']}): {each['bundle']}", soft_wrap=True)
     console.print(f"cache: {home}", soft_wrap=True)
+
+
+def _imported_facts(bundle: Bundle) -> dict[str, str | bool]:
+    layout = bundle.layout
+    return {"layout": layout.name if layout else "", "source": bundle.manifest.source.file, "unproved": True}
 
 
 def pull(name: str, /, *, accept_license: bool = False, json: Json = False) -> None:

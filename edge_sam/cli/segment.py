@@ -38,6 +38,7 @@ def segment(
     output: Path = Path("edge-sam-output"),
     save_logits: bool = False,
     model: str = "mobile-sam",
+    decoder: Path | None = None,
     view: Shown = ViewOptions(),
     run: Run = RunOptions(),
     json: Json = False,
@@ -70,12 +71,15 @@ def segment(
     save_logits
         Also write the low-res logits (.npy).
     model
-        Model name or bundle folder.
+        Model name or bundle folder; with --decoder, the encoder (.onnx, .ort, .xml) of another exporter.
+    decoder
+        The decoder that belongs to that encoder.
     """
     prompts = _prompts(point or [], box or [], mask_file)
 
     from edge_sam.files.atomic import check_output_folder, write_files
     from edge_sam.imaging.region import read_region
+    from edge_sam.importing.cached import with_decoder
     from edge_sam.loading import load_with
 
     check_output_folder(output)
@@ -83,7 +87,7 @@ def segment(
         (pixels, encoded), read = _timed(lambda: _read(image, embedding, view))
         if encoded is not None and run.precision == "auto":
             run = replace(run, precision=encoded.precision)
-        predictor = load_with(model, run)
+        predictor = load_with(with_decoder(model, decoder), run)
         region = read_region(valid_mask)
     if encoded is None:
         encoded = predictor.encode(pixels, **vars(view))

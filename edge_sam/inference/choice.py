@@ -11,7 +11,7 @@ from edge_sam.bundles.bundle import Bundle
 from edge_sam.errors import InputError, RuntimeUnavailableError
 from edge_sam.inference.cache import Tuned, read_record, tuning_key
 from edge_sam.inference.run_options import RunOptions
-from edge_sam.runtimes import AUTO, BACKENDS, split_runtime, why_unusable
+from edge_sam.runtimes import AUTO, BACKENDS, backend, split_runtime, why_unusable
 from edge_sam.runtimes.cores import check_threads
 
 _log = logging.getLogger("edge_sam")
@@ -84,13 +84,21 @@ def choices(bundle: Bundle, run: RunOptions) -> list[Choice]:
         found = [Choice(runtime, p, count, "asked for", run.options) for p in wanted]
     # A precision that was tuned for one runtime needs fallbacks in the others, because embeddings depend on it.
     wanted = list(dict.fromkeys([*wanted, *(choice.precision for choice in found)]))
-    reasons = {name: why_unusable(name) for name in AUTO if name != runtime}
+    reasons = {name: _why_not(bundle, name) for name in AUTO if name != runtime}
     for name, reason in reasons.items():
         if reason is None:
             found += [Choice(name, p, count, "the first that is usable here") for p in wanted]
     if not found:
         raise RuntimeUnavailableError("no usable runtime; " + "; ".join(f"{n}: {r}" for n, r in reasons.items()))
     return found
+
+
+def _why_not(bundle: Bundle, runtime: str) -> str | None:
+    """Return None if a runtime is usable here with this bundle, else the reason in one line."""
+    formats = {component.format for component in bundle.manifest.components if component.role == "encoder"}
+    if not formats.intersection(backend(runtime).MODEL_FORMATS):
+        return f"it does not read the bundle's files ({', '.join(sorted(formats))})"
+    return why_unusable(runtime)
 
 
 def _tuned(bundle: Bundle, precision: str, threads: int | None) -> list[Choice]:

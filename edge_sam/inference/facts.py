@@ -20,6 +20,8 @@ class Facts(msgspec.Struct, frozen=True):
         Name of the backend, with its device if one was chosen.
     provider : str
         The provider that really ran, as the backend names it.
+    unproved : bool
+        Whether the model was imported: nobody compared it with its reference.
     """
 
     model: str
@@ -27,3 +29,4 @@ class Facts(msgspec.Struct, frozen=True):
     precision: str
     runtime: str
     provider: str
+    unproved: bool

@@ -7,8 +7,8 @@ the images, and agree with PyTorch's reference outputs in the bundle.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge_sam.bundles.contract import PROBE_GRID, Contract
 from edge_sam.bundles.precisions import find_precision
 from edge_sam.errors import RuntimeUnavailableError
-from edge_sam.imaging.view import TOKEN
+from edge_sam.imaging.view import FRAME, TOKEN
 from edge_sam.inference.feature_maps import frame_features
 from edge_sam.runtimes import Session, Tensors
 
@@ -31,14 +31,20 @@ class Parts(Protocol):
     no_mask: NDArray[np.float32]
 
 
-def probe_images() -> Iterator[NDArray[np.float32]]:
-    """Yield two encoder inputs (1, 3, 160, 256), a disc and stripes, computed the same way on every machine."""
+def probe_images(contract: Contract) -> Iterator[NDArray[np.float32]]:
+    """Yield two encoder inputs (1, 3, 160, 256), a disc and stripes, computed the same way on every machine.
+
+    An encoder of one size gets them in the corner of its frame, the rest zero.
+    """
     rows, columns = PROBE_GRID
     y, x = np.mgrid[0 : rows * TOKEN, 0 : columns * TOKEN].astype(np.float32)
     disc = np.where((x - 120) ** 2 + (y - 80) ** 2 < 50**2, np.float32(1.5), np.float32(-1))
     stripes = np.where((x // 24) % 2 == 0, np.float32(2), np.float32(-0.5)) + y / 200
     for picture in (disc, stripes):
-        yield np.stack([picture, 1 - picture, picture * (x / 256)])[None].astype(np.float32)
+        image = np.stack([picture, 1 - picture, picture * (x / 256)])[None].astype(np.float32)
+        if contract.fixed:
+            image = np.pad(image, ((0, 0), (0, 0), (0, FRAME - image.shape[2]), (0, FRAME - image.shape[3])))
+        yield image
 
 
 def probe_prompt(contract: Contract) -> Tensors:
@@ -53,14 +59,20 @@ def probe_prompt(contract: Contract) -> Tensors:
 def run_probe(model: Parts) -> Tensors:
     """Run both probe images through a loaded model; see `Contract.probed` for the outputs."""
     outputs: list[Tensors] = []
-    for image in probe_images():
+    for image in probe_images(model.contract):
         encoded = model.encoder.run({"image": image})
         features = frame_features(encoded, model.padding)
         tokens = (features.pop("image_embedding") + model.no_mask)[None]
         high_res = {name: each[None] for name, each in features.items()}
         decoded = model.decoder.run({"image_tokens": tokens, **high_res, **probe_prompt(model.contract)})
         outputs.append({**encoded, **decoded})
-    return {name: np.concatenate([output[name] for output in outputs]) for name in model.contract.probed}
+    return {name: _both(outputs, name, shape) for name, shape in model.contract.probed.items()}
+
+
+def _both(outputs: Sequence[Tensors], name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Stack an output for both images, cut down to the part that the probe images cover."""
+    covered = tuple(slice(0, size) for size in shape[1:])
+    return np.concatenate([np.ascontiguousarray(output[name][(slice(None), *covered)]) for output in outputs])
 
 
 def check_probe(computed: Tensors, stored: Tensors, precision: str) -> dict[str, float]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.bundles.bundle import Bundle
-from edge_sam.bundles.contract import GRAPHS, Contract, Role
+from edge_sam.bundles.contract import Contract, Role
 from edge_sam.bundles.manifest import Component
 from edge_sam.errors import InputError, RuntimeFallbackWarning, RuntimeUnavailableError, one_line
 from edge_sam.files.cache_home import cache_home
@@ -24,6 +24,7 @@ from edge_sam.inference.choice import Choice
 from edge_sam.inference.facts import Facts
 from edge_sam.inference.guard import check_probe, run_probe
 from edge_sam.inference.profiles import profiles
+from edge_sam.layouts import adapt, find_layout, pixels_of
 from edge_sam.runtimes import Session, SessionOptions, backend, split_runtime, why_unusable
 from edge_sam.system.timing import stage
 
@@ -75,13 +76,14 @@ class LoadedModel:
         verdict = read_record(key, Verdict)
         _raise_if_rejected(verdict)  # A rejected runtime need not compile first.
         formats = backend(choice.runtime).MODEL_FORMATS
-        components = {role: bundle.component(role, choice.precision, *formats) for role in GRAPHS}
+        if bundle.layout is not None and backend(choice.runtime).BUILDS_ENGINES:
+            raise RuntimeUnavailableError("it builds engines for edge_sam's own graphs only, not for imported ones")
+        components = {role: bundle.component(role, choice.precision, *formats) for role in bundle.graphs}
         files = {role: bundle.verified_file(component) for role, component in components.items()}
         self.timings = {"compile": 0.0, "guard": 0.0}
         with stage(self.timings, "compile"):
-            self.encoder, self.mask_encoder, self.decoder = (
-                _open(bundle, components[role], files[role], choice, key, build) for role in GRAPHS
-            )
+            sessions = tuple(_open(bundle, components[role], files[role], choice, key, build) for role in bundle.graphs)
+        self.encoder, self.mask_encoder, self.decoder = _presented(bundle, tuple(components.values()), sessions)
         constants = bundle.constants(choice.precision)
         self.padding: NDArray[np.float32] | None = constants.get("padding")
         self.no_mask: NDArray[np.float32] = constants["no_mask"]
@@ -174,7 +176,14 @@ class Model:
         """What answers: the model and how it runs, for reports."""
         manifest, choice = self.bundle.manifest, self.active.choice
         provider = self.active.decoder.provider
-        return Facts(manifest.name, manifest.source.sha256, choice.precision, choice.runtime, provider)
+        return Facts(
+            manifest.name,
+            manifest.source.sha256,
+            choice.precision,
+            choice.runtime,
+            provider,
+            self.bundle.layout is not None,
+        )
 
     @property
     def recipe(self) -> tuple[Path, list[Choice], bool]:
@@ -222,12 +231,22 @@ class Model:
         raise RuntimeUnavailableError("no usable runtime; " + "; ".join(causes))
 
 
+def _presented(bundle: Bundle, components: tuple[Component, ...], sessions: tuple[Session, ...]) -> tuple[Session, ...]:
+    """Return sessions for all of `GRAPHS`; those of an imported model behind the names of this package."""
+    if bundle.layout is None:
+        return sessions
+    encoder, decoder = components
+    layout = find_layout(encoder, decoder)
+    positions = bundle.positions(encoder.precision) if "positions" in layout.inputs else None
+    return adapt(layout, pixels_of(bundle.manifest), (encoder, decoder), sessions, positions)
+
+
 def session_options(choice: Choice, role: Role, contract: Contract) -> SessionOptions:
     """Return the options to open a component with, without a cache folder."""
     return SessionOptions(
         threads=choice.threads,
         device=split_runtime(choice.runtime)[1],
-        shapes=profiles(contract).get(role, {}),
+        shapes={} if contract.fixed else profiles(contract).get(role, {}),
         steady=role == "encoder",
         precision=choice.precision,
         extra=choice.options,
@@ -245,6 +264,7 @@ def _open(bundle: Bundle, component: Component, file: Path, choice: Choice, key:
     options = replace(session_options(choice, role, bundle.contract), cache=cache, build=build)
     session = backend(choice.runtime).open_session(file, options)
     names = set(session.input_names)
-    if names != bundle.contract.inputs[role].keys() or names != {tensor.name for tensor in component.inputs}:
+    known = bundle.layout is not None or names == bundle.contract.inputs[role].keys()
+    if not known or names != {tensor.name for tensor in component.inputs}:
         raise InputError(f"bundle {bundle.path}: {component.file} is not the {role}; its inputs are {sorted(names)}")
     return session

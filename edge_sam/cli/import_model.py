@@ -1,0 +1,77 @@
+"""`edge-sam import`: a bundle of an encoder and a decoder that others exported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from edge_sam.cli.options import Json
+from edge_sam.cli.output import echo, print_json
+
+
+def import_pair(
+    encoder: Path,
+    decoder: Path,
+    /,
+    *,
+    output: Path,
+    values: Literal["normalised", "0-255", "0-1"] | None = None,
+    channels: Literal["rgb", "bgr"] | None = None,
+    padded: Annotated[bool | None, Parameter(negative="--stretched")] = None,
+    license: str = "unknown",
+    url: str = "",
+    overwrite: bool = False,
+    json: Json = False,
+) -> None:
+    """Make a bundle of an ONNX encoder and decoder that another program exported.
+
+    Their layout is told by the names and shapes of their tensors. A drawn scene shows which preprocessing the encoder
+    wants; the options below fix it.
+
+    Parameters
+    ----------
+    encoder
+        Image encoder: .onnx, .ort or OpenVINO's .xml.
+    decoder
+        Mask decoder that belongs to it.
+    output
+        Bundle folder to make.
+    values
+        What the encoder takes: normalised (mean and deviation of SAM), or colours from 0-255 or 0-1.
+    channels
+        Order of its colours.
+    padded
+        The photograph keeps its aspect and is padded, or is stretched to a square.
+    license
+        Licence of the model, for the manifest.
+    url
+        Where the model comes from, for the manifest.
+    overwrite
+        Replace an existing bundle.
+    """
+    from edge_sam.importing.model_import import Given, import_model
+
+    given = Given(values=values, channels=channels, padded=padded, license=license, url=url)
+    bundle, scores = import_model(
+        encoder, decoder, output, given, overwrite=overwrite, progress=lambda step: echo(f"{step} …", err=True)
+    )
+    assert bundle.layout is not None
+    facts = {
+        "bundle": str(bundle.path),
+        "layout": bundle.layout.name,
+        "values": bundle.layout.values,
+        "channels": bundle.layout.channels,
+        "padded": bundle.contract.fit.padded,
+        "scene_iou": {str(tried): round(score, 4) for tried, score in scores.items()},
+        "unproved": True,
+    }
+    if json:
+        print_json(facts)
+        return
+    for tried, score in scores.items():
+        echo(f"{tried!s:28s} IoU {score:.3f} with a drawn scene")
+    fit = "padded" if facts["padded"] else "stretched"
+    echo(f"layout {facts['layout']}; the encoder takes: {facts['values']}, {facts['channels']}, {fit}")
+    echo(f"bundle: {facts['bundle']} (unproved: nobody has measured its accuracy; see edge-sam eval)")

@@ -1,0 +1,1 @@
+"""Importing models that others exported: reading their graphs, checking them, and writing a bundle."""

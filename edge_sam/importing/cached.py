@@ -1,0 +1,62 @@
+"""Pairs of files that are loaded without a bundle: they are imported into the cache, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from edge_sam.bundles.bundle import Bundle, file_sha256, open_bundle
+from edge_sam.bundles.manifest import MANIFEST
+from edge_sam.bundles.zoo import combined_sha256
+from edge_sam.errors import InputError
+from edge_sam.files.cache_home import cache_home
+from edge_sam.importing.model_import import import_model
+
+
+def with_decoder(model: str | Path, decoder: str | Path | None) -> str | Path:
+    """Return the model as it is, or the folder of the bundle of a pair of files.
+
+    Parameters
+    ----------
+    model : str or Path
+        The name of a model or a bundle's folder; with a decoder, the file of an encoder.
+    decoder : str or Path, optional
+        The file of the decoder that belongs to it.
+
+    Raises
+    ------
+    InputError
+        The pair cannot be imported; see `import_model`.
+    """
+    if decoder is None:
+        return model
+    for name, value in (("model", model), ("decoder", decoder)):
+        if not isinstance(value, str | Path):
+            raise InputError(f"{name} must be a path, not {type(value).__name__}")
+    return imported_pair(Path(model), Path(decoder)).path
+
+
+def imported_pair(encoder: Path, decoder: Path) -> Bundle:
+    """Import a pair of files into the cache, or open the bundle that an earlier call made of the same files."""
+    digests = {role: _digest(path) for role, path in (("encoder", encoder), ("decoder", decoder))}
+    folder = _home() / combined_sha256(digests)[:16]
+    if (folder / MANIFEST).is_file():
+        return open_bundle(folder)
+    return import_model(encoder, decoder, folder).bundle
+
+
+def imported_bundles() -> Iterator[Bundle]:
+    """Yield the bundles that `imported_pair` made."""
+    for path in sorted(_home().glob(f"*/{MANIFEST}")):
+        yield open_bundle(path.parent)
+
+
+def _home() -> Path:
+    return cache_home() / "imported"
+
+
+def _digest(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error

@@ -1,0 +1,132 @@
+"""Files of one graph each: their format, their tensors and the files that belong to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_sam.bundles.bundle import GRAPH_FILES, file_sha256
+from edge_sam.bundles.contract import Role
+from edge_sam.bundles.manifest import Companion, Component, TensorSpec
+from edge_sam.errors import InputError, one_line
+from edge_sam.runtimes import RuntimeUnavailableError, Session, SessionOptions, backend
+from edge_sam.runtimes.onnxruntime_session import CPU, open_inference_session
+
+RUNTIMES = {"onnx": "onnxruntime", "ort": "onnxruntime", "openvino": "openvino"}
+"""The runtime that checks a format."""
+_MARK = b"location"
+"""Key of the entry that names a file of weights, in the ONNX format."""
+
+
+def read_component(role: Role, path: Path) -> Component:
+    """Read what a file holds.
+
+    Raises
+    ------
+    InputError
+        It is missing or damaged, of another format, or its tensors are of a type that is not supported.
+    """
+    format = GRAPH_FILES.get(path.suffix.lower())
+    if format is None:
+        raise InputError(f"{path} is none of {', '.join(GRAPH_FILES)}, the formats that can be imported")
+    if not path.is_file():
+        raise InputError(f"cannot read {path}: there is no such file")
+    inputs, outputs = _tensors(path, format)
+    companion = _companion(path, format)
+    return Component(
+        role,
+        "fp16" if any(tensor.dtype == "float16" for tensor in inputs) else "fp32",
+        format,
+        path.name,
+        file_sha256(path),
+        path.stat().st_size,
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
+        companion=companion and Companion(companion.name, file_sha256(companion), companion.stat().st_size),
+    )
+
+
+def open_graph(path: Path, format: str) -> Session:
+    """Open a file with the runtime that checks its format."""
+    return backend(RUNTIMES[format]).open_session(path, SessionOptions())
+
+
+def _tensors(path: Path, format: str) -> tuple[list[TensorSpec], list[TensorSpec]]:
+    try:
+        if format == "openvino":
+            return _openvino_tensors(path)
+        session = open_inference_session(path, SessionOptions(), [(CPU, {})])
+    except RuntimeUnavailableError as error:
+        raise InputError(_reason(path, one_line(error))) from error
+    return [_of_onnx(path, each) for each in session.get_inputs()], [
+        _of_onnx(path, each) for each in session.get_outputs()
+    ]
+
+
+def _reason(path: Path, text: str) -> str:
+    """Say what is wrong with a file, from the words of ONNX Runtime."""
+    known = (
+        ("INVALID_PROTOBUF", "is not an ONNX model, or it is damaged"),
+        ("opset", "has an opset that the installed ONNX Runtime does not know; export it again with opset 17"),
+        ("external", "keeps its weights in another file, which is missing; put that beside it"),
+        ("invalid buffer", "is not an ORT model, or it is damaged"),
+        ("verification failed", "is not an ORT model, or it is damaged"),
+    )
+    for word, meaning in known:
+        if word.lower() in text.lower():
+            return f"{path} {meaning}"
+    return f"{path} cannot be opened: {text}"
+
+
+def _of_onnx(path: Path, tensor: Any) -> TensorSpec:
+    kind = tensor.type.removeprefix("tensor(").removesuffix(")")
+    return _spec(path, tensor.name, {"float": "float32", "double": "float64"}.get(kind, kind), tensor.shape)
+
+
+def _openvino_tensors(path: Path) -> tuple[list[TensorSpec], list[TensorSpec]]:
+    openvino = backend("openvino")
+    reason = openvino.why_unusable("")
+    if reason is not None:
+        raise InputError(f"{path} needs OpenVINO: {reason}")
+    module: Any = openvino.load_package()
+    try:
+        model = module.Core().read_model(str(path))
+    except RuntimeError as error:
+        raise InputError(f"{path} is not an OpenVINO model, or its .bin is missing: {one_line(error)}") from error
+    return tuple(  # type: ignore[return-value]
+        [
+            _spec(
+                path,
+                port.get_any_name(),
+                np.dtype(port.get_element_type().to_dtype()).name,
+                [size.get_length() if size.is_static else "?" for size in port.get_partial_shape()],
+            )
+            for port in ports
+        ]
+        for ports in (model.inputs, model.outputs)
+    )
+
+
+def _spec(path: Path, name: str, kind: str, shape: Iterable[int | str | None]) -> TensorSpec:
+    if kind not in ("float32", "float16", "float64", "uint8", "int32", "int64", "bool"):
+        raise InputError(f"{path}: the tensor {name} is {kind}, which is not supported")
+    return TensorSpec(name, kind, tuple("?" if size is None else size for size in shape))
+
+
+def _companion(path: Path, format: str) -> Path | None:
+    """Return the file of weights beside a graph, if it has one."""
+    if format == "openvino":
+        return path.with_suffix(".bin")
+    if format != "onnx":
+        return None
+    content = path.read_bytes()
+    if _MARK not in content:
+        return None
+    beside = (each for each in path.parent.iterdir() if each != path and each.is_file())
+    named = [each for each in beside if each.name.encode() in content]
+    if len(named) > 1:
+        raise InputError(f"{path} keeps its weights in several files; save it with one file of weights")
+    return named[0] if named else None
