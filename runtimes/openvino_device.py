@@ -34,6 +34,8 @@ _MAX_DIFFERENCE = 0.1
 """Largest allowed difference from the output of the dynamic-shape model, relative to its largest value. Measured: 2e-6
 in fp32; 0.03 in int8, where the last bit may change a whole step; 1 and more with a wrong kernel."""
 Shapes = dict[str, tuple[int, ...]]
+Port = tuple[str, str, list[int | str]]
+"""Name, dtype and shape of an input or output. Unknown sizes are ``"?"``."""
 
 
 def why_unusable(device: str) -> str | None:
@@ -248,6 +250,18 @@ def _shapes(arrays: Mapping[str, NDArray[Any]]) -> Shapes:
 
 def _agree(ours: NDArray[Any], expected: NDArray[Any]) -> bool:
     return bool(np.abs(ours - expected).max() <= _MAX_DIFFERENCE * np.abs(expected).max())
+
+
+def read_ports(model: Path) -> tuple[list[Port], list[Port]]:
+    """Return the inputs and outputs of a model file. Raises `RuntimeError` if OpenVINO cannot read it."""
+    read = _core().read_model(str(model))
+    inputs, outputs = ([_port(port) for port in ports] for ports in (read.inputs, read.outputs))
+    return inputs, outputs
+
+
+def _port(port: Any) -> Port:
+    sizes = [size.get_length() if size.is_static else "?" for size in port.get_partial_shape()]
+    return port.get_any_name(), np.dtype(port.get_element_type().to_dtype()).name, sizes
 
 
 def open_session(model: Path, options: SessionOptions) -> OpenVinoSession:

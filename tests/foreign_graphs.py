@@ -21,6 +21,8 @@ _KINDS = {
 }
 _THRESHOLD = 0.5
 """Squared distance of colours, in standard deviations, up to which a token belongs to the object."""
+_STEEPNESS = 20
+"""Steep logits make stable masks."""
 SCORES = {1: [0.9], 3: [0.8, 0.95, 0.7], 4: [0.6, 0.8, 0.95, 0.7]}
 """Predicted IoU by the number of masks."""
 
@@ -108,7 +110,6 @@ class Decoder:
     boxes: str = ""
     outputs: tuple[str, ...] = ("masks", "iou_predictions", "low_res_masks")
     masks: int = 4
-    upsampled: bool = False
     original_pixels: bool = False
     lead: tuple[int, ...] = (1,)
 
@@ -167,6 +168,7 @@ class Decoder:
         squares = graph.node("Mul", different, different)
         distance = graph.node("ReduceSum", squares, _ints(graph, 1), keepdims=1)
         logits = graph.node("Sub", graph.constant([_THRESHOLD]), distance)
+        logits = graph.node("Mul", logits, graph.constant([_STEEPNESS]))
         return graph.node("Resize", logits, "", graph.constant([1, 1, 4, 4]), mode="linear")
 
 

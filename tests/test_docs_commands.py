@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import conftest
+import foreign_graphs
 import numpy as np
 import pytest
 import scenes
@@ -86,6 +87,8 @@ def place(
             shutil.copy(PHOTOGRAPHS / name, tmp_path / "FOLDER")
     for name in ("PHOTOGRAPH", "photograph.jpg", "photos/a/cup.jpg"):
         scenes.photograph(tmp_path / name)
+    foreign_graphs.Encoder().save(tmp_path / "encoder.onnx")
+    foreign_graphs.SAM.save(tmp_path / "decoder.onnx")
     (tmp_path / "boxes.csv").write_text("image,x0,y0,x1,y1,label\ncoffee.png,76,18,478,390,cup\n")
     (tmp_path / "detector.py").write_text(_detector())
     streams.write_video(tmp_path / "walk.mp4", streams.scene(coffee, 4, *SIZE))
@@ -196,6 +199,12 @@ def _everything(names: dict[str, Any]) -> None:
     assert names["mask"]["area"] > 0
 
 
+def _import(names: dict[str, Any]) -> None:
+    assert names["predictor"].facts.unproved
+    assert names["result"].masks.shape == (3, 400, 600)
+    assert names["result"].masks[0, 120, 250]
+
+
 def _migrating(names: dict[str, Any]) -> None:
     assert names["masks"].shape == (3, 400, 600)
     assert names["masks"][:, 120, 250].all()
@@ -231,6 +240,7 @@ RESULTS = {
     "annotate.md": _annotate,
     "camera.md": _camera,
     "everything.md": _everything,
+    "import.md": _import,
     "index.md": _index,
     "migrating.md": _migrating,
     "one-click.md": _one_click,

@@ -51,7 +51,8 @@ def import_pair(
     overwrite
         Replace an existing bundle.
     """
-    from edge_sam.importing.model_import import Given, import_model
+    from edge_sam.importing.model_import import import_model
+    from edge_sam.importing.pair import Given
 
     given = Given(values=values, channels=channels, padded=padded, license=license, url=url)
     bundle, scores = import_model(

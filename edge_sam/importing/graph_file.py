@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import mmap
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from edge_sam.bundles.bundle import GRAPH_FILES, file_sha256
 from edge_sam.bundles.contract import Role
@@ -14,11 +14,12 @@ from edge_sam.bundles.manifest import Companion, Component, TensorSpec
 from edge_sam.errors import InputError, one_line
 from edge_sam.runtimes import RuntimeUnavailableError, Session, SessionOptions, backend
 from edge_sam.runtimes.onnxruntime_session import CPU, open_inference_session
+from edge_sam.runtimes.openvino_device import read_ports
 
 RUNTIMES = {"onnx": "onnxruntime", "ort": "onnxruntime", "openvino": "openvino"}
 """The runtime that checks a format."""
-_MARK = b"location"
-"""Key of the entry that names a file of weights, in the ONNX format."""
+_LOCATION = re.compile(rb"\n\x08location\x12([\x01-\x7f])", re.DOTALL)
+"""Begin of an entry of an ONNX file that names a file of weights: the key, and the length of the name that follows."""
 
 
 def read_component(role: Role, path: Path) -> Component:
@@ -34,8 +35,10 @@ def read_component(role: Role, path: Path) -> Component:
         raise InputError(f"{path} is none of {', '.join(GRAPH_FILES)}, the formats that can be imported")
     if not path.is_file():
         raise InputError(f"cannot read {path}: there is no such file")
-    inputs, outputs = _tensors(path, format)
+    if not path.stat().st_size:
+        raise InputError(f"{path} is empty")
     companion = _companion(path, format)
+    inputs, outputs = _tensors(path, format)
     return Component(
         role,
         "fp16" if any(tensor.dtype == "float16" for tensor in inputs) else "fp32",
@@ -60,23 +63,22 @@ def _tensors(path: Path, format: str) -> tuple[list[TensorSpec], list[TensorSpec
             return _openvino_tensors(path)
         session = open_inference_session(path, SessionOptions(), [(CPU, {})])
     except RuntimeUnavailableError as error:
-        raise InputError(_reason(path, one_line(error))) from error
+        raise InputError(_reason(path, format, one_line(error))) from error
     return [_of_onnx(path, each) for each in session.get_inputs()], [
         _of_onnx(path, each) for each in session.get_outputs()
     ]
 
 
-def _reason(path: Path, text: str) -> str:
+def _reason(path: Path, format: str, text: str) -> str:
     """Say what is wrong with a file, from the words of ONNX Runtime."""
-    known = (
-        ("INVALID_PROTOBUF", "is not an ONNX model, or it is damaged"),
+    if format == "ort":
+        return f"{path} is not an ORT model that the installed ONNX Runtime reads, or it is damaged"
+    for word, meaning in (
+        ("invalid_protobuf", "is not an ONNX model, or it is damaged"),
         ("opset", "has an opset that the installed ONNX Runtime does not know; export it again with opset 17"),
-        ("external", "keeps its weights in another file, which is missing; put that beside it"),
-        ("invalid buffer", "is not an ORT model, or it is damaged"),
-        ("verification failed", "is not an ORT model, or it is damaged"),
-    )
-    for word, meaning in known:
-        if word.lower() in text.lower():
+        ("ir version", "is of a newer version of ONNX; upgrade with: pip install -U onnxruntime"),
+    ):
+        if word in text.lower():
             return f"{path} {meaning}"
     return f"{path} cannot be opened: {text}"
 
@@ -87,27 +89,15 @@ def _of_onnx(path: Path, tensor: Any) -> TensorSpec:
 
 
 def _openvino_tensors(path: Path) -> tuple[list[TensorSpec], list[TensorSpec]]:
-    openvino = backend("openvino")
-    reason = openvino.why_unusable("")
+    reason = backend("openvino").why_unusable("")
     if reason is not None:
         raise InputError(f"{path} needs OpenVINO: {reason}")
-    module: Any = openvino.load_package()
     try:
-        model = module.Core().read_model(str(path))
+        ports = read_ports(path)
     except RuntimeError as error:
         raise InputError(f"{path} is not an OpenVINO model, or its .bin is missing: {one_line(error)}") from error
-    return tuple(  # type: ignore[return-value]
-        [
-            _spec(
-                path,
-                port.get_any_name(),
-                np.dtype(port.get_element_type().to_dtype()).name,
-                [size.get_length() if size.is_static else "?" for size in port.get_partial_shape()],
-            )
-            for port in ports
-        ]
-        for ports in (model.inputs, model.outputs)
-    )
+    inputs, outputs = ([_spec(path, *port) for port in each] for each in ports)
+    return inputs, outputs
 
 
 def _spec(path: Path, name: str, kind: str, shape: Iterable[int | str | None]) -> TensorSpec:
@@ -119,14 +109,15 @@ def _spec(path: Path, name: str, kind: str, shape: Iterable[int | str | None]) -
 def _companion(path: Path, format: str) -> Path | None:
     """Return the file of weights beside a graph, if it has one."""
     if format == "openvino":
-        return path.with_suffix(".bin")
+        weights = path.with_suffix(".bin")
+        return weights if weights.is_file() else None
     if format != "onnx":
         return None
-    content = path.read_bytes()
-    if _MARK not in content:
-        return None
-    beside = (each for each in path.parent.iterdir() if each != path and each.is_file())
-    named = [each for each in beside if each.name.encode() in content]
-    if len(named) > 1:
-        raise InputError(f"{path} keeps its weights in several files; save it with one file of weights")
-    return named[0] if named else None
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        names = {content[found.end() : found.end() + found[1][0]] for found in _LOCATION.finditer(content)}
+    if len(names) > 1:
+        raise InputError(f"{path} keeps its weights in {len(names)} files; save it with one file of weights")
+    weights = path.parent / names.pop().decode(errors="replace") if names else None
+    if weights is not None and (weights.parent != path.parent or not weights.is_file()):
+        raise InputError(f"{path} keeps its weights in {weights}, which must lie beside it")
+    return weights

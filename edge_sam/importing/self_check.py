@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import Protocol, get_args
 
 import cv2
 import msgspec
@@ -20,7 +20,7 @@ from edge_sam.imaging.preprocess import encoder_input
 from edge_sam.imaging.scene_objects import scene_with_objects
 from edge_sam.imaging.view import Fit
 from edge_sam.prompts import Prompt, decoder_points
-from edge_sam.runtimes import Session
+from edge_sam.runtimes import Session, Tensors
 
 MARGIN = 0.05
 """How much better another preprocessing must be than the usual one, in mean IoU, to take its place. Trained models see
@@ -57,8 +57,6 @@ class Preprocessing:
         return msgspec.structs.replace(usual, fit=Fit(padded=self.padded))
 
 
-Build = Callable[[Preprocessing], tuple[Session, Session]]
-"""Makes encoder and decoder for a preprocessing."""
 Scores = dict[Preprocessing, float]
 """Mean IoU with the drawn objects."""
 
@@ -108,45 +106,54 @@ def best_preprocessing(
     return best, scores
 
 
-def scene_score(
-    contract: Contract,
-    encoder: Session,
-    decoder: Session,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-    no_mask: NDArray[np.float32],
-    boxes: bool,
-) -> float:
-    """Return the mean IoU of the masks for points, and boxes if the model takes them, with the drawn objects.
+class Parts(Protocol):
+    """The parts of a model that the check uses."""
+
+    contract: Contract
+    encoder: Session
+    decoder: Session
+    no_mask: NDArray[np.float32]
+
+
+def scene_score(model: Parts, mean: tuple[float, ...], std: tuple[float, ...], *, boxes: bool) -> float:
+    """Return the mean IoU with the drawn objects, of the masks with the best predicted IoU.
+
+    Parameters
+    ----------
+    model : Parts
+        A model with one preprocessing.
+    mean, std : tuple of float
+        Normalisation of the channels R, G, B in pixel values.
+    boxes : bool
+        Whether to ask with boxes as well as points.
+    """
+    image, objects = scene_with_objects()
+    geometry = Geometry((image.shape[0], image.shape[1]), square=True, fit=model.contract.fit)
+    maps = model.encoder.run({"image": encoder_input(image, geometry, mean, std)})
+    maps["image_tokens"] = maps.pop("image_embedding") + model.no_mask
+    found = []
+    for prompt, truth in _prompts(objects, boxes):
+        coords, labels = decoder_points([prompt], geometry)
+        size = {"token_size": np.array(geometry.token_size)} if geometry.fit.padded else {}
+        answer = model.decoder.run({**maps, "point_coords": coords, "point_labels": labels, **size})
+        best = answer["low_res_logits"][0, answer["predicted_iou"][0].argmax()]
+        found.append(iou(geometry.upsample(best) > 0, truth))
+    return float(np.mean(found))
+
+
+def check_different(probe: Tensors) -> None:
+    """Check the outputs for the two probe images of `edge_sam.inference.guard`.
 
     Raises
     ------
     InputError
-        Its outputs are not finite, or an empty picture has the same embedding.
+        They are not finite, or the image embedding is the same for both images.
     """
-    image, objects = scene_with_objects()
-    geometry = Geometry(image.shape[:2], square=True, fit=contract.fit)
-    pixels = encoder_input(image, geometry, mean, std)
-    outputs = encoder.run({"image": pixels})
-    _check_different(outputs["image_embedding"], encoder.run({"image": np.zeros_like(pixels)})["image_embedding"])
-    tokens = {"image_tokens": outputs.pop("image_embedding") + no_mask}
-    found = []
-    for prompt, truth in _prompts(objects, boxes):
-        coords, labels = decoder_points([prompt], geometry, pad_boxes=contract.pad_boxes)
-        size = {"token_size": np.array(geometry.token_size)} if contract.fit.padded else {}
-        answer = decoder.run({**tokens, **outputs, "point_coords": coords, "point_labels": labels, **size})
-        logits, quality = answer["low_res_logits"][0], answer["predicted_iou"][0]
-        if not (np.isfinite(logits).all() and np.isfinite(quality).all()):
-            return 0.0
-        found.append(iou(geometry.upsample(logits[quality.argmax()]) > 0, truth))
-    return float(np.mean(found))
-
-
-def _check_different(scene: NDArray[np.float32], empty: NDArray[np.float32]) -> None:
-    if not (np.isfinite(scene).all() and np.isfinite(empty).all()):
-        raise InputError("the encoder's output is not finite")
-    if np.linalg.norm(scene - empty) < _DIFFERENT * np.linalg.norm(scene):
-        raise InputError("the encoder gives the same embedding for two different images")
+    if not all(np.isfinite(array).all() for array in probe.values()):
+        raise InputError("the pair cannot be used: its outputs are not finite")
+    one, other = probe["image_embedding"]
+    if np.linalg.norm(one - other) < _DIFFERENT * np.linalg.norm(one):
+        raise InputError("the pair cannot be used: the encoder gives the same embedding for two different images")
 
 
 def _prompts(objects: list[NDArray[np.bool_]], boxes: bool) -> Iterator[tuple[Prompt, NDArray[np.bool_]]]:

@@ -95,9 +95,10 @@ def choices(bundle: Bundle, run: RunOptions) -> list[Choice]:
 
 def _why_not(bundle: Bundle, runtime: str) -> str | None:
     """Return None if a runtime is usable here with this bundle, else the reason in one line."""
-    formats = {component.format for component in bundle.manifest.components if component.role == "encoder"}
-    if not formats.intersection(backend(runtime).MODEL_FORMATS):
-        return f"it does not read the bundle's files ({', '.join(sorted(formats))})"
+    for role in bundle.graphs:
+        formats = {component.format for component in bundle.manifest.components if component.role == role}
+        if formats and not formats.intersection(backend(runtime).MODEL_FORMATS):
+            return f"it does not read the bundle's {role} ({', '.join(sorted(formats))})"
     return why_unusable(runtime)
 
 

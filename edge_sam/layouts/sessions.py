@@ -188,14 +188,14 @@ class ForeignDecoder(Session):
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return the points as the graph wants them."""
         layout = self._layout
+        shape = self._bound["point_labels"].shape
+        fixed = shape[-1] if isinstance(shape[-1], int) else None
         kept = labels != ABSENT
-        if layout.pads_points:
+        if layout.pads_points or fixed:
             kept &= labels != NOT_A_POINT
         coords, labels = coords[kept], labels[kept]
         if not layout.boxes and (labels >= TOP_LEFT).any():
             raise InputError(f"this model takes no boxes, as is usual for {layout.makers}; give points")
-        shape = self._bound["point_labels"].shape
-        fixed = shape[-1] if isinstance(shape[-1], int) else None
         most = fixed or layout.most_points
         if most is not None and len(labels) > most:
             raise InputError(f"a prompt has {len(labels)} points, box corners included; this model takes {most}")
