@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from edge_sam.bundles.zoo import combined_sha256
 from edge_sam.errors import InputError
 from edge_sam.files.cache_home import cache_home
 from edge_sam.importing.model_import import import_model
+
+_log = logging.getLogger("edge_sam")
 
 
 def with_decoder(model: str | Path, decoder: str | Path | None) -> str | Path:
@@ -42,13 +46,15 @@ def imported_pair(encoder: Path, decoder: Path) -> Bundle:
     folder = _home() / combined_sha256(digests)[:16]
     if (folder / MANIFEST).is_file():
         return open_bundle(folder)
+    _log.warning("checking %s and %s on a drawn scene, as is done once for each pair", encoder.name, decoder.name)
     return import_model(encoder, decoder, folder).bundle
 
 
 def imported_bundles() -> Iterator[Bundle]:
     """Yield the bundles that `imported_pair` made."""
     for path in sorted(_home().glob(f"*/{MANIFEST}")):
-        yield open_bundle(path.parent)
+        with contextlib.suppress(InputError):  # Of another version, or damaged.
+            yield open_bundle(path.parent)
 
 
 def _home() -> Path:

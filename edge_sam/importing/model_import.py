@@ -111,7 +111,7 @@ def _manifest(
         family=pair.layout.name,
         source=CheckpointSource(f"{encoder.name}, {decoder.name}", _identity(pair, best), given.url, given.license),
         made_by=MadeBy(
-            f"edge-sam import {encoder.name} {decoder.name} --output {name}",
+            f"edge-sam import {encoder.name} {decoder.name} --output {name}{_options(given)}",
             {"edge-sam": __version__, **installed_versions(packages)},
         ),
         frame=FRAME,
@@ -129,6 +129,14 @@ def _manifest(
         contract=best.contract(pair.layout.contract),
         layout=ForeignLayout(pair.layout.name, best.values, best.channels),
     )
+
+
+def _options(given: Given) -> str:
+    """Return the options of the command line for what was stated about the preprocessing."""
+    options = [f" --{field} {value}" for field in ("values", "channels") if (value := getattr(given, field))]
+    if given.padded is not None:
+        options.append(" --padded" if given.padded else " --stretched")
+    return "".join(options)
 
 
 def _identity(pair: Pair, best: Preprocessing) -> str:

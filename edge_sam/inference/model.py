@@ -24,7 +24,7 @@ from edge_sam.inference.choice import Choice
 from edge_sam.inference.facts import Facts
 from edge_sam.inference.guard import check_probe, run_probe
 from edge_sam.inference.profiles import profiles
-from edge_sam.layouts import adapt, find_layout, pixels_of
+from edge_sam.layouts import adapt, named_layout, pixels_of
 from edge_sam.runtimes import Session, SessionOptions, backend, split_runtime, why_unusable
 from edge_sam.system.timing import stage
 
@@ -236,7 +236,7 @@ def _presented(bundle: Bundle, components: tuple[Component, ...], sessions: tupl
     if bundle.layout is None:
         return sessions
     encoder, decoder = components
-    layout = find_layout(encoder, decoder)
+    layout = named_layout(bundle.layout.name)
     positions = bundle.positions(encoder.precision) if "positions" in layout.inputs else None
     return adapt(layout, pixels_of(bundle.manifest), (encoder, decoder), sessions, positions)
 

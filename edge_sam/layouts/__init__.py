@@ -16,7 +16,7 @@ from edge_sam.layouts.sam2 import SAM2
 from edge_sam.layouts.sessions import ForeignDecoder, ForeignEncoder, MaskPrompt
 from edge_sam.runtimes import Session
 
-__all__ = ["LAYOUTS", "Layout", "Pixels", "adapt", "find_layout", "pixels_of"]
+__all__ = ["LAYOUTS", "Layout", "Pixels", "adapt", "find_layout", "named_layout", "pixels_of"]
 
 LAYOUTS = {layout.name: layout for layout in (SAM, SAM2, EDGE_SAM, EFFICIENT_SAM, HF_SAM, HF_SAM2)}
 """By name."""
@@ -51,6 +51,13 @@ def find_layout(encoder: Component, decoder: Component) -> Layout:
             f" gives {maps}"
         )
     return layout
+
+
+def named_layout(name: str) -> Layout:
+    """Return a layout by name. Raises `InputError` if this version knows none of that name."""
+    if name not in LAYOUTS:
+        raise InputError(f"unknown layout {name!r}; known: {', '.join(LAYOUTS)}; upgrade with: pip install -U edge-sam")
+    return LAYOUTS[name]
 
 
 def pixels_of(manifest: Manifest) -> Pixels:

@@ -24,6 +24,8 @@ Input = Literal[
     "image_size",
 ]
 """What an input of a decoder means."""
+MAPS: tuple[Input, ...] = ("image_tokens", "high_res_0", "high_res_1")
+"""The inputs that are feature maps of the encoder."""
 IMAGE_SIZE = 256
 """Height and width that a decoder is told the photograph has. Its masks then are the low-res logits of the frame."""
 
@@ -88,10 +90,11 @@ class Layout:
     def maps(self, encoder: Component) -> dict[Input, str] | None:
         """Return the names of the encoder's outputs that the decoder takes, by meaning. None if one is missing.
 
-        They are told by their channels. An output with an unknown number of channels may be any.
+        They are told by their channels.
         """
         expected: dict[Input, int] = {"image_tokens": CHANNELS}
-        expected |= {each.name: each.channels for each in self.contract.high_res}
+        for each in self.contract.high_res:
+            expected[each.name] = each.channels
         found: dict[Input, str] = {}
         for meaning, channels in expected.items():
             fitting = [

@@ -15,7 +15,7 @@ from edge_sam.bundles.manifest import Component, TensorSpec
 from edge_sam.errors import InputError
 from edge_sam.imaging.geometry import CELL, LOGITS
 from edge_sam.imaging.view import FRAME, TOKEN
-from edge_sam.layouts.layout import IMAGE_SIZE, Input, Layout, Pixels
+from edge_sam.layouts.layout import IMAGE_SIZE, MAPS, Input, Layout, Pixels
 from edge_sam.runtimes import Session, Tensors
 
 MASKS = 4
@@ -68,8 +68,8 @@ def encoder_pixels(image: NDArray[np.float32], spec: TensorSpec, pixels: Pixels)
     """Convert (1, 3, H, W) normalised RGB to what an encoder takes."""
     frame = image[0]
     if pixels.values != "normalised":
-        columns = (np.array(each, np.float32)[:, None, None] for each in (pixels.std, pixels.mean))
-        frame = frame * next(columns) + next(columns)
+        std, mean = (np.array(each, np.float32)[:, None, None] for each in (pixels.std, pixels.mean))
+        frame = frame * std + mean
         if pixels.values == "0-1":
             frame = frame / np.float32(255)
     if pixels.channels == "bgr":
@@ -84,10 +84,9 @@ def encoder_pixels(image: NDArray[np.float32], spec: TensorSpec, pixels: Pixels)
 class MaskPrompt(Session):
     """In the place of a mask encoder: hands the mask prompt on to the decoder, which encodes it itself."""
 
-    input_names = ["image_embedding", "mask"]  # noqa: RUF012
-
     def __init__(self, layout: Layout, decoder: ForeignDecoder) -> None:
-        self._layout, self._takes_masks, self.provider = layout, decoder.takes_masks, decoder.provider
+        self._layout, self._takes_masks = layout, decoder.takes_masks
+        self.provider, self.input_names = decoder.provider, ["image_embedding", "mask"]
 
     def run(self, inputs: Mapping[str, Any]) -> Tensors:
         """See `Session.run`. Raises `InputError` if the decoder takes no mask prompt."""
@@ -137,14 +136,15 @@ class ForeignDecoder(Session):
 
     def upload(self, array: NDArray[Any]) -> Any:
         """See `Session.upload`. Feature maps are turned to channels first, once for all prompts."""
-        return _Uploaded(self._inner.upload(_channels_first(array)))
+        turned = _channels_first(array).astype(self._bound["image_tokens"].dtype, copy=False)
+        return _Uploaded(self._inner.upload(turned))
 
     def run(self, inputs: Mapping[str, Any]) -> Tensors:
         """See `Session.run`. `mask_input` (N, 256, 256) is added to the inputs of docs/bundle.md."""
         maps: dict[Input, Any] = {
-            name: each.value if isinstance(each, _Uploaded) else _channels_first(each)
-            for name, each in inputs.items()
-            if name in ("image_tokens", "high_res_0", "high_res_1")
+            name: each.value if isinstance(each := inputs[name], _Uploaded) else _channels_first(each)
+            for name in MAPS
+            if name in inputs
         }
         masks = inputs.get("mask_input")
         answers = [
