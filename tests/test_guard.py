@@ -83,7 +83,7 @@ def test_bounds_are_kept_to_the_number(rows: list[float], precision: str, verdic
 
 
 def test_the_probe_is_the_one_that_bundles_store_the_answers_to() -> None:
-    images = list(probe_images())
+    images = list(probe_images(SAM))
     assert [image.shape for image in images] == [(1, 3, 160, 256)] * 2
     digest = hashlib.sha256(b"".join(image.tobytes() for image in images)).hexdigest()
     assert digest == "64a6ea5b8620d5f64acafe76212ae85894eeafa11565d4cafa9c478523b8a03e"

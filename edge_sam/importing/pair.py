@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge_sam.bundles.contract import CHANNELS, Contract
 from edge_sam.bundles.manifest import Channels, Component, TensorSpec, Values
-from edge_sam.errors import InputError
+from edge_sam.errors import InputError, one_line
 from edge_sam.imaging.view import FRAME
 from edge_sam.importing.graph_file import open_graph, read_component
 from edge_sam.importing.self_check import Preprocessing
@@ -91,7 +91,15 @@ class Pair:
         return Parts(preprocessing.contract(self.layout.contract), encoder, decoder, None, self.constants["no_mask"])
 
     def usual(self, given: Given) -> Preprocessing:
-        """Return what such an encoder most likely wants: one of bytes, or without a batch, normalises itself."""
+        """Return what such an encoder most likely wants: one of bytes, or without a batch, normalises itself.
+
+        Raises
+        ------
+        InputError
+            What was stated is impossible for the layout.
+        """
+        if given.padded and self.layout.contract.high_res:
+            raise InputError(f"photographs are stretched, not padded, for {self.layout.makers}")
         spec = self.components[0].inputs[0]
         raw = spec.dtype == "uint8" or len(spec.shape) == 3
         return Preprocessing(
@@ -140,7 +148,7 @@ def _run_once(encoder: Component, session: Session) -> tuple[Component, Tensors]
         outputs = session.run({spec.name: image})
     except Exception as error:  # Runtimes raise many unrelated classes.
         raise InputError(
-            f"{encoder.file} does not encode a square of {FRAME} pixels, which is all that can be imported: {error}"
+            f"{encoder.file} does not encode a square of {FRAME} pixels, which is all that can be imported: {one_line(error)}"
         ) from error
     shapes = tuple(TensorSpec(each.name, each.dtype, outputs[each.name].shape) for each in encoder.outputs)
     return msgspec.structs.replace(encoder, outputs=shapes), outputs
