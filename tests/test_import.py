@@ -142,7 +142,7 @@ def test_what_a_layout_lacks_is_one_line(tmp_path: Path) -> None:
 def test_more_points_than_a_decoder_takes(tmp_path: Path) -> None:
     inputs = {**SAM.inputs, "point_coords": ("float", (1, 3, 2)), "point_labels": ("float", (1, 3))}
     predictor = edge_sam.load(
-        import_model(*pair(tmp_path, decoder=replace(SAM, inputs=inputs)), tmp_path / "b").bundle.path
+        import_model(*pair(tmp_path, decoder=replace(SAM, inputs=inputs)), tmp_path / "b", quick()).bundle.path
     )
     embedding = predictor.encode(IMAGE)
     result = predictor.predict(embedding, edge_sam.Prompt(points=[POINTS[1]]))
@@ -306,9 +306,8 @@ def test_command_line(tmp_path: Path) -> None:
 
     encoder, decoder = pair(tmp_path)
     Image.fromarray(IMAGE).save(tmp_path / "scene.png")
-    made = run_command(
-        "import", encoder, decoder, "--output", tmp_path / "bundle", "--license", "MIT", "--json", cwd=tmp_path
-    )
+    stated = ("--values", "normalised", "--channels", "rgb", "--padded", "--license", "MIT")
+    made = run_command("import", encoder, decoder, "--output", "bundle", *stated, "--json", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     facts = json.loads(made.stdout)
     assert (facts["layout"], facts["values"], facts["unproved"]) == ("sam", "normalised", True)

@@ -148,7 +148,8 @@ def _run_once(encoder: Component, session: Session) -> tuple[Component, Tensors]
         outputs = session.run({spec.name: image})
     except Exception as error:  # Runtimes raise many unrelated classes.
         raise InputError(
-            f"{encoder.file} does not encode a square of {FRAME} pixels, which is all that can be imported: {one_line(error)}"
+            f"{encoder.file} does not encode a square of {FRAME} pixels, and no other size can be imported:"
+            f" {one_line(error)}"
         ) from error
     shapes = tuple(TensorSpec(each.name, each.dtype, outputs[each.name].shape) for each in encoder.outputs)
     return msgspec.structs.replace(encoder, outputs=shapes), outputs
