@@ -139,7 +139,7 @@ class OpenVinoSession(Session):
         running = self._general.model.get_property("EXECUTION_DEVICES")
         if not any(name == self._device or name.startswith(f"{self._device}.") for name in running):
             raise RuntimeUnavailableError(f"OpenVINO replaced {self._device} with {', '.join(running)}")
-        self.input_names: list[str] = [tensor.get_any_name() for tensor in self._general.model.inputs]
+        self.input_names: list[str] = [_name(tensor) for tensor in self._general.model.inputs]
         self.provider = f"OpenVINO {running[0]}"
         self._lock = threading.Lock()
         self._compiling: threading.Thread | None = None
@@ -259,9 +259,15 @@ def read_ports(model: Path) -> tuple[list[Port], list[Port]]:
     return inputs, outputs
 
 
+def _name(port: Any) -> str:
+    """Return the name that a port has in the file. OpenVINO may give it those of nodes that it left out as well."""
+    name: str = port.get_node().get_friendly_name()
+    return name if name in port.get_names() else port.get_any_name()
+
+
 def _port(port: Any) -> Port:
     sizes = [size.get_length() if size.is_static else "?" for size in port.get_partial_shape()]
-    return port.get_any_name(), np.dtype(port.get_element_type().to_dtype()).name, sizes
+    return _name(port), np.dtype(port.get_element_type().to_dtype()).name, sizes
 
 
 def open_session(model: Path, options: SessionOptions) -> OpenVinoSession:

@@ -44,6 +44,10 @@ class _Graph:
         self.nodes.append(helper.make_node(operator, inputs, [name], **attributes))
         return name
 
+    def floats(self, name: str, kind: str) -> str:
+        """Return an input as float32."""
+        return name if kind == "float" else self.node("Cast", name, to=TensorProto.FLOAT)
+
     def output(self, tensor: str, name: str) -> None:
         self.nodes.append(helper.make_node("Identity", [tensor], [name]))
 
@@ -69,7 +73,7 @@ class Encoder:
 
     def save(self, path: Path) -> Path:
         graph = _Graph()
-        pixels = graph.node("Cast", self.name, to=TensorProto.FLOAT)
+        pixels = graph.floats(self.name, self.kind)
         if self.shape[-1] == 3:
             pixels = graph.node("Transpose", pixels, perm=[2, 0, 1])
         if len(self.shape) == 3:
@@ -115,7 +119,7 @@ class Decoder:
 
     def save(self, path: Path) -> Path:
         graph = _Graph()
-        floats = {name: graph.node("Cast", name, to=TensorProto.FLOAT) for name in self.inputs}
+        floats = {name: graph.floats(name, kind) for name, (kind, _) in self.inputs.items()}
         low = self._logits(graph, floats)
         if self.mask in floats:
             asked = graph.node("Mul", floats[self.mask], graph.node("Reshape", floats[self.has_mask], _ints(graph, 1)))
