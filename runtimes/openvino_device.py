@@ -106,7 +106,7 @@ class _Compiled:
             request = self.model.create_infer_request()
         results = request.infer(inputs)
         # The request owns its output buffers and will overwrite them.
-        outputs = {output.get_any_name(): results[output].copy() for output in self.model.outputs}
+        outputs = {_name(output): results[output].copy() for output in self.model.outputs}
         self.idle.append(request)
         return outputs
 
@@ -261,7 +261,7 @@ def read_ports(model: Path) -> tuple[list[Port], list[Port]]:
 
 def _name(port: Any) -> str:
     """Return the name that a port has in the file. OpenVINO may give it those of nodes that it left out as well."""
-    name: str = port.get_node().get_friendly_name()
+    name: str = port.get_node().get_friendly_name().removesuffix("/sink_port_0")  # The suffix is that of an output.
     return name if name in port.get_names() else port.get_any_name()
 
 

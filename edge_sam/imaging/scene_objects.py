@@ -36,5 +36,5 @@ def scene_with_objects() -> tuple[NDArray[np.uint8], list[NDArray[np.bool_]]]:
     objects = [shape.astype(bool) for shape in shapes]
     for mask, colour in zip(objects, colours, strict=True):
         picture[mask] = np.broadcast_to(light * np.array(colour, np.float32), picture.shape)[mask]
-    picture += random.normal(0, _NOISE, picture.shape).astype(np.float32)
+    picture += np.asarray(random.normal(0, _NOISE, picture.shape), np.float32)
     return np.rint(picture).clip(0, 255).astype(np.uint8), objects

@@ -37,7 +37,7 @@ def read_component(role: Role, path: Path) -> Component:
         raise InputError(f"cannot read {path}: there is no such file")
     if not path.stat().st_size:
         raise InputError(f"{path} is empty")
-    companion = _companion(path, format)
+    weights = _companion(path, format)
     inputs, outputs = _tensors(path, format)
     return Component(
         role,
@@ -48,7 +48,7 @@ def read_component(role: Role, path: Path) -> Component:
         path.stat().st_size,
         inputs=tuple(inputs),
         outputs=tuple(outputs),
-        companion=companion and Companion(companion.name, file_sha256(companion), companion.stat().st_size),
+        companion=None if weights is None else Companion(weights.name, file_sha256(weights), weights.stat().st_size),
     )
 
 
@@ -109,8 +109,8 @@ def _spec(path: Path, name: str, kind: str, shape: Iterable[int | str | None]) -
 def _companion(path: Path, format: str) -> Path | None:
     """Return the file of weights beside a graph, if it has one."""
     if format == "openvino":
-        weights = path.with_suffix(".bin")
-        return weights if weights.is_file() else None
+        beside = path.with_suffix(".bin")
+        return beside if beside.is_file() else None
     if format != "onnx":
         return None
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:

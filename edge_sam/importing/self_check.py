@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol, get_args
+from typing import Any, Protocol, get_args
 
 import cv2
 import msgspec
@@ -93,7 +93,8 @@ def best_preprocessing(
     best, scores = usual, {usual: score(usual)}
     for field, options in (("values", order), ("channels", get_args(Channels)), ("padded", (True, False))):
         for option in options if field in free else ():
-            tried = replace(best, **{field: option})
+            change: Any = {field: option}
+            tried = replace(best, **change)
             if tried not in scores:
                 scores[tried] = score(tried)
         best = max(scores, key=lambda each: scores[each] + (MARGIN if each == best else 0))
