@@ -131,6 +131,7 @@ class TorchReference:
             model="mobile-sam",
             weights=file_sha256(checkpoint),
             precision="fp32",
+            unproved=False,
             runtime="torch",
             provider=f"torch {torch.__version__} {self._predictor.device}",
             long_side=FRAME,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -142,7 +142,7 @@ def _options(given: Given) -> str:
 def _identity(pair: Pair, best: Preprocessing) -> str:
     """Return the sha256 that embeddings are known by. They depend on the preprocessing as well as on the weights."""
     encoder, decoder = pair.components
-    files = {encoder.role: encoder.sha256, decoder.role: decoder.sha256}
+    files = {"encoder": encoder.sha256, "decoder": decoder.sha256}
     files |= {each.companion.file: each.companion.sha256 for each in pair.components if each.companion}
     return combined_sha256({**files, "preprocessing": str(best)})
 
@@ -163,7 +163,7 @@ def _copied(folder: Path, path: Path, part: Component, precision: str) -> Compon
     return msgspec.structs.replace(part, precision=precision, companion=companion, **entry(file))
 
 
-def _npz(arrays: Tensors) -> bytes:
+def _npz(arrays: Mapping[str, Any]) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()

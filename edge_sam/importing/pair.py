@@ -54,7 +54,7 @@ class Parts:
     contract: Contract
     encoder: Session
     decoder: Session
-    padding: None
+    padding: NDArray[np.float32] | None
     no_mask: NDArray[np.float32]
 
 
