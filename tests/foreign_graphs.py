@@ -11,6 +11,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from edge_sam.bundles.manifest import Values
+
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _KINDS = {
     "float": TensorProto.FLOAT,
@@ -66,7 +68,7 @@ class Encoder:
     name: str = "input_image"
     shape: tuple[int | str, ...] = (1, 3, 1024, 1024)
     kind: str = "float"
-    takes: str = "normalised"
+    takes: Values = "normalised"
     maps: dict[str, tuple[int, int]] = field(default_factory=lambda: {"image_embeddings": (256, 16)})
     positions: str = ""
     opset: int = 17

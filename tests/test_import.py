@@ -229,7 +229,7 @@ def test_openvino_files(tmp_path: Path) -> None:
     for path in pair(tmp_path):
         openvino.save_model(openvino.convert_model(path), path.with_suffix(".xml"), compress_to_fp16=False)
         files.append(path.with_suffix(".xml"))
-    bundle = import_model(*files, tmp_path / "bundle", quick()).bundle
+    bundle = import_model(files[0], files[1], tmp_path / "bundle", quick()).bundle
     predictor = edge_sam.load(bundle.path)
     assert predictor.runtime == "openvino"
     result = predictor.predict(predictor.encode(IMAGE), edge_sam.Prompt(points=[POINTS[0]]))
@@ -240,7 +240,7 @@ def test_openvino_files(tmp_path: Path) -> None:
         import_model(files[0], tmp_path / "decoder.onnx", tmp_path / "mixed")
 
 
-WRONG = {
+WRONG: dict[str, tuple[Encoder | Decoder, Encoder | Decoder, str]] = {
     "swapped": (SAM, Encoder("x"), r"encoder\.onnx is not a mask decoder of a known layout .*; give the encoder first"),
     "SAM with SAM 2": (Encoder("x"), SAM2, r"does not belong to decoder\.onnx: that is a decoder of SAM 2"),
     "batch": (
@@ -292,7 +292,8 @@ def test_a_pair_that_sees_nothing(tmp_path: Path) -> None:
 
 def test_another_preprocessing_must_be_clearly_better() -> None:
     usual = Preprocessing("normalised", "rgb", padded=True)
-    free, order = frozenset({"values", "channels", "padded"}), ("normalised", "0-255", "0-1")
+    free = frozenset({"values", "channels", "padded"})
+    order: tuple[Values, ...] = ("normalised", "0-255", "0-1")
 
     def found(scores: dict[str, float]) -> str:
         return str(best_preprocessing(usual, free, order, lambda each: scores.get(str(each), 0.5))[0])
