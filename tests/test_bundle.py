@@ -129,8 +129,8 @@ def test_refuses_a_missing_file(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(schema=3), "newer edge_sam .*manifest version 3"),
-        (lambda m: m.update(schema=3, components="something else by then"), "newer edge_sam"),
+        (lambda m: m.update(schema=4), "newer edge_sam .*manifest version 4"),
+        (lambda m: m.update(schema=4, components="something else by then"), "newer edge_sam"),
         (lambda m: m.pop("source"), "missing required field `source`"),
         (lambda m: m.update(extra=1), "unknown field `extra`"),
         (lambda m: m["components"][0].update(file="../../etc/passwd"), "damaged"),

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 from test_cli import COFFEE, edge_sam, refused
 
-from edge_sam.cli.output import plain_console, printable, table
+from edge_sam.cli.output import plain_console, table
+from edge_sam.files.text import printable
 
 HOSTILE = "a\x1b[31m[/b]"
 SHOWN = r"a\x1b[31m[/b]"

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from edge_sam.errors import EdgeSamError, MissingExtraError
+from edge_sam.files.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
-
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""Characters that act on a terminal or reorder what it shows, instead of being shown."""
-
-
-def printable(text: str) -> str:
-    r"""Show control characters as escapes (``\x1b``): file names may contain terminal control codes."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def echo(text: object, *, err: bool = False) -> None:

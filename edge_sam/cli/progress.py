@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
-from edge_sam.cli.output import plain_console, printable
+from edge_sam.cli.output import plain_console
+from edge_sam.files.text import printable
 
 
 @contextlib.contextmanager

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from edge_sam.files.text import printable
+
 
 def to_json(value: object, *, indent: int | None = None) -> bytes:
     """Encode a value. Bytes of a path that are not UTF-8 become escapes, as in Python's `json`."""
@@ -19,12 +21,14 @@ def to_json(value: object, *, indent: int | None = None) -> bytes:
 
 
 def decode_json(data: bytes | str, kind: Any) -> Any:
-    """Decode JSON as a msgspec type. Raises `msgspec.DecodeError` if it is damaged or does not fit.
+    """Decode JSON as a msgspec type. Raises `msgspec.DecodeError` with one line if it is damaged or does not fit.
 
-    msgspec itself raises other errors for text that is not UTF-8 and for deep nesting.
+    msgspec itself raises other errors for text that is not UTF-8 and for deep nesting, and quotes control characters.
     """
     try:
         return msgspec.json.decode(data, type=kind)
+    except msgspec.DecodeError as error:
+        raise type(error)(printable(str(error))) from error
     except (UnicodeError, RecursionError) as error:
         raise msgspec.DecodeError(str(error)) from error
 

@@ -1,13 +1,21 @@
-"""Read text files in the encodings that editors and shells write."""
+"""Text files in the encodings that editors and shells write, and text that is safe to show."""
 
 from __future__ import annotations
 
 import codecs
+import re
 from pathlib import Path
 
 from edge_sam.errors import InputError
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""Characters that act on a terminal or reorder what it shows, instead of being shown."""
+
+
+def printable(text: str) -> str:
+    r"""Show control characters as escapes (``\x1b``): file names may contain terminal control codes."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def read_as_utf8(path: Path) -> bytes:
