@@ -8,6 +8,8 @@ import msgspec
 import numpy as np
 
 RESAMPLES = 2000
+_BATCH = 100
+"""Resamples drawn at once. All of them would take 16 kB for each group."""
 CONFIDENCE = 0.95
 
 
@@ -41,8 +43,8 @@ def estimate_mean(values: Sequence[float], groups: Sequence[str], seed: int) -> 
     counts = np.bincount(member, minlength=len(names))
     random = np.random.default_rng(seed)
     means = np.empty(RESAMPLES)
-    for i in range(RESAMPLES):
-        drawn = random.integers(len(names), size=len(names))
-        means[i] = sums[drawn].sum() / counts[drawn].sum()
+    for first in range(0, RESAMPLES, _BATCH):
+        drawn = random.integers(len(names), size=(_BATCH, len(names)))
+        means[first : first + _BATCH] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Estimate(float(np.mean(values)), float(low), float(high), len(values))
