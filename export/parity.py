@@ -70,14 +70,18 @@ def _comparisons(
 ) -> Iterator[tuple[str, NDArray[np.float32], Tensor, str]]:
     """Yield an output's name, both models' values of it, and a description of the input."""
     contract, multiple = model.contract, model.contract.fit.multiple
+    frame = (FRAME, FRAME) if contract.fit.padded else (_WIDE, FRAME)
+    maps: tuple[Tensor, ...] = ()
     for height, width in _SIZES:
         image = _test_image((-(-height // multiple) * multiple, -(-width // multiple) * multiple))
         outputs = sessions["encoder"].run({"image": image.numpy()})
+        references = _several(model.encoder(image))
+        if (height, width) == frame:
+            maps = references
         case = f"an input of {image.shape[2]}×{image.shape[3]}"
-        for output, reference in zip(contract.outputs["encoder"], _several(model.encoder(image)), strict=True):
+        for output, reference in zip(contract.outputs["encoder"], references, strict=True):
             yield output, outputs[output], reference, case
-    frame = (FRAME, FRAME) if contract.fit.padded else (_WIDE, FRAME)
-    embedding, *high_res = _several(model.encoder(_test_image(frame)))
+    embedding, *high_res = maps
     for case, points, labels, mask in _prompt_cases(frame):
         tokens = embedding + model.no_mask
         if mask is not None:
