@@ -22,7 +22,7 @@ from edge_sam.cli.progress import progress_bar
 from edge_sam.errors import AccuracyError, RuntimeUnavailableError
 from edge_sam.inference.choice import choices
 from edge_sam.inference.run_options import RunOptions
-from edge_sam.quantize import objects, ranking
+from edge_sam.quantize import objects, ranking, schemes
 from edge_sam.quantize.accuracy import find_ground_truths
 from edge_sam.quantize.photographs import find_photographs
 from edge_sam.quantize.quantizer import QuantizationResult, quantize_bundle
@@ -92,15 +92,21 @@ def test_the_same_command_gives_the_same_bytes(
     assert ours == {path.name: path.read_bytes() for path in bundle.path.iterdir()}
 
 
-def rank_fewer_blocks(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    """Let `rank` know of the first blocks only, for all of them take minutes."""
-    monkeypatch.setattr(ranking, "every_block", lambda graph: Blocks(every_block(graph).integer[:count], ()))
+def only_the_first_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Quantise and rank the first block of each component only: all of them take minutes."""
+
+    def first(*given: Any) -> Blocks:
+        return Blocks(every_block(given[-1]).integer[:1], ())
+
+    monkeypatch.setattr(ranking, "every_block", first)
+    monkeypatch.setattr(ranking, "default_blocks", first)
+    monkeypatch.setattr(schemes, "default_blocks", first)
 
 
 def test_a_drop_above_the_limit_names_blocks_and_writes_nothing(
     one: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rank_fewer_blocks(monkeypatch, 1)
+    only_the_first_blocks(monkeypatch)
     settings = QuantizeSettings(calibration=one, samples=1, max_drop=0)
     with pytest.raises(AccuracyError, match=r"points of mIoU .* nothing was written; most is lost in encoder stages"):
         quantize_bundle(open_bundle("mobile-sam"), tmp_path / "small", settings, progress_bar)
@@ -230,7 +236,7 @@ def explain(photographs: Path, output: Path, monkeypatch: pytest.MonkeyPatch, er
     def profile(*_: object) -> list[Any]:
         raise error
 
-    rank_fewer_blocks(monkeypatch, 1)
+    only_the_first_blocks(monkeypatch)
     monkeypatch.setattr(ranking, "profile", profile)
     settings = QuantizeSettings(calibration=photographs, samples=1, max_drop=100)
     return quantize_bundle(open_bundle("mobile-sam"), output, settings, progress_bar, explain=True)
