@@ -39,6 +39,11 @@ def default_threads(root: Path = Path("/")) -> int | None:
     return None if len(allowed) == os.cpu_count() and cores == _physical(allowed, root) else cores
 
 
+def crowded(threads: int) -> bool:
+    """Tell whether so many threads have to share the logical CPUs that this process may use."""
+    return threads > len(_allowed())
+
+
 def check_threads(given: int | str, name: str = "threads") -> int:
     """Return a number of threads or processes, given as a number or as text.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from edge_sam.runtimes.cores import default_threads
+from edge_sam.runtimes.cores import crowded, default_threads
 from edge_sam.runtimes.errors import RuntimeUnavailableError
 from edge_sam.runtimes.session import SessionOptions
 
@@ -74,7 +74,10 @@ def open_inference_session(
     if profile is not None:
         settings.enable_profiling, settings.profile_file_prefix = True, str(profile)
     # By default ONNX Runtime pins one thread to each core of the machine, even if this process may use fewer.
-    settings.intra_op_num_threads = options.threads or default_threads() or 0
+    threads = options.threads or default_threads() or 0
+    settings.intra_op_num_threads = threads
+    if crowded(threads):  # A thread that spins takes the CPU from the one that it waits for.
+        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         # A provider that fails prints to standard output, which must carry only our results.
         with _PRINTING, contextlib.redirect_stdout(None):

@@ -11,7 +11,7 @@ import pytest
 from test_doctor import fake_root
 
 from edge_sam.runtimes import why_unusable
-from edge_sam.runtimes.cores import default_threads, usable_cores
+from edge_sam.runtimes.cores import crowded, default_threads, usable_cores
 
 THREADS = """
 import pathlib, re, sys
@@ -106,3 +106,9 @@ def test_systems_that_do_not_tell_have_all(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
     assert (usable_cores(tmp_path), default_threads(tmp_path)) == (6, None)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="not Linux")
+def test_more_threads_than_cpus_are_crowded() -> None:
+    cpus = len(os.sched_getaffinity(0))
+    assert [crowded(threads) for threads in (0, 1, cpus, cpus + 1)] == [False, False, False, True]
