@@ -145,21 +145,18 @@ class RepViT(nn.Module):
     def __init__(self, weights: Weights, name: str = "image_encoder.trunk.body") -> None:
         super().__init__()
         convs = [f"{name}.stem.conv2", *(f"{name}.stages_{i}.downsample.channel_downsample" for i in (1, 2, 3))]
-        self.widths = [(weights.shape(f"{conv}.c.weight") or (0,))[0] for conv in convs]
+        # A missing tensor counts as one channel, so that `Weights.finish` can name it.
+        self.widths = [(weights.shape(f"{conv}.c.weight") or (1,))[0] for conv in convs]
         self.stem = Stem(weights, f"{name}.stem.conv1", convs[0], self.widths[0])
-        self.stages = nn.ModuleList(
-            [
-                nn.Sequential(*_downsampling(weights, f"{name}.stages_{i}.downsample", (self.widths[i - 1], width)))
-                if i
-                else nn.Sequential()
-                for i, width in enumerate(self.widths)
-            ]
-        )
-        for i, (stage, width) in enumerate(zip(self.stages, self.widths, strict=True)):
-            blocks, depth = f"{name}.stages_{i}.blocks", 0
-            while weights.shape(f"{blocks}.{depth}.token_mixer.conv.c.weight"):
-                stage.append(Block(weights, f"{blocks}.{depth}", width))
-                depth += 1
+        stages = []
+        for i, width in enumerate(self.widths):
+            stage = f"{name}.stages_{i}"
+            before = _downsampling(weights, f"{stage}.downsample", (self.widths[i - 1], width)) if i else []
+            blocks: list[nn.Module] = []
+            while weights.shape(f"{stage}.blocks.{len(blocks)}.token_mixer.conv.c.weight"):
+                blocks.append(Block(weights, f"{stage}.blocks.{len(blocks)}", width))
+            stages.append(nn.Sequential(*before, *blocks))
+        self.stages = nn.ModuleList(stages)
         weights.ignore(f"{name}.", suffix=".bn.num_batches_tracked")
 
     def forward(self, image: Tensor) -> list[Tensor]:
