@@ -238,6 +238,7 @@ def test_combinations_come_in_the_order_given() -> None:
         ("/blocks.0/self_attention/Softmax", "blocks.0/self_attention"),
         ("/convs.0/Add_1", "convs.0"),
         ("/blocks.1/lin1/MatMul/MatMulAddFusion", "blocks.1/lin1"),
+        ("/trunk/stages.2/stages.2.1/attention/MatMul_2", "stages.2.1/attention"),
         ("/MatMul_3/MatmulTransposeFusion/", "(outside blocks)"),
         ("/Transpose", "(outside blocks)"),
         ("Gelu_token_260", None),
