@@ -48,10 +48,15 @@ accuracy: .venv/.done  ## Agreement with upstream and mIoU; DATA=folder with sti
 		for side in 768 512; do \
 			$(EVAL) --dataset $$data --precision w16 --long-side $$side --against ,long-side=1024; done; done
 
-readme-chart: .venv/.done  ## README's chart of accuracy against milliseconds, from a quiet hour; DATA=folder with stills/.
-	$(BIN)/edge-sam bench mobile-sam --runtime onnxruntime,openvino --long-side 1024,768,512 --rounds 5 \
-		--dataset $(DATA)/stills --report build/readme
-	$(BIN)/python benchmarks/readme_chart.py build/readme/bench.json --output docs/images/speed.png
+readme-chart: .venv/.done  ## Figures of `edge-sam models`, docs/models.md and README's chart, from a quiet hour; DATA=folder, LIMIT=photographs.
+	set -e; for model in mobile-sam sam2-tiny; do \
+		$(BIN)/edge-sam quantize $$model --calibration $(DATA)/calibration --output build/models/$$model --overwrite; \
+		$(BIN)/edge-sam bench build/models/$$model --runtime onnxruntime,openvino --precision w16,int8 \
+			--long-side 1024,768,512 --rounds 5 --dataset $(DATA)/stills $(if $(LIMIT),--limit $(LIMIT)) \
+			--report build/models/report-$$model; done
+	$(BIN)/python benchmarks/model_figures.py build/models/report-*/bench.json --docs docs/models.md \
+		--dataset "$(or $(LIMIT),60) frames of DAVIS 2016"
+	$(BIN)/python benchmarks/readme_chart.py --output docs/images/speed.png
 
 schemas: .venv/.done  ## What --json prints, as JSON Schema.
 	$(BIN)/python -c "import msgspec; from pathlib import Path; \

@@ -82,7 +82,7 @@ def rank_blocks(job: QuantizationJob, progress: Callable[[], None], *, timed: bo
     saved = _saved_ms(job) if timed else {}
     rows = []
     for role, graph in job.graphs.items():
-        default = default_blocks(job.exact.bundle.manifest.family, role, graph)
+        default = default_blocks(role, graph)
         for block, alone in _attempts(every_block(graph)):
             ious = _agreement(job, role, alone, samples)
             rows.append(

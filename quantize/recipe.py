@@ -11,7 +11,7 @@ from edge_sam.bundles.contract import Role
 from edge_sam.quantize.graph import layers, weight_blocks
 
 HALF: dict[Role, tuple[str, ...]] = {
-    "encoder": ("stem*", "convs*", "merges*", "*local_conv", "neck"),
+    "encoder": ("stem*", "convs*", "merges*", "*local_conv", "trunk", "*/position", "neck"),
     "decoder": ("iou_head*",),
 }
 """Name patterns of blocks that compute in float with weights stored as fp16: small blocks that lose much accuracy."""
@@ -21,8 +21,8 @@ FLOAT: dict[Role, tuple[str, ...]] = {
 }
 """Name patterns of blocks that compute in float because int8 products would lose accuracy or time. Their weights are
 stored as int8."""
-RANKED = ("mobile-sam",)
-"""Families with these encoder blocks. All families have the same decoder."""
+TRANSFORMER = ("*/attention", "*/fc[12]", "*/lin[12]")
+"""Name patterns of blocks that were ranked. An encoder without any, such as one of convolutions, only stores int8."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ def every_block(graph: ModelProto) -> Blocks:
     return Blocks(tuple(integer), tuple(dict.fromkeys(weight_blocks(graph).values())))
 
 
-def default_blocks(family: str, role: Role, graph: ModelProto) -> Blocks:
-    """Choose blocks by the ranking in docs/lab/quantization.md. An encoder that was not ranked only stores int8."""
+def default_blocks(role: Role, graph: ModelProto) -> Blocks:
+    """Choose blocks by their kind, as docs/lab/quantization.md and docs/lab/sam2.md found best."""
     every = every_block(graph)
-    if role == "encoder" and family not in RANKED:
+    if role == "encoder" and not _matching(every.integer, TRANSFORMER):
         return Blocks((), every.stored)
     half = _matching(every.integer + every.stored, HALF[role])
     kept = half | _matching(every.integer, FLOAT[role])

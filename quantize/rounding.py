@@ -14,6 +14,8 @@ x86 without VNNI adds the u8 × s8 products of inputs 0 and 1, of 2 and 3, and s
 """
 _DAMPING = 0.01
 """Fraction of the diagonal's mean that is added to the diagonal, for inputs that are rarely active."""
+_TOGETHER = 64
+"""Inputs whose errors are passed on to all later inputs at once, which is several times as fast as one by one."""
 
 
 def weight_scale(weight: NDArray[np.float32], summed: tuple[int, ...], *, pairs: bool = False) -> NDArray[np.float32]:
@@ -55,10 +57,15 @@ def round_weights(
     damped = gram + np.eye(len(gram)) * (_DAMPING * np.trace(gram) / len(gram) or 1.0)
     upper = np.linalg.cholesky(np.linalg.inv(damped)).T
     integers = np.empty(weight.shape, np.int8)
-    for i, row in enumerate(left):
-        before = integers[i - 1].astype(np.int32) if pairs and i % 2 else np.int32(0)
-        low, high = -PAIR - np.minimum(before, 0), PAIR - np.maximum(before, 0)
-        integers[i] = np.clip(np.rint(row / scale[0]), np.maximum(low, -LIMIT), np.minimum(high, LIMIT))
-        error = (row - integers[i] * scale[0]) / upper[i, i]
-        left[i + 1 :] -= upper[i, i + 1 :, None] * error
+    errors = np.empty_like(left)
+    for start in range(0, len(left), _TOGETHER):
+        end = min(start + _TOGETHER, len(left))
+        for i in range(start, end):
+            before = integers[i - 1].astype(np.int32) if pairs and i % 2 else np.int32(0)
+            low, high = -PAIR - np.minimum(before, 0), PAIR - np.maximum(before, 0)
+            integers[i] = np.clip(np.rint(left[i] / scale[0]), np.maximum(low, -LIMIT), np.minimum(high, LIMIT))
+            errors[i] = (left[i] - integers[i] * scale[0]) / upper[i, i]
+            left[i + 1 : end] -= upper[i, i + 1 : end, None] * errors[i]
+        # The other inputs are compensated for all of these at once, in one product.
+        left[end:] -= upper[start:end, end:].T @ errors[start:end]
     return integers

@@ -29,8 +29,7 @@ class Scheme:
 
 def make_int8(job: QuantizationJob) -> list[QuantizedComponent]:
     """Make int8 ONNX graphs with the blocks that `recipe` chooses."""
-    family = job.exact.bundle.manifest.family
-    graphs = {role: job.quantised(role, default_blocks(family, role, graph)) for role, graph in job.graphs.items()}
+    graphs = {role: job.quantised(role, default_blocks(role, graph)) for role, graph in job.graphs.items()}
     return [QuantizedComponent(role, graph.SerializeToString(deterministic=True)) for role, graph in graphs.items()]
 
 

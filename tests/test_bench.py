@@ -169,23 +169,43 @@ def test_a_report_of_another_version_is_refused(tmp_path: Path) -> None:
     assert "old.json was written by another version of edge_sam (its report has version 1, this one reads 2)" in message
 
 
-def test_the_chart_of_the_readme(report: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
+def test_the_figures_of_the_models_and_their_chart(report: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
     made = json.loads((report[1] / "bench.json").read_text())
+    (tmp_path / "without.json").write_text(json.dumps({**made, "rows": [{**made["rows"][0], "miou": None}]}))
     for row in made["rows"]:
-        row["miou"] = {"box": {"mean": 0.8391, "low": 0.78, "high": 0.894, "objects": 60}}
-    made["rows"][2]["agrees"] = False
+        estimate = {"low": 0.78, "high": 0.894, "objects": 60}
+        row["miou"] = {"box": {"mean": 0.8391, **estimate}, "point": {"mean": 0.7, **estimate}}
+        row["combination"]["long_side"] *= 2
     (tmp_path / "bench.json").write_text(json.dumps(made))
-    script, picture = str(ROOT / "benchmarks" / "readme_chart.py"), tmp_path / "speed.png"
-    command = [sys.executable, script, "--output", str(picture)]
-    done = subprocess.run([*command, tmp_path / "bench.json"], capture_output=True, text=True, check=True)
-    assert f"{made['rounds']} rounds on {made['time'][:10]}" in done.stdout
-    assert f"{made['machine']['cores']} cores of {made['machine']['processor']}" in done.stdout
+    (tmp_path / "page.md").write_text("Before\n<!-- begin of benchmarks/model_figures.py -->\n")
+    script, data = ROOT / "benchmarks" / "model_figures.py", tmp_path / "figures.json"
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, check=False)
+
+    command = (script, tmp_path / "bench.json", "--dataset", "60 stills", "--output", data, "--docs")
+    assert "the page has no lines" in run(*command, tmp_path / "page.md").stderr
+    assert not data.exists()
+    with (tmp_path / "page.md").open("a") as page:
+        page.write("old\n<!-- end of benchmarks/model_figures.py -->\nAfter\n")
+    assert run(*command, tmp_path / "page.md").stderr == ""
+    text = (tmp_path / "page.md").read_text()
+    assert "old" not in text
+    assert text.startswith("Before")
+    assert text.endswith("After\n")
+    fastest = min(
+        (row for row in made["rows"]), key=lambda row: (-row["combination"]["long_side"], row["total"]["p50"])
+    )
+    encode = fastest["stages"]["encode"]["p50"]
+    assert f"| w16 | {fastest['files_mb']:.1f} MB | 70.0 | 83.9 | {encode:.0f} ms |" in text
+    assert "60 objects of 60 stills" in text
+    assert "| `sam2-small` | 46.0 M | Apache-2.0 | – | – | – | – | – | – |" in text
+    chart, picture = ROOT / "benchmarks" / "readme_chart.py", tmp_path / "speed.png"
+    drawn = run(chart, data, "--output", picture)
+    assert f"{made['machine']['cores']} cores of {made['machine']['processor']}" in drawn.stdout
+    assert f"1024 px {fastest['total']['p50']:.0f} ms 83.9" in drawn.stdout
     assert read_image(picture).std() > 10
-    picture.unlink()
-    without = subprocess.run([*command, report[1] / "bench.json"], capture_output=True, text=True, check=False)
-    assert without.returncode == 1
-    assert "measure again with --dataset" in without.stderr
-    assert not picture.exists()
+    assert "measure again with --dataset" in run(script, tmp_path / "without.json", "--dataset", "x").stderr
 
 
 def test_a_combination_that_fails_is_a_worker_s_last_word() -> None:
@@ -238,6 +258,7 @@ def test_combinations_come_in_the_order_given() -> None:
         ("/blocks.0/self_attention/Softmax", "blocks.0/self_attention"),
         ("/convs.0/Add_1", "convs.0"),
         ("/blocks.1/lin1/MatMul/MatMulAddFusion", "blocks.1/lin1"),
+        ("/trunk/stages.2/stages.2.1/attention/MatMul_2", "stages.2.1/attention"),
         ("/MatMul_3/MatmulTransposeFusion/", "(outside blocks)"),
         ("/Transpose", "(outside blocks)"),
         ("Gelu_token_260", None),

@@ -17,6 +17,7 @@ from edge_sam.bundles.contract import Role
 from edge_sam.errors import InputError
 from edge_sam.export import onnx_writer
 from edge_sam.export.families import find_family
+from edge_sam.export.hiera import Hiera
 from edge_sam.export.onnx_writer import to_onnx
 from edge_sam.export.sam2 import SAM2
 from edge_sam.export.sam2_decoder import Sam2MaskDecoder
@@ -71,7 +72,8 @@ def test_position_encoding_of_any_grid(model: TorchModel) -> None:
 
 @torch.no_grad()
 def test_the_position_embedding_is_bicubic(model: TorchModel, tensors: Tensors) -> None:
-    ours = cast(Sam2Encoder, model.encoder).trunk.position(torch.zeros(1, 24, 40, 96))
+    trunk = cast(Hiera, cast(Sam2Encoder, model.encoder).trunk)
+    ours = trunk.position(torch.zeros(1, 24, 40, 96))
     name = "image_encoder.trunk.pos_embed"
     theirs = F.interpolate(tensors[name], size=(24, 40), mode="bicubic") + tensors[f"{name}_window"].tile(1, 1, 3, 5)
     assert float((ours.permute(0, 3, 1, 2) - theirs).abs().max()) < 1e-4

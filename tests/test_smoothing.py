@@ -45,7 +45,7 @@ def seen(exact: edge_sam.Predictor, graph: ModelProto) -> Watched:
 
 @pytest.fixture(scope="module")
 def smoothed(graph: ModelProto, seen: Watched) -> tuple[ModelProto, Watched]:
-    return smooth(graph, seen, default_blocks("mobile-sam", "encoder", graph).integer)
+    return smooth(graph, seen, default_blocks("encoder", graph).integer)
 
 
 def test_the_embedding_is_the_same(exact: edge_sam.Predictor, smoothed: tuple[ModelProto, Watched]) -> None:
@@ -93,6 +93,6 @@ def test_a_norm_that_others_read_too_is_left_alone(graph: ModelProto, seen: Watc
     norm = next(node for node in read.graph.node if node.op_type == "LayerNormalization")
     read.graph.node.append(onnx.helper.make_node("Neg", [norm.output[0]], ["negative"], name="/negative/Neg"))
     read.graph.output.append(onnx.helper.make_empty_tensor_value_info("negative"))
-    integer = default_blocks("mobile-sam", "encoder", graph).integer
+    integer = default_blocks("encoder", graph).integer
     untouched = {name for name, each in smooth(read, seen, integer)[1].items() if each is seen[name]}
     assert untouched - {name for name, each in smooth(graph, seen, integer)[1].items() if each is seen[name]}

@@ -18,4 +18,4 @@ def block_of(node: str) -> str | None:
         return None
     path = [part for part in node.split("/") if part and not part[0].isupper()]
     inner = [part for part, following in pairwise([*path, ""]) if not following.startswith(part)]
-    return "/".join(inner[:2]) or OUTSIDE
+    return "/".join(inner[-2:]) or OUTSIDE

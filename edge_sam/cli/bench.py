@@ -58,7 +58,7 @@ def bench(
     threads
         Comma-separated numbers of threads; 0 is the default.
     dataset
-        Also measure mIoU (box) of each combination, as edge-sam eval does.
+        Also measure mIoU (point and box) of each combination, as edge-sam eval does.
     limit
         Maximum number of photographs of the dataset.
     per_op
@@ -90,7 +90,7 @@ def bench(
     variants, skipped = expand_variants(
         bundle, _names(runtime), _names(precision), _numbers(long_side, "--long-side"), counts
     )
-    evaluation = None if dataset is None else Evaluation(open_dataset(dataset, limit=limit), ["box"])
+    evaluation = None if dataset is None else Evaluation(open_dataset(dataset, limit=limit), ["point", "box"])
     with _images(image) as paths:
         for path in paths:
             read_image(path)

@@ -3,60 +3,120 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge_sam.cli.options import Json
 from edge_sam.cli.output import echo, plain_console, print_json, table
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from edge_sam.bundles.bundle import Bundle
+    from edge_sam.bundles.figures import Figures
+    from edge_sam.bundles.manifest import Component
     from edge_sam.bundles.zoo import ZooModel
+
+_DASH = "–"
+_NUMBERS = ("mb", "point", "box", "encode_ms", "click_ms")
 
 
 def models(*, json: Json = False) -> None:
-    """List the models of the zoo: family, parameters, size, licence, where each comes from and what is here."""
+    """List the models of the zoo: parameters, licence, size, accuracy, speed, where each comes from, what is here.
+
+    Accuracy and milliseconds were measured on another machine; docs/models.md says how.
+    """
     import msgspec
 
-    from edge_sam.bundles.bundle import BUNDLED, named_bundles
     from edge_sam.bundles.download import pulled
+    from edge_sam.bundles.figures import read_figures
     from edge_sam.bundles.zoo import read_index
     from edge_sam.files.cache_home import cache_home
     from edge_sam.importing.cached import imported_bundles
 
-    home, index = cache_home(), read_index()
+    home, index, figures = cache_home(), read_index(), read_figures()
     rows = []
     for model in index.values():
-        bundles = {
-            "package" if bundle.path.parent == BUNDLED else "cache": bundle.precisions
-            for bundle in named_bundles(model.name)
-        }
         path = pulled(model, home)
-        facts = msgspec.to_builtins(model)
-        bundled = "package" in bundles
-        rows.append({**facts, "bundled": bundled, "bundles": bundles, "checkpoint": path and str(path)})
-    imported = [{"bundle": str(each.path), **_imported_facts(each)} for each in imported_bundles()]
-    if json:
-        print_json({"cache": str(home), "models": rows, "imported": imported})
-        return
-    listed = table("name", "parameters", "size", "licence", "package", "cache", "checkpoint")
-    for row in rows:
-        terms = row["license"] if row["commercial"] else f"{row['license']} (non-commercial)"
-        listed.add_row(
-            row["name"],
-            f"{row['parameters'] / 1e6:.1f} M",
-            f"{row['bytes'] / 1e6:.1f} MB",
-            terms,
-            *(", ".join(row["bundles"].get(place, ())) or "–" for place in ("package", "cache")),
-            "pulled" if row["checkpoint"] else "not pulled",
+        precisions = _precisions(model.name, figures)
+        rows.append(
+            {
+                **msgspec.to_builtins(model),
+                **_places(precisions),
+                "checkpoint": path and str(path),
+                "precisions": precisions,
+            }
         )
+    imported = [{"bundle": str(each.path), **_imported_facts(each)} for each in imported_bundles()]
+    measured = {name: getattr(figures, name) for name in ("machine", "measured", "photograph", "dataset")}
+    if json:
+        print_json({"cache": str(home), "models": rows, "imported": imported, "figures": measured})
+        return
     console = plain_console()
-    console.print(listed)
+    console.print(_model_table(rows))
+    console.print("parameters in millions; size of the files in MB", soft_wrap=True)
+    if figures.rows:
+        console.print(
+            "mIoU × 100 by one point and by box, on {dataset}; milliseconds to encode a photograph and for a click, on"
+            " {machine}, {measured}".format(**measured),
+            soft_wrap=True,
+        )
     for row, model in zip(rows, index.values(), strict=True):
-        origin = row["checkpoint"] or f"from {', then '.join(map(str, model.sources))}"
-        console.print(f"{model.name}: {origin}", soft_wrap=True)
+        terms = "" if model.commercial else f"{model.license} forbids commercial use; "
+        here = "".join(f"{', '.join(names)} in the {place}; " for place, names in row["bundles"].items())
+        origin = row["checkpoint"] or f"{model.bytes / 1e6:.1f} MB from {', then '.join(map(str, model.sources))}"
+        console.print(f"{model.name}: {terms}{here}checkpoint: {origin}", soft_wrap=True)
     for each in imported:
         console.print(f"imported, unproved: {each['source']} ({each['layout']}): {each['bundle']}", soft_wrap=True)
     console.print(f"cache: {home}", soft_wrap=True)
+
+
+def _precisions(name: str, figures: Figures) -> dict[str, dict[str, Any]]:
+    """Return what is known of each precision of a model: size and place of the files here, and what was measured."""
+    from edge_sam.bundles.bundle import BUNDLED, named_bundles
+
+    known: dict[str, dict[str, Any]] = {}
+    for bundle in named_bundles(name):
+        place = "package" if bundle.path.parent == BUNDLED else "cache"
+        for precision in bundle.precisions:
+            parts = [each for each in bundle.manifest.components if each.precision == precision]
+            facts = known.setdefault(precision, {"mb": _megabytes(parts), "here": []})
+            facts["here"].append(place)
+    for precision in figures.precisions(name):
+        row = figures.fastest(name, precision)
+        if row is not None:
+            facts = known.setdefault(precision, {"mb": row.files_mb, "here": []})
+            facts |= {"point": row.point, "box": row.box, "encode_ms": row.encode_ms, "click_ms": row.click_ms}
+            facts |= {"runtime": row.runtime, "long_side": row.long_side}
+    return known
+
+
+def _megabytes(parts: list[Component]) -> float:
+    """Return the size of one format of each component, ONNX first."""
+    roles: dict[str, int] = {}
+    for part in sorted(parts, key=lambda part: part.format != "onnx"):
+        roles.setdefault(part.role, sum(each.bytes for each in part.files))
+    return round(sum(roles.values()) / 1e6, 1)
+
+
+def _places(precisions: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the precisions in the package and in the cache."""
+    places: dict[str, list[str]] = {}
+    for precision, facts in precisions.items():
+        for place in facts["here"]:
+            places.setdefault(place, []).append(precision)
+    return {"bundled": "package" in places, "bundles": places}
+
+
+def _model_table(rows: list[dict[str, Any]]) -> Table:
+    """Make a table with a line for each model and precision. What is not known is a dash."""
+    made = table("name", "licence", "precision", numbers=("params", "size", "point", "box", "encode", "click"))
+    made.padding = (0, 1, 0, 0)  # Fits into 80 columns.
+    for row in rows:
+        for precision, facts in (row["precisions"] or {_DASH: {}}).items():
+            numbers = (row["parameters"] / 1e6, *(facts.get(name) for name in _NUMBERS))
+            cells = (_DASH if number is None else f"{number:.1f}" for number in numbers)
+            made.add_row(row["name"], row["license"], precision, *cells)
+    return made
 
 
 def _imported_facts(bundle: Bundle) -> dict[str, str | bool]:
