@@ -21,6 +21,7 @@ from edge_sam.files.serialization import decode_json
 from edge_sam.imaging.decoding import MAX_PIXELS
 from edge_sam.imaging.geometry import Geometry
 from edge_sam.imaging.view import FRAME, PADDED, TOKEN, Fit
+from edge_sam.inference.token_list import TokenList
 from edge_sam.runtimes import Session
 
 _PADDED_FORMAT, _FORMAT = 1, 2
@@ -63,7 +64,7 @@ class ImageEmbedding:
         """Return the features as the reference implementation has them, (1, 256, 64, 64)."""
         return np.ascontiguousarray(self.features.transpose(2, 0, 1))[None]
 
-    def image_tokens(self, no_mask: NDArray[np.float32], decoder: Session) -> Any:
+    def image_tokens(self, no_mask: NDArray[np.float32], decoder: Session, listed: TokenList | None) -> Any:
         """Return the image tokens for prompts without a mask, on the decoder's device.
 
         The first call uploads them. Later calls reuse them, so that they cross a GPU's bus only once.
@@ -74,14 +75,17 @@ class ImageEmbedding:
             The model's constant of that name. It belongs to `model`, so all calls pass the same value.
         decoder : Session
             The session that uses the tokens.
+        listed : TokenList, optional
+            The tokens to take, for one session always the same; None: the whole grid.
 
         Returns
         -------
-        (1, rows, columns, 256) float32, as returned by `decoder.upload`.
+        (1, I, 256) or (1, rows, columns, 256) float32, as returned by `decoder.upload`.
         """
         kept = self._uploads(decoder)
         if "image_tokens" not in kept:
-            kept["image_tokens"] = decoder.upload((self.features + no_mask)[None])
+            grid = (self.features + no_mask)[None]
+            kept["image_tokens"] = decoder.upload(grid if listed is None else listed.take(grid))
         return kept["image_tokens"]
 
     def high_res_inputs(self, decoder: Session) -> dict[str, Any]:

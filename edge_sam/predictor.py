@@ -270,11 +270,16 @@ class Predictor:
 
         def run(model: LoadedModel) -> Tensors:
             check_points(labels.shape[1], model.choice.runtime)
+            listed = model.listed_tokens(embedding.geometry.token_size)
             if masks:
                 encoded = {"image_embedding": embedding.features[None], "mask": np.stack(masks)}
                 tokens: Tensors = model.mask_encoder.run(encoded)
+                if listed is not None:
+                    tokens = {"image_tokens": listed.take(tokens["image_tokens"])}
             else:
-                tokens = {"image_tokens": embedding.image_tokens(model.no_mask, model.decoder)}
+                tokens = {"image_tokens": embedding.image_tokens(model.no_mask, model.decoder, listed)}
+            if listed is not None:
+                tokens |= listed.inputs
             high_res = embedding.high_res_inputs(model.decoder)
             return model.decoder.run({**tokens, **high_res, **inputs})
 

@@ -17,7 +17,6 @@ from edge_sam.export.checkpoint import Weights
 from edge_sam.export.layers import Linear, Norm, parameter
 from edge_sam.export.prompt_encoder import PointEncoder, PositionEncoding
 from edge_sam.export.two_way_attention import TokenToImage, TwoWayBlock
-from edge_sam.imaging.geometry import GRID
 from edge_sam.imaging.view import FRAME
 
 OUTPUTS = 5
@@ -63,10 +62,16 @@ class MaskDecoder(nn.Module):
     """Masks and predicted IoU for N prompts on one image.
 
     Inputs
-        image_tokens (1 or N, 64, 64, 256) float32: image embedding plus the dense prompt (mask or "no mask");
+        image_tokens (1 or N, I, 256) float32: tokens of the image embedding plus the dense prompt (mask or "no mask"):
+            those to compute logits for, row by row, then any of the rest;
+        token_index (I,) int64: their places in the 64×64 grid of the frame, counted row by row;
+        token_count (I,) float32: of how many tokens of the grid each takes the place, itself included;
         point_coords (N, P, 2) float32: XY in pixels of the 1024×1024 frame;
         point_labels (N, P) int64: see `PointEncoder`;
         token_size (2,) int64: rows and columns of image tokens to compute logits for, from the top left.
+
+    With all 4096 tokens, and 1 for each count, this is the decoder as it was trained.
+
     Outputs
         low_res_logits (N, 4, 4·rows, 4·columns) float32: the single mask, then the three of an ambiguous prompt;
         predicted_iou (N, 4) float32.
@@ -75,7 +80,6 @@ class MaskDecoder(nn.Module):
     tokens: ClassVar = {"iou_token": 1, "mask_tokens": 4}
     """Output tokens and how many there are of each. The first `OUTPUTS` of them are read."""
     upscaling_class: ClassVar[type[nn.Module]] = Upscaling
-    free_grid: ClassVar = False
 
     def __init__(self, weights: Weights, name: str = "mask_decoder") -> None:
         super().__init__()
@@ -84,10 +88,7 @@ class MaskDecoder(nn.Module):
         tokens = [weights.take(f"{name}.{part}.weight", count, CHANNELS) for part, count in self.tokens.items()]
         self.output_tokens = parameter(torch.cat(tokens)[None])
         self.blocks = nn.ModuleList(
-            [
-                TwoWayBlock(weights, f"{name}.transformer.layers.{i}", first=i == 0, free_grid=self.free_grid)
-                for i in range(2)
-            ]
+            [TwoWayBlock(weights, f"{name}.transformer.layers.{i}", first=i == 0) for i in range(2)]
         )
         self.final = TokenToImage(weights, f"{name}.transformer.final_attn_token_to_image")
         self.final_norm = Norm(weights, f"{name}.transformer.norm_final_attn", CHANNELS)
@@ -111,13 +112,20 @@ class MaskDecoder(nn.Module):
         )
 
     def forward(
-        self, image_tokens: Tensor, point_coords: Tensor, point_labels: Tensor, token_size: Tensor
+        self,
+        image_tokens: Tensor,
+        token_index: Tensor,
+        token_count: Tensor,
+        point_coords: Tensor,
+        point_labels: Tensor,
+        token_size: Tensor,
     ) -> tuple[Tensor, Tensor]:
         prompt, absent = self._prompt(point_coords, point_labels)
-        image, position = image_tokens.view(-1, GRID * GRID, CHANNELS), self.position.grid()
-        tokens, image = self._attend(prompt, absent, image, position)
+        position = self.position.grid()[token_index]
+        tokens, image = self._attend(prompt, absent, image_tokens, position, token_count.log())
         score = self._score(tokens[:, 0])
-        part = image.view(-1, GRID, GRID, CHANNELS)[:, : token_size[0], : token_size[1]]
+        rows, columns = token_size
+        part = image[:, : rows * columns].view(-1, rows, columns, CHANNELS)
         return self.upscaling(part, self._hyper(tokens[:, 1:])), score
 
     def _prompt(self, point_coords: Tensor, point_labels: Tensor, frame: Tensor | int = FRAME) -> tuple[Tensor, Tensor]:
@@ -128,14 +136,17 @@ class MaskDecoder(nn.Module):
         missing = (point_labels == -2).to(torch.float32) * _ABSENT_BIAS
         return prompt, F.pad(missing, (sum(self.tokens.values()), 0))[:, None, :]
 
-    def _attend(self, prompt: Tensor, absent: Tensor, image: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+    def _attend(
+        self, prompt: Tensor, absent: Tensor, image: Tensor, position: Tensor, log_count: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return the (N, 5, 256) tokens of predicted IoU and masks, and the (N, image tokens, 256) image tokens."""
         tokens = prompt
         for block in self.blocks:
-            tokens, image = block(tokens, prompt, image, position, absent)
+            tokens, image = block(tokens, prompt, image, position, absent, log_count)
         # Only these output tokens of the last attention are used.
         tokens, prompt = tokens[:, :OUTPUTS], prompt[:, :OUTPUTS]
-        return self.final_norm(tokens + self.final(tokens + prompt, image, image + position)), image
+        final = self.final(tokens + prompt, image, image + position, log_count)
+        return self.final_norm(tokens + final), image
 
     def _score(self, score: Tensor) -> Tensor:
         """(N, 256) token of the predicted IoU to its (N, 4) values."""

@@ -32,6 +32,7 @@ _EXAMPLES = {
     "one_or_prompts": 1,
     "prompts": 2,
     "points": 3,
+    "tokens": 36 * 64 + 28,
     **{f"{prefix}rows": factor * 36 for prefix, factor in _MULTIPLES},
     **{f"{prefix}columns": factor * 64 for prefix, factor in _MULTIPLES},
 }

@@ -16,6 +16,7 @@ from edge_sam.errors import ExportError
 from edge_sam.export.torch_model import TorchModel
 from edge_sam.imaging.geometry import CELL
 from edge_sam.imaging.view import FRAME, TOKEN
+from edge_sam.inference.token_list import token_list
 from edge_sam.runtimes import REFERENCE, Session, SessionOptions, backend
 
 EMBEDDING_BOUND = 1e-4
@@ -90,7 +91,11 @@ def _comparisons(
             yield "image_tokens", sessions["mask_encoder"].run(inputs)["image_tokens"], tokens, case
         arguments = [tokens, *high_res, points, labels]
         if contract.fit.padded:
-            arguments.append(torch.tensor([_WIDE if len(labels) > 1 else FRAME, FRAME]) // TOKEN)
+            size = (_WIDE if len(labels) > 1 else FRAME) // TOKEN, FRAME // TOKEN
+            arguments.append(torch.tensor(size))
+            if contract.weighted_tokens:
+                listed = token_list(*size)
+                arguments[:1] = map(torch.from_numpy, (listed.take(tokens.numpy()), *listed.inputs.values()))
         outputs = sessions["decoder"].run(
             {name: tensor.numpy() for name, tensor in zip(contract.inputs["decoder"], arguments, strict=True)}
         )

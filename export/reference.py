@@ -136,6 +136,7 @@ class TorchReference:
             provider=f"torch {torch.__version__} {self._predictor.device}",
             long_side=FRAME,
             square=True,
+            full_grid=True,
         )
 
     def encode(self, image: NDArray[np.uint8]) -> Ask:

@@ -60,7 +60,6 @@ class Sam2MaskDecoder(MaskDecoder):
     # The token of the object score is not read for images, but the others attend to it.
     tokens: ClassVar = {**MaskDecoder.tokens, "obj_score_token": 1}
     upscaling_class = HighResUpscaling
-    free_grid = True
 
     def forward(  # type: ignore[override]
         self, image_tokens: Tensor, high_res_0: Tensor, high_res_1: Tensor, point_coords: Tensor, point_labels: Tensor

@@ -8,8 +8,9 @@ linear:
   scores of a token, which softmax ignores; and ``Σ a (W_v i) = W_v (Σ a i)``.
 - image to token: ``(W_q i) · (W_k t) = i · (W_qᵀ W_k t)``, and ``W_o Σ a (W_v t) = Σ a (W_o W_v t)``.
 
-Shapes: N prompts, T tokens each, 4096 image tokens (any number with a free grid), 8 heads. ``absent`` (N, 1, T) is
-added to the scores of the tokens as keys: 0, or a large negative number for tokens that are padding.
+Shapes: N prompts, T tokens each, I image tokens (4096 in the whole frame of SAM), 8 heads. ``absent`` (N, 1, T) is
+added to the scores of the tokens as keys: 0, or a large negative number for tokens that are padding. ``log_count`` (I,)
+is added to the scores of the image tokens as keys: the softmax then counts a token as often as it stands for others.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from torch.nn import functional as F
 from edge_sam.bundles.contract import CHANNELS
 from edge_sam.export.checkpoint import Weights
 from edge_sam.export.layers import Linear, Norm, parameter, reshape
-from edge_sam.imaging.geometry import GRID
 
 _HEADS = 8
 
@@ -69,7 +69,7 @@ class SelfAttention(nn.Module):
 
 
 class TokenToImage(nn.Module):
-    """Attention from prompt tokens to the image. tokens (N, T, 256), image (1 or N, 4096, 256) to (N, T, 256)."""
+    """Attention from prompt tokens to the image. tokens (N, T, 256), image (1 or N, I, 256) to (N, T, 256)."""
 
     def __init__(self, weights: Weights, name: str) -> None:
         super().__init__()
@@ -80,23 +80,21 @@ class TokenToImage(nn.Module):
         self.out_weight = parameter(p.out_weight)
         self.out_bias = parameter(p.out_bias + p.out_weight @ p.value_bias)
 
-    def forward(self, tokens: Tensor, image: Tensor, image_with_position: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, image: Tensor, image_with_position: Tensor, log_count: Tensor | None) -> Tensor:
         query = _split_heads(F.linear(tokens, self.query_weight, self.query_bias)) @ self.absorbed_key
         scores = reshape(query, 0, -1, CHANNELS) @ image_with_position.transpose(1, 2)
+        if log_count is not None:
+            scores = scores + log_count
         mixed = scores.softmax(dim=-1) @ image
         value = reshape(mixed, 0, _HEADS, -1, CHANNELS) @ self.value_weight
         return F.linear(_merge_heads(value), self.out_weight, self.out_bias)
 
 
 class ImageToToken(nn.Module):
-    """Attention from image tokens to the prompt. image (1 or N, 4096, 256), tokens (N, T, 256) to (N, 4096, 256).
+    """Attention from image tokens to the prompt. image (1 or N, I, 256), tokens (N, T, 256) to (N, I, 256)."""
 
-    With `free_grid`, there may be any number of image tokens.
-    """
-
-    def __init__(self, weights: Weights, name: str, free_grid: bool) -> None:
+    def __init__(self, weights: Weights, name: str) -> None:
         super().__init__()
-        self.free_grid = free_grid
         p = _Projections(weights, name, CHANNELS // 2)
         self.key_weight, self.key_bias = parameter(p.key_weight), parameter(p.key_bias)
         self.absorbed_query = parameter(p.query_weight.view(_HEADS, -1, CHANNELS))
@@ -113,38 +111,43 @@ class ImageToToken(nn.Module):
         # Softmax over the few prompt tokens, with the many image tokens on the last axis, because runtimes are slow at
         # softmax over rows of seven.
         scores = query @ image_with_position.transpose(1, 2) + bias
-        # `reshape` copies the size of a free grid, if image tokens keep their axis, the fourth.
-        count, lead = (0, (0, 1, -1)) if self.free_grid else (GRID * GRID, (0, -1))
-        scores = reshape(scores.unsqueeze(1) if self.free_grid else scores, 0, _HEADS, -1, count)
+        # `reshape` copies the number of image tokens, if these keep their axis, the fourth.
+        scores = reshape(scores.unsqueeze(1), 0, _HEADS, -1, 0)
         weights = (scores - scores.amax(dim=2, keepdim=True)).exp()
-        weights = reshape(weights / weights.sum(dim=2, keepdim=True), *lead, count)
+        weights = reshape(weights / weights.sum(dim=2, keepdim=True), 0, 1, -1, 0)
         value = _split_heads(F.linear(tokens, self.value_weight, self.value_bias)) @ self.absorbed_out + self.out_bias
-        mixed = weights.transpose(-2, -1) @ reshape(value, *lead, CHANNELS)
-        return reshape(mixed, 0, -1, CHANNELS) if self.free_grid else mixed
+        mixed = weights.transpose(-2, -1) @ reshape(value, 0, 1, -1, CHANNELS)
+        return reshape(mixed, 0, -1, CHANNELS)
 
 
 class TwoWayBlock(nn.Module):
     """Self-attention, token-to-image attention, MLP, and image-to-token attention."""
 
-    def __init__(self, weights: Weights, name: str, first: bool, free_grid: bool) -> None:
+    def __init__(self, weights: Weights, name: str, first: bool) -> None:
         super().__init__()
         self.first = first
         self.self_attention = SelfAttention(weights, f"{name}.self_attn")
         self.token_to_image = TokenToImage(weights, f"{name}.cross_attn_token_to_image")
         self.lin1 = Linear(weights, f"{name}.mlp.lin1", CHANNELS, 2048)
         self.lin2 = Linear(weights, f"{name}.mlp.lin2", 2048, CHANNELS)
-        self.image_to_token = ImageToToken(weights, f"{name}.cross_attn_image_to_token", free_grid)
+        self.image_to_token = ImageToToken(weights, f"{name}.cross_attn_image_to_token")
         self.norms = nn.ModuleList([Norm(weights, f"{name}.norm{i}", CHANNELS) for i in (1, 2, 3, 4)])
 
     def forward(
-        self, tokens: Tensor, prompt: Tensor, image: Tensor, position: Tensor, absent: Tensor
+        self,
+        tokens: Tensor,
+        prompt: Tensor,
+        image: Tensor,
+        position: Tensor,
+        absent: Tensor,
+        log_count: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         if self.first:  # Upstream: no position and no residual before the first layer's norm.
             tokens = self.norms[0](self.self_attention(tokens, tokens, absent))
         else:
             tokens = self.norms[0](tokens + self.self_attention(tokens + prompt, tokens, absent))
         placed = image + position
-        tokens = self.norms[1](tokens + self.token_to_image(tokens + prompt, image, placed))
+        tokens = self.norms[1](tokens + self.token_to_image(tokens + prompt, image, placed, log_count))
         tokens = self.norms[2](tokens + self.lin2(F.relu(self.lin1(tokens))))
         image = self.norms[3](image + self.image_to_token(placed, tokens + prompt, tokens, absent))
         return tokens, image

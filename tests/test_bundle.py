@@ -14,7 +14,7 @@ import pytest
 
 import edge_sam
 from edge_sam.bundles.bundle import BUNDLED, open_bundle
-from edge_sam.bundles.manifest import MANIFEST, parse_manifest
+from edge_sam.bundles.manifest import MANIFEST, SCHEMA, parse_manifest
 from edge_sam.errors import InputError
 
 Manifest = dict[str, Any]
@@ -129,8 +129,8 @@ def test_refuses_a_missing_file(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(schema=4), "newer edge_sam .*manifest version 4"),
-        (lambda m: m.update(schema=4, components="something else by then"), "newer edge_sam"),
+        (lambda m: m.update(schema=SCHEMA + 1), f"newer edge_sam .*manifest version {SCHEMA + 1}"),
+        (lambda m: m.update(schema=SCHEMA + 1, components="something else by then"), "newer edge_sam"),
         (lambda m: m.pop("source"), "missing required field `source`"),
         (lambda m: m.update(extra=1), "unknown field `extra`"),
         (lambda m: m["components"][0].update(file="../../etc/passwd"), "damaged"),
@@ -138,7 +138,10 @@ def test_refuses_a_missing_file(copy: Path) -> None:
         (lambda m: m["components"].clear(), "no encoder"),
         (lambda m: m["components"].append(m["components"][0]), "names a component twice"),
         (lambda m: m.update(schema=0), "damaged"),
-        (lambda m: m.update(contract={}), "version 1 has no contract"),
+        (lambda m: m.update(schema=1), "version 1 has no contract"),
+        (lambda m: m.update(schema=3), "version 3 has no weighted tokens"),
+        (lambda m: m["contract"].update(fit=FREE), "only tokens of padding can stand for others"),
+        (lambda m: m["contract"].clear(), "is not the decoder"),
         (lambda m: m.update(schema=2, contract={"high_res": [MAP]}), "need a grid without padding"),
         (lambda m: m.update(schema=2, contract={"fit": FREE, "high_res": [MAP, MAP]}), "have the same name"),
         (lambda m: m.update(schema=2, contract={"fit": {"multiple": 24}}), "damaged: Invalid enum value 24"),

@@ -20,6 +20,7 @@ from edge_sam.errors import ExportError, InputError
 from edge_sam.export import bundle_writer, parity
 from edge_sam.export.bundle_writer import export_bundle
 from edge_sam.export.onnx_writer import UNFIT_OPERATORS
+from edge_sam.inference.token_list import token_list
 
 Tensors = dict[str, torch.Tensor]
 
@@ -95,8 +96,10 @@ def test_openvino_runs_the_same_files(exported: Bundle, coffee: np.ndarray) -> N
     image = np.random.default_rng(0).standard_normal((1, 3, 688, 1024)).astype(np.float32)
     reference = predictor.model.active.encoder.run({"image": image})["image_embedding"]
     np.testing.assert_allclose(run("encoder", {"image": image})[0], reference, atol=1e-3)
+    listed = token_list(43, 64)
     inputs = {
-        "image_tokens": embedding.features[None],
+        "image_tokens": listed.take(embedding.features[None]),
+        **listed.inputs,
         "point_coords": np.array([[[400.0, 200.0], [0, 0]], [[100.0, 50.0], [700, 600]]], np.float32),
         "point_labels": np.array([[1, -2], [2, 3]]),
         "token_size": np.array([43, 64]),

@@ -123,7 +123,9 @@ def test_profiles_cover_every_free_input_and_are_written_as_onnx_runtime_reads_t
         SessionOptions(cache=Path("c"), shapes=profiles(SAM)["decoder"], extra={"device_id": "1"})
     )
     assert settings["device_id"] == "1"
-    assert settings["trt_profile_max_shapes"].startswith("image_tokens:8x64x64x256,point_coords:8x64x2,")
+    assert settings["trt_profile_max_shapes"].startswith(
+        "image_tokens:8x4096x256,token_index:4096,token_count:4096,point_coords:8x64x2,"
+    )
     assert settings["trt_fp16_enable"] == "0"
 
 

@@ -22,6 +22,7 @@ from edge_sam import ImageEmbedding, InputError, Predictor, Prompt, Result
 from edge_sam.errors import RuntimeFallbackWarning
 from edge_sam.inference.model import Model
 from edge_sam.inference.profiles import MAX_POINTS
+from edge_sam.inference.token_list import token_list
 from edge_sam.runtimes import Session, Tensors
 
 CUP = (76, 18, 478, 390)
@@ -255,14 +256,16 @@ def test_the_decoder_makes_the_same_logits_for_a_part_of_the_frame(
     predictor: Predictor, embedding: ImageEmbedding
 ) -> None:
     inputs = {
-        "image_tokens": embedding.features[None],
         "point_coords": np.array([[[400.0, 200.0], [0.0, 0.0]]], np.float32),
         "point_labels": np.array([[1, -1]]),
     }
-    whole, part = (
-        predictor.model.active.decoder.run({**inputs, "token_size": np.array(size)})["low_res_logits"]
-        for size in ((64, 64), (36, 50))
-    )
+
+    def logits(size: tuple[int, int]) -> np.ndarray:
+        listed = token_list(*size, full_grid=True)
+        tokens = {"image_tokens": listed.take(embedding.features[None]), **listed.inputs}
+        return predictor.model.active.decoder.run({**tokens, **inputs, "token_size": np.array(size)})["low_res_logits"]
+
+    whole, part = logits((64, 64)), logits((36, 50))
     assert part.shape == (1, 4, 144, 200)
     np.testing.assert_allclose(part, whole[:, :, :144, :200], atol=1e-3)
 

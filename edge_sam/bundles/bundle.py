@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.bundles.contract import CHANNELS, GRAPHS, SAM, Contract, Role
+from edge_sam.bundles.contract import CHANNELS, GRAPHS, GRID_SAM, Contract, Role
 from edge_sam.bundles.manifest import MANIFEST, Component, ForeignLayout, Manifest, parse_manifest
 from edge_sam.bundles.precisions import find_precision, most_exact_first
 from edge_sam.bundles.zoo import read_index
@@ -37,7 +37,7 @@ class Bundle:
     def contract(self) -> Contract:
         """What the components exchange."""
         contract = self.manifest.contract
-        return contract if isinstance(contract, Contract) else SAM
+        return contract if isinstance(contract, Contract) else GRID_SAM
 
     @property
     def layout(self) -> ForeignLayout | None:

@@ -29,10 +29,17 @@ TOKENS = (GRID, GRID, CHANNELS)
 """Image embedding of a padded frame."""
 PROBE_GRID = (10, 16)
 """Rows and columns of image tokens of a probe image: small, with partial attention windows on both axes."""
-INTEGERS = ("point_labels", "token_size")
+INTEGERS = ("point_labels", "token_index", "token_size")
 """Inputs of type int64; all others are float32."""
 ABSENT, NOT_A_POINT, TOP_LEFT, BOTTOM_RIGHT = -2, -1, 2, 3
 """Values of `point_labels` besides 1 (on the object) and 0 (off it). `ABSENT` fills up rows of unequal length."""
+
+
+_WEIGHTED: dict[str, Shape] = {
+    "image_tokens": ("one_or_prompts", "tokens", CHANNELS),
+    "token_index": ("tokens",),
+    "token_count": ("tokens",),
+}
 
 
 class FeatureMap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,7 +57,9 @@ class FeatureMap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What encoder and decoder of a family exchange, and how their results are used. By default, as in SAM.
+    """What encoder and decoder of a family exchange, and how their results are used.
+
+    The defaults are those of SAM in bundles that do not state their contract, whose decoder takes the whole grid.
 
     Attributes
     ----------
@@ -60,6 +69,9 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         How photographs are fitted into the encoder's input.
     square : bool
         Whether photographs are encoded as a square unless the user says otherwise.
+    weighted_tokens : bool
+        Whether the decoder takes a list of image tokens instead of the whole grid of the frame, with the place of each
+        and the number of tokens that it stands for; see `edge_sam.inference.token_list`.
     fixed : bool
         Whether the encoder takes nothing but a square of 1024 pixels. A view that asks for less has no effect.
     pad_boxes : bool
@@ -73,6 +85,7 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     high_res: tuple[FeatureMap, ...] = ()
     fit: Fit = PADDED
     square: bool = False
+    weighted_tokens: bool = False
     fixed: bool = False
     pad_boxes: bool = False
     logit_limit: Annotated[float, msgspec.Meta(gt=0)] | None = None
@@ -81,6 +94,8 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.high_res and self.fit.padded:
             raise ValueError("further feature maps need a grid without padding")
+        if self.weighted_tokens and not self.fit.padded:
+            raise ValueError("only tokens of padding can stand for others")
         if len({each.name for each in self.high_res}) < len(self.high_res):
             raise ValueError("two feature maps have the same name")
 
@@ -103,7 +118,7 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "encoder": {"image": (1, 3, "height", "width")},
             "mask_encoder": {"image_embedding": (1, *tokens), "mask": ("prompts", *self._cells)},
             "decoder": {
-                "image_tokens": ("one_or_prompts", *tokens),
+                **(_WEIGHTED if self.weighted_tokens else {"image_tokens": ("one_or_prompts", *tokens)}),
                 **self._high_res,
                 "point_coords": ("prompts", "points", 2),
                 "point_labels": ("prompts", "points"),
@@ -157,4 +172,6 @@ def _multiple(cells: int) -> tuple[str, str]:
     return ("rows", "columns") if cells == 1 else (f"{cells}*rows", f"{cells}*columns")
 
 
-SAM = Contract()
+GRID_SAM = Contract()
+"""SAM's contract in bundles that do not state it."""
+SAM = Contract(weighted_tokens=True)

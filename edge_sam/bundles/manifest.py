@@ -6,13 +6,15 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from edge_sam.bundles.contract import SAM, Contract, Role
+from edge_sam.bundles.contract import GRID_SAM, Contract, Role
 from edge_sam.errors import InputError
 from edge_sam.files.serialization import decode_json
 from edge_sam.imaging.view import FRAME
 
-SCHEMA = 3
-"""Version of the schema. Version 2 has `contract`, version 3 `layout`."""
+SCHEMA = 4
+"""Version of the schema. Version 2 has `contract`, version 3 `layout`, version 4 `weighted_tokens` in the contract."""
+LAYOUT_SCHEMA = 3
+"""The oldest version that has `layout`."""
 MANIFEST = "manifest.json"
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -134,7 +136,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     measured: tuple[Measured, ...] = ()
     calibrations: tuple[Calibration, ...] = ()
     contract: Contract | msgspec.UnsetType = msgspec.UNSET
-    """Absent if it is that of SAM."""
+    """Absent if it is `GRID_SAM`."""
     layout: ForeignLayout | msgspec.UnsetType = msgspec.UNSET
     """Only if the graphs are those of another maker."""
 
@@ -146,7 +148,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def contract_fields(contract: Contract) -> dict[str, Any]:
     """Return the fields of a manifest that state the contract, in the oldest version that can."""
-    return {"schema": 1} if contract == SAM else {"schema": 2, "contract": contract}
+    if contract == GRID_SAM:
+        return {"schema": 1}
+    return {"schema": 4 if contract.weighted_tokens else 2, "contract": contract}
 
 
 class _Versioned(msgspec.Struct):
@@ -172,6 +176,8 @@ def parse_manifest(text: bytes, name: str) -> Manifest:
         raise InputError(f"bundle {name}: {MANIFEST} is damaged: version 1 has no contract")
     if manifest.schema < 3 and manifest.layout is not msgspec.UNSET:
         raise InputError(f"bundle {name}: {MANIFEST} is damaged: version {manifest.schema} has no layout")
+    if manifest.schema < 4 and isinstance(manifest.contract, Contract) and manifest.contract.weighted_tokens:
+        raise InputError(f"bundle {name}: {MANIFEST} is damaged: version {manifest.schema} has no weighted tokens")
     if len(set(keys)) < len(keys):
         raise InputError(f"bundle {name}: {MANIFEST} is damaged: it names a component twice")
     return manifest

@@ -26,7 +26,7 @@ unambiguous prompt; or the segmenter's default mask."""
 Ask = Callable[[Prompt, Wanted], Result]
 """Answers a prompt on one photograph."""
 
-_CHANGEABLE = {"runtime": str, "precision": str, "threads": int, "long-side": int, "square": bool}
+_CHANGEABLE = {"runtime": str, "precision": str, "threads": int, "long-side": int, "square": bool, "full-grid": bool}
 """Settings of `Variant.changed`."""
 
 
@@ -35,6 +35,7 @@ class SegmenterFacts(Facts, frozen=True):
 
     long_side: int
     square: bool
+    full_grid: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ class BundleSegmenter:
         """What it is."""
         ran = msgspec.structs.asdict(self.predictor.facts)
         square = self.predictor.bundle.contract.square if self.square is None else self.square
-        return SegmenterFacts(**ran, long_side=self.long_side, square=square)
+        full_grid = self.predictor.model.active.choice.full_grid
+        return SegmenterFacts(**ran, long_side=self.long_side, square=square, full_grid=full_grid)
 
     def encode(self, image: NDArray[np.uint8]) -> Ask:
         """Encode a photograph, (height, width, 3) RGB. Returns a function that answers prompts; see `Ask`."""

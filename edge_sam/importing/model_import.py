@@ -14,7 +14,7 @@ import numpy as np
 from edge_sam.bundles.bundle import Bundle
 from edge_sam.bundles.draft import Draft, entry
 from edge_sam.bundles.manifest import (
-    SCHEMA,
+    LAYOUT_SCHEMA,
     CheckpointSource,
     Companion,
     Component,
@@ -106,7 +106,7 @@ def _manifest(
     encoder, decoder = pair.paths
     packages = backend(RUNTIMES[pair.components[0].format]).PACKAGES
     return Manifest(
-        schema=SCHEMA,
+        schema=LAYOUT_SCHEMA,
         name=name,
         family=pair.layout.name,
         source=CheckpointSource(f"{encoder.name}, {decoder.name}", _identity(pair, best), given.url, given.license),

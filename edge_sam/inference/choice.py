@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edge_sam.bundles.bundle import Bundle
 from edge_sam.errors import InputError, RuntimeUnavailableError
@@ -33,6 +33,8 @@ class Choice:
         The reason for this choice, for the log.
     options : mapping of str to str
         The runtime's own options, passed on unchanged.
+    full_grid : bool
+        See `RunOptions`.
     """
 
     runtime: str
@@ -40,6 +42,7 @@ class Choice:
     threads: int | None
     why: str
     options: Mapping[str, str] = field(default_factory=dict)
+    full_grid: bool = False
 
 
 def choices(bundle: Bundle, run: RunOptions) -> list[Choice]:
@@ -90,7 +93,7 @@ def choices(bundle: Bundle, run: RunOptions) -> list[Choice]:
             found += [Choice(name, p, count, "the first that is usable here") for p in wanted]
     if not found:
         raise RuntimeUnavailableError("no usable runtime; " + "; ".join(f"{n}: {r}" for n, r in reasons.items()))
-    return found
+    return [replace(choice, full_grid=run.full_grid) for choice in found]
 
 
 def _why_not(bundle: Bundle, runtime: str) -> str | None:

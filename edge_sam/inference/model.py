@@ -24,6 +24,7 @@ from edge_sam.inference.choice import Choice
 from edge_sam.inference.facts import Facts
 from edge_sam.inference.guard import check_probe, run_probe
 from edge_sam.inference.profiles import profiles
+from edge_sam.inference.token_list import TokenList, token_list
 from edge_sam.layouts import adapt, named_layout, pixels_of
 from edge_sam.runtimes import Session, SessionOptions, backend, split_runtime, why_unusable
 from edge_sam.system.timing import stage
@@ -92,6 +93,13 @@ class LoadedModel:
                 verdict = self._check(bundle)
             write_record(key, verdict)
             _raise_if_rejected(verdict)
+
+    def listed_tokens(self, token_size: tuple[int, int]) -> TokenList | None:
+        """Return the image tokens that the decoder takes for a photograph of so many rows and columns of tokens.
+
+        None if it takes the whole grid.
+        """
+        return token_list(*token_size, self.choice.full_grid) if self.contract.weighted_tokens else None
 
     def _check(self, bundle: Bundle) -> Verdict:
         """Run the guard, as is done once on each machine (see `edge_sam.inference.guard`)."""

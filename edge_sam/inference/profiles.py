@@ -8,6 +8,7 @@ from edge_sam.bundles.contract import CHANNELS, Contract, Role
 from edge_sam.errors import InputError
 from edge_sam.imaging.geometry import CELL
 from edge_sam.imaging.view import FRAME, TOKEN
+from edge_sam.inference.token_list import token_list
 from edge_sam.runtimes import Shapes, backend
 
 MAX_PROMPTS = 8
@@ -29,6 +30,7 @@ def profiles(contract: Contract) -> dict[Role, dict[str, Shapes]]:
     grids = [(height // TOKEN, width // TOKEN) for height, width in frames]
     prompts = (1, 1, MAX_PROMPTS)
     tokens = [(*grid, CHANNELS) for grid in grids]
+    masked = [(count, *each) for count, each in zip(prompts, tokens, strict=True)]
     masks = [(height // CELL, width // CELL) for height, width in frames]
     encoded = [(height // TOKEN, width // TOKEN) for height, width in sizes]
     return {
@@ -38,13 +40,25 @@ def profiles(contract: Contract) -> dict[Role, dict[str, Shapes]]:
             "mask": _shapes([(count, *each) for count, each in zip(prompts, masks, strict=True)]),
         },
         "decoder": {
-            "image_tokens": _shapes([(count, *each) for count, each in zip(prompts, tokens, strict=True)]),
+            **(_listed(encoded) if contract.weighted_tokens else {"image_tokens": _shapes(masked)}),
             **{each.name: _shapes([(1, *each.size(*grid)) for grid in grids]) for each in contract.high_res},
             "point_coords": ((1, 1, 2), (1, 2, 2), (MAX_PROMPTS, MAX_POINTS, 2)),
             "point_labels": ((1, 1), (1, 2), (MAX_PROMPTS, MAX_POINTS)),
             # Range of the tensor's values (rows and columns), not of its shape.
             **({"token_size": _shapes(encoded)} if padded else {}),
         },
+    }
+
+
+def _listed(grids: Sequence[tuple[int, int]]) -> dict[str, Shapes]:
+    """Return the shapes of the inputs for image tokens, from the grids that photographs of these sizes cover."""
+    counts = [len(token_list(*grid).index) for grid in grids]
+    return {
+        "image_tokens": _shapes(
+            [(prompts, count, CHANNELS) for prompts, count in zip((1, 1, MAX_PROMPTS), counts, strict=True)]
+        ),
+        "token_index": _shapes([(count,) for count in counts]),
+        "token_count": _shapes([(count,) for count in counts]),
     }
 
 

@@ -26,6 +26,9 @@ class RunOptions(Settings):
         Threads for one inference. Default: the environment variable EDGE_SAM_THREADS, else one for each physical core.
     strict : bool
         Fail when the runtime fails, instead of falling back to the next one with a warning.
+    full_grid : bool
+        Let the decoder see every token of the padding around the photograph, as it was trained. By default one token
+        stands for each block of padding: a prompt takes less time, and masks agree to a mean IoU of 0.99.
     options : mapping of str to str
         The named runtime's own options, passed on unchanged: those of the provider for ONNX Runtime, properties for
         OpenVINO. On the command line: --options.NUM_STREAMS 1.
@@ -35,6 +38,7 @@ class RunOptions(Settings):
     precision: str = "auto"
     threads: Annotated[int, Meta(ge=1, le=MAX_THREADS)] | None = None
     strict: bool = False
+    full_grid: bool = False
     options: dict[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
