@@ -19,8 +19,8 @@ FLOAT: dict[Role, tuple[str, ...]] = {
     "encoder": ("stages.[12].*/fc2",),
     "decoder": ("*",),
 }
-"""Name patterns of blocks that compute in float because int8 products would lose accuracy or time. Their weights are
-stored as int8."""
+"""Name patterns of blocks that compute in float because int8 products would lose accuracy (TinyViT's `fc2`; Hiera's
+`lin2` does not) or time (the decoder). Their weights are stored as int8."""
 TRANSFORMER = ("*/attention", "*/fc[12]", "*/lin[12]")
 """Name patterns of blocks that were ranked. An encoder without any, such as one of convolutions, only stores int8."""
 

@@ -1,0 +1,62 @@
+"""What `edge-sam models` says of accuracy, size and speed."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+
+from edge_sam.bundles import figures
+from edge_sam.bundles.figures import Figure, Figures
+from edge_sam.bundles.zoo import read_index
+from edge_sam.cli.models import models
+
+SLOW = Figure("mobile-sam", "int8", "onnxruntime", 1024, False, 12.5, 300.0, 20.0, 330.0, 70.0, 84.0, 60)
+FAST = msgspec.structs.replace(SLOW, runtime="openvino", encode_ms=200.0, total_ms=230.0)
+SMALL = msgspec.structs.replace(SLOW, long_side=512, total_ms=90.0)
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> Figures:
+    found = Figures("2 cores of a processor", "2026-11-27", "drawn scene", "60 stills", (SLOW, FAST, SMALL))
+    monkeypatch.setattr(figures, "read_figures", lambda: found)
+    return found
+
+
+def test_the_fastest_runtime_counts(measured: Figures) -> None:
+    assert measured.fastest("mobile-sam", "int8") == FAST
+    assert measured.fastest("mobile-sam", "int8", 512) == SMALL
+    assert measured.fastest("mobile-sam", "w16") is None
+
+
+def test_models_says_what_was_measured(measured: Figures, capsys: pytest.CaptureFixture[str]) -> None:
+    models(json=True)
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["figures"]["machine"] == measured.machine
+    (mobile_sam, *_) = printed["models"]
+    assert mobile_sam["precisions"]["int8"] == {
+        "mb": 12.5,
+        "here": [],
+        "point": 70.0,
+        "box": 84.0,
+        "encode_ms": 200.0,
+        "click_ms": 20.0,
+        "runtime": "openvino",
+        "long_side": 1024,
+    }
+    assert mobile_sam["precisions"]["w16"].keys() == {"mb", "here"}
+    models()
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["mobile-sam", "Apache-2.0", "int8", "10.1", "12.5", "70.0", "84.0", "200.0", "20.0"] in lines
+    assert ["sam2-large", "Apache-2.0", "–", "224.4", "–", "–", "–", "–", "–"] in lines
+
+
+def test_the_table_fits_into_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    models()
+    table = capsys.readouterr().out.splitlines()[: len(read_index()) + 1]
+    assert all("…" not in line for line in table)
+
+
+def test_the_figures_of_the_package_are_of_models_of_the_zoo() -> None:
+    assert {row.model for row in figures.read_figures().rows} <= read_index().keys()
