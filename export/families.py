@@ -10,11 +10,11 @@ from edge_sam.export.checkpoint import first_names
 from edge_sam.export.family import Family
 from edge_sam.export.sam2 import SAM2
 from edge_sam.export.tiny_vit import MOBILE_SAM
+from edge_sam.export.vit import SAM_VIT
 
-FAMILIES: tuple[Family, ...] = (MOBILE_SAM, SAM2)
+FAMILIES: tuple[Family, ...] = (MOBILE_SAM, SAM2, SAM_VIT)
 _UNSUPPORTED = {
     "HQ-SAM": "mask_decoder.hf_token.weight",
-    "SAM (ViT)": "image_encoder.blocks.0.attn.rel_pos_h",
     "EdgeSAM (RepViT)": "image_encoder.fuse_stage2.weight",
     "RepViT-SAM": "image_encoder.features.1.token_mixer.0.bn.weight",
     "EfficientSAM": "prompt_encoder.invalid_points.weight",

@@ -1,0 +1,128 @@
+"""Reference implementations of the families in small widths, and what is recorded of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from families.recorded import CASES, Shapes, embedding, picture, save, seeded
+from torch import Tensor, nn
+
+from edge_sam.bundles.contract import TOKENS
+from edge_sam.export.reference import install_stubs
+
+FRAME = 1024
+Outputs = dict[str, Tensor]
+
+
+def fill(model: nn.Module) -> Shapes:
+    """Load seeded weights. Return the shapes of the state dict."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    model.load_state_dict(seeded(shapes))
+    model.train()
+    model.eval()
+    return shapes
+
+
+@torch.no_grad()
+def sam_decoder(model: Any) -> Outputs:
+    """Record SAM's prompt encoder and mask decoder for all prompts."""
+    outputs = {}
+    for case in CASES:
+        points = (torch.tensor([case.points]), torch.tensor([case.labels])) if case.points else None
+        box = torch.tensor([case.box]) if case.box else None
+        mask = None if case.mask is None else case.mask[None]
+        sparse, dense = model.prompt_encoder(points=points, boxes=box, masks=mask)
+        logits, scores = model.mask_decoder.predict_masks(
+            image_embeddings=embedding().permute(0, 3, 1, 2),
+            image_pe=model.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+        )
+        outputs |= {f"logits {case.name}": logits, f"scores {case.name}": scores}
+    return outputs
+
+
+def sam(package: Any, encoder: nn.Module) -> Any:
+    """Build SAM around an image encoder. `package` has the classes of `segment_anything.modeling`."""
+    model = nn.Module()
+    model.image_encoder = encoder
+    model.prompt_encoder = package.PromptEncoder(256, TOKENS[:2], (FRAME, FRAME), 16)
+    transformer = package.TwoWayTransformer(depth=2, embedding_dim=256, mlp_dim=2048, num_heads=8)
+    model.mask_decoder = package.MaskDecoder(transformer_dim=256, transformer=transformer)
+    return model
+
+
+def vit(package: Any, width: int, mlp_ratio: float, global_blocks: tuple[int, ...], depth: int = 2) -> Any:
+    """Build SAM's ViT."""
+    return package.ImageEncoderViT(
+        img_size=FRAME,
+        embed_dim=width,
+        depth=depth,
+        num_heads=2,
+        mlp_ratio=mlp_ratio,
+        out_chans=256,
+        qkv_bias=True,
+        norm_layer=partial(nn.LayerNorm, eps=1e-6),
+        use_rel_pos=True,
+        window_size=14,
+        global_attn_indexes=global_blocks,
+    )
+
+
+def cut(encoder: Any, rows: int, columns: int) -> None:
+    """Cut position embedding and relative positions of the reference to a grid, which it takes only as a square."""
+    encoder.pos_embed = nn.Parameter(encoder.pos_embed[:, :rows, :columns])
+    for block in encoder.blocks:
+        if not block.window_size:
+            for name, count in (("rel_pos_h", rows), ("rel_pos_w", columns)):
+                table = getattr(block.attn, name)
+                middle = table.shape[0] // 2
+                setattr(block.attn, name, nn.Parameter(table[middle - count + 1 : middle + count]))
+
+
+@torch.no_grad()
+def record_vit(width: int, mlp_ratio: float, name: str) -> None:
+    """Record SAM's ViT with a block of windows and one between all tokens: the frame and two smaller sizes."""
+    install_stubs()
+    from segment_anything import modeling
+
+    model = sam(modeling, vit(modeling, width, mlp_ratio, (1,)))
+    shapes = fill(model)
+    outputs = {f"encoder {FRAME}x{FRAME}": channels_last(model.image_encoder(picture(FRAME, FRAME)))}
+    for size in ((400, 576), (16, 320)):
+        fill(model)
+        cut(model.image_encoder, size[0] // 16, size[1] // 16)
+        outputs[f"encoder {size[0]}x{size[1]}"] = channels_last(model.image_encoder(picture(*size)))
+        model.image_encoder = vit(modeling, width, mlp_ratio, (1,))
+    save(name, shapes, outputs | sam_decoder(model))
+
+
+@torch.no_grad()
+def record_windows(name: str) -> None:
+    """Record a photograph in the corner of the frame, in a ViT of windows only.
+
+    Whole windows of it see nothing of the padding, so their tokens tell how positions must be cut.
+    """
+    install_stubs()
+    from segment_anything import modeling
+
+    model = sam(modeling, vit(modeling, 32, 4, ()))
+    shapes = fill(model)
+    frame = torch.zeros(1, 3, FRAME, FRAME)
+    frame[:, :, :224, :448] = picture(224, 448)
+    save(name, shapes, {"whole windows": channels_last(model.image_encoder(frame))[:, :13, :27]})
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """(1, C, H, W) to (1, H, W, C)."""
+    return x.permute(0, 2, 3, 1)
+
+
+REFERENCES: dict[str, Callable[[str], None]] = {
+    "sam": partial(record_vit, 32, 4),
+    "slim-sam": partial(record_vit, 28, 4.143),
+    "sam-windows": record_windows,
+}
