@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -9,6 +11,7 @@ from edge_sam.bundles.contract import CHANNELS
 from edge_sam.export.checkpoint import Weights
 from edge_sam.export.hiera import Hiera
 from edge_sam.export.layers import parameter
+from edge_sam.export.repvit import RepViT
 
 
 class FeaturePyramid(nn.Module):
@@ -62,9 +65,11 @@ class Sam2Encoder(nn.Module):
     high_res_1 (1, H / 8, W / 8, 64).
     """
 
+    trunk_class: ClassVar[type[Hiera] | type[RepViT]] = Hiera
+
     def __init__(self, weights: Weights) -> None:
         super().__init__()
-        self.trunk = Hiera(weights)
+        self.trunk = self.trunk_class(weights)
         self.neck = FeaturePyramid(weights, self.trunk.widths)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:

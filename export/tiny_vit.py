@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edge_sam.export.checkpoint import Weights
+from edge_sam.export.convolution import FoldedConv
 from edge_sam.export.family import Family
 from edge_sam.export.layers import Linear, Norm, parameter
 from edge_sam.export.neck import Neck
@@ -29,28 +30,6 @@ _HEADS = (2, 4, 5, 10)
 _WINDOWS = (7, 7, 14, 7)
 # Stage 3 keeps the resolution of stage 2, because SAM uses 16 pixels per token, not 32.
 _MERGE_STRIDES = (2, 2, 1)
-
-
-class FoldedConv(nn.Module):
-    """A convolution with its batch norm folded in. (1, C, H, W) to (1, C', H', W')."""
-
-    def __init__(
-        self, weights: Weights, name: str, channels: tuple[int, int], size: int, stride: int = 1, groups: int = 1
-    ) -> None:
-        super().__init__()
-        inputs, outputs = channels
-        kernel = weights.take(f"{name}.c.weight", outputs, inputs // groups, size, size).double()
-        gain, bias, mean, variance = (
-            weights.take(f"{name}.bn.{part}", outputs).double()
-            for part in ("weight", "bias", "running_mean", "running_var")
-        )
-        scale = gain / torch.sqrt(variance + 1e-5)
-        self.weight = parameter((kernel * scale[:, None, None, None]).float())
-        self.bias = parameter((bias - mean * scale).float())
-        self.stride, self.padding, self.groups = stride, size // 2, groups
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, groups=self.groups)
 
 
 class MBConv(nn.Module):
