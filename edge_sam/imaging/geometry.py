@@ -76,8 +76,9 @@ class Geometry(View):
         """(rows, columns) of image tokens that are encoded."""
         if self.square and self.fit.padded:
             return GRID, GRID
-        height, width = self.scaled_size
-        return -(-height // TOKEN), -(-width // TOKEN)
+        multiple = self.fit.multiple
+        rows, columns = (-(-side // multiple) * (multiple // TOKEN) for side in self.scaled_size)
+        return rows, columns
 
     @property
     def input_size(self) -> tuple[int, int]:

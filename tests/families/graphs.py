@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import onnxruntime
 import torch
-from families.recorded import picture
 from torch import Tensor
 
 from edge_sam.bundles.contract import Role
 from edge_sam.export import onnx_writer
 from edge_sam.export.onnx_writer import to_onnx
 from edge_sam.export.torch_model import TorchModel
+from families.recorded import picture
 
 
 def session(model: TorchModel, role: Role) -> onnxruntime.InferenceSession:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import importlib
+import sys
+from collections.abc import Callable
 from functools import partial
+from importlib.metadata import distribution
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
-from families.recorded import CASES, Shapes, embedding, picture, save, seeded
 from torch import Tensor, nn
 
 from edge_sam.bundles.contract import TOKENS
 from edge_sam.export.reference import install_stubs
+from families.recorded import CASES, Shapes, embedding, picture, save, seeded
 
 FRAME = 1024
 Outputs = dict[str, Tensor]
@@ -116,6 +121,54 @@ def record_windows(name: str) -> None:
     save(name, shapes, {"whole windows": channels_last(model.image_encoder(frame))[:, :13, :27]})
 
 
+def install_timm() -> None:
+    """Make the layers of timm that RepViT takes importable without the rest of timm, which needs torchvision."""
+    install_stubs()
+    timm, models = sys.modules["timm"], sys.modules["timm.models"]
+    timm.__path__ = [str(Path(str(distribution("timm").locate_file("timm"))))]
+    layers = ModuleType("timm.layers")
+    layers.__path__ = [str(Path(timm.__path__[0], "layers"))]
+    sys.modules["timm.layers"] = layers
+    old, vision = sys.modules["timm.models.layers"], ModuleType("timm.models.vision_transformer")
+    vars(old)["SqueezeExcite"] = importlib.import_module("timm.layers.squeeze_excite").SEModule
+    vars(vision)["trunc_normal_"] = nn.init.trunc_normal_
+    sys.modules[vision.__name__] = vision
+    vars(models).update(register_model=lambda function: function, create_model=None)
+
+
+@torch.no_grad()
+def record_edge_sam(name: str) -> None:
+    """Record EdgeSAM: two blocks for each stage, with and without squeeze-and-excitation. The package is isat-sam."""
+    install_timm()
+    from ISAT.segment_any.edge_sam import modeling
+
+    widths = (16, 24, 32, 40)
+    blocks = [
+        [3, 2, width, excite, 1, 1 + (not excite and i > 0)] for i, width in enumerate(widths) for excite in (0, 1)
+    ]
+    modeling.RepViT.arch_settings["small"] = blocks
+    model = sam(modeling, modeling.RepViT("small"))
+    shapes = fill(model)
+    outputs = {f"encoder {h}x{w}": channels_last(model.image_encoder(picture(h, w))) for h, w in ((320, 416), (32, 96))}
+    save(name, shapes, outputs | sam_decoder(model))
+
+
+@torch.no_grad()
+def record_repvit_sam(name: str) -> None:
+    """Record RepViT-SAM, whose code takes stride 1 after 320 channels. It is in `sam/` of the authors' repository."""
+    install_timm()
+    from repvit_sam import modeling
+
+    widths = (16, 24, 320, 40)
+    blocks = [
+        [3, 2, width, excite, 1, 1 + (not excite and i > 0)] for i, width in enumerate(widths) for excite in (0, 1)
+    ]
+    model = sam(modeling, modeling.RepViT(blocks))
+    shapes = fill(model)
+    outputs = {f"encoder {h}x{w}": channels_last(model.image_encoder(picture(h, w))) for h, w in ((320, 416), (16, 96))}
+    save(name, shapes, outputs)
+
+
 def channels_last(x: Tensor) -> Tensor:
     """(1, C, H, W) to (1, H, W, C)."""
     return x.permute(0, 2, 3, 1)
@@ -125,4 +178,6 @@ REFERENCES: dict[str, Callable[[str], None]] = {
     "sam": partial(record_vit, 32, 4),
     "slim-sam": partial(record_vit, 28, 4.143),
     "sam-windows": record_windows,
+    "edge-sam": record_edge_sam,
+    "repvit-sam": record_repvit_sam,
 }
