@@ -8,17 +8,26 @@ from pathlib import Path
 from edge_sam.errors import InputError
 from edge_sam.export.checkpoint import first_names
 from edge_sam.export.edgetam import EDGETAM
+from edge_sam.export.efficientvit import EFFICIENTVIT_SAM, EFFICIENTVIT_SAM_XL
 from edge_sam.export.family import Family
 from edge_sam.export.repvit_sam import EDGE_SAM, REPVIT_SAM
 from edge_sam.export.sam2 import SAM2
 from edge_sam.export.tiny_vit import MOBILE_SAM
 from edge_sam.export.vit import SAM_VIT
 
-FAMILIES: tuple[Family, ...] = (MOBILE_SAM, SAM2, EDGETAM, SAM_VIT, EDGE_SAM, REPVIT_SAM)
+FAMILIES: tuple[Family, ...] = (
+    MOBILE_SAM,
+    SAM2,
+    EDGETAM,
+    SAM_VIT,
+    EDGE_SAM,
+    REPVIT_SAM,
+    EFFICIENTVIT_SAM_XL,
+    EFFICIENTVIT_SAM,
+)
 _UNSUPPORTED = {
     "HQ-SAM": "mask_decoder.hf_token.weight",
     "EfficientSAM": "prompt_encoder.invalid_points.weight",
-    "EfficientViT-SAM": "image_encoder.backbone.stages.0.op_list.0.conv.weight",
     "EfficientTAM": "image_encoder.neck.convs.0.conv_1x1.weight",
     "SAM, with the names of transformers": "vision_encoder.pos_embed",
 }

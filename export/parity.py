@@ -69,15 +69,17 @@ def _comparisons(
     model: TorchModel, sessions: dict[Role, Session]
 ) -> Iterator[tuple[str, NDArray[np.float32], Tensor, str]]:
     """Yield an output's name, both models' values of it, and a description of the input."""
-    contract, multiple = model.contract, model.contract.fit.multiple
+    contract, fit = model.contract, model.contract.fit
     for height, width in _SIZES:
-        image = _test_image((-(-height // multiple) * multiple, -(-width // multiple) * multiple))
+        height, width = (-(-side // fit.multiple) * fit.multiple // fit.reduction for side in (height, width))
+        image = _test_image((height, width))
         outputs = sessions["encoder"].run({"image": image.numpy()})
         case = f"an input of {image.shape[2]}×{image.shape[3]}"
         for output, reference in zip(contract.outputs["encoder"], _several(model.encoder(image)), strict=True):
             yield output, outputs[output], reference, case
-    frame = (FRAME, FRAME) if contract.fit.padded else (_WIDE, FRAME)
-    embedding, *high_res = _several(model.encoder(_test_image(frame)))
+    frame = (FRAME, FRAME) if fit.padded else (_WIDE, FRAME)
+    image = _test_image((frame[0] // fit.reduction, frame[1] // fit.reduction))
+    embedding, *high_res = _several(model.encoder(image))
     for case, points, labels, mask in _prompt_cases(frame):
         tokens = embedding + model.no_mask
         if mask is not None:
@@ -85,7 +87,7 @@ def _comparisons(
             inputs = {"image_embedding": embedding.numpy(), "mask": mask.numpy()}
             yield "image_tokens", sessions["mask_encoder"].run(inputs)["image_tokens"], tokens, case
         arguments = [tokens, *high_res, points, labels]
-        if contract.fit.padded:
+        if fit.padded:
             arguments.append(torch.tensor([_WIDE if len(labels) > 1 else FRAME, FRAME]) // TOKEN)
         outputs = sessions["decoder"].run(
             {name: tensor.numpy() for name, tensor in zip(contract.inputs["decoder"], arguments, strict=True)}

@@ -51,7 +51,8 @@ class TorchModel:
     @torch.no_grad()
     def padding(self) -> Tensor:
         """Return the (64, 64, 256) image embedding of a frame that is all padding."""
-        embedding: Tensor = self.encoder(torch.zeros(1, 3, FRAME, FRAME))[0]
+        side = FRAME // self.contract.fit.reduction
+        embedding: Tensor = self.encoder(torch.zeros(1, 3, side, side))[0]
         return embedding
 
     def rounded_to_half(self) -> TorchModel:

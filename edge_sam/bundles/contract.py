@@ -122,9 +122,16 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         }
 
     @property
+    def probe_grid(self) -> tuple[int, int]:
+        """Rows and columns of image tokens of a probe image: `PROBE_GRID`, in whole multiples."""
+        unit = self.fit.multiple // TOKEN
+        rows, columns = (-(-side // unit) * unit for side in PROBE_GRID)
+        return rows, columns
+
+    @property
     def probed(self) -> dict[str, tuple[int, ...]]:
         """Reference outputs for the probe images, with shapes: two images with one click each."""
-        rows, columns = PROBE_GRID
+        rows, columns = self.probe_grid
         cells = TOKEN // CELL
         return {
             "image_embedding": (2, rows, columns, CHANNELS),

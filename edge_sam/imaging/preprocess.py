@@ -65,7 +65,7 @@ def encoder_input(
     ndarray of float32, (1, 3, H, W)
         H and W are `geometry.input_size`.
     """
-    height, width = geometry.scaled_size
+    height, width = geometry.resized
     scaled = resize_bilinear(image, (height, width))
     tensor = np.zeros((1, 3, *geometry.input_size), dtype=np.float32)
     for channel in range(3):

@@ -59,8 +59,15 @@ def normal(name: str, shape: tuple[int, ...]) -> Tensor:
 
 
 def seeded(shapes: Shapes) -> dict[str, Tensor]:
-    """Weights with the spread of trained ones: no gain is 1, no bias 0, and attention is neither flat nor saturated."""
-    return {name: _weight(name, shape) for name, shape in shapes.items()}
+    """Weights with the spread of trained ones: no gain is 1, no bias 0, and attention is neither flat nor saturated.
+
+    Variances of batch norms go down to 0.0001, where the epsilon counts, and their gains make up for it.
+    """
+    weights = {name: _weight(name, shape) for name, shape in shapes.items()}
+    for name, variance in weights.items():
+        if name.endswith(".running_var"):
+            weights[name.replace("running_var", "weight")] *= variance.sqrt()
+    return weights
 
 
 def _weight(name: str, shape: tuple[int, ...]) -> Tensor:
@@ -69,7 +76,7 @@ def _weight(name: str, shape: tuple[int, ...]) -> Tensor:
         return torch.tensor(1000)
     values = normal(name, shape)
     if part == "running_var":
-        return 0.5 + values.abs()
+        return torch.exp(2 * values - 3).clamp(1e-4, 1)
     if len(shape) == 1:
         return 0.2 * values + (1.0 if part == "weight" else 0.0)
     if part.startswith(("pos_embed", "rel_pos", "attention_biases")):

@@ -169,6 +169,43 @@ def record_repvit_sam(name: str) -> None:
     save(name, shapes, outputs)
 
 
+@torch.no_grad()
+def record_efficientvit(extra_stage: bool, name: str) -> None:
+    """Record EfficientViT-SAM with the blocks of L or XL. The package is efficientsam."""
+    install_timm()
+    transforms = sys.modules["torchvision.transforms"]
+    vars(transforms).update(dict.fromkeys(("Compose", "ToTensor", "Normalize"), lambda *_: None))
+    zoo = importlib.import_module("efficientsam.models.efficientvit.sam")
+    modeling = importlib.import_module("efficientsam.segment_anything.modeling")
+    norms = importlib.import_module("efficientsam.models.nn.norm")
+    backbone = importlib.import_module("efficientsam.models.efficientvit.backbone").EfficientViTLargeBackbone
+    if extra_stage:
+        trunk = backbone(
+            width_list=[8, 8, 16, 32, 64, 96],
+            depth_list=[0, 1, 1, 1, 1, 1],
+            block_list=["res", "fmb", "fmb", "fmb", "att@3", "att@3"],
+            expand_list=[1, 4, 4, 4, 4, 6],
+            fewer_norm_list=[False, False, False, False, True, True],
+        )
+    else:
+        trunk = backbone(width_list=[8, 8, 16, 32, 64], depth_list=[1, 1, 1, 1, 2])
+    last = len(trunk.width_list) - 1
+    neck = zoo.SamNeck(
+        fid_list=[f"stage{last - i}" for i in range(3)],
+        in_channel_list=trunk.width_list[:-4:-1],
+        head_width=256 if extra_stage else 64,
+        head_depth=1,
+        expand_ratio=0.25 if extra_stage else 1,
+        middle_op="fmb",
+    )
+    model = sam(modeling, zoo.EfficientViTSamImageEncoder(trunk, neck))
+    norms.set_norm_eps(model, 1e-6)
+    shapes = fill(model)
+    side = FRAME if extra_stage else FRAME // 2
+    outputs = {f"encoder {side}x{side}": channels_last(model.image_encoder(picture(side, side)))}
+    save(name, shapes, outputs | ({} if extra_stage else sam_decoder(model)))
+
+
 def channels_last(x: Tensor) -> Tensor:
     """(1, C, H, W) to (1, H, W, C)."""
     return x.permute(0, 2, 3, 1)
@@ -180,4 +217,6 @@ REFERENCES: dict[str, Callable[[str], None]] = {
     "sam-windows": record_windows,
     "edge-sam": record_edge_sam,
     "repvit-sam": record_repvit_sam,
+    "efficientvit-sam": partial(record_efficientvit, False),
+    "efficientvit-sam-xl": partial(record_efficientvit, True),
 }
