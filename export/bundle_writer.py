@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from edge_sam.bundles.bundle import Bundle
-from edge_sam.bundles.contract import GRAPHS
 from edge_sam.bundles.draft import Draft
 from edge_sam.bundles.manifest import CheckpointSource, Component, MadeBy, Manifest, Measured, contract_fields
 from edge_sam.bundles.zoo import archive_source
@@ -127,7 +126,7 @@ def _write_components(
     model: TorchModel, precision: str, draft: Draft, progress: Callable[[str], None]
 ) -> list[Component]:
     components = []
-    for role in GRAPHS:
+    for role in model.contract.graphs:
         progress(f"writing {role} in {precision}")
         graph = to_onnx(role, getattr(model, role), store_half=model.half, contract=model.contract)
         inputs, outputs = tensor_specs(graph)

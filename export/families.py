@@ -8,6 +8,7 @@ from pathlib import Path
 from edge_sam.errors import InputError
 from edge_sam.export.checkpoint import first_names
 from edge_sam.export.edgetam import EDGETAM
+from edge_sam.export.efficient_sam import EFFICIENT_SAM
 from edge_sam.export.efficientvit import EFFICIENTVIT_SAM, EFFICIENTVIT_SAM_XL
 from edge_sam.export.family import Family
 from edge_sam.export.repvit_sam import EDGE_SAM, REPVIT_SAM
@@ -24,10 +25,10 @@ FAMILIES: tuple[Family, ...] = (
     REPVIT_SAM,
     EFFICIENTVIT_SAM_XL,
     EFFICIENTVIT_SAM,
+    EFFICIENT_SAM,
 )
 _UNSUPPORTED = {
     "HQ-SAM": "mask_decoder.hf_token.weight",
-    "EfficientSAM": "prompt_encoder.invalid_points.weight",
     "EfficientTAM": "image_encoder.neck.convs.0.conv_1x1.weight",
     "SAM, with the names of transformers": "vision_encoder.pos_embed",
 }

@@ -83,6 +83,8 @@ def _comparisons(
     for case, points, labels, mask in _prompt_cases(frame):
         tokens = embedding + model.no_mask
         if mask is not None:
+            if model.mask_encoder is None:
+                continue
             tokens = model.mask_encoder(embedding, mask)
             inputs = {"image_embedding": embedding.numpy(), "mask": mask.numpy()}
             yield "image_tokens", sessions["mask_encoder"].run(inputs)["image_tokens"], tokens, case

@@ -29,7 +29,7 @@ class TorchModel:
     Attributes
     ----------
     encoder, mask_encoder, decoder : nn.Module
-        See `contract` for inputs and outputs.
+        See `contract` for inputs and outputs. The mask encoder is None if the family takes no mask prompt.
     no_mask : Tensor, (256,)
         Added to every image token if a prompt has no mask.
     sha256 : str
@@ -41,7 +41,7 @@ class TorchModel:
     """
 
     encoder: nn.Module
-    mask_encoder: nn.Module
+    mask_encoder: nn.Module | None
     decoder: nn.Module
     no_mask: Tensor
     sha256: str
@@ -58,8 +58,8 @@ class TorchModel:
     def rounded_to_half(self) -> TorchModel:
         """Return a copy whose large tensors are rounded to fp16 values."""
         model = dataclasses.replace(copy.deepcopy(self), half=True)
-        for module in (model.encoder, model.mask_encoder, model.decoder):
-            for parameter in module.parameters():
+        for role in self.contract.graphs:
+            for parameter in getattr(model, role).parameters():
                 if parameter.numel() >= HALF_FROM:
                     parameter.data = parameter.data.half().float()
         return model
@@ -82,11 +82,12 @@ def load_model(checkpoint: Path) -> tuple[Family, TorchModel]:
     tensors, sha256 = read_checkpoint(checkpoint)
     family = find_family(tensors, checkpoint)
     weights = family.weights(tensors)
+    fit, masks = family.contract.fit, family.contract.masks
     model = TorchModel(
         encoder=family.encoder(weights).eval(),
-        mask_encoder=MaskEncoder(weights, free_grid=not family.contract.fit.padded).eval(),
+        mask_encoder=MaskEncoder(weights, free_grid=not fit.padded).eval() if masks else None,
         decoder=family.decoder(weights).eval(),
-        no_mask=weights.take("prompt_encoder.no_mask_embed.weight", 1, CHANNELS)[0],
+        no_mask=weights.take("prompt_encoder.no_mask_embed.weight", 1, CHANNELS)[0] if masks else torch.zeros(CHANNELS),
         sha256=sha256,
         contract=family.contract,
     )

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edge_sam.bundles.contract import Contract
 from edge_sam.export.checkpoint import Weights
 from edge_sam.export.family import Family
 from edge_sam.export.layers import Linear, Norm, parameter
@@ -174,4 +175,5 @@ Segment Anything, copyright Meta Platforms, Inc. and affiliates, Apache License 
     pixel_mean=(123.675, 116.28, 103.53),
     pixel_std=(58.395, 57.12, 57.375),
     encoder=ViT,
+    contract=Contract(square=True),  # docs/lab/families.md
 )

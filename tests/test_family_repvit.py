@@ -24,4 +24,4 @@ def test_decoder(tmp_path: Path) -> None:
     recording = load("edge-sam")
     model = recording.model(tmp_path)
     for case in CASES:
-        recording.check_answer(case, answer(model, case))
+        recording.check_answer(case.name, answer(model, case))

@@ -206,6 +206,40 @@ def record_efficientvit(extra_stage: bool, name: str) -> None:
     save(name, shapes, outputs | ({} if extra_stage else sam_decoder(model)))
 
 
+@torch.no_grad()
+def record_efficient_sam(name: str) -> None:
+    """Record EfficientSAM with two blocks. The package `efficient_sam` is in the authors' repository."""
+    builder = importlib.import_module("efficient_sam.efficient_sam")
+    encoder = importlib.import_module("efficient_sam.efficient_sam_encoder")
+    small = partial(encoder.ImageEncoderViT, img_size=FRAME)
+    # The builder has a fixed depth, so the encoder is replaced, with the arguments that the builder gives it.
+    model = builder.build_efficient_sam(encoder_patch_embed_dim=64, encoder_num_heads=1)
+    model.image_encoder = small(
+        patch_size=16,
+        in_chans=3,
+        patch_embed_dim=128,
+        normalization_type="layer_norm",
+        depth=2,
+        num_heads=2,
+        mlp_ratio=4.0,
+        neck_dims=[256, 256],
+        act_layer=nn.GELU,
+    )
+    shapes = fill(model)
+    outputs = {f"encoder {FRAME}x{FRAME}": channels_last(model.image_encoder(picture(FRAME, FRAME)))}
+    for case in CASES:
+        if case.masked:
+            continue
+        box = [case.box[:2], case.box[2:]] if case.box else []
+        points = torch.tensor([[[*case.points, *box]]])
+        labels = torch.tensor([[[*case.labels, *([2, 3] if box else [])]]])
+        image = embedding().permute(0, 3, 1, 2)
+        parts = [model.predict_masks(image, points, labels, several, FRAME, FRAME) for several in (False, True)]
+        logits, scores = (torch.cat(each, dim=2)[0] for each in zip(*parts, strict=True))
+        outputs |= {f"logits {case.name}": logits, f"scores {case.name}": scores}
+    save(name, shapes, outputs)
+
+
 def channels_last(x: Tensor) -> Tensor:
     """(1, C, H, W) to (1, H, W, C)."""
     return x.permute(0, 2, 3, 1)
@@ -217,6 +251,7 @@ REFERENCES: dict[str, Callable[[str], None]] = {
     "sam-windows": record_windows,
     "edge-sam": record_edge_sam,
     "repvit-sam": record_repvit_sam,
+    "efficient-sam": record_efficient_sam,
     "efficientvit-sam": partial(record_efficientvit, False),
     "efficientvit-sam-xl": partial(record_efficientvit, True),
 }
