@@ -133,7 +133,7 @@ def _write_components(
         tensors = {"opset": OPSET, "inputs": inputs, "outputs": outputs}
         components.append(draft.write(role, precision, "onnx", graph.SerializeToString(), **tensors))
     constants, padding = {"no_mask": model.no_mask.numpy()}, None
-    if model.contract.fit.padded:
+    if "padding" in model.contract.constants:
         progress(f"encoding the padding in {precision}")
         stored = model.padding().numpy().astype(np.float16 if model.half else np.float32)
         constants, padding = {"padding": stored, **constants}, stored.astype(np.float32)

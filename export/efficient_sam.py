@@ -49,7 +49,7 @@ class Points(nn.Module):
         given = (labels >= 0).to(torch.float32)
         tokens = self.position((coords + 0.5) / frame) + F.embedding(labels.clamp(min=0), self.kinds)
         tokens = tokens * given[..., None] + self.empty * (1 - given[..., None])
-        surplus = (torch.arange(slots) >= _SLOTS).to(torch.float32)
+        surplus = (torch.arange(labels.shape[1]) >= _SLOTS).to(torch.float32)
         return tokens, surplus * (1 - given)
 
 
@@ -100,8 +100,9 @@ class Upscaling(nn.Module):
         rows_of_pixels = [
             reshape(F.linear(image, first, self.first_bias), 0, -1, CHANNELS // 4) for first in self.first
         ]
-        mean = sum(x.mean(dim=(1, 2), keepdim=True) for x in rows_of_pixels) / 2
-        variance = sum((x - mean).square().mean(dim=(1, 2), keepdim=True) for x in rows_of_pixels) / 2
+        mean = torch.stack([x.mean(dim=(1, 2), keepdim=True) for x in rows_of_pixels]).mean(dim=0)
+        squares = [(x - mean).square().mean(dim=(1, 2), keepdim=True) for x in rows_of_pixels]
+        variance = torch.stack(squares).mean(dim=0)
         scale = torch.rsqrt(variance + 1e-5)
         lines = []
         for pixels in rows_of_pixels:

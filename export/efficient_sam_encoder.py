@@ -46,7 +46,7 @@ class Attention(nn.Module):
         query = F.linear(tokens, self.query_weight, self.query_bias)
         key, value = F.linear(tokens, self.key_weight), F.linear(tokens, self.value_weight)
         # Head by head, because the scores of 4096 tokens need 64 MiB for each.
-        heads = zip(*(each.split(_HEAD, dim=1) for each in (query, key, value)), strict=True)
+        heads = zip(*(torch.split(each, _HEAD, dim=1) for each in (query, key, value)), strict=True)
         mixed = torch.cat([(q @ k.t()).softmax(dim=-1) @ v for q, k, v in heads], dim=1)
         return F.linear(mixed, self.out_weight, self.out_bias).view(x.shape)
 

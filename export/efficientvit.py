@@ -97,7 +97,7 @@ class LinearAttention(nn.Module):
         wide = F.conv2d(qkv, self.spatial, padding=self.spatial.shape[2] // 2, groups=channels)
         wide = F.conv2d(wide, self.mix, groups=channels // self.depth)
         heads = torch.cat([qkv, wide], dim=1).flatten(2).view(2 * channels // (3 * self.depth), 3 * self.depth, -1)
-        query, key, value = heads.split(self.depth, dim=1)
+        query, key, value = torch.split(heads, self.depth, dim=1)
         query, key = F.relu(query), F.relu(key).transpose(1, 2)
         divisor = key.sum(dim=1, keepdim=True) @ query + _LINEAR_EPS
         mixed = (value @ key) @ query / divisor

@@ -174,14 +174,20 @@ class TinyViTEncoder(nn.Module):
         weights.ignore(f"{name}.head.")
         weights.ignore(f"{name}.", suffix=".bn.num_batches_tracked")
 
-    def forward(self, image: Tensor) -> Tensor:
+    def trunk(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the last tokens, and those that each of the three stages with attention takes. Channels-last."""
         x = self.stem[1](F.gelu(self.stem[0](image)))
         for conv in self.convs:
             x = conv(x)
+        taken: list[Tensor] = []
         for merge, stage in zip(self.merges, self.stages, strict=True):
-            tokens = stage(merge(x).permute(0, 2, 3, 1))
+            taken.append(merge(x).permute(0, 2, 3, 1))
+            tokens = stage(taken[-1])
             x = tokens.permute(0, 3, 1, 2)
-        embedding: Tensor = self.neck(tokens)
+        return tokens, taken
+
+    def forward(self, image: Tensor) -> Tensor:
+        embedding: Tensor = self.neck(self.trunk(image)[0])
         return embedding
 
 

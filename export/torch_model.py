@@ -29,7 +29,7 @@ class TorchModel:
     Attributes
     ----------
     encoder, mask_encoder, decoder : nn.Module
-        See `contract` for inputs and outputs. The mask encoder is None if the family takes no mask prompt.
+        See `contract` for inputs and outputs. If the family takes no mask prompt, the mask encoder does nothing.
     no_mask : Tensor, (256,)
         Added to every image token if a prompt has no mask.
     sha256 : str
@@ -41,7 +41,7 @@ class TorchModel:
     """
 
     encoder: nn.Module
-    mask_encoder: nn.Module | None
+    mask_encoder: nn.Module
     decoder: nn.Module
     no_mask: Tensor
     sha256: str
@@ -85,7 +85,7 @@ def load_model(checkpoint: Path) -> tuple[Family, TorchModel]:
     fit, masks = family.contract.fit, family.contract.masks
     model = TorchModel(
         encoder=family.encoder(weights).eval(),
-        mask_encoder=MaskEncoder(weights, free_grid=not fit.padded).eval() if masks else None,
+        mask_encoder=MaskEncoder(weights, free_grid=not fit.padded).eval() if masks else nn.Identity(),
         decoder=family.decoder(weights).eval(),
         no_mask=weights.take("prompt_encoder.no_mask_embed.weight", 1, CHANNELS)[0] if masks else torch.zeros(CHANNELS),
         sha256=sha256,

@@ -135,6 +135,11 @@ class ViT(nn.Module):
 
     Input: (1, 3, H, W) float32, normalised RGB, H and W multiples of 16 up to 1024.
     Output: (1, H / 16, W / 16, 256) float32, channels-last image embedding.
+
+    Attributes
+    ----------
+    first_global : int
+        Number of the first block between all tokens.
     """
 
     def __init__(self, weights: Weights, name: str = "image_encoder") -> None:
@@ -145,12 +150,18 @@ class ViT(nn.Module):
         self.patch_weight = parameter(weights.take(f"{name}.patch_embed.proj.weight", width, 3, TOKEN, TOKEN))
         self.patch_bias = parameter(weights.take(f"{name}.patch_embed.proj.bias", width))
         self.position = parameter(weights.take(f"{name}.pos_embed", 1, GRID, GRID, width))
-        self.blocks = nn.ModuleList([Block(weights, f"{name}.blocks.{i}", width) for i in range(depth)])
+        blocks = [Block(weights, f"{name}.blocks.{i}", width) for i in range(depth)]
+        self.first_global = next((i for i, block in enumerate(blocks) if not block.attention.window), depth - 1)
+        self.blocks = nn.ModuleList(blocks)
         self.neck = Neck(weights, f"{name}.neck", width)
 
-    def forward(self, image: Tensor) -> Tensor:
+    def embed(self, image: Tensor) -> Tensor:
+        """Return the (1, H / 16, W / 16, width) tokens that the first block takes."""
         x = F.conv2d(image, self.patch_weight, self.patch_bias, stride=TOKEN).permute(0, 2, 3, 1)
-        x = x + self.position[:, : x.shape[1], : x.shape[2]]
+        return x + self.position[:, : x.shape[1], : x.shape[2]]
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.embed(image)
         for block in self.blocks:
             x = block(x)
         embedding: Tensor = self.neck(x)

@@ -82,8 +82,8 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     single_stability: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
 
     def __post_init__(self) -> None:
-        if self.high_res and self.fit.padded:
-            raise ValueError("further feature maps need a grid without padding")
+        if self.high_res and self.fit.padded and not self.fixed:
+            raise ValueError("further feature maps need a grid without padding, or the whole frame")
         if len({each.name for each in self.high_res}) < len(self.high_res):
             raise ValueError("two feature maps have the same name")
 

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -244,8 +244,8 @@ def _presented(bundle: Bundle, components: tuple[Component, ...], sessions: tupl
 class NoMaskPrompt(Session):
     """In the place of a mask encoder, for families that take no mask prompt."""
 
-    provider = ""
-    input_names: ClassVar[list[str]] = ["image_embedding", "mask"]
+    def __init__(self) -> None:
+        self.provider, self.input_names = "", ["image_embedding", "mask"]
 
     def run(self, _inputs: Mapping[str, Any]) -> Tensors:
         """Raise `InputError`."""

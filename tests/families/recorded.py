@@ -84,7 +84,8 @@ def _weight(name: str, shape: tuple[int, ...]) -> Tensor:
     if part.endswith("gaussian_matrix") or shape[0] <= 4 or "embed" in part:
         return values
     inputs = values[0].numel() if "upscaling" not in name else shape[0]
-    return values * (1.5 if "q" in part + name.split(".")[-2] else 1.2) / inputs**0.5
+    spread = 1.5 if "q" in part + name.split(".")[-2] else 1.2
+    return values * (spread / float(inputs) ** 0.5)
 
 
 def picture(height: int, width: int) -> Tensor:
@@ -97,6 +98,11 @@ def picture(height: int, width: int) -> Tensor:
 def embedding() -> Tensor:
     """(1, 64, 64, 256) image embedding, for decoders."""
     return normal("embedding", (1, *TOKENS))
+
+
+def fine_features() -> Tensor:
+    """(1, 256, 256, 32) features, for HQ-SAM's decoder."""
+    return normal("features", (1, 256, 256, 32))
 
 
 def sampled(output: Tensor) -> NDArray[np.float32]:
@@ -156,7 +162,6 @@ def answer(model: TorchModel, case: Case, *maps: Tensor) -> tuple[Tensor, Tensor
     image = embedding()
     tokens = image + model.no_mask
     if case.mask is not None:
-        assert model.mask_encoder is not None
         tokens = model.mask_encoder(image, case.mask)
     points, labels = list(case.points), list(case.labels)
     if case.box:

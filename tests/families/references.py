@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from edge_sam.bundles.contract import TOKENS
 from edge_sam.export.reference import install_stubs
-from families.recorded import CASES, Shapes, embedding, picture, save, seeded
+from families.recorded import CASES, Shapes, embedding, fine_features, picture, save, seeded
 
 FRAME = 1024
 Outputs = dict[str, Tensor]
@@ -34,7 +34,7 @@ def fill(model: nn.Module) -> Shapes:
 @torch.no_grad()
 def sam_decoder(model: Any) -> Outputs:
     """Record SAM's prompt encoder and mask decoder for all prompts."""
-    outputs = {}
+    outputs: Outputs = {}
     for case in CASES:
         points = (torch.tensor([case.points]), torch.tensor([case.labels])) if case.points else None
         box = torch.tensor([case.box]) if case.box else None
@@ -92,8 +92,7 @@ def cut(encoder: Any, rows: int, columns: int) -> None:
 def record_vit(width: int, mlp_ratio: float, name: str) -> None:
     """Record SAM's ViT with a block of windows and one between all tokens: the frame and two smaller sizes."""
     install_stubs()
-    from segment_anything import modeling
-
+    modeling = importlib.import_module("segment_anything.modeling")
     model = sam(modeling, vit(modeling, width, mlp_ratio, (1,)))
     shapes = fill(model)
     outputs = {f"encoder {FRAME}x{FRAME}": channels_last(model.image_encoder(picture(FRAME, FRAME)))}
@@ -112,8 +111,7 @@ def record_windows(name: str) -> None:
     Whole windows of it see nothing of the padding, so their tokens tell how positions must be cut.
     """
     install_stubs()
-    from segment_anything import modeling
-
+    modeling = importlib.import_module("segment_anything.modeling")
     model = sam(modeling, vit(modeling, 32, 4, ()))
     shapes = fill(model)
     frame = torch.zeros(1, 3, FRAME, FRAME)
@@ -140,8 +138,7 @@ def install_timm() -> None:
 def record_edge_sam(name: str) -> None:
     """Record EdgeSAM: two blocks for each stage, with and without squeeze-and-excitation. The package is isat-sam."""
     install_timm()
-    from ISAT.segment_any.edge_sam import modeling
-
+    modeling = importlib.import_module("ISAT.segment_any.edge_sam.modeling")
     widths = (16, 24, 32, 40)
     blocks = [
         [3, 2, width, excite, 1, 1 + (not excite and i > 0)] for i, width in enumerate(widths) for excite in (0, 1)
@@ -157,8 +154,7 @@ def record_edge_sam(name: str) -> None:
 def record_repvit_sam(name: str) -> None:
     """Record RepViT-SAM, whose code takes stride 1 after 320 channels. It is in `sam/` of the authors' repository."""
     install_timm()
-    from repvit_sam import modeling
-
+    modeling = importlib.import_module("repvit_sam.modeling")
     widths = (16, 24, 320, 40)
     blocks = [
         [3, 2, width, excite, 1, 1 + (not excite and i > 0)] for i, width in enumerate(widths) for excite in (0, 1)
@@ -240,6 +236,34 @@ def record_efficient_sam(name: str) -> None:
     save(name, shapes, outputs)
 
 
+@torch.no_grad()
+def record_hq_sam(light: bool, name: str) -> None:
+    """Record HQ-SAM with a small ViT, or Light HQ-SAM. The package is segment-anything-hq."""
+    install_timm()
+    modeling = importlib.import_module("segment_anything_hq.modeling")
+    if light:
+        encoder = importlib.import_module("segment_anything_hq.build_sam").build_sam_vit_t().image_encoder
+    else:
+        encoder = vit(modeling, 32, 4, (1,), depth=3)
+    model = sam(modeling, encoder)
+    transformer = modeling.TwoWayTransformer(depth=2, embedding_dim=256, mlp_dim=2048, num_heads=8)
+    model.mask_decoder = importlib.import_module("segment_anything_hq.modeling.mask_decoder_hq").MaskDecoderHQ(
+        transformer_dim=256, transformer=transformer, vit_dim=160 if light else 32
+    )
+    shapes = fill(model)
+    image, early = model.image_encoder(picture(FRAME, FRAME))
+    decoder = model.mask_decoder
+    features = decoder.embedding_encoder(image) + decoder.compress_vit_feat(early[0].permute(0, 3, 1, 2))
+    outputs = {"encoder": channels_last(image), "features": channels_last(features)}
+    model.mask_decoder.predict_masks = partial(
+        model.mask_decoder.predict_masks, hq_features=fine_features().permute(0, 3, 1, 2)
+    )
+    recorded = {} if light else sam_decoder(model)
+    for key, value in recorded.items():
+        outputs[key] = value[:, :4] + value[:, 4:] if key.startswith("logits") else value
+    save(name, shapes, outputs)
+
+
 def channels_last(x: Tensor) -> Tensor:
     """(1, C, H, W) to (1, H, W, C)."""
     return x.permute(0, 2, 3, 1)
@@ -252,6 +276,8 @@ REFERENCES: dict[str, Callable[[str], None]] = {
     "edge-sam": record_edge_sam,
     "repvit-sam": record_repvit_sam,
     "efficient-sam": record_efficient_sam,
+    "hq-sam": partial(record_hq_sam, False),
+    "light-hq-sam": partial(record_hq_sam, True),
     "efficientvit-sam": partial(record_efficientvit, False),
     "efficientvit-sam-xl": partial(record_efficientvit, True),
 }
