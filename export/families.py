@@ -32,7 +32,6 @@ FAMILIES: tuple[Family, ...] = (
 """The first whose mark a checkpoint has is its family."""
 _UNSUPPORTED = {
     "EfficientTAM": "image_encoder.neck.convs.0.conv_1x1.weight",
-    "SAM, with the names of transformers": "vision_encoder.pos_embed",
 }
 """Marks of families that cannot be exported yet, for error messages."""
 

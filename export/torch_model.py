@@ -15,6 +15,7 @@ from edge_sam.export.checkpoint import read_checkpoint
 from edge_sam.export.families import find_family
 from edge_sam.export.family import Family
 from edge_sam.export.prompt_encoder import MaskEncoder
+from edge_sam.export.transformers_names import official_names
 from edge_sam.imaging.view import FRAME
 
 HALF_FROM = 4096
@@ -79,7 +80,8 @@ def load_model(checkpoint: Path) -> tuple[Family, TorchModel]:
     InputError
         The checkpoint is not readable, its family cannot be exported, or tensors are missing, unknown or misshapen.
     """
-    tensors, sha256 = read_checkpoint(checkpoint)
+    read, sha256 = read_checkpoint(checkpoint)
+    tensors = official_names(read)
     family = find_family(tensors, checkpoint)
     weights = family.weights(tensors)
     fit, masks = family.contract.fit, family.contract.masks

@@ -44,5 +44,13 @@ def test_positions_are_cut_not_stretched(tmp_path: Path) -> None:
     recording.check("whole windows", alone, 1e-4)
 
 
+@torch.no_grad()
+def test_the_names_of_transformers(tmp_path: Path) -> None:
+    recording = load("transformers")
+    model = recording.model(tmp_path)
+    recording.check("encoder", model.encoder(picture(1024, 1024)), 1e-4)
+    recording.check_answer(CASES[1].name, answer(model, CASES[1]))
+
+
 def test_graph(model: TorchModel) -> None:
     check_encoder(model, ((336, 256), (16, 320)))

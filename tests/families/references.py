@@ -264,6 +264,37 @@ def record_hq_sam(light: bool, name: str) -> None:
     save(name, shapes, outputs)
 
 
+@torch.no_grad()
+def record_transformers(name: str) -> None:
+    """Record transformers' `SamModel`, with its own names."""
+    transformers = importlib.import_module("transformers")
+    config = transformers.SamVisionConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, mlp_dim=128, global_attn_indexes=[1]
+    )
+    model = transformers.SamModel(transformers.SamConfig(vision_config=config))
+    model.tie_weights()
+    shapes = fill(model)
+    shared = "shared_image_embedding.positional_embedding"  # Both of the model's names are of one tensor.
+    for each in (model.shared_image_embedding, model.prompt_encoder.shared_embedding):
+        each.positional_embedding.data.copy_(seeded({shared: shapes[shared]})[shared])
+    outputs = {"encoder": channels_last(model.get_image_embeddings(picture(FRAME, FRAME)))}
+    image = embedding().permute(0, 3, 1, 2)
+    case = CASES[1]
+    for several, part in ((False, "single"), (True, "three")):
+        answer = model(
+            image_embeddings=image,
+            input_points=torch.tensor([[case.points]]),
+            input_labels=torch.tensor([[case.labels]]),
+            multimask_output=several,
+        )
+        outputs |= {f"logits {part}": answer.pred_masks[0], f"scores {part}": answer.iou_scores[0]}
+    logits, scores = (
+        torch.cat([outputs.pop(f"{kind} {part}") for part in ("single", "three")], dim=1)
+        for kind in ("logits", "scores")
+    )
+    save(name, shapes, outputs | {f"logits {case.name}": logits, f"scores {case.name}": scores})
+
+
 def channels_last(x: Tensor) -> Tensor:
     """(1, C, H, W) to (1, H, W, C)."""
     return x.permute(0, 2, 3, 1)
@@ -276,6 +307,7 @@ REFERENCES: dict[str, Callable[[str], None]] = {
     "edge-sam": record_edge_sam,
     "repvit-sam": record_repvit_sam,
     "efficient-sam": record_efficient_sam,
+    "transformers": record_transformers,
     "hq-sam": partial(record_hq_sam, False),
     "light-hq-sam": partial(record_hq_sam, True),
     "efficientvit-sam": partial(record_efficientvit, False),
