@@ -1,6 +1,6 @@
 """Encoders of official sizes with random weights: the reference, our modules and our graph at the full frame.
 
-    python benchmarks/family_full_size.py sam-b [sam-l …] [--threads 1]
+    python benchmarks/family_full_size.py sam-b [sam-l …] [--threads 1] [--export-only]
 
 It needs `segment-anything` and `segment-anything-hq`, installed without dependencies. Weights are random, so only the
 agreement, the times and the memory mean something. Times are of one run.
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -69,15 +68,15 @@ def timed(name: str, run: Callable[[], Tensor]) -> Tensor:
 
 
 @torch.no_grad()
-def measure(name: str, threads: int) -> None:
+def measure(name: str, threads: int, export_only: bool) -> None:
     """Print times and differences for one encoder."""
     print(name)
     theirs = reference(*SIZES[name])
     image = torch.randn(1, 3, FRAME, FRAME, generator=torch.Generator().manual_seed(1))
-    expected = timed("reference", partial(theirs, image)).permute(0, 2, 3, 1)
+    expected = torch.zeros(1) if export_only else timed("reference", partial(theirs, image)).permute(0, 2, 3, 1)
     ours = ViT(Weights({f"image_encoder.{key}": value for key, value in theirs.state_dict().items()})).eval()
     del theirs
-    results = {"modules": timed("modules", partial(ours, image))}
+    results = {} if export_only else {"modules": timed("modules", partial(ours, image))}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "encoder.onnx")
         start = time.perf_counter()
@@ -85,6 +84,8 @@ def measure(name: str, threads: int) -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         sizes = ", ".join(f"{each.stat().st_size / 1e9:.2f} GB" for each in files)
         print(f"  export       {time.perf_counter() - start:6.1f} s   peak memory {peak:.1f} GB   {sizes}", flush=True)
+        if export_only:
+            return
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
@@ -100,11 +101,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="+", choices=SIZES)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--export-only", action="store_true", help="run nothing: for the memory of the export")
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     for name in chosen.names:
-        measure(name, chosen.threads)
+        measure(name, chosen.threads, chosen.export_only)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

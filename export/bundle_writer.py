@@ -140,7 +140,7 @@ def _write_components(
         inputs, outputs = tensor_specs(graph)
         file, *others = save_graph(graph, draft.folder / f"{role}.{precision}.onnx")
         companion = Companion(**entry(others[0])) if others else None
-        tensors = {"opset": OPSET, "inputs": inputs, "outputs": outputs, "companion": companion}
+        tensors: dict[str, Any] = {"opset": OPSET, "inputs": inputs, "outputs": outputs, "companion": companion}
         components.append(Component(role, precision, "onnx", **entry(file), **tensors))
     constants, padding = {"no_mask": model.no_mask.numpy()}, None
     if "padding" in model.contract.constants:

@@ -18,6 +18,9 @@ from edge_sam.export.bundle_writer import export_bundle
 from edge_sam.export.families import FAMILIES
 from edge_sam.export.torch_model import load_model
 
+HQ_ONLY = tuple(
+    f"mask_decoder.{part}" for part in ("hf_", "compress_vit_feat", "embedding_encoder", "embedding_maskfeature")
+)
 NAMES = (
     "sam",
     "slim-sam",
@@ -58,6 +61,18 @@ def test_names_what_does_not_fit(tmp_path: Path) -> None:
         "unknown: image_encoder.blocks.1.surprise",
     ):
         assert part in str(error.value)
+
+
+def test_mobile_sams_relatives(tmp_path: Path) -> None:
+    """TinySAM and micro-sam's `vit_t` have MobileSAM's tensors; LiteMedSAM has another stem."""
+    shapes = {name: shape for name, shape in load("light-hq-sam").shapes.items() if not name.startswith(HQ_ONLY)}
+    tensors = {name: torch.ones(shape) for name, shape in shapes.items()}
+    torch.save({"model_state": {f"sam.{name}": tensor for name, tensor in tensors.items()}}, tmp_path / "vit_t.pt")
+    assert load_model(tmp_path / "vit_t.pt")[0].name == "mobile-sam"
+    stem = "image_encoder.patch_embed.seq.0.c.weight"
+    torch.save({**tensors, stem: torch.ones(32, 3, 1, 1)}, tmp_path / "lite.pth")
+    with pytest.raises(InputError, match=r"seq\.0\.c\.weight is \[32, 3, 1, 1\], expected \[32, 3, 3, 3\]"):
+        load_model(tmp_path / "lite.pth")
 
 
 def test_export_with_weights_beside_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

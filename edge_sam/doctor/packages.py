@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
 
-import edge_sam
 from edge_sam import runtimes
 from edge_sam.runtimes.cuda_driver import cuda_devices
 from edge_sam.runtimes.gpu_package import gpu_requirements
@@ -65,7 +64,7 @@ def conflicts(packages: dict[str, str]) -> list[Conflict]:
 
 def namesakes() -> list[Conflict]:
     """Find other code that is imported as `edge_sam`, such as the research code of the model EdgeSAM."""
-    ours = Path(edge_sam.__file__).resolve().parent
+    ours = Path(__file__).resolve().parents[1]
     found = []
     providers = {
         each.name.replace("_", "-")

@@ -85,7 +85,8 @@ def _weight(name: str, shape: tuple[int, ...]) -> Tensor:
         return values
     inputs = values[0].numel() if "upscaling" not in name else shape[0]
     spread = 1.5 if "q" in part + name.split(".")[-2] else 1.2
-    return values * (spread / float(inputs) ** 0.5)
+    weight: Tensor = values * (spread / float(inputs) ** 0.5)
+    return weight
 
 
 def picture(height: int, width: int) -> Tensor:
