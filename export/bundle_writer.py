@@ -12,13 +12,20 @@ from typing import Any
 import numpy as np
 
 from edge_sam.bundles.bundle import Bundle
-from edge_sam.bundles.contract import GRAPHS
-from edge_sam.bundles.draft import Draft
-from edge_sam.bundles.manifest import CheckpointSource, Component, MadeBy, Manifest, Measured, contract_fields
+from edge_sam.bundles.draft import Draft, entry
+from edge_sam.bundles.manifest import (
+    CheckpointSource,
+    Companion,
+    Component,
+    MadeBy,
+    Manifest,
+    Measured,
+    contract_fields,
+)
 from edge_sam.bundles.zoo import archive_source
 from edge_sam.errors import InputError
 from edge_sam.export.family import Family
-from edge_sam.export.onnx_writer import OPSET, tensor_specs, to_onnx
+from edge_sam.export.onnx_writer import OPSET, save_graph, tensor_specs, to_onnx
 from edge_sam.export.openvino_writer import require_formats, to_openvino
 from edge_sam.export.parity import check_parity, open_sessions
 from edge_sam.export.probe_writer import probe_values
@@ -127,14 +134,16 @@ def _write_components(
     model: TorchModel, precision: str, draft: Draft, progress: Callable[[str], None]
 ) -> list[Component]:
     components = []
-    for role in GRAPHS:
+    for role in model.contract.graphs:
         progress(f"writing {role} in {precision}")
         graph = to_onnx(role, getattr(model, role), store_half=model.half, contract=model.contract)
         inputs, outputs = tensor_specs(graph)
-        tensors = {"opset": OPSET, "inputs": inputs, "outputs": outputs}
-        components.append(draft.write(role, precision, "onnx", graph.SerializeToString(), **tensors))
+        file, *others = save_graph(graph, draft.folder / f"{role}.{precision}.onnx")
+        companion = Companion(**entry(others[0])) if others else None
+        tensors: dict[str, Any] = {"opset": OPSET, "inputs": inputs, "outputs": outputs, "companion": companion}
+        components.append(Component(role, precision, "onnx", **entry(file), **tensors))
     constants, padding = {"no_mask": model.no_mask.numpy()}, None
-    if model.contract.fit.padded:
+    if "padding" in model.contract.constants:
         progress(f"encoding the padding in {precision}")
         stored = model.padding().numpy().astype(np.float16 if model.half else np.float32)
         constants, padding = {"padding": stored, **constants}, stored.astype(np.float32)

@@ -11,12 +11,12 @@ from edge_sam.export.layers import parameter
 _EPS = 1e-5
 
 
-def batch_norm(weights: Weights, name: str, width: int) -> tuple[Tensor, Tensor]:
+def batch_norm(weights: Weights, name: str, width: int, eps: float = _EPS) -> tuple[Tensor, Tensor]:
     """Return what a batch norm multiplies by and what it adds, (width,) float64 each."""
     gain, bias, mean, variance = (
         weights.take(f"{name}.{part}", width).double() for part in ("weight", "bias", "running_mean", "running_var")
     )
-    scale = gain / sqrt(variance + _EPS)
+    scale = gain / sqrt(variance + eps)
     return scale, bias - mean * scale
 
 

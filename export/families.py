@@ -8,22 +8,32 @@ from pathlib import Path
 from edge_sam.errors import InputError
 from edge_sam.export.checkpoint import first_names
 from edge_sam.export.edgetam import EDGETAM
+from edge_sam.export.efficient_sam import EFFICIENT_SAM
+from edge_sam.export.efficientvit import EFFICIENTVIT_SAM, EFFICIENTVIT_SAM_XL
 from edge_sam.export.family import Family
+from edge_sam.export.hq_sam import HQ_SAM
+from edge_sam.export.repvit_sam import EDGE_SAM, REPVIT_SAM
 from edge_sam.export.sam2 import SAM2
 from edge_sam.export.tiny_vit import MOBILE_SAM
+from edge_sam.export.vit import SAM_VIT
 
-FAMILIES: tuple[Family, ...] = (MOBILE_SAM, SAM2, EDGETAM)
+FAMILIES: tuple[Family, ...] = (
+    HQ_SAM,  # Before those that it is based on, whose tensors it has too.
+    MOBILE_SAM,
+    SAM2,
+    EDGETAM,
+    SAM_VIT,
+    EDGE_SAM,
+    REPVIT_SAM,
+    EFFICIENTVIT_SAM_XL,  # Before the smaller ones, which have one stage less.
+    EFFICIENTVIT_SAM,
+    EFFICIENT_SAM,
+)
+"""The first whose mark a checkpoint has is its family."""
 _UNSUPPORTED = {
-    "HQ-SAM": "mask_decoder.hf_token.weight",
-    "SAM (ViT)": "image_encoder.blocks.0.attn.rel_pos_h",
-    "EdgeSAM (RepViT)": "image_encoder.fuse_stage2.weight",
-    "RepViT-SAM": "image_encoder.features.1.token_mixer.0.bn.weight",
-    "EfficientSAM": "prompt_encoder.invalid_points.weight",
-    "EfficientViT-SAM": "image_encoder.backbone.stages.0.op_list.0.conv.weight",
     "EfficientTAM": "image_encoder.neck.convs.0.conv_1x1.weight",
-    "SAM, with the names of transformers": "vision_encoder.pos_embed",
 }
-"""Marks of families that cannot be exported yet, for error messages. Light HQ-SAM also has MobileSAM's mark."""
+"""Marks of families that cannot be exported yet, for error messages."""
 
 
 def find_family(names: Collection[str], path: Path) -> Family:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edge_sam.errors import InputError
+from edge_sam.export.bicubic import BORDER, taps
 from edge_sam.export.checkpoint import Weights
 from edge_sam.export.layers import Linear, Norm, parameter
 
@@ -49,8 +50,7 @@ _SIZES = {
 class PositionEmbedding(nn.Module):
     """A small background, enlarged bicubically, plus a window that repeats. Any grid of multiples of the window.
 
-    Upstream enlarges with `torch.nn.functional.interpolate`. Cubic interpolation is linear and separable, so here it is
-    a product with a matrix of taps for each axis. Background and window are padded and laid out accordingly.
+    Background and window are padded and laid out for `taps`.
     """
 
     def __init__(self, weights: Weights, name: str, width: int, window: int) -> None:
@@ -58,25 +58,17 @@ class PositionEmbedding(nn.Module):
         self.width, self.window, self.side = width, window, weights.shape(f"{name}.pos_embed")[2]
         background = weights.take(f"{name}.pos_embed", 1, width, self.side, self.side)
         tile = weights.take(f"{name}.pos_embed_window", 1, width, window, window)
-        # Taps beyond the border take the value at the border.
-        background = F.pad(background, (2, 2, 2, 2), mode="replicate")[0].permute(1, 2, 0)
-        self.background = parameter(background.reshape(self.side + 4, -1))
+        background = F.pad(background, [BORDER] * 4, mode="replicate")[0].permute(1, 2, 0)
+        self.background = parameter(background.reshape(self.side + 2 * BORDER, -1))
         self.tile = parameter(tile[0].permute(1, 2, 0)[:, None])
 
     def forward(self, x: Tensor) -> Tensor:
         """Add the embedding to (1, rows, columns, width) tokens."""
         _, rows, columns, width = x.shape
-        background = (self._taps(rows) @ self.background).view(rows, -1, width)
-        x = x + self._taps(columns) @ background
+        row_taps, column_taps = (taps(count, self.side, self.side / count) for count in (rows, columns))
+        background = (row_taps @ self.background).view(rows, -1, width)
+        x = x + column_taps @ background
         return (x.view(-1, self.window, columns // self.window, self.window, width) + self.tile).view(x.shape)
-
-    def _taps(self, count: int) -> Tensor:
-        """Return (count, side + 4) weights of the background's cells for each of `count` tokens along an axis."""
-        source = (torch.arange(count, dtype=torch.float32) + 0.5) * (self.side / count) - 0.5
-        distance = (source[:, None] - torch.arange(-2.0, self.side + 2)).abs()
-        # Keys' cubic kernel with a = -0.75. Each of its two pieces is zero where the other applies.
-        near, far = distance.clamp(max=1), distance.clamp(1, 2)
-        return (1.25 * near - 2.25) * near * near + 1 + ((3.75 - 0.75 * far) * far - 6) * far + 3
 
 
 class Attention(nn.Module):

@@ -19,8 +19,6 @@ from edge_sam.export.prompt_encoder import PointEncoder, PositionEncoding
 from edge_sam.export.two_way_attention import TokenToImage, TwoWayBlock
 from edge_sam.imaging.view import FRAME
 
-OUTPUTS = 5
-"""Output tokens that are read: one for predicted IoU and four for masks."""
 _ABSENT_BIAS = -1e4
 """Added to attention scores of absent tokens, which become 0 after softmax, even in fp16."""
 
@@ -78,7 +76,9 @@ class MaskDecoder(nn.Module):
     """
 
     tokens: ClassVar = {"iou_token": 1, "mask_tokens": 4}
-    """Output tokens and how many there are of each. The first `OUTPUTS` of them are read."""
+    """Output tokens and how many there are of each."""
+    outputs: ClassVar = 5
+    """How many of them are read, from the first: one for predicted IoU and four for masks."""
     upscaling_class: ClassVar[type[nn.Module]] = Upscaling
 
     def __init__(self, weights: Weights, name: str = "mask_decoder") -> None:
@@ -139,12 +139,12 @@ class MaskDecoder(nn.Module):
     def _attend(
         self, prompt: Tensor, absent: Tensor, image: Tensor, position: Tensor, log_count: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return the (N, 5, 256) tokens of predicted IoU and masks, and the (N, image tokens, 256) image tokens."""
+        """Return the (N, `outputs`, 256) output tokens that are read, and the (N, I, 256) image tokens."""
         tokens = prompt
         for block in self.blocks:
             tokens, image = block(tokens, prompt, image, position, absent, log_count)
         # Only these output tokens of the last attention are used.
-        tokens, prompt = tokens[:, :OUTPUTS], prompt[:, :OUTPUTS]
+        tokens, prompt = tokens[:, : self.outputs], prompt[:, : self.outputs]
         final = self.final(tokens + prompt, image, image + position, log_count)
         return self.final_norm(tokens + final), image
 

@@ -22,6 +22,8 @@ from edge_sam.export.torch_model import HALF_FROM
 OPSET = 17
 """The first opset with LayerNormalization, and old enough for all current runtimes."""
 
+LARGEST = 2_000_000_000
+"""Bytes of weights in a graph's own file. Protobuf takes 2 GiB."""
 UNFIT_OPERATORS = {"OneHot", "NonZero", "Resize", "Loop", "If", "Scan", "ScatterND", "GridSample", "Einsum"}
 """Operators that TensorRT rejects with dynamic shapes, or that belong outside the graph."""
 
@@ -70,8 +72,25 @@ def to_onnx(role: Role, module: nn.Module, store_half: bool, contract: Contract 
         raise ExportError(f"{role} has operators that a runtime would reject: {', '.join(unfit)}")
     if store_half:
         _store_half(model)
-    onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def save_graph(model: ModelProto, file: Path) -> list[Path]:
+    """Check and write a graph.
+
+    Returns
+    -------
+    list of Path
+        The file. Graphs beyond the limit of protobuf have their weights in a second file beside it.
+    """
+    if sum(len(tensor.raw_data) for tensor in model.graph.initializer) < LARGEST:
+        onnx.checker.check_model(model, full_check=True)
+        file.write_bytes(model.SerializeToString())
+        return [file]
+    weights = file.with_name(f"{file.name}.data")
+    onnx.save_model(model, file, save_as_external_data=True, location=weights.name, size_threshold=HALF_FROM)
+    onnx.checker.check_model(file, full_check=True)
+    return [file, weights]
 
 
 def _trace(module: nn.Module, inputs: Mapping[str, Shape], outputs: Mapping[str, Shape]) -> ModelProto:

@@ -15,7 +15,7 @@ from edge_sam.bundles.contract import Role
 from edge_sam.errors import ExportError
 from edge_sam.export.torch_model import TorchModel
 from edge_sam.imaging.geometry import CELL
-from edge_sam.imaging.view import FRAME, TOKEN
+from edge_sam.imaging.view import FRAME, TOKEN, Fit
 from edge_sam.inference.token_list import token_list
 from edge_sam.runtimes import REFERENCE, Session, SessionOptions, backend
 
@@ -70,15 +70,13 @@ def _comparisons(
     model: TorchModel, sessions: dict[Role, Session]
 ) -> Iterator[tuple[str, NDArray[np.float32], Tensor, str]]:
     """Yield an output's name, both models' values of it, and a description of the input."""
-    contract, multiple = model.contract, model.contract.fit.multiple
-    frame = (FRAME, FRAME) if contract.fit.padded else (_WIDE, FRAME)
-    maps: tuple[Tensor, ...] = ()
-    for height, width in _SIZES:
-        image = _test_image((-(-height // multiple) * multiple, -(-width // multiple) * multiple))
+    contract, fit = model.contract, model.contract.fit
+    frame = (FRAME, FRAME) if fit.padded else (_WIDE, FRAME)
+    maps = _several(model.encoder(_test_image(fit, frame)))
+    for size in _SIZES[:1] if contract.fixed else _SIZES:
+        image = _test_image(fit, size)
         outputs = sessions["encoder"].run({"image": image.numpy()})
-        references = _several(model.encoder(image))
-        if (height, width) == frame:
-            maps = references
+        references = maps if size == frame else _several(model.encoder(image))
         case = f"an input of {image.shape[2]}×{image.shape[3]}"
         for output, reference in zip(contract.outputs["encoder"], references, strict=True):
             yield output, outputs[output], reference, case
@@ -86,12 +84,14 @@ def _comparisons(
     for case, points, labels, mask in _prompt_cases(frame):
         tokens = embedding + model.no_mask
         if mask is not None:
+            if "mask_encoder" not in sessions:
+                continue
             tokens = model.mask_encoder(embedding, mask)
             inputs = {"image_embedding": embedding.numpy(), "mask": mask.numpy()}
             yield "image_tokens", sessions["mask_encoder"].run(inputs)["image_tokens"], tokens, case
         arguments = [tokens, *high_res, points, labels]
-        if contract.fit.padded:
-            size = (_WIDE if len(labels) > 1 else FRAME) // TOKEN, FRAME // TOKEN
+        if fit.padded:
+            size = (_WIDE if len(labels) > 1 and not contract.fixed else FRAME) // TOKEN, FRAME // TOKEN
             arguments.append(torch.tensor(size))
             if contract.weighted_tokens:
                 listed = token_list(*size)
@@ -113,10 +113,11 @@ def open_sessions(folder: Path, files: dict[Role, str]) -> dict[Role, Session]:
     return {role: cpu.open_session(folder / file, SessionOptions()) for role, file in files.items()}
 
 
-def _test_image(size: tuple[int, int]) -> Tensor:
-    """Return a (1, 3, H, W) image with smooth gradients and noise, in normalised units."""
-    generator = torch.Generator().manual_seed(size[0] * 10_000 + size[1])
-    y, x = torch.meshgrid(torch.linspace(-2, 2, size[0]), torch.linspace(-2, 2, size[1]), indexing="ij")
+def _test_image(fit: Fit, size: tuple[int, int]) -> Tensor:
+    """Return a (1, 3, H, W) image with smooth gradients and noise, in normalised units, for pixels of the frame."""
+    height, width = (-(-side // fit.multiple) * fit.multiple // fit.reduction for side in size)
+    generator = torch.Generator().manual_seed(height * 10_000 + width)
+    y, x = torch.meshgrid(torch.linspace(-2, 2, height), torch.linspace(-2, 2, width), indexing="ij")
     smooth = torch.stack([torch.sin(3 * x + y), torch.cos(2 * y - x), torch.sin(x * y)])
     return (smooth + 0.3 * torch.randn(smooth.shape, generator=generator))[None]
 

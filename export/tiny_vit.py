@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edge_sam.bundles.contract import CHANNELS
 from edge_sam.export.checkpoint import Weights
 from edge_sam.export.convolution import FoldedConv
 from edge_sam.export.family import Family
 from edge_sam.export.layers import Linear, Norm, parameter
+from edge_sam.export.neck import Neck
 
 _WIDTHS = (64, 128, 160, 320)
 _DEPTHS = (2, 2, 6, 2)
@@ -134,23 +134,6 @@ class TransformerBlock(nn.Module):
         return output.view(x.shape)
 
 
-class Neck(nn.Module):
-    """From the backbone's width to SAM's 256 channels. (1, H, W, 320) to (1, H, W, 256)."""
-
-    def __init__(self, weights: Weights, name: str) -> None:
-        super().__init__()
-        width, channels = _WIDTHS[-1], CHANNELS
-        self.project = parameter(weights.take(f"{name}.0.weight", channels, width, 1, 1).view(channels, width))
-        self.mix = parameter(weights.take(f"{name}.2.weight", channels, channels, 3, 3))
-        self.norms = nn.ModuleList([Norm(weights, f"{name}.{part}", channels, eps=1e-6) for part in (1, 3)])
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.norms[0](F.linear(x, self.project))
-        x = F.conv2d(x.permute(0, 3, 1, 2), self.mix, padding=1).permute(0, 2, 3, 1)
-        embedding: Tensor = self.norms[1](x)
-        return embedding
-
-
 class TinyViTEncoder(nn.Module):
     """The image encoder.
 
@@ -185,20 +168,26 @@ class TinyViTEncoder(nn.Module):
                 for i in (1, 2, 3)
             ]
         )
-        self.neck = Neck(weights, f"{name}.neck")
+        self.neck = Neck(weights, f"{name}.neck", _WIDTHS[-1])
         # TinyViT's pretraining classifier, and batch-norm counters.
         weights.ignore(f"{name}.norm_head.")
         weights.ignore(f"{name}.head.")
         weights.ignore(f"{name}.", suffix=".bn.num_batches_tracked")
 
-    def forward(self, image: Tensor) -> Tensor:
+    def trunk(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the last tokens, and those that each of the three stages with attention takes. Channels-last."""
         x = self.stem[1](F.gelu(self.stem[0](image)))
         for conv in self.convs:
             x = conv(x)
+        taken: list[Tensor] = []
         for merge, stage in zip(self.merges, self.stages, strict=True):
-            tokens = stage(merge(x).permute(0, 2, 3, 1))
+            taken.append(merge(x).permute(0, 2, 3, 1))
+            tokens = stage(taken[-1])
             x = tokens.permute(0, 3, 1, 2)
-        embedding: Tensor = self.neck(tokens)
+        return tokens, taken
+
+    def forward(self, image: Tensor) -> Tensor:
+        embedding: Tensor = self.neck(self.trunk(image)[0])
         return embedding
 
 

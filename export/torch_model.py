@@ -15,6 +15,7 @@ from edge_sam.export.checkpoint import read_checkpoint
 from edge_sam.export.families import find_family
 from edge_sam.export.family import Family
 from edge_sam.export.prompt_encoder import MaskEncoder
+from edge_sam.export.transformers_names import official_names
 from edge_sam.imaging.view import FRAME
 
 HALF_FROM = 4096
@@ -29,7 +30,7 @@ class TorchModel:
     Attributes
     ----------
     encoder, mask_encoder, decoder : nn.Module
-        See `contract` for inputs and outputs.
+        See `contract` for inputs and outputs. If the family takes no mask prompt, the mask encoder does nothing.
     no_mask : Tensor, (256,)
         Added to every image token if a prompt has no mask.
     sha256 : str
@@ -51,14 +52,15 @@ class TorchModel:
     @torch.no_grad()
     def padding(self) -> Tensor:
         """Return the (64, 64, 256) image embedding of a frame that is all padding."""
-        embedding: Tensor = self.encoder(torch.zeros(1, 3, FRAME, FRAME))[0]
+        side = FRAME // self.contract.fit.reduction
+        embedding: Tensor = self.encoder(torch.zeros(1, 3, side, side))[0]
         return embedding
 
     def rounded_to_half(self) -> TorchModel:
         """Return a copy whose large tensors are rounded to fp16 values."""
         model = dataclasses.replace(copy.deepcopy(self), half=True)
-        for module in (model.encoder, model.mask_encoder, model.decoder):
-            for parameter in module.parameters():
+        for role in self.contract.graphs:
+            for parameter in getattr(model, role).parameters():
                 if parameter.numel() >= HALF_FROM:
                     parameter.data = parameter.data.half().float()
         return model
@@ -78,14 +80,16 @@ def load_model(checkpoint: Path) -> tuple[Family, TorchModel]:
     InputError
         The checkpoint is not readable, its family cannot be exported, or tensors are missing, unknown or misshapen.
     """
-    tensors, sha256 = read_checkpoint(checkpoint)
+    read, sha256 = read_checkpoint(checkpoint)
+    tensors = official_names(read)
     family = find_family(tensors, checkpoint)
     weights = family.weights(tensors)
+    fit, masks = family.contract.fit, family.contract.masks
     model = TorchModel(
         encoder=family.encoder(weights).eval(),
-        mask_encoder=MaskEncoder(weights, free_grid=not family.contract.fit.padded).eval(),
+        mask_encoder=MaskEncoder(weights, free_grid=not fit.padded).eval() if masks else nn.Identity(),
         decoder=family.decoder(weights).eval(),
-        no_mask=weights.take("prompt_encoder.no_mask_embed.weight", 1, CHANNELS)[0],
+        no_mask=weights.take("prompt_encoder.no_mask_embed.weight", 1, CHANNELS)[0] if masks else torch.zeros(CHANNELS),
         sha256=sha256,
         contract=family.contract,
     )

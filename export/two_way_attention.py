@@ -80,7 +80,9 @@ class TokenToImage(nn.Module):
         self.out_weight = parameter(p.out_weight)
         self.out_bias = parameter(p.out_bias + p.out_weight @ p.value_bias)
 
-    def forward(self, tokens: Tensor, image: Tensor, image_with_position: Tensor, log_count: Tensor | None) -> Tensor:
+    def forward(
+        self, tokens: Tensor, image: Tensor, image_with_position: Tensor, log_count: Tensor | None = None
+    ) -> Tensor:
         query = _split_heads(F.linear(tokens, self.query_weight, self.query_bias)) @ self.absorbed_key
         scores = reshape(query, 0, -1, CHANNELS) @ image_with_position.transpose(1, 2)
         if log_count is not None:

@@ -159,13 +159,8 @@ def test_a_checkpoint_that_contains_itself_ends(tmp_path: Path) -> None:
 def test_names_the_family_that_it_is_of(tmp_path: Path) -> None:
     for family in FAMILIES:
         assert find_family([family.mark], tmp_path) is family
-    mobile_sam = FAMILIES[0]
-    for mark, title in {
-        "mask_decoder.hf_token.weight": "HQ-SAM",
-        "image_encoder.fuse_stage2.weight": r"EdgeSAM \(RepViT\)",
-    }.items():
-        with pytest.raises(InputError, match=f"is a checkpoint of {title}; this version exports"):
-            find_family([mark, mobile_sam.mark], tmp_path)
+    with pytest.raises(InputError, match="is a checkpoint of EfficientTAM; this version exports"):
+        find_family(["image_encoder.neck.convs.0.conv_1x1.weight", FAMILIES[1].mark], tmp_path)
     with pytest.raises(InputError, match=r"not a checkpoint of a known SAM family \(conv1\.bias, conv1\.weight\)"):
         find_family(["conv1.weight", "conv1.bias"], tmp_path)
 

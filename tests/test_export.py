@@ -119,8 +119,8 @@ def test_openvino_runs_the_same_files(exported: Bundle, coffee: np.ndarray) -> N
         ),
         (lambda t: t.clear(), "not a checkpoint of a known SAM family"),
         (
-            lambda t: (t.clear(), t.update({"image_encoder.blocks.0.attn.rel_pos_h": torch.zeros(1)})),
-            r"is a checkpoint of SAM \(ViT\)",
+            lambda t: (t.clear(), t.update({"image_encoder.neck.convs.0.conv_1x1.weight": torch.zeros(1)})),
+            "is a checkpoint of EfficientTAM",
         ),
     ],
 )

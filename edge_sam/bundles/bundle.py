@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.bundles.contract import CHANNELS, GRAPHS, GRID_SAM, Contract, Role
+from edge_sam.bundles.contract import CHANNELS, GRID_SAM, Contract, Role
 from edge_sam.bundles.manifest import MANIFEST, Component, ForeignLayout, Manifest, parse_manifest
 from edge_sam.bundles.precisions import find_precision, most_exact_first
 from edge_sam.bundles.zoo import read_index
@@ -48,7 +48,7 @@ class Bundle:
     @property
     def graphs(self) -> tuple[Role, ...]:
         """The components that are graphs. Other makers have no mask encoder: their decoder takes the mask prompt."""
-        return GRAPHS if self.layout is None else ("encoder", "decoder")
+        return self.contract.graphs if self.layout is None else ("encoder", "decoder")
 
     @property
     def precisions(self) -> list[str]:

@@ -22,7 +22,7 @@ HighRes = Literal["high_res_0", "high_res_1"]
 """Names of further feature maps."""
 HIGH_RES: tuple[HighRes, ...] = get_args(HighRes)
 GRAPHS: tuple[Role, ...] = ("encoder", "mask_encoder", "decoder")
-"""The components that are graphs."""
+"""The components that may be graphs."""
 CHANNELS = 256
 """Channels of an image token."""
 TOKENS = (GRID, GRID, CHANNELS)
@@ -74,6 +74,8 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         and the number of tokens that it stands for; see `edge_sam.inference.token_list`.
     fixed : bool
         Whether the encoder takes nothing but a square of 1024 pixels. A view that asks for less has no effect.
+    masks : bool
+        Whether there is a mask encoder, for prompts with a mask.
     pad_boxes : bool
         Whether the decoder gets a "not a point" after the corners of a box too, not only after points alone.
     logit_limit : float, optional
@@ -87,13 +89,14 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     square: bool = False
     weighted_tokens: bool = False
     fixed: bool = False
+    masks: bool = True
     pad_boxes: bool = False
     logit_limit: Annotated[float, msgspec.Meta(gt=0)] | None = None
     single_stability: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
 
     def __post_init__(self) -> None:
-        if self.high_res and self.fit.padded:
-            raise ValueError("further feature maps need a grid without padding")
+        if self.high_res and self.fit.padded and not self.fixed:
+            raise ValueError("further feature maps need a grid without padding, or the whole frame")
         if self.weighted_tokens and not self.fit.padded:
             raise ValueError("only tokens of padding can stand for others")
         if len({each.name for each in self.high_res}) < len(self.high_res):
@@ -114,9 +117,10 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def inputs(self) -> dict[Role, dict[str, Shape]]:
         """Inputs of each component that is a graph, in order."""
         tokens = self._tokens
+        encoded: dict[str, Shape] = {"image_embedding": (1, *tokens), "mask": ("prompts", *self._cells)}
         return {
             "encoder": {"image": (1, 3, "height", "width")},
-            "mask_encoder": {"image_embedding": (1, *tokens), "mask": ("prompts", *self._cells)},
+            **({"mask_encoder": encoded} if self.masks else {}),
             "decoder": {
                 **(_WEIGHTED if self.weighted_tokens else {"image_tokens": ("one_or_prompts", *tokens)}),
                 **self._high_res,
@@ -130,16 +134,29 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def outputs(self) -> dict[Role, dict[str, Shape]]:
         """Outputs of each component that is a graph, in order."""
         cells = ("height", "width") if self.fit.padded else self._cells
+        encoded: dict[str, Shape] = {"image_tokens": ("prompts", *self._tokens)}
         return {
             "encoder": {"image_embedding": (1, "rows", "columns", CHANNELS), **self._high_res},
-            "mask_encoder": {"image_tokens": ("prompts", *self._tokens)},
+            **({"mask_encoder": encoded} if self.masks else {}),
             "decoder": {"low_res_logits": ("prompts", 4, *cells), "predicted_iou": ("prompts", 4)},
         }
 
     @property
+    def graphs(self) -> tuple[Role, ...]:
+        """The components that are graphs."""
+        return tuple(role for role in GRAPHS if role in self.inputs)
+
+    @property
+    def probe_grid(self) -> tuple[int, int]:
+        """Rows and columns of image tokens of a probe image: `PROBE_GRID`, in whole multiples."""
+        unit = self.fit.multiple // TOKEN
+        rows, columns = (-(-side // unit) * unit for side in PROBE_GRID)
+        return rows, columns
+
+    @property
     def probed(self) -> dict[str, tuple[int, ...]]:
         """Reference outputs for the probe images, with shapes: two images with one click each."""
-        rows, columns = PROBE_GRID
+        rows, columns = self.probe_grid
         cells = TOKEN // CELL
         return {
             "image_embedding": (2, rows, columns, CHANNELS),

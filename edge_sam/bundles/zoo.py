@@ -89,7 +89,7 @@ class ZooModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: FileName
     family: FamilyName
     parameters: Count
-    """Of the whole model. Upstream rounds those of SAM 2."""
+    """Of the whole model. Rounded for most."""
     file: FileName
     bytes: Count
     sha256: Sha256

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from importlib.metadata import distributions
+from pathlib import Path
 
 from edge_sam import runtimes
 from edge_sam.runtimes.cuda_driver import cuda_devices
@@ -56,4 +59,25 @@ def conflicts(packages: dict[str, str]) -> list[Conflict]:
                 f"pip uninstall -y {' '.join(opencv)} && pip install opencv-python-headless",
             )
         )
+    return found + namesakes()
+
+
+def namesakes() -> list[Conflict]:
+    """Find other code that is imported as `edge_sam`, such as the research code of the model EdgeSAM."""
+    ours = Path(__file__).resolve().parents[1]
+    found = []
+    providers = {
+        each.name.replace("_", "-")
+        for each in distributions()
+        if "edge_sam" in (each.read_text("top_level.txt") or "").split()
+    } - {"edge-sam"}
+    for name in sorted(providers):
+        problem = "they install the same folder edge_sam, and the last one wins"
+        fix = f"pip uninstall -y {name} edge-sam && pip install edge-sam"
+        found.append(Conflict(["edge-sam", name], problem, fix))
+    folders = (Path(entry or ".").resolve() / "edge_sam" for entry in ("", *sys.path))
+    for folder in dict.fromkeys(folders):
+        if folder != ours and (folder / "__init__.py").is_file() and not providers:
+            problem = f"Python started with {folder.parent} on its path may import that instead"
+            found.append(Conflict(["edge-sam", str(folder)], problem, f"work in another folder than {folder.parent}"))
     return found

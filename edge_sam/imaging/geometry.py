@@ -76,14 +76,25 @@ class Geometry(View):
         """(rows, columns) of image tokens that are encoded."""
         if self.square and self.fit.padded:
             return GRID, GRID
-        height, width = self.scaled_size
-        return -(-height // TOKEN), -(-width // TOKEN)
+        multiple = self.fit.multiple
+        rows, columns = (-(-side // multiple) * (multiple // TOKEN) for side in self.scaled_size)
+        return rows, columns
 
     @property
     def input_size(self) -> tuple[int, int]:
-        """(height, width) of the encoder's input in pixels of the frame, in whole tokens."""
+        """(height, width) of the encoder's input in pixels, in whole tokens."""
         rows, columns = self.token_size
-        return rows * TOKEN, columns * TOKEN
+        token = TOKEN // self.fit.reduction
+        return rows * token, columns * token
+
+    @property
+    def resized(self) -> tuple[int, int]:
+        """(height, width) of the photograph in the encoder's input, in pixels."""
+        if self.fit.reduction == 1:
+            return self.scaled_size
+        scale = self.long_side / self.fit.reduction / max(self.image_size)
+        height, width = (max(1, int(side * scale + 0.5)) for side in self.image_size)
+        return height, width
 
     @property
     def grid_size(self) -> tuple[int, int]:
@@ -166,7 +177,7 @@ class Geometry(View):
     def cover_of(self, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Return the object fraction of each encoded token, (rows, columns), from a (height, width) mask."""
         (height, width), (rows, columns) = self.scaled_size, self.token_size
-        frame = np.zeros(self.input_size, dtype=np.float32)
+        frame = np.zeros((rows * TOKEN, columns * TOKEN), dtype=np.float32)
         shares = mask.astype(np.float32)
         frame[:height, :width] = cv2.resize(shares, (width, height), interpolation=cv2.INTER_AREA)
         return np.asarray(frame.reshape(rows, TOKEN, columns, TOKEN).mean(axis=(1, 3)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -65,8 +66,11 @@ def encoder_input(
     ndarray of float32, (1, 3, H, W)
         H and W are `geometry.input_size`.
     """
-    height, width = geometry.scaled_size
-    scaled = resize_bilinear(image, (height, width))
+    height, width = geometry.resized
+    if geometry.fit.antialiased:
+        scaled = resize_bilinear(image, (height, width))
+    else:  # As torch's interpolate, to half a grey level.
+        scaled = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR))
     tensor = np.zeros((1, 3, *geometry.input_size), dtype=np.float32)
     for channel in range(3):
         plane = tensor[0, channel, :height, :width]

@@ -24,11 +24,17 @@ class Fit(Struct, frozen=True, forbid_unknown_fields=True):
         decoder takes the tokens of the whole frame. False: there is no padding. The photograph is stretched to whole
         multiples, in about its own aspect or as a square.
     multiple : int
-        Both sides of the encoder's input are multiples of this.
+        Both sides of the photograph with its padding are multiples of this, in pixels of the frame.
+    reduction : int
+        Pixels of the frame along one side of a pixel of the encoder's input.
+    antialiased : bool
+        Whether photographs are reduced with Pillow's filter, which takes all pixels into account.
     """
 
     padded: bool = True
-    multiple: Literal[16, 32] = 16
+    multiple: Literal[16, 32, 64] = 16
+    reduction: Literal[1, 2] = 1
+    antialiased: bool = True
 
 
 PADDED = Fit()

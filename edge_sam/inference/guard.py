@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.bundles.contract import PROBE_GRID, Contract
+from edge_sam.bundles.contract import Contract
 from edge_sam.bundles.precisions import find_precision
 from edge_sam.errors import RuntimeUnavailableError
 from edge_sam.imaging.view import FRAME, TOKEN
@@ -33,11 +33,12 @@ class Parts(Protocol):
 
 
 def probe_images(contract: Contract) -> Iterator[NDArray[np.float32]]:
-    """Yield two encoder inputs (1, 3, 160, 256), a disc and stripes, computed the same way on every machine.
+    """Yield two encoder inputs (1, 3, H, W), a disc and stripes, computed the same way on every machine.
 
-    An encoder of one size gets them in the corner of its frame, the rest zero.
+    H and W are those of `Contract.probe_grid`. An encoder of one size gets them in the corner of its frame, and zeros
+    elsewhere.
     """
-    rows, columns = PROBE_GRID
+    rows, columns = contract.probe_grid
     y, x = np.mgrid[0 : rows * TOKEN, 0 : columns * TOKEN].astype(np.float32)
     disc = np.where((x - 120) ** 2 + (y - 80) ** 2 < 50**2, np.float32(1.5), np.float32(-1))
     stripes = np.where((x // 24) % 2 == 0, np.float32(2), np.float32(-0.5)) + y / 200
@@ -45,7 +46,8 @@ def probe_images(contract: Contract) -> Iterator[NDArray[np.float32]]:
         image = np.stack([picture, 1 - picture, picture * (x / 256)])[None].astype(np.float32)
         if contract.fixed:
             image = np.pad(image, ((0, 0), (0, 0), (0, FRAME - image.shape[2]), (0, FRAME - image.shape[3])))
-        yield image
+        reduction = contract.fit.reduction
+        yield np.ascontiguousarray(image[:, :, ::reduction, ::reduction])
 
 
 def probe_prompt(contract: Contract) -> Tensors:
@@ -54,7 +56,7 @@ def probe_prompt(contract: Contract) -> Tensors:
         "point_coords": np.array([[[120, 80], [0, 0]]], np.float32),
         "point_labels": np.array([[1, -1]], np.int64),
     }
-    return prompt | ({"token_size": np.array(PROBE_GRID, np.int64)} if contract.fit.padded else {})
+    return prompt | ({"token_size": np.array(contract.probe_grid, np.int64)} if contract.fit.padded else {})
 
 
 def run_probe(model: Parts) -> Tensors:
@@ -66,7 +68,7 @@ def run_probe(model: Parts) -> Tensors:
         tokens = (features.pop("image_embedding") + model.no_mask)[None]
         inputs: Tensors = {name: each[None] for name, each in features.items()}
         if model.contract.weighted_tokens:
-            listed = token_list(*PROBE_GRID)
+            listed = token_list(*model.contract.probe_grid)
             tokens, inputs = listed.take(tokens), inputs | listed.inputs
         decoded = model.decoder.run({"image_tokens": tokens, **inputs, **probe_prompt(model.contract)})
         outputs.append({**encoded, **decoded})

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ from edge_sam.inference.guard import check_probe, run_probe
 from edge_sam.inference.profiles import profiles
 from edge_sam.inference.token_list import TokenList, token_list
 from edge_sam.layouts import adapt, named_layout, pixels_of
-from edge_sam.runtimes import Session, SessionOptions, backend, split_runtime, why_unusable
+from edge_sam.runtimes import Session, SessionOptions, Tensors, backend, split_runtime, why_unusable
 from edge_sam.system.timing import stage
 
 _log = logging.getLogger("edge_sam")
@@ -242,11 +242,22 @@ class Model:
 def _presented(bundle: Bundle, components: tuple[Component, ...], sessions: tuple[Session, ...]) -> tuple[Session, ...]:
     """Return sessions for all of `GRAPHS`; those of an imported model behind the names of this package."""
     if bundle.layout is None:
-        return sessions
+        return sessions if bundle.contract.masks else (sessions[0], NoMaskPrompt(), sessions[1])
     encoder, decoder = components
     layout = named_layout(bundle.layout.name)
     positions = bundle.positions(encoder.precision) if "positions" in layout.inputs else None
     return adapt(layout, pixels_of(bundle.manifest), (encoder, decoder), sessions, positions)
+
+
+class NoMaskPrompt(Session):
+    """In the place of a mask encoder, for families that take no mask prompt."""
+
+    def __init__(self) -> None:
+        self.provider, self.input_names = "", ["image_embedding", "mask"]
+
+    def run(self, _inputs: Mapping[str, Any]) -> Tensors:
+        """Raise `InputError`."""
+        raise InputError("this model takes no mask prompt; leave it out")
 
 
 def session_options(choice: Choice, role: Role, contract: Contract) -> SessionOptions:

@@ -24,7 +24,7 @@ def profiles(contract: Contract) -> dict[Role, dict[str, Shapes]]:
 
     They cover all that the predictor sends.
     """
-    multiple, padded = contract.fit.multiple, contract.fit.padded
+    multiple, reduction, padded = contract.fit.multiple, contract.fit.reduction, contract.fit.padded
     sizes = (multiple, multiple), (_WIDE, FRAME), (FRAME, FRAME)
     frames = (sizes[-1],) * 3 if padded else sizes
     grids = [(height // TOKEN, width // TOKEN) for height, width in frames]
@@ -34,7 +34,7 @@ def profiles(contract: Contract) -> dict[Role, dict[str, Shapes]]:
     masks = [(height // CELL, width // CELL) for height, width in frames]
     encoded = [(height // TOKEN, width // TOKEN) for height, width in sizes]
     return {
-        "encoder": {"image": _shapes([(1, 3, *size) for size in sizes])},
+        "encoder": {"image": _shapes([(1, 3, height // reduction, width // reduction) for height, width in sizes])},
         "mask_encoder": {
             **({} if padded else {"image_embedding": _shapes([(1, *each) for each in tokens])}),
             "mask": _shapes([(count, *each) for count, each in zip(prompts, masks, strict=True)]),

@@ -1,0 +1,1 @@
+"""Model families against their reference implementations, with seeded weights and recorded outputs."""
