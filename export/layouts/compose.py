@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, helper, inliner, numpy_helper, parser
@@ -36,6 +35,7 @@ def compose(text: str, components: Mapping[str, ModelProto], constants: Mapping[
     model.functions.extend(_function(role, components[role]) for role in sorted(called))
     flat = inliner.inline_local_functions(model)
     _lift_constants(flat.graph)
+    _drop_unused(flat.graph)
     del flat.opset_import[:]
     flat.opset_import.append(helper.make_opsetid("", opset))
     onnx.checker.check_model(flat, full_check=True)
@@ -73,6 +73,14 @@ def _lift_constants(graph: GraphProto) -> None:
         part.node.extend(kept)
 
 
+def _drop_unused(graph: GraphProto) -> None:
+    """Remove initializers that no node takes, of which ONNX Runtime warns."""
+    used = {name for node in _nodes(graph) for name in node.input}
+    kept = [each for each in graph.initializer if each.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+
+
 def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
     yield graph
     for node in graph.node:
@@ -84,8 +92,3 @@ def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
 def _nodes(graph: GraphProto) -> Iterator[NodeProto]:
     for each in _graphs(graph):
         yield from each.node
-
-
-def integers(*values: int) -> NDArray[np.int64]:
-    """Return a constant of integers."""
-    return np.array(values, np.int64)
