@@ -193,7 +193,10 @@ def test_hugging_face_takes_points_boxes_or_both(small_sam2: Bundle, tmp_path: P
     maps = encoder_maps(encoder, image, "normalised", predictor)
     points = np.array([[[(300, 400), (500, 100)]]], np.float32)
     labels, box = np.array([[[1, 0]]]), np.array([[(200, 100, 700, 800)]], np.float32)
-    no_points = {"input_points": np.zeros((1, 1, 0, 2), np.float32), "input_labels": np.zeros((1, 2, 0), np.int64)}
+    no_points: dict[str, np.ndarray] = {
+        "input_points": np.zeros((1, 1, 0, 2), np.float32),
+        "input_labels": np.zeros((1, 2, 0), np.int64),
+    }
     two_boxes = np.concatenate([box, box / 2], axis=1)
     point = Prompt(points=points[0, 0], labels=labels[0, 0])
     cases: list[tuple[dict[str, np.ndarray], list[Prompt]]] = [

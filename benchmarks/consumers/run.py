@@ -2,9 +2,9 @@
 
     python benchmarks/consumers/run.py OUTPUT --at samexporter=FOLDER --at transformers=FOLDER …
 
-Each program is one that `pip install --no-deps --target FOLDER` or `npm install` in a folder put there; one that is not
-given is left out, and `--opencv` adds that of this environment. `OUTPUT` keeps the exported files and the masks: what is there is
-not made again.
+Each program is one that `pip install --no-deps --target FOLDER` or `npm install` in a folder put there. One that is not
+given is left out; `--opencv` adds that of this environment. `OUTPUT` keeps the exported files and the masks: what is
+there is not made again.
 """
 
 from __future__ import annotations

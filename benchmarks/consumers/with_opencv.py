@@ -17,7 +17,7 @@ def main(_layout: str, encoder: str, decoder: str, cases: str, output: str) -> N
     """Write one mask for each case."""
     encode, decode = (cv2.dnn.readNetFromONNX(file, cv2.dnn.ENGINE_NEW) for file in (encoder, decoder))
     for i, case in enumerate(json.loads(Path(cases).read_text())):
-        image = cv2.cvtColor(cv2.imread(case["image"]), cv2.COLOR_BGR2RGB)
+        image = np.asarray(cv2.imread(case["image"]))[..., ::-1]
         height, width = image.shape[:2]
         scale = SIDE / max(height, width)
         frame = np.zeros((1, 3, SIDE, SIDE), np.float32)
