@@ -93,7 +93,7 @@ def main() -> None:
             ]
         )
     )
-    ours: dict[tuple[str, str, bool], list[np.ndarray[Any, Any]]] = {}
+    ours: dict[tuple[str, str], list[np.ndarray[Any, Any]]] = {}
     for program, (_, families) in PROGRAMS.items():
         if program.split(",")[0] not in places:
             continue
@@ -102,21 +102,26 @@ def main() -> None:
             masks = given.output / "masks" / f"{program.replace(', ', '-')}-{family}"
             if not masks.exists() or not any(masks.glob(f"{len(PROMPTS) - 1}.*")):
                 run(program, family, folder, places[program.split(",")[0]], cases, masks)
-            prefer = "auto" if family == "sam" and reads != "hf" else "best"
-            key = (family, prefer, reads != "0-255")
+            key = (family, reads)
             if key not in ours:
                 ours[key] = our_masks(*key)
             found = [iou(read_mask(masks, i, mask.shape), mask) for i, mask in enumerate(ours[key])]
             print(f"{program:24s} {family:5s} {' '.join(f'{each:.3f}' for each in found)}", flush=True)
 
 
-def our_masks(family: str, prefer: Any, square: bool) -> list[np.ndarray[Any, Any]]:
-    """Return our mask for each prompt."""
+def our_masks(family: str, reads: str) -> list[np.ndarray[Any, Any]]:
+    """Return our mask for each prompt, or the three candidates in the decoder's order for the layout hf."""
     predictor = edge_sam.load(MODELS[family], runtime="onnxruntime")
     masks = []
     for file, points, box in PROMPTS:
-        embedding = predictor.encode(read_image(PHOTOGRAPHS / file), square=square)
+        embedding = predictor.encode(read_image(PHOTOGRAPHS / file), square=reads != "0-255")
         prompt = edge_sam.Prompt(points=points or None, box=box)
+        if reads == "hf":
+            (answer,) = predictor.answers(embedding, [prompt])
+            planes = [embedding.geometry.upsample(each) > 0 for each in answer.logits[1:]]
+            masks.append(planes[int(answer.scores[1:].argmax())])
+            continue
+        prefer: Any = "auto" if family == "sam" else "best"
         masks.append(predictor.predict(embedding, prompt, multimask=False, prefer=prefer).masks[0])
     return masks
 

@@ -25,8 +25,6 @@ for (const [i, { image, points, labels, box }] of JSON.parse(readFileSync(cases)
   const masks = await processor.post_process_masks(
     outputs.pred_masks, inputs.original_sizes, inputs.reshaped_input_sizes,
   );
-  const scores = [...outputs.iou_scores.data];
-  const [, count, height, width] = masks[0].dims;
-  const best = scores.indexOf(Math.max(...scores.slice(0, count)));
-  writeFileSync(`${output}/${i}.raw`, masks[0].data.slice(best * height * width, (best + 1) * height * width));
+  const [, , height, width] = masks[0].dims;
+  writeFileSync(`${output}/${i}.raw`, masks[0].data.slice(0, 3 * height * width));
 }

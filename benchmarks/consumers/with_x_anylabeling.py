@@ -16,6 +16,7 @@ os.environ["QT_QPA_PLATFORM"] = "offscreen"
 import anylabeling.config
 import cv2
 import numpy as np
+import yaml
 from PyQt6.QtGui import QGuiApplication, QImage
 
 
@@ -29,7 +30,8 @@ def main(layout: str, config: str, _: str, cases: str, output: str) -> None:
         from anylabeling.services.auto_labeling.segment_anything import SegmentAnything as Model
     else:
         from anylabeling.services.auto_labeling.segment_anything_2 import SegmentAnything2 as Model
-    model = Model(config, print)
+    settings = {**yaml.safe_load(Path(config).read_text()), "config_file": config}  # As the program's window does.
+    model = Model(settings, print)
     model.output_mode = "polygon"
     for i, case in enumerate(json.loads(Path(cases).read_text())):
         marks = [

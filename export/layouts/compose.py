@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import GraphProto, ModelProto, NodeProto, helper, inliner, numpy_helper, parser
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, inliner, numpy_helper, parser
 
 DOMAIN = "edge_sam"
 """Domain of the components in the text: ``edge_sam.encoder(image)``."""
@@ -61,14 +62,19 @@ def _lift_constants(graph: GraphProto) -> None:
     for part in _graphs(graph):
         kept = []
         for node in part.node:
-            value = next((each.t for each in node.attribute if each.name == "value"), None)
-            if node.op_type == "Constant" and value is not None:
-                weights = onnx.TensorProto()
-                weights.CopyFrom(value)
-                weights.name = node.output[0]
-                graph.initializer.append(weights)
-            else:
+            if node.op_type != "Constant":
                 kept.append(node)
+                continue
+            (attribute,) = node.attribute
+            weights = TensorProto()
+            if attribute.name == "value":
+                weights.CopyFrom(attribute.t)
+            else:  # OpenCV takes the integers of other attributes for 32 bits wide.
+                value = helper.get_attribute_value(attribute)
+                kind = np.int64 if attribute.name.startswith("value_int") else np.float32
+                weights.CopyFrom(numpy_helper.from_array(np.array(value, kind)))
+            weights.name = node.output[0]
+            graph.initializer.append(weights)
         del part.node[:]
         part.node.extend(kept)
 
