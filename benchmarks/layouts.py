@@ -1,6 +1,6 @@
 """Open our files in the programs that read them, and compare their masks with ours.
 
-    python benchmarks/consumers/run.py OUTPUT --at samexporter=FOLDER --at transformers=FOLDER …
+    python benchmarks/layouts.py OUTPUT --at samexporter=FOLDER --at transformers=FOLDER …
 
 Each program is one that `pip install --no-deps --target FOLDER` or `npm install` in a folder put there. One that is not
 given is left out; `--opencv` adds that of this environment. `OUTPUT` keeps the exported files and the masks: what is
@@ -25,8 +25,8 @@ from edge_sam.export.layouts.writer import write_layout
 from edge_sam.imaging.images import read_image
 from edge_sam.imaging.masks import iou
 
-HERE = Path(__file__).parent
-PHOTOGRAPHS = HERE.parent.parent / "examples" / "photographs"
+SCRIPTS = Path(__file__).parent / "consumers"
+PHOTOGRAPHS = SCRIPTS.parent.parent / "examples" / "photographs"
 PROMPTS: list[tuple[str, list[tuple[int, int]], tuple[int, int, int, int] | None]] = [
     ("coffee.png", [], (76, 18, 478, 390)),
     ("coffee.png", [(250, 120)], None),
@@ -60,7 +60,7 @@ def exported(output: Path, family: str, reads: str) -> Path:
 
 def run(program: str, family: str, folder: Path, at: Path | None, cases: Path, masks: Path) -> None:
     """Let a program write its masks."""
-    script = HERE / PROGRAMS[program][0]
+    script = SCRIPTS / PROGRAMS[program][0]
     name = MODELS[family]
     files = [str((folder / f"{name}.{part}.onnx").resolve()) for part in ("encoder", "decoder")]
     if script.suffix == ".mjs":
