@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU."""
+"""ONNX Runtime on the CPU, or with an execution provider that the device names: ``onnxruntime:CoreML``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sam.runtimes.errors import RuntimeUnavailableError
+from edge_sam.runtimes.onnxruntime_providers import (
+    computes_on_cpu,
+    find_provider,
+    provider_that_runs,
+    why_no_provider,
+)
 from edge_sam.runtimes.onnxruntime_session import CPU, open_inference_session
 from edge_sam.runtimes.onnxruntime_session import PACKAGES as PACKAGES
 from edge_sam.runtimes.onnxruntime_session import load_package as load_package
@@ -23,12 +30,10 @@ BUILDS_ENGINES = False
 
 
 def why_unusable(device: str) -> str | None:
-    """Return None if ONNX Runtime is installed, else what to install."""
-    if device:
-        return f"it runs on the CPU and has no device {device!r}"
+    """Return None if ONNX Runtime is installed with the provider that the device names, else what is missing."""
     if importlib.util.find_spec("onnxruntime") is None:
         return f"onnxruntime is not installed: {install_command()}"
-    return None
+    return why_no_provider(device) if device else None
 
 
 def install_command() -> str:
@@ -38,11 +43,11 @@ def install_command() -> str:
 
 def runs_on_cpu(device: str) -> bool:
     """See `Backend.runs_on_cpu`."""
-    return not device
+    return not device or computes_on_cpu(device)
 
 
 def hardware(device: str) -> str:
-    """Return the processor's architecture."""
+    """Return the processor's architecture, and the provider."""
     return f"{platform.machine()} {device}".strip()
 
 
@@ -50,10 +55,11 @@ class OnnxRuntimeSession(Session):
     """A model component in ONNX Runtime."""
 
     def __init__(self, model: Path, options: SessionOptions) -> None:
-        self._session = open_inference_session(model, options, [(CPU, options.extra)])
+        providers = _providers(options)
+        self._session = open_inference_session(model, options, providers)
+        self.provider: str = provider_that_runs(self._session, providers[0][0], model.name)
         self._outputs = [output.name for output in self._session.get_outputs()]
         self.input_names: list[str] = [tensor.name for tensor in self._session.get_inputs()]
-        self.provider: str = self._session.get_providers()[0]
         # Only for the encoder, which takes most of the memory and has one image as its input.
         shapes = options.shapes if options.steady else {}
         self._smallest = {name: np.zeros(least, np.float32) for name, (least, _, _) in shapes.items()}
@@ -71,15 +77,25 @@ class OnnxRuntimeSession(Session):
             self._session.run(self._outputs, self._smallest, options)
 
 
+def _providers(options: SessionOptions) -> list[tuple[str, Mapping[str, str]]]:
+    """Return ONNX Runtime's providers for a device. The first one must run."""
+    if not options.device:
+        return [(CPU, options.extra)]
+    reason = why_no_provider(options.device)
+    if reason:
+        raise RuntimeUnavailableError(reason)
+    return [(find_provider(options.device) or CPU, options.extra), (CPU, {})]
+
+
 def open_session(model: Path, options: SessionOptions) -> OnnxRuntimeSession:
-    """Load an ONNX file for the CPU; see `Backend.open_session`."""
+    """Load an ONNX file; see `Backend.open_session`."""
     return OnnxRuntimeSession(model, options)
 
 
 def profile(model: Path, options: SessionOptions, inputs: Mapping[str, NDArray[Any]], runs: int) -> list[Event]:
     """See `edge_sam.runtimes.session.Profile`."""
     with tempfile.TemporaryDirectory() as folder:
-        session = open_inference_session(model, options, [(CPU, options.extra)], Path(folder) / "profile")
+        session = open_inference_session(model, options, _providers(options), Path(folder) / "profile")
         for _ in range(1 + runs):
             session.run(None, dict(inputs))
         events: list[Event] = json.loads(Path(session.end_profiling()).read_text())

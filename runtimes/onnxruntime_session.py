@@ -17,6 +17,8 @@ from edge_sam.runtimes.session import SessionOptions
 CPU = "CPUExecutionProvider"
 _PRINTING = threading.Lock()
 """Held while standard output is redirected, which affects the whole process."""
+_RECORD_ASSIGNMENT = "session.record_ep_graph_assignment_info"
+"""Setting of a session that remembers which provider runs which node. Since ONNX Runtime 1.24; others ignore it."""
 PACKAGES = ("onnxruntime", "onnxruntime-gpu")
 
 
@@ -71,6 +73,8 @@ def open_inference_session(
     # Threads that keep spinning after a run slow the next component down and drain the battery of an idle board
     # (docs/lab/performance.md). Within a run they may spin.
     settings.add_session_config_entry("session.force_spinning_stop", "1")
+    if len(providers) > 1:
+        settings.add_session_config_entry(_RECORD_ASSIGNMENT, "1")
     if profile is not None:
         settings.enable_profiling, settings.profile_file_prefix = True, str(profile)
     # By default ONNX Runtime pins one thread to each core of the machine, even if this process may use fewer.

@@ -1,14 +1,19 @@
-"""`edge-sam export` and `edge-sam convert`: from a checkpoint to a bundle, and to another format."""
+"""`edge-sam export` and `edge-sam convert`: from a checkpoint to a bundle, and to another format or layout."""
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from edge_sam.bundles.manifest import Values
 from edge_sam.cli.models import fetch
 from edge_sam.cli.options import Json
 from edge_sam.cli.output import echo, needs, print_json
 from edge_sam.errors import InputError
+
+if TYPE_CHECKING:
+    from edge_sam.bundles.bundle import Bundle
 
 
 def export(
@@ -18,6 +23,8 @@ def export(
     output: Path | None = None,
     precision: list[str] | None = None,
     format: str = "onnx",
+    layout: str | None = None,
+    values: Values | None = None,
     overwrite: bool = False,
     accept_license: bool = False,
     json: Json = False,
@@ -31,11 +38,15 @@ def export(
         a folder of .onnx and .ort files.
     output
         Bundle folder to make. Without it the bundle of a model of the zoo goes into the cache, where its name finds
-        it; precisions that are there already stay.
+        it; precisions that are there already stay. With --layout the folder for its files.
     precision
         fp32 (default) or w16 (16-bit weights, fp32 arithmetic, half the size). Repeatable.
     format
         onnx, or onnx,openvino for both.
+    layout
+        Write files for other programs: sam, sam2, or hf (transformers.js).
+    values
+        What the layout's encoder takes: sam 0-255 (default) or normalised; sam2 normalised (default) or 0-1.
     overwrite
         Replace an existing bundle.
     accept_license
@@ -61,6 +72,16 @@ def export(
         "overwrite": overwrite,
         "progress": _progress,
     }
+    if layout is not None:
+        if output is None or len(options["precisions"]) > 1 or format != "onnx":
+            raise InputError("--layout needs --output FOLDER, and takes one --precision and no other --format")
+        with tempfile.TemporaryDirectory() as folder:
+            if model is None:
+                bundle = export_bundle(weights(), Path(folder) / Path(output).resolve().name, **options)
+            else:
+                bundle = export_into_cache(checkpoint, weights, **{**options, "overwrite": False})
+            _write_layout(bundle, output, layout, values, options["precisions"][0], overwrite=overwrite, json=json)
+        return
     if output is None:
         bundle = export_into_cache(checkpoint, weights, **options)
     else:
@@ -73,25 +94,66 @@ def convert(
     /,
     *,
     output: Path,
+    layout: str | None = None,
+    values: Values | None = None,
+    precision: str = "auto",
     overwrite: bool = False,
     json: Json = False,
 ) -> None:
-    """Copy a bundle and add OpenVINO's own format to it; OpenVINO then reads that instead of ONNX.
+    """Copy a bundle and add OpenVINO's own format to it; or, with --layout, write its files for other programs.
 
     Parameters
     ----------
     bundle
         Model name or bundle folder.
     output
-        Bundle folder to make.
+        Bundle folder to make; with --layout the folder for its files.
+    layout
+        Write an encoder and a decoder that other programs read: sam, sam2, or hf (transformers.js).
+    values
+        What the layout's encoder takes: sam 0-255 (default) or normalised; sam2 normalised (default) or 0-1.
+    precision
+        Precision of the layout's files: auto, smallest, or one of the bundle's.
     overwrite
-        Replace an existing bundle.
+        Replace existing files.
     """
     from edge_sam.bundles.bundle import open_bundle
+
+    if layout is not None:
+        found = open_bundle(bundle, precision)
+        _write_layout(found, output, layout, values, precision, overwrite=overwrite, json=json)
+        return
+    if values is not None or precision != "auto":
+        raise InputError("--values and --precision belong to --layout")
     from edge_sam.export.openvino_writer import convert_bundle
 
     made = convert_bundle(open_bundle(bundle), output, overwrite=overwrite, progress=_progress)
     _print({"bundle": str(made.path), **_facts(made.manifest)}, json)
+
+
+def _write_layout(
+    bundle: Bundle,
+    output: Path,
+    layout: str,
+    values: Values | None,
+    precision: str,
+    *,
+    overwrite: bool,
+    json: bool,
+) -> None:
+    with needs("export", "export --layout"):
+        from edge_sam.export.layouts.writer import write_layout
+
+    facts = write_layout(
+        bundle, output, layout, values=values, precision=precision, overwrite=overwrite, progress=_progress
+    )
+    if json:
+        print_json({"folder": str(output), **facts})
+        return
+    _print_files(facts["files"])
+    prompts, lowest = (facts["agreement"][name] for name in ("prompts", "lowest IoU"))
+    echo(f"masks for {prompts:.0f} prompts agree with the bundle's: IoU {lowest:.4f} or more")
+    echo(f"folder: {output}")
 
 
 def _progress(step: str) -> None:
@@ -111,9 +173,13 @@ def _print(facts: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(facts)
         return
-    for file, size in facts["files"].items():
-        echo(f"{file:28s} {size / 1e6:6.1f} MB")
+    _print_files(facts["files"])
     for row in facts["measured"]:
         values = ", ".join(f"{key} {row[key]:.3g}" for key in row if key not in ("precision", "what"))
         echo(f"{row['precision']}: {row['what']}: {values}")
     echo(f"bundle: {facts['bundle']}")
+
+
+def _print_files(files: dict[str, int]) -> None:
+    for file, size in files.items():
+        echo(f"{file:28s} {size / 1e6:6.1f} MB")

@@ -1,0 +1,115 @@
+"""What a layout to export to is, and what it is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from edge_sam.bundles.bundle import Bundle
+from edge_sam.bundles.contract import Contract
+from edge_sam.bundles.manifest import Values
+from edge_sam.export.layouts.compose import compose
+from edge_sam.imaging.geometry import Geometry
+from edge_sam.prompts import Prompt
+from edge_sam.runtimes import Session
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A bundle's components in one precision.
+
+    Attributes
+    ----------
+    bundle : Bundle
+        Where they come from.
+    precision : str
+        Their precision.
+    graphs : mapping of str to ModelProto
+        By role.
+    constants : mapping of str to ndarray
+        See `Bundle.constants`.
+    """
+
+    bundle: Bundle
+    precision: str
+    graphs: Mapping[str, ModelProto]
+    constants: Mapping[str, NDArray[np.float32]]
+
+    @property
+    def contract(self) -> Contract:
+        """What the components exchange."""
+        return self.bundle.contract
+
+    def compose(self, text: str, **constants: NDArray[Any]) -> ModelProto:
+        """Make a graph of a text that calls the components."""
+        return compose(text, self.graphs, constants)
+
+
+def read_parts(bundle: Bundle, precision: str) -> Parts:
+    """Read a bundle's components.
+
+    Raises
+    ------
+    InputError
+        The bundle lacks one, or one is damaged.
+    """
+    parts = (bundle.component(role, precision, "onnx") for role in bundle.graphs)
+    graphs: dict[str, ModelProto] = {part.role: onnx.load(bundle.verified_file(part)) for part in parts}
+    return Parts(bundle, precision, graphs, bundle.constants(precision))
+
+
+class Client(Protocol):
+    """Asks a pair of graphs as the programs do that read the layout."""
+
+    def __call__(
+        self, decoder: Session, maps: list[NDArray[np.float32]], prompt: Prompt, geometry: Geometry
+    ) -> NDArray[np.bool_]:
+        """Return the mask that a program shows for a prompt, at the photograph's size. `maps`: of the encoder."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportLayout:
+    """Names, types and order of tensors that other programs read.
+
+    Attributes
+    ----------
+    name : str
+        What the user asks for.
+    padded : bool
+        Whether it is for families whose photographs are padded, such as SAM. False: stretched, such as SAM 2.
+    values : tuple of str
+        What the encoder may take; see `edge_sam.bundles.manifest.ForeignLayout`. The first is usual.
+    encoder : callable
+        Makes the encoder for one of the `values`.
+    decoder : callable
+        Makes the decoder.
+    encoder_file, decoder_file : str
+        Their paths in the output, with ``{name}`` for the model's name.
+    side_files : callable
+        Returns the text of the files that go along, by path, for the parts, the model's name and the values.
+    client : Client
+        What asks the pair.
+    masks : bool
+        Whether the decoder takes mask prompts.
+    shows : str
+        The preference (`edge_sam.preference`) that selects the mask that programs show.
+    """
+
+    name: str
+    padded: bool
+    values: tuple[Values, ...]
+    encoder: Callable[[Parts, Values], ModelProto]
+    decoder: Callable[[Parts], ModelProto]
+    encoder_file: str = "{name}.encoder.onnx"
+    decoder_file: str = "{name}.decoder.onnx"
+    side_files: Callable[[Parts, str, Values], dict[str, str]]
+    client: Client
+    masks: bool = True
+    shows: Literal["auto", "best"] = "best"
