@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from edge_sam.bundles.bundle import Bundle
-from edge_sam.bundles.contract import Contract
+from edge_sam.bundles.contract import CHANNELS, Contract
 from edge_sam.bundles.manifest import Values
 from edge_sam.export.layouts.compose import compose
-from edge_sam.imaging.geometry import Geometry
+from edge_sam.imaging.geometry import GRID, Geometry
 from edge_sam.prompts import Prompt
 from edge_sam.runtimes import Session
 
@@ -31,7 +31,7 @@ class Parts:
     precision : str
         Their precision.
     graphs : mapping of str to ModelProto
-        By role.
+        By role. The decoder takes the whole grid of image tokens.
     constants : mapping of str to ndarray
         See `Bundle.constants`.
     """
@@ -61,7 +61,33 @@ def read_parts(bundle: Bundle, precision: str) -> Parts:
     """
     parts = (bundle.component(role, precision, "onnx") for role in bundle.graphs)
     graphs: dict[str, ModelProto] = {part.role: onnx.load(bundle.verified_file(part)) for part in parts}
+    if bundle.contract.weighted_tokens:
+        graphs["decoder"] = _of_whole_grid(graphs["decoder"])
     return Parts(bundle, precision, graphs, bundle.constants(precision))
+
+
+_WHOLE_GRID = f"""
+decoder (
+  float[one_or_prompts, {GRID}, {GRID}, {CHANNELS}] image_tokens, float[prompts, points, 2] point_coords,
+  int64[prompts, points] point_labels, int64[2] token_size
+) => (float[prompts, 4, height, width] low_res_logits, float[prompts, 4] predicted_iou)
+<int64[3] one_row = {{0, -1, {CHANNELS}}}>
+{{
+  every_token = Reshape (image_tokens, one_row)
+  low_res_logits, predicted_iou = edge_sam.decoder (
+    every_token, token_index, token_count, point_coords, point_labels, token_size
+  )
+}}
+"""
+
+
+def _of_whole_grid(decoder: ModelProto) -> ModelProto:
+    """Return a decoder of weighted tokens as one that takes the whole grid. `token_size` must be the whole grid too."""
+    every_token: dict[str, NDArray[Any]] = {
+        "token_index": np.arange(GRID**2),
+        "token_count": np.ones(GRID**2, np.float32),
+    }
+    return compose(_WHOLE_GRID, {"decoder": decoder}, every_token)
 
 
 class Client(Protocol):

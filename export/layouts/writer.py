@@ -77,7 +77,8 @@ def write_layout(
     pair = [file.format(name=model) for file in (layout.encoder_file, layout.decoder_file)]
     terms = [term for term in TERMS if (bundle.path / term).is_file()]
     check_output_folder(output)
-    predictor = load(bundle.path, runtime=REFERENCE, precision=precision, strict=True)
+    # Clients hand over the whole grid, so the pair is compared with a decoder that sees all of it.
+    predictor = load(bundle.path, runtime=REFERENCE, precision=precision, strict=True, full_grid=True)
     parts = read_parts(bundle, predictor.precision)
     texts = layout.side_files(parts, model, values)
     for file in (*pair, *texts, *terms):
