@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from edge_sam import InputError
 from edge_sam.bundles.figures import FIGURES, Figure, Figures, read_figures
@@ -40,7 +40,7 @@ def chart(figures: Figures) -> bytes:
     axes = canvas.subplots()
     models = list(dict.fromkeys(model for model, _ in lines))
     for (model, precision), points in lines.items():
-        colour, up = _COLOURS[models.index(model) % len(_COLOURS)], precision != "int8"
+        colour, up = _COLOURS[models.index(model) % len(_COLOURS)], precision == "int8"
         xs, ys = [row.total_ms for row in points], [row.box for row in points]
         axes.plot(xs, ys, "o", linestyle=_STYLES.get(precision, ":"), color=colour, label=f"{model}, {precision}")
         for row in points:
@@ -56,8 +56,9 @@ def chart(figures: Figures) -> bytes:
             )
     drawn = [row for points in lines.values() for row in points]
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_minor_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(min(row.box for row in drawn) - _ROOM, max(row.box for row in drawn) + _ROOM)
     axes.set_xlabel("milliseconds from file to masks: one image, one click (median, log scale)")
     axes.set_ylabel("box mIoU × 100")
