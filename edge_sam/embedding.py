@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,6 +59,15 @@ class ImageEmbedding:
 
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"_uploaded": None}
+
+    def cropped(self) -> ImageEmbedding:
+        """Return a padded square's embedding as one of the photograph alone, for those who need no logits beyond it.
+
+        The tokens of the padding keep the values that were encoded, but some of them may stand for others.
+        """
+        if not (self.geometry.square and self.geometry.fit.padded):
+            return self
+        return replace(self, geometry=replace(self.geometry, square=False))
 
     def channels_first(self) -> NDArray[np.float32]:
         """Return the features as the reference implementation has them, (1, 256, 64, 64)."""

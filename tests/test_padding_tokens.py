@@ -93,6 +93,15 @@ def test_masks_agree_with_those_of_the_full_grid(predictor: Predictor, full: Pre
     assert np.mean(agreement) > 0.99
 
 
+def test_a_padded_square_can_be_asked_about_the_photograph_alone(predictor: Predictor, coffee: np.ndarray) -> None:
+    square = predictor.encode(coffee, square=True)
+    cropped = square.cropped()
+    assert (square.geometry.token_size, cropped.geometry.token_size) == ((64, 64), (43, 64))
+    assert cropped.cropped() is cropped
+    for ours, exact in zip(predictor.predict(cropped, PROMPTS), predictor.predict(square, PROMPTS), strict=True):
+        assert np.mean([max(iou(mask, other) for other in exact.masks) for mask in ours.masks]) > 0.98
+
+
 def test_a_mask_prompt_and_several_prompts_take_the_same_tokens(
     predictor: Predictor, full: Predictor, embedding: ImageEmbedding
 ) -> None:
