@@ -21,7 +21,7 @@ from edge_sam.files.serialization import decode_json
 from edge_sam.imaging.decoding import MAX_PIXELS
 from edge_sam.imaging.geometry import Geometry
 from edge_sam.imaging.view import FRAME, PADDED, TOKEN, Fit
-from edge_sam.inference.token_list import TokenList
+from edge_sam.inference.token_list import TokenList, decoder_tokens
 from edge_sam.runtimes import Session
 
 _PADDED_FORMAT, _FORMAT = 1, 2
@@ -73,8 +73,8 @@ class ImageEmbedding:
         """Return the features as the reference implementation has them, (1, 256, 64, 64)."""
         return np.ascontiguousarray(self.features.transpose(2, 0, 1))[None]
 
-    def image_tokens(self, no_mask: NDArray[np.float32], decoder: Session, listed: TokenList | None) -> Any:
-        """Return the image tokens for prompts without a mask, on the decoder's device.
+    def image_tokens(self, no_mask: NDArray[np.float32], decoder: Session, listed: TokenList | None) -> dict[str, Any]:
+        """Return the decoder's inputs about image tokens, for prompts without a mask, on the decoder's device.
 
         The first call uploads them. Later calls reuse them, so that they cross a GPU's bus only once.
 
@@ -89,13 +89,15 @@ class ImageEmbedding:
 
         Returns
         -------
-        (1, I, 256) or (1, rows, columns, 256) float32, as returned by `decoder.upload`.
+        dict of str to value
+            See `edge_sam.inference.token_list.decoder_tokens`. The tokens are as returned by `decoder.upload`.
         """
         kept = self._uploads(decoder)
         if "image_tokens" not in kept:
-            grid = (self.features + no_mask)[None]
-            kept["image_tokens"] = decoder.upload(grid if listed is None else listed.take(grid))
-        return kept["image_tokens"]
+            inputs = decoder_tokens((self.features + no_mask)[None], listed)
+            kept["image_tokens"] = {**inputs, "image_tokens": decoder.upload(inputs["image_tokens"])}
+        found: dict[str, Any] = kept["image_tokens"]
+        return found
 
     def high_res_inputs(self, decoder: Session) -> dict[str, Any]:
         """Return the further feature maps by name, on the decoder's device, as `image_tokens` does for the tokens."""

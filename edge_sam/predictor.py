@@ -23,6 +23,7 @@ from edge_sam.inference.facts import Facts
 from edge_sam.inference.feature_maps import frame_features
 from edge_sam.inference.model import LoadedModel, Model
 from edge_sam.inference.profiles import check_points
+from edge_sam.inference.token_list import decoder_tokens
 from edge_sam.preference import Preference, check_preference
 from edge_sam.prompts import Prompt, check_prompts, decoder_calls, decoder_points
 from edge_sam.result import Answer, Result, to_answers, to_result
@@ -121,9 +122,8 @@ class Predictor:
         with stage(timings, "encode"):
             model, outputs = self.model.attempt(lambda model: model.encoder.run({"image": tensor}))
             maps = frame_features(outputs, model.padding)
-            features = maps.pop("image_embedding")
         weights, precision = self.bundle.manifest.source.sha256, model.choice.precision
-        return ImageEmbedding(features, geometry, weights, precision, timings, high_res=maps)
+        return ImageEmbedding(maps.pop("image_embedding"), geometry, weights, precision, timings, high_res=maps)
 
     def warm_up(
         self,
@@ -273,15 +273,10 @@ class Predictor:
             listed = model.listed_tokens(embedding.geometry.token_size)
             if masks:
                 encoded = {"image_embedding": embedding.features[None], "mask": np.stack(masks)}
-                tokens: Tensors = model.mask_encoder.run(encoded)
-                if listed is not None:
-                    tokens = {"image_tokens": listed.take(tokens["image_tokens"])}
+                tokens = decoder_tokens(model.mask_encoder.run(encoded)["image_tokens"], listed)
             else:
-                tokens = {"image_tokens": embedding.image_tokens(model.no_mask, model.decoder, listed)}
-            if listed is not None:
-                tokens |= listed.inputs
-            high_res = embedding.high_res_inputs(model.decoder)
-            return model.decoder.run({**tokens, **high_res, **inputs})
+                tokens = embedding.image_tokens(model.no_mask, model.decoder, listed)
+            return model.decoder.run({**tokens, **embedding.high_res_inputs(model.decoder), **inputs})
 
         model, outputs = self.model.attempt(run)
         return to_answers(outputs, embedding.geometry, self.bundle.contract, model.decoder.provider, start)

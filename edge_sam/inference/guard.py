@@ -18,7 +18,7 @@ from edge_sam.bundles.precisions import find_precision
 from edge_sam.errors import RuntimeUnavailableError
 from edge_sam.imaging.view import FRAME, TOKEN
 from edge_sam.inference.feature_maps import frame_features
-from edge_sam.inference.token_list import token_list
+from edge_sam.inference.token_list import decoder_tokens, token_list
 from edge_sam.runtimes import Session, Tensors
 
 
@@ -66,11 +66,10 @@ def run_probe(model: Parts) -> Tensors:
         encoded = model.encoder.run({"image": image})
         features = frame_features(encoded, model.padding)
         tokens = (features.pop("image_embedding") + model.no_mask)[None]
-        inputs: Tensors = {name: each[None] for name, each in features.items()}
-        if model.contract.weighted_tokens:
-            listed = token_list(*model.contract.probe_grid)
-            tokens, inputs = listed.take(tokens), inputs | listed.inputs
-        decoded = model.decoder.run({"image_tokens": tokens, **inputs, **probe_prompt(model.contract)})
+        high_res = {name: each[None] for name, each in features.items()}
+        listed = token_list(*model.contract.probe_grid) if model.contract.weighted_tokens else None
+        inputs = decoder_tokens(tokens, listed)
+        decoded = model.decoder.run({**inputs, **high_res, **probe_prompt(model.contract)})
         outputs.append({**encoded, **decoded})
     return {name: _both(outputs, name, shape) for name, shape in model.contract.probed.items()}
 

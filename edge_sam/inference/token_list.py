@@ -67,6 +67,11 @@ def token_list(rows: int, columns: int, full_grid: bool = False) -> TokenList:
     return TokenList(index.astype(np.int64), count.astype(np.float32))
 
 
+def decoder_tokens(grid: NDArray[np.float32], listed: TokenList | None) -> Tensors:
+    """Return the decoder's inputs about image tokens: those listed of a (N, 64, 64, 256) grid. None: the whole grid."""
+    return {"image_tokens": grid} if listed is None else {"image_tokens": listed.take(grid), **listed.inputs}
+
+
 def _stretches(edge: int, length: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Cut one axis of the grid at the photograph's edge and every `length` tokens from there, both ways.
 
