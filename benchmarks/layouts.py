@@ -93,7 +93,7 @@ def main() -> None:
             ]
         )
     )
-    ours: dict[tuple[str, str], list[np.ndarray[Any, Any]]] = {}
+    ours: dict[tuple[str, str], list[tuple[np.ndarray[Any, Any], int]]] = {}
     for program, (_, families) in PROGRAMS.items():
         if program.split(",")[0] not in places:
             continue
@@ -105,12 +105,12 @@ def main() -> None:
             key = (family, reads)
             if key not in ours:
                 ours[key] = our_masks(*key)
-            found = [iou(read_mask(masks, i, mask.shape), mask) for i, mask in enumerate(ours[key])]
+            found = [iou(read_mask(masks, i, mask.shape, best), mask) for i, (mask, best) in enumerate(ours[key])]
             print(f"{program:24s} {family:5s} {' '.join(f'{each:.3f}' for each in found)}", flush=True)
 
 
-def our_masks(family: str, reads: str) -> list[np.ndarray[Any, Any]]:
-    """Return our mask for each prompt, or the three candidates in the decoder's order for the layout hf."""
+def our_masks(family: str, reads: str) -> list[tuple[np.ndarray[Any, Any], int]]:
+    """Return our mask for each prompt, and its place among the decoder's three for the layout hf, else 0."""
     predictor = edge_sam.load(MODELS[family], runtime="onnxruntime")
     masks = []
     for file, points, box in PROMPTS:
@@ -118,19 +118,19 @@ def our_masks(family: str, reads: str) -> list[np.ndarray[Any, Any]]:
         prompt = edge_sam.Prompt(points=points or None, box=box)
         if reads == "hf":
             (answer,) = predictor.answers(embedding, [prompt])
-            planes = [embedding.geometry.upsample(each) > 0 for each in answer.logits[1:]]
-            masks.append(planes[int(answer.scores[1:].argmax())])
+            best = int(answer.scores[1:].argmax())
+            masks.append((embedding.geometry.upsample(answer.logits[1 + best]) > 0, best))
             continue
         prefer: Any = "auto" if family == "sam" else "best"
-        masks.append(predictor.predict(embedding, prompt, multimask=False, prefer=prefer).masks[0])
+        masks.append((predictor.predict(embedding, prompt, multimask=False, prefer=prefer).masks[0], 0))
     return masks
 
 
-def read_mask(folder: Path, number: int, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
-    """Read what a program wrote."""
+def read_mask(folder: Path, number: int, shape: tuple[int, ...], best: int) -> np.ndarray[Any, Any]:
+    """Read the mask that a program wrote, or the one at a place of the three that it wrote."""
     raw = folder / f"{number}.raw"
     if raw.exists():
-        return np.fromfile(raw, np.uint8).reshape(shape).astype(bool)
+        return np.asarray(np.fromfile(raw, np.uint8).reshape(-1, *shape)[best] > 0)
     return np.asarray(np.load(folder / f"{number}.npy"))
 
 

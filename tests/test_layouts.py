@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -250,3 +252,8 @@ def test_what_cannot_be_written_is_refused(sam: tuple[Path, dict[str, Any]], tmp
     assert "--layout needs --output FOLDER" in done.stderr
     done = invoke("convert", "mobile-sam", "--output", str(tmp_path / "new"), "--values", "0-1")
     assert (done.exit_code, "belong to --layout" in done.stderr) == (2, True)
+
+
+def test_writing_a_layout_needs_no_torch() -> None:
+    program = "import sys; sys.modules['torch'] = None; import edge_sam.export.layouts.writer"
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 SIDE = 1024
@@ -17,11 +18,12 @@ def main(_layout: str, encoder: str, decoder: str, cases: str, output: str) -> N
     """Write one mask for each case."""
     encode, decode = (cv2.dnn.readNetFromONNX(file, cv2.dnn.ENGINE_NEW) for file in (encoder, decoder))
     for i, case in enumerate(json.loads(Path(cases).read_text())):
-        image = np.asarray(cv2.imread(case["image"]))[..., ::-1]
-        height, width = image.shape[:2]
+        image = Image.open(case["image"]).convert("RGB")
+        width, height = image.size
         scale = SIDE / max(height, width)
+        size = int(width * scale + 0.5), int(height * scale + 0.5)
+        scaled = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
         frame = np.zeros((1, 3, SIDE, SIDE), np.float32)
-        scaled = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         frame[0, :, : scaled.shape[0], : scaled.shape[1]] = ((scaled - MEAN) / STD).transpose(2, 0, 1)
         encode.setInput(frame)
         box = case["box"] or []
@@ -29,7 +31,7 @@ def main(_layout: str, encoder: str, decoder: str, cases: str, output: str) -> N
         labels = [*case["labels"], *([2, 3] if box else [-1])]
         inputs = {
             "image_embeddings": encode.forward(),
-            "point_coords": np.array([points], np.float32) * np.float32(scale),
+            "point_coords": np.array([points], np.float32) * np.array([size[0] / width, size[1] / height], np.float32),
             "point_labels": np.array([labels], np.float32),
             "mask_input": np.zeros((1, 1, 256, 256), np.float32),
             "has_mask_input": np.zeros(1, np.float32),
