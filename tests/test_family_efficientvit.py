@@ -16,7 +16,8 @@ def test_encoder(tmp_path: Path, name: str, side: int, stride: int) -> None:
     recording = load(name)
     model = recording.model(tmp_path, "state_dict")
     recording.check(f"encoder {side}x{side}", model.encoder(picture(side, side)), 1e-4)
-    check_encoder(model, ((2 * stride, 3 * stride), (stride, 5 * stride)))
+    if name == "efficientvit-sam-xl":
+        check_encoder(model, ((2 * stride, 3 * stride), (stride, 5 * stride)))
 
 
 def test_decoder(tmp_path: Path) -> None:
