@@ -138,6 +138,29 @@ def exported(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bund
 
 
 @pytest.fixture(scope="session")
+def small_sam2(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """SAM 2 with a sixth of tiny's width, and seeded random weights."""
+
+    def export(folder: Path) -> None:
+        import torch
+        from sam2_formulas import random_tensors
+
+        from edge_sam.export import hiera, onnx_writer, parity
+        from edge_sam.export.bundle_writer import export_bundle
+
+        torch.save(random_tensors(16), folder / "small.pt")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(hiera._SIZES, (16, 12), hiera._SIZES[96, 12])
+            patch.setattr(onnx_writer, "_EXAMPLES", {**onnx_writer._EXAMPLES, "height": 64, "width": 128})
+            patch.setattr(parity, "_SIZES", ((64, 96), (96, 32)))
+            patch.setattr(parity, "_WIDE", 64)
+            patch.setattr(parity, "FRAME", 96)
+            export_bundle(folder / "small.pt", folder / "small")
+
+    return open_bundle(made_once(tmp_path_factory, "small-sam2", export) / "small")
+
+
+@pytest.fixture(scope="session")
 def calibration(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A calibration set of two photographs."""
     folder = tmp_path_factory.mktemp("calibration")

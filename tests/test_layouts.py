@@ -14,16 +14,17 @@ import onnx
 import pytest
 from command_line import invoke
 from conftest import iou
-from test_sam2_bundle import bundle as small_sam2  # noqa: F401 # A fixture.
 
 import edge_sam
 from edge_sam import ImageEmbedding, InputError, Predictor, Prompt
 from edge_sam.bundles.bundle import Bundle, open_bundle
+from edge_sam.bundles.contract import Contract, FeatureMap
 from edge_sam.errors import ExportError
 from edge_sam.export.layouts import writer
 from edge_sam.export.layouts.check import encoder_maps
 from edge_sam.export.layouts.sam import SAM
 from edge_sam.export.layouts.writer import find_layout, write_layout
+from edge_sam.imaging.view import Fit
 from edge_sam.importing.graph_file import read_component
 from edge_sam.layouts import find_layout as recognised
 from edge_sam.runtimes import Session, SessionOptions, backend
@@ -168,7 +169,7 @@ def test_hugging_face_reads_a_mobile_sam(tmp_path: Path, predictor: Predictor, c
         np.testing.assert_allclose(answer["pred_masks"][0, i], ours.logits[1:], atol=2e-3)
 
 
-def test_sam2_binds_by_position(small_sam2: Bundle, tmp_path: Path) -> None:  # noqa: F811
+def test_sam2_binds_by_position(small_sam2: Bundle, tmp_path: Path) -> None:
     facts = write_layout(small_sam2, tmp_path, "sam2", values="0-1")
     assert facts["agreement"]["lowest IoU"] >= 0.99
     _, maps = tensors(tmp_path / "small.encoder.onnx")
@@ -187,7 +188,7 @@ def test_sam2_binds_by_position(small_sam2: Bundle, tmp_path: Path) -> None:  # 
     assert not list(tmp_path.glob("*.yaml"))  # X-AnyLabeling normalises itself.
 
 
-def test_hugging_face_takes_points_boxes_or_both(small_sam2: Bundle, tmp_path: Path) -> None:  # noqa: F811
+def test_hugging_face_takes_points_boxes_or_both(small_sam2: Bundle, tmp_path: Path) -> None:
     write_layout(small_sam2, tmp_path, "hf")
     predictor = edge_sam.load(small_sam2.path, runtime="onnxruntime")
     image = np.random.default_rng(0).integers(0, 256, (1024, 1024, 3), np.uint8)
@@ -257,3 +258,16 @@ def test_what_cannot_be_written_is_refused(sam: tuple[Path, dict[str, Any]], tmp
 def test_writing_a_layout_needs_no_torch() -> None:
     program = "import sys; sys.modules['torch'] = None; import edge_sam.export.layouts.writer"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize(
+    "contract",
+    [
+        Contract(high_res=(FeatureMap("high_res_0", 4, 32),), square=True, fixed=True),
+        Contract(fit=Fit(multiple=32), weighted_tokens=True),
+        Contract(fit=Fit(padded=False, antialiased=False), masks=False),
+    ],
+    ids=["HQ-SAM", "EdgeSAM", "EfficientSAM"],
+)
+def test_families_that_no_program_reads_have_no_layout(contract: Contract) -> None:
+    assert not [layout.name for layout in writer.LAYOUTS if layout.takes(contract)]

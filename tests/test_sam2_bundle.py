@@ -7,9 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from conftest import _CACHE, iou
-from sam2_formulas import random_tensors
 from test_guard import with_a_spoilt_encoder
 
 import edge_sam
@@ -18,8 +16,6 @@ from edge_sam.annotate.embeddings import encode_all
 from edge_sam.bundles.bundle import Bundle
 from edge_sam.errors import RuntimeUnavailableError
 from edge_sam.evaluation.variant import BundleSegmenter
-from edge_sam.export import hiera, onnx_writer, parity
-from edge_sam.export.bundle_writer import export_bundle
 from edge_sam.export.sam2 import SAM2
 from edge_sam.imaging.view import View
 from edge_sam.inference.profiles import profiles
@@ -31,17 +27,8 @@ PROMPTS = [Prompt(points=[(20, 30)]), Prompt(box=(10, 10, 70, 40)), Prompt(point
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A sixth of SAM 2 tiny's width."""
-    folder = tmp_path_factory.mktemp("sam2")
-    torch.save(random_tensors(16), folder / "small.pt")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(hiera._SIZES, (16, 12), hiera._SIZES[96, 12])
-        patch.setattr(onnx_writer, "_EXAMPLES", {**onnx_writer._EXAMPLES, "height": 64, "width": 128})
-        patch.setattr(parity, "_SIZES", ((64, 96), (96, 32)))
-        patch.setattr(parity, "_WIDE", 64)
-        patch.setattr(parity, "FRAME", 96)
-        return export_bundle(folder / "small.pt", folder / "small")
+def bundle(small_sam2: Bundle) -> Bundle:
+    return small_sam2
 
 
 @pytest.fixture(scope="module")

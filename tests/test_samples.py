@@ -14,7 +14,8 @@ from conftest import PHOTOGRAPHS, ROOT, iou, read_pixels
 from PIL import Image
 from test_layouts import sam  # noqa: F401 # A fixture.
 
-from edge_sam import Predictor, Prompt
+import edge_sam
+from edge_sam import Prompt
 from edge_sam.runtimes.onnxruntime_session import load_package
 
 BOX = (130, 31, 816, 666)
@@ -29,7 +30,7 @@ def photograph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def check(command: list[str], folder: Path, photograph: Path, predictor: Predictor) -> None:
+def check(command: list[str], folder: Path, photograph: Path) -> None:
     """Run a sample, and compare its mask with ours."""
     mask = photograph.with_suffix(".pgm")
     files = [str(folder / f"mobile-sam.{part}.onnx") for part in ("encoder", "decoder")]
@@ -38,6 +39,7 @@ def check(command: list[str], folder: Path, photograph: Path, predictor: Predict
     )
     assert done.returncode == 0, done.stderr
     image = np.ascontiguousarray(read_pixels(photograph, cv2.IMREAD_COLOR)[..., ::-1])
+    predictor = edge_sam.load("mobile-sam", full_grid=True)
     ours = predictor.predict(predictor.encode(image), Prompt(box=BOX), multimask=False)
     assert iou(read_pixels(mask) > 0, ours.masks[0]) >= 0.999
     assert f"predicted IoU {ours.scores[0]:.2f}" in done.stdout
@@ -54,7 +56,6 @@ HEADERS = Path(os.environ.get("ORT_INCLUDE", "/usr/include/onnxruntime"))
 def test_cpp(
     sam: tuple[Path, object],  # noqa: F811
     photograph: Path,
-    predictor: Predictor,
     tmp_path: Path,
 ) -> None:
     libraries = sorted(Path(load_package().__file__ or "").parent.glob("capi/libonnxruntime.so*"))
@@ -66,7 +67,7 @@ def test_cpp(
     source = str(SAMPLES / "cpp" / "segment.cpp")
     command = [COMPILER or "", "-std=c++17", "-Wall", "-Wextra", "-Werror", source, "-o", str(program)]
     subprocess.run([*command, "-I", str(HEADERS), *where], check=True)
-    check([str(program)], sam[0], photograph, predictor)
+    check([str(program)], sam[0], photograph)
 
 
 def _node_has_the_package() -> bool:
@@ -79,6 +80,5 @@ def _node_has_the_package() -> bool:
 def test_javascript(
     sam: tuple[Path, object],  # noqa: F811
     photograph: Path,
-    predictor: Predictor,
 ) -> None:
-    check(["node", str(SAMPLES / "javascript" / "segment.js")], sam[0], photograph, predictor)
+    check(["node", str(SAMPLES / "javascript" / "segment.js")], sam[0], photograph)

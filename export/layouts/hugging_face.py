@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.bundles.contract import ABSENT, BOTTOM_RIGHT, NOT_A_POINT, TOP_LEFT
-from edge_sam.export.layouts.layout import ExportLayout
+from edge_sam.export.layouts.layout import STRETCHED, ExportLayout
 from edge_sam.export.layouts.pieces import CONSTANTS, THREE, closed_points
 from edge_sam.export.layouts.side_files import configurations
 from edge_sam.imaging.geometry import Geometry
+from edge_sam.imaging.view import PADDED
 from edge_sam.prompts import Prompt, decoder_points
 from edge_sam.runtimes import Session
 
@@ -152,7 +153,7 @@ def _sam2_client(
 
 HF_SAM = ExportLayout(
     name="hf",
-    padded=True,
+    fit=PADDED,
     values=("normalised",),
     encoder=lambda parts, _: parts.compose(_SAM_ENCODER),
     decoder=lambda parts: parts.compose(_SAM_DECODER, no_mask=parts.constants["no_mask"]),
@@ -164,7 +165,8 @@ HF_SAM = ExportLayout(
 )
 HF_SAM2 = ExportLayout(
     name="hf",
-    padded=False,
+    fit=STRETCHED,
+    high_res=2,
     values=("normalised",),
     encoder=lambda parts, _: parts.compose(_SAM2_ENCODER),
     decoder=lambda parts: parts.compose(_SAM2_DECODER, no_mask=parts.constants["no_mask"]),

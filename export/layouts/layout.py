@@ -16,6 +16,7 @@ from edge_sam.bundles.contract import CHANNELS, Contract
 from edge_sam.bundles.manifest import Values
 from edge_sam.export.layouts.compose import compose
 from edge_sam.imaging.geometry import GRID, Geometry
+from edge_sam.imaging.view import Fit
 from edge_sam.prompts import Prompt
 from edge_sam.runtimes import Session
 
@@ -90,6 +91,10 @@ def _of_whole_grid(decoder: ModelProto) -> ModelProto:
     return compose(_WHOLE_GRID, {"decoder": decoder}, every_token)
 
 
+STRETCHED = Fit(padded=False, multiple=32)
+"""As in SAM 2."""
+
+
 class Client(Protocol):
     """Asks a pair of graphs as the programs do that read the layout."""
 
@@ -108,8 +113,10 @@ class ExportLayout:
     ----------
     name : str
         What the user asks for.
-    padded : bool
-        Whether it is for families whose photographs are padded, such as SAM. False: stretched, such as SAM 2.
+    fit : Fit
+        How the families that it is for fit photographs into the encoder's input.
+    high_res : int
+        How many further feature maps they have.
     values : tuple of str
         What the encoder may take; see `edge_sam.bundles.manifest.ForeignLayout`. The first is usual.
     encoder : callable
@@ -129,7 +136,8 @@ class ExportLayout:
     """
 
     name: str
-    padded: bool
+    fit: Fit
+    high_res: int = 0
     values: tuple[Values, ...]
     encoder: Callable[[Parts, Values], ModelProto]
     decoder: Callable[[Parts], ModelProto]
@@ -139,3 +147,7 @@ class ExportLayout:
     client: Client
     masks: bool = True
     shows: Literal["auto", "best"] = "best"
+
+    def takes(self, contract: Contract) -> bool:
+        """Return whether the layout can be put around components that have this contract."""
+        return contract.masks and contract.fit == self.fit and len(contract.high_res) == self.high_res

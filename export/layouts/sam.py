@@ -20,7 +20,7 @@ from edge_sam.export.layouts.pieces import (
 )
 from edge_sam.export.layouts.side_files import any_labeling
 from edge_sam.imaging.geometry import Geometry
-from edge_sam.imaging.view import TOKEN
+from edge_sam.imaging.view import PADDED, TOKEN
 from edge_sam.preference import BOUNDS
 from edge_sam.prompts import Prompt, decoder_points
 from edge_sam.runtimes import Session
@@ -166,7 +166,7 @@ def _client(decoder: Session, maps: list[NDArray[np.float32]], prompt: Prompt, g
 
 SAM = ExportLayout(
     name="sam",
-    padded=True,
+    fit=PADDED,
     values=("0-255", "normalised"),
     encoder=_encoder,
     decoder=_decoder,

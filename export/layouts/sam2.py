@@ -8,7 +8,7 @@ from onnx import ModelProto
 
 from edge_sam.bundles.contract import NOT_A_POINT
 from edge_sam.bundles.manifest import Values
-from edge_sam.export.layouts.layout import ExportLayout, Parts
+from edge_sam.export.layouts.layout import STRETCHED, ExportLayout, Parts
 from edge_sam.export.layouts.pieces import CONSTANTS, IMAGE_TOKENS, THREE, closed_points
 from edge_sam.export.layouts.side_files import any_labeling
 from edge_sam.imaging.geometry import Geometry
@@ -96,7 +96,8 @@ def _client(decoder: Session, maps: list[NDArray[np.float32]], prompt: Prompt, g
 
 SAM2 = ExportLayout(
     name="sam2",
-    padded=False,
+    fit=STRETCHED,
+    high_res=2,
     values=("normalised", "0-1"),
     encoder=_encoder,
     decoder=_decoder,

@@ -109,11 +109,12 @@ def find_layout(name: str, bundle: Bundle) -> ExportLayout:
     """Return the layout of a name for a model. Raises `InputError` if there is none for it."""
     if bundle.layout is not None:
         raise InputError(f"bundle {bundle.manifest.name} was imported: its files have another program's layout already")
-    fitting = [layout for layout in LAYOUTS if layout.padded == bundle.contract.fit.padded]
+    fitting = [layout for layout in LAYOUTS if layout.takes(bundle.contract)]
     found = next((layout for layout in fitting if layout.name == name), None)
     if found is None:
         names = " or ".join(layout.name for layout in fitting)
-        raise InputError(f"{bundle.manifest.name} ({bundle.manifest.family}) has no layout {name!r}; give {names}")
+        hint = f"give {names}" if names else "no program is known here that reads models of this family"
+        raise InputError(f"{bundle.manifest.name} ({bundle.manifest.family}) has no layout {name!r}; {hint}")
     return found
 
 
