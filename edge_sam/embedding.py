@@ -65,8 +65,8 @@ class ImageEmbedding:
 
         The tokens of the padding keep the values that were encoded, but some of them may stand for others.
         """
-        if not (self.geometry.square and self.geometry.fit.padded):
-            return self
+        if self.high_res or not (self.geometry.square and self.geometry.fit.padded):
+            return self  # Convolutions of a decoder with further features see across the photograph's edge.
         return replace(self, geometry=replace(self.geometry, square=False))
 
     def channels_first(self) -> NDArray[np.float32]:

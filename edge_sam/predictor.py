@@ -272,8 +272,9 @@ class Predictor:
             check_points(labels.shape[1], model.choice.runtime)
             listed = model.listed_tokens(embedding.geometry.token_size)
             if masks:
-                encoded = {"image_embedding": embedding.features[None], "mask": np.stack(masks)}
-                tokens = decoder_tokens(model.mask_encoder.run(encoded)["image_tokens"], listed)
+                prompted = {"image_embedding": embedding.features[None], "mask": np.stack(masks)}
+                encoded = model.mask_encoder.run(prompted)  # Of an imported model: the mask itself too.
+                tokens = {**encoded, **decoder_tokens(encoded["image_tokens"], listed)}
             else:
                 tokens = embedding.image_tokens(model.no_mask, model.decoder, listed)
             return model.decoder.run({**tokens, **embedding.high_res_inputs(model.decoder), **inputs})

@@ -43,7 +43,7 @@ Source: {url}, {file}, sha256 {sha256}
 {notice}
 
 Changed by edge_sam: the weights were rearranged for inference (batch norms folded, projections merged, precision
-{precisions}), traced to ONNX and split into encoder, mask encoder and decoder. Nothing was trained.
+{precisions}), traced to ONNX and split into {parts}. Nothing was trained.
 Made by: {command}
 
 {licenses}"""
@@ -165,7 +165,8 @@ def _measure(model: TorchModel, precision: str, folder: Path, components: list[C
     return Measured(
         what="largest absolute difference from the torch modules",
         precision=precision,
-        protocol="ONNX Runtime on the CPU; 7 input sizes; 1 and 3 prompts of every mix of points, box and mask"
+        protocol=f"ONNX Runtime on the CPU; {'1 input size' if model.contract.fixed else '7 input sizes'}; 1 and 3"
+        f" prompts of every mix of points{', box and mask' if model.contract.masks else ' and box'}"
         + ("; torch with the same 16-bit weights" if model.half else ""),
         values=check_parity(model, sessions),
     )
@@ -191,6 +192,7 @@ def _write_terms(folder: Path, family: Family, manifest: Manifest, precisions: S
         sha256=manifest.source.sha256,
         notice=family.notice,
         precisions=", ".join(precisions),
+        parts=", ".join(role.replace("_", " ") for role in family.contract.graphs),
         command=manifest.made_by.command,
         licenses="\n".join((_LICENSES / name).read_text(encoding="utf-8") for name in others),
     )

@@ -30,7 +30,9 @@ class Trunk(nn.Module):
 
     def __init__(self, weights: Weights, strides: tuple[int, ...], name: str = "image_encoder.features") -> None:
         super().__init__()
-        width = (weights.shape(f"{name}.0.2.c.weight") or (0,))[0]
+        width = (weights.shape(f"{name}.0.2.c.weight") or (1,))[
+            0
+        ]  # A missing one counts as one channel, so that it can be named.
         self.widths = [width]
         stages: list[list[nn.Module]] = [[Stem(weights, f"{name}.0.0", f"{name}.0.2", width)]]
         block = f"{name}.1"

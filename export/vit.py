@@ -48,7 +48,8 @@ class Attention(nn.Module):
     def __init__(self, weights: Weights, name: str, width: int) -> None:
         super().__init__()
         inner = (weights.shape(f"{name}.qkv.weight") or (0,))[0] // 3
-        offsets, depth = weights.shape(f"{name}.rel_pos_h") or (_ALL_OFFSETS, inner or 1)
+        table = weights.shape(f"{name}.rel_pos_h") or ()
+        offsets, depth = table if len(table) == 2 else (_ALL_OFFSETS, inner or 1)
         self.window = 0 if offsets == _ALL_OFFSETS else (offsets + 1) // 2
         self.heads, self.depth = inner // depth, depth
         query, key, value = weights.take(f"{name}.qkv.weight", 3 * inner, width).view(3, inner, width)

@@ -11,6 +11,8 @@ from edge_sam.runtimes.onnxruntime_session import CPU, load_package
 _SUFFIX = "ExecutionProvider"
 _SHORT = {"directml": "dml"}
 """Names that people use for providers, where ONNX Runtime uses another."""
+_IDLE = "AzureExecutionProvider"
+"""A provider of some packages that runs no graph of its own."""
 _ON_CPU = ("acl", "armnn", "dnnl", "xnnpack")
 """Providers that compute on the CPU."""
 
@@ -28,9 +30,12 @@ def why_no_provider(device: str) -> str | None:
     try:
         if find_provider(device):
             return None
-        others = [name.removesuffix(_SUFFIX) for name in load_package().get_available_providers() if name != CPU]
+        installed = load_package().get_available_providers()
     except ImportError as error:
         return f"onnxruntime cannot be imported ({error})"
+    if device.lower() == "cpu":
+        return "onnxruntime without a name after it runs on the CPU; leave out ':CPU'"
+    others = [name.removesuffix(_SUFFIX) for name in installed if name not in (CPU, _IDLE)]
     has = f"it has {', '.join(others)}" if others else "it has none but the CPU's"
     return (
         f"the installed onnxruntime has no provider {device!r}; {has}. Other providers come in other packages, such as"

@@ -19,7 +19,15 @@ _PRINTING = threading.Lock()
 """Held while standard output is redirected, which affects the whole process."""
 _RECORD_ASSIGNMENT = "session.record_ep_graph_assignment_info"
 """Setting of a session that remembers which provider runs which node. Since ONNX Runtime 1.24; others ignore it."""
-PACKAGES = ("onnxruntime", "onnxruntime-gpu")
+PACKAGES = (
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-openvino",
+    "onnxruntime-directml",
+    "onnxruntime-qnn",
+    "onnxruntime-migraphx",
+)
+"""Distributions that install the package `onnxruntime`."""
 
 
 def load_package() -> ModuleType:

@@ -57,7 +57,7 @@ def test_export_makes_the_model_loadable_by_name(
     assert {path.name for path in (own_cache / "bundles").iterdir()} == {"mobile-sam", "mobile-sam.lock"}
     models(json=True)
     (listed, *_) = json.loads(capsys.readouterr().out)["models"]
-    assert listed["bundles"] == {"package": ["w16"], "cache": ["fp32", "w16"]}
+    assert listed["bundles"] == {"package": ["w16"], "cache": ["w16", "fp32"]}
 
 
 def test_a_cached_bundle_adds_precisions_and_changes_no_default(cached: Path) -> None:

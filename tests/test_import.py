@@ -275,7 +275,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     for path, message in (
         (tmp_path / "text.onnx", "is not an ONNX model, or it is damaged"),
         (tmp_path / "text.ort", "is not an ORT model that the installed ONNX Runtime reads, or it is damaged"),
-        (tmp_path / "text.pt", "is none of .onnx, .ort, .xml"),
+        (tmp_path / "text.pt", "cannot be imported; give a file of .onnx, .ort, .xml"),
         (tmp_path / "absent.onnx", "there is no such file"),
     ):
         with pytest.raises(edge_sam.InputError, match=message):

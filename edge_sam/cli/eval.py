@@ -140,8 +140,8 @@ def _print(report: EvalReport) -> None:
 
 
 def _describe(facts: SegmenterFacts) -> str:
-    square = ", square" if facts.square else ""
-    return f"{facts.model} {facts.precision} on {facts.provider}, long side {facts.long_side}{square}"
+    shape = (", square" if facts.square else "") + (", full grid" if facts.full_grid else "")
+    return f"{facts.model} {facts.precision} on {facts.provider}, long side {facts.long_side}{shape}"
 
 
 def _print_scores(console: Console, protocol: ProtocolReport) -> None:

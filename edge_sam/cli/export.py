@@ -59,9 +59,12 @@ def export(
         raise InputError(
             f"no model called {checkpoint!r} in the zoo; give --output BUNDLE to convert a checkpoint of your own"
         )
+    if layout is None and values is not None:
+        raise InputError("--values belongs to --layout")
     with needs("export", "export"):
         from edge_sam.export.bundle_writer import export_bundle
         from edge_sam.export.cache_writer import export_into_cache
+        from edge_sam.export.layouts.writer import require_layout
 
     def weights() -> Path:
         return Path(checkpoint) if model is None else fetch(model, accept_license=accept_license)
@@ -75,6 +78,7 @@ def export(
     if layout is not None:
         if output is None or len(options["precisions"]) > 1 or format != "onnx":
             raise InputError("--layout needs --output FOLDER, and takes one --precision and no other --format")
+        require_layout(layout, values)  # Before a long export.
         with tempfile.TemporaryDirectory() as folder:
             if model is None:
                 bundle = export_bundle(weights(), Path(folder) / Path(output).resolve().name, **options)

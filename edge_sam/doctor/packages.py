@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
@@ -10,9 +12,10 @@ from pathlib import Path
 from edge_sam import runtimes
 from edge_sam.runtimes.cuda_driver import cuda_devices
 from edge_sam.runtimes.gpu_package import gpu_requirements
+from edge_sam.runtimes.onnxruntime_session import PACKAGES
 from edge_sam.system.machine import installed_versions
 
-ONNXRUNTIME = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
+ONNXRUNTIME = PACKAGES
 OPENCV = (
     "opencv-python-headless",
     "opencv-python",
@@ -75,9 +78,19 @@ def namesakes() -> list[Conflict]:
         problem = "they install the same folder edge_sam, and the last one wins"
         fix = f"pip uninstall -y {name} edge-sam && pip install edge-sam"
         found.append(Conflict(["edge-sam", name], problem, fix))
-    folders = (Path(entry or ".").resolve() / "edge_sam" for entry in ("", *sys.path))
-    for folder in dict.fromkeys(folders):
-        if folder != ours and (folder / "__init__.py").is_file() and not providers:
-            problem = f"Python started with {folder.parent} on its path may import that instead"
-            found.append(Conflict(["edge-sam", str(folder)], problem, f"work in another folder than {folder.parent}"))
+    for place in dict.fromkeys(_search_path() if not providers else ()):
+        folder = place / "edge_sam"
+        with contextlib.suppress(OSError):  # Not readable, so nothing is imported from there.
+            if folder != ours and (folder / "__init__.py").is_file():
+                problem = f"Python started with {place} on its path may import that instead"
+                here = place == Path.cwd()
+                fix = f"work in another folder than {place}" if here else f"remove {folder}"
+                found.append(Conflict(["edge-sam", str(folder)], problem, fix))
     return found
+
+
+def _search_path() -> Iterator[Path]:
+    """Yield the folders where Python looks for packages, the working folder first."""
+    for entry in ("", *sys.path):
+        with contextlib.suppress(OSError):  # The working folder may be gone.
+            yield Path(entry or ".").resolve()

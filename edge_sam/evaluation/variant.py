@@ -54,7 +54,8 @@ class Variant(RunOptions, View):
     def label(self) -> str:
         """Its name in tables, plots and messages about a single bundle."""
         count = f" {self.threads}t" if self.threads else ""
-        return f"{self.runtime} {self.precision} {self.long_side}{count}"
+        grid = " full grid" if self.full_grid else ""
+        return f"{self.runtime} {self.precision} {self.long_side}{count}{grid}"
 
     def changed(self, text: str) -> Variant:
         """Return the variant that a text like ``BUNDLE,precision=fp32,long-side=768,square`` describes.
@@ -105,10 +106,15 @@ class BundleSegmenter:
         return SegmenterFacts(**ran, long_side=self.long_side, square=square, full_grid=full_grid)
 
     def encode(self, image: NDArray[np.uint8]) -> Ask:
-        """Encode a photograph, (height, width, 3) RGB. Returns a function that answers prompts; see `Ask`."""
+        """Encode a photograph, (height, width, 3) RGB. Returns a function that answers prompts; see `Ask`.
+
+        A model that takes no mask prompts gets the points and the box of a prompt without its mask.
+        """
         embedding = self.predictor.encode(image, long_side=self.long_side, square=self.square)
+        masks = self.predictor.bundle.contract.masks
 
         def ask(prompt: Prompt, wanted: Wanted) -> Result:
+            prompt = prompt if masks else Prompt(prompt.points, prompt.labels, prompt.box)
             prefer: Preference = "single" if wanted == "single" else "auto"
             return self.predictor.predict(embedding, prompt, multimask=wanted == "three", prefer=prefer)
 

@@ -94,7 +94,8 @@ class Search:
             return
         settings, (x0, y0, x1, y1) = self.settings, crop.box
         part = self.image[y0:y1, x0:x1]
-        embedding = self.predictor.encode(part, long_side=settings.long_side, square=settings.square).cropped()
+        embedding = self.predictor.encode(part, long_side=settings.long_side, square=settings.square)
+        embedding = embedding.cropped()
         self.predictor.release_memory()  # Hundreds of prompts follow, then masks of the photograph's size.
         region = None if self.region is None else self.region[y0:y1, x0:x1]
         candidate_filter = CandidateFilter(

@@ -203,8 +203,10 @@ class Geometry(View):
             Logits of the photograph's pixels; values above 0 are mask.
         """
         height, width = self.image_size
-        # One more cell than the photograph covers, so that its last pixels interpolate like the others.
-        rows, columns = (cells + 1 for cells in self.cell_size)
+        # One more cell than the photograph covers, if it was computed, so that its last pixels interpolate like the
+        # others.
+        limits = (TOKEN // CELL * tokens for tokens in self.token_size)
+        rows, columns = (min(cells + 1, limit) for cells, limit in zip(self.cell_size, limits, strict=True))
         fx, fy = CELL * self._pixel
         enlarged = cv2.resize(logits[:rows, :columns], None, fx=fx, fy=fy, interpolation=cv2.INTER_LINEAR)
         return np.asarray(enlarged[:height, :width], dtype=np.float32)

@@ -7,11 +7,14 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import FileLock
+
 from edge_sam.bundles.bundle import Bundle, file_sha256, open_bundle
 from edge_sam.bundles.manifest import MANIFEST
-from edge_sam.bundles.zoo import combined_sha256
+from edge_sam.bundles.zoo import combined_sha256, read_index
 from edge_sam.errors import InputError
 from edge_sam.files.cache_home import cache_home
+from edge_sam.importing.graph_file import files_of
 from edge_sam.importing.model_import import import_model
 
 _log = logging.getLogger("edge_sam")
@@ -37,17 +40,24 @@ def with_decoder(model: str | Path, decoder: str | Path | None) -> str | Path:
     for name, value in (("model", model), ("decoder", decoder)):
         if not isinstance(value, str | Path):
             raise InputError(f"{name} must be a path, not {type(value).__name__}")
+    if str(model) in read_index() or Path(model).is_dir():
+        raise InputError(f"--decoder (decoder=) goes with the file of an encoder; {model} is a whole model without it")
     return imported_pair(Path(model), Path(decoder)).path
 
 
 def imported_pair(encoder: Path, decoder: Path) -> Bundle:
     """Import a pair of files into the cache, or open the bundle that an earlier call made of the same files."""
-    digests = {role: _digest(path) for role, path in (("encoder", encoder), ("decoder", decoder))}
+    digests: dict[str, str] = {}
+    for role, path in (("encoder", encoder), ("decoder", decoder)):
+        digests |= {f"{role} {number}": file_sha256(file) for number, file in enumerate(files_of(path))}
     folder = _home() / combined_sha256(digests)[:16]
-    if (folder / MANIFEST).is_file():
-        return open_bundle(folder)
-    _log.warning("checking %s and %s on a drawn scene, as is done once for each pair", encoder.name, decoder.name)
-    return import_model(encoder, decoder, folder).bundle
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if (folder / MANIFEST).is_file():
+            with contextlib.suppress(InputError):  # Of another version, or damaged: made again.
+                return open_bundle(folder)
+        _log.warning("checking %s and %s on a drawn scene, as is done once for each pair", encoder.name, decoder.name)
+        return import_model(encoder, decoder, folder, overwrite=True).bundle
 
 
 def imported_bundles() -> Iterator[Bundle]:
@@ -59,10 +69,3 @@ def imported_bundles() -> Iterator[Bundle]:
 
 def _home() -> Path:
     return cache_home() / "imported"
-
-
-def _digest(path: Path) -> str:
-    try:
-        return file_sha256(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error

@@ -30,14 +30,8 @@ def read_component(role: Role, path: Path) -> Component:
     InputError
         It is missing or damaged, of another format, or its tensors are of a type that is not supported.
     """
-    format = GRAPH_FILES.get(path.suffix.lower())
-    if format is None:
-        raise InputError(f"{path} is none of {', '.join(GRAPH_FILES)}, the formats that can be imported")
-    if not path.is_file():
-        raise InputError(f"cannot read {path}: there is no such file")
-    if not path.stat().st_size:
-        raise InputError(f"{path} is empty")
-    weights = _companion(path, format)
+    format, (_, *beside) = _format(path), files_of(path)
+    weights = beside[0] if beside else None
     inputs, outputs = _tensors(path, format)
     return Component(
         role,
@@ -50,6 +44,34 @@ def read_component(role: Role, path: Path) -> Component:
         outputs=tuple(outputs),
         companion=None if weights is None else Companion(weights.name, file_sha256(weights), weights.stat().st_size),
     )
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return a graph's file and, if it keeps its weights beside it, their file.
+
+    Raises
+    ------
+    InputError
+        A file is missing, empty, or of a format that cannot be imported.
+    """
+    try:
+        weights = _companion(path, _format(path))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    return [path] if weights is None else [path, weights]
+
+
+def _format(path: Path) -> str:
+    if path.is_dir():
+        raise InputError(f"cannot read {path}: it is a folder; give a file of {', '.join(GRAPH_FILES)}")
+    if not path.is_file():
+        raise InputError(f"cannot read {path}: there is no such file")
+    format = GRAPH_FILES.get(path.suffix.lower())
+    if format is None:
+        raise InputError(f"{path} cannot be imported; give a file of {', '.join(GRAPH_FILES)}")
+    if not path.stat().st_size:
+        raise InputError(f"{path} is empty")
+    return format
 
 
 def open_graph(path: Path, format: str) -> Session:
@@ -70,7 +92,8 @@ def _tensors(path: Path, format: str) -> tuple[list[TensorSpec], list[TensorSpec
 
 
 def _reason(path: Path, format: str, text: str) -> str:
-    """Say what is wrong with a file, from the words of ONNX Runtime."""
+    """Say what is wrong with a file, from the words of ONNX Runtime, which repeat the file's name."""
+    words = text.lower().replace(path.name.lower(), "")
     if format == "ort":
         return f"{path} is not an ORT model that the installed ONNX Runtime reads, or it is damaged"
     for word, meaning in (
@@ -78,7 +101,7 @@ def _reason(path: Path, format: str, text: str) -> str:
         ("opset", "has an opset that the installed ONNX Runtime does not know; export it again with opset 17"),
         ("ir version", "is of a newer version of ONNX; upgrade with: pip install -U onnxruntime"),
     ):
-        if word in text.lower():
+        if word in words:
             return f"{path} {meaning}"
     return f"{path} cannot be opened: {text}"
 

@@ -102,7 +102,7 @@ def best_preprocessing(
         tries = "; ".join(f"{each}: {value:.2f}" for each, value in scores.items())
         raise InputError(
             f"the pair does not segment a drawn scene (mean IoU with {tries}); encoder and decoder are of different"
-            " models, or of a layout that only looks like a known one"
+            " models or of an unknown layout, or what was said of their input (--values, --channels, --padded) is wrong"
         )
     return best, scores
 

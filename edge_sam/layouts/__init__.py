@@ -37,8 +37,11 @@ def find_layout(encoder: Component, decoder: Component) -> Layout:
     """
     layout = next((each for each in LAYOUTS.values() if each.bind(decoder)), None)
     if layout is None:
-        reverse = any(each.bind(encoder) for each in LAYOUTS.values())
-        hint = "give the encoder first" if reverse else "docs/import.md lists the layouts that are known"
+        hint = "docs/import.md lists the layouts that are known"
+        if any(each.bind(encoder) for each in LAYOUTS.values()):
+            hint = "give the encoder first"
+        elif "image_tokens" in {tensor.name for part in (encoder, decoder) for tensor in part.inputs}:
+            hint = "these are graphs of a bundle of edge_sam: give its folder as the model"
         names = ", ".join(tensor.name for tensor in decoder.inputs) or "none"
         raise InputError(f"{decoder.file} is not a mask decoder of a known layout (its inputs: {names}); {hint}")
     if len(encoder.inputs) != 1:

@@ -186,7 +186,7 @@ class Tracker:
                 item.tracked = tracked
 
     def _look(self, image: NDArray[np.uint8]) -> EncodedFrame:
-        embedding = self._predictor.encode(image, long_side=self.long_side)
+        embedding = self._predictor.encode(image, long_side=self.long_side).cropped()
         self._seen_at = self.long_side
         # The caller may reuse the frame's memory.
         return EncodedFrame(image.copy(), embedding, unit_tokens(embedding))

@@ -7,6 +7,7 @@
 // The photograph is a PPM file whose longer side is 1024. The box is in its pixels.
 #include <onnxruntime_c_api.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <fstream>
@@ -77,6 +78,7 @@ static const float* numbers(OrtValue* value) {
 static void segment(char** arguments) {
   const Photograph photograph = read_ppm(arguments[3]);
   const std::int64_t width = photograph.width, height = photograph.height;
+  if (std::max(width, height) != 1024) throw std::runtime_error("the photograph's longer side must be 1024 pixels");
   OrtEnv* environment = nullptr;
   check(api->CreateEnv(ORT_LOGGING_LEVEL_WARNING, "segment", &environment));
   OrtSession* encoder = open(environment, arguments[1]);

@@ -12,7 +12,11 @@ function readPpm(file) {
   const bytes = fs.readFileSync(file);
   const header = /^P6\s+(\d+)\s+(\d+)\s+255\s/.exec(bytes.toString('latin1', 0, 64));
   if (!header) throw new Error(`${file} is not a PPM file of 8 bits`);
-  return { width: Number(header[1]), height: Number(header[2]), pixels: bytes.subarray(header[0].length) };
+  const [width, height] = [Number(header[1]), Number(header[2])];
+  const pixels = bytes.subarray(header[0].length);
+  if (Math.max(width, height) !== 1024) throw new Error("the photograph's longer side must be 1024 pixels");
+  if (pixels.length !== 3 * width * height) throw new Error(`${file} is cut short`);
+  return { width, height, pixels };
 }
 
 async function main(encoderFile, decoderFile, photograph, ...rest) {
@@ -39,4 +43,12 @@ async function main(encoderFile, decoderFile, photograph, ...rest) {
   console.log(`predicted IoU ${iou_predictions.data[0].toFixed(3)}`);
 }
 
-main(...process.argv.slice(2));
+if (process.argv.length !== 10) {
+  console.error('usage: node segment.js ENCODER DECODER PHOTOGRAPH.ppm X0 Y0 X1 Y1 MASK.pgm');
+  process.exitCode = 2;
+} else {
+  main(...process.argv.slice(2)).catch((error) => {
+    console.error(`segment: ${error.message}`);
+    process.exitCode = 1;
+  });
+}

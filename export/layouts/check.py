@@ -52,8 +52,8 @@ def check_pair(
     """
     encoder, decoder = (backend(REFERENCE).open_session(file, SessionOptions()) for file in files)
     found: list[float] = []
-    square = values != "0-255"
-    for image, objects in _scenes(square):
+    square = values != "0-255" or predictor.bundle.contract.square
+    for image, objects in _scenes(values):
         embedding = predictor.encode(image, square=square)
         maps = encoder_maps(encoder, image, values, predictor)
         for prompt in _prompts(objects, predictor, embedding if layout.masks else None):
@@ -84,11 +84,11 @@ def encoder_maps(
     return list(encoder.run({encoder.input_names[0]: pixels}).values())
 
 
-def _scenes(square: bool) -> Iterator[tuple[NDArray[np.uint8], list[NDArray[np.bool_]]]]:
-    """Yield images with their objects: two of different aspects, unless the encoder takes a square alone."""
+def _scenes(values: Values) -> Iterator[tuple[NDArray[np.uint8], list[NDArray[np.bool_]]]]:
+    """Yield images with their objects: two of different aspects, if the encoder takes pixels of any aspect."""
     image, objects = scene_with_objects()
     yield image, objects[:2]
-    if not square:
+    if values == "0-255":
         yield np.ascontiguousarray(image[:, ::2].swapaxes(0, 1)), [mask[:, ::2].T for mask in objects[2:]]
 
 

@@ -14,6 +14,7 @@ from onnx import ModelProto
 from edge_sam.bundles.bundle import Bundle
 from edge_sam.bundles.contract import CHANNELS, Contract
 from edge_sam.bundles.manifest import Values
+from edge_sam.errors import InputError
 from edge_sam.export.layouts.compose import compose
 from edge_sam.imaging.geometry import GRID, Geometry
 from edge_sam.imaging.view import Fit
@@ -58,9 +59,13 @@ def read_parts(bundle: Bundle, precision: str) -> Parts:
     Raises
     ------
     InputError
-        The bundle lacks one, or one is damaged.
+        The bundle lacks one, one is damaged, or its weights are in a file beside it.
     """
-    parts = (bundle.component(role, precision, "onnx") for role in bundle.graphs)
+    parts = [bundle.component(role, precision, "onnx") for role in bundle.graphs]
+    if any(part.companion for part in parts):
+        raise InputError(
+            f"{bundle.manifest.name} in {precision} has more weights than one ONNX file can hold; give --precision w16"
+        )
     graphs: dict[str, ModelProto] = {part.role: onnx.load(bundle.verified_file(part)) for part in parts}
     if bundle.contract.weighted_tokens:
         graphs["decoder"] = _of_whole_grid(graphs["decoder"])

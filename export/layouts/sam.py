@@ -20,10 +20,25 @@ from edge_sam.export.layouts.pieces import (
 )
 from edge_sam.export.layouts.side_files import any_labeling
 from edge_sam.imaging.geometry import Geometry
-from edge_sam.imaging.view import PADDED, TOKEN
+from edge_sam.imaging.view import FRAME, PADDED, TOKEN
 from edge_sam.preference import BOUNDS
 from edge_sam.prompts import Prompt, decoder_points
 from edge_sam.runtimes import Session
+
+_NORMALISED = """
+  centred = Sub (input_image, mean)
+  normalised = Mul (centred, per_std)
+  planes = Transpose <perm = [2, 0, 1]> (normalised)
+  photograph = Unsqueeze (planes, zero)
+  size = Shape <start = 0, end = 2> (input_image)
+"""
+
+_PADDED = """
+  missing = Sub (covered, size)
+  pads = Concat <axis = 0> (before, missing)
+  image = Pad (photograph, pads)
+  encoded = edge_sam.encoder (image)
+"""
 
 _OF_PIXELS = f"""
 image_encoder (float[height, width, 3] input_image) => (float[1, 256, 64, 64] image_embeddings)
@@ -32,18 +47,11 @@ image_encoder (float[height, width, 3] input_image) => (float[1, 256, 64, 64] im
   int64[1] part_of_token = {{{TOKEN - 1}}}, int64[6] before = {{0, 0, 0, 0, 0, 0}}
 >
 {{
-  centred = Sub (input_image, mean)
-  normalised = Mul (centred, per_std)
-  planes = Transpose <perm = [2, 0, 1]> (normalised)
-  photograph = Unsqueeze (planes, zero)
-  size = Shape <start = 0, end = 2> (input_image)
+  {_NORMALISED}
   up_to_token = Add (size, part_of_token)
   tokens = Div (up_to_token, token)
   covered = Mul (tokens, token)
-  missing = Sub (covered, size)
-  pads = Concat <axis = 0> (before, missing)
-  image = Pad (photograph, pads)
-  encoded = edge_sam.encoder (image)
+  {_PADDED}
   padding = Cast <to = 1> (stored_padding)
   rows, columns = Split <axis = 0> (tokens)
   photograph_tokens = Squeeze (encoded, zero)
@@ -57,6 +65,17 @@ image_encoder (float[height, width, 3] input_image) => (float[1, 256, 64, 64] im
 }}
 """
 """Only the photograph's own tokens are encoded. The rest of the frame is stored."""
+
+_OF_PIXELS_IN_SQUARE = f"""
+image_encoder (float[height, width, 3] input_image) => (float[1, 256, 64, 64] image_embeddings)
+<int64[1] zero = {{0}}, int64[2] covered = {{{FRAME}, {FRAME}}}, int64[6] before = {{0, 0, 0, 0, 0, 0}}>
+{{
+  {_NORMALISED}
+  {_PADDED}
+  image_embeddings = Transpose <perm = [0, 3, 1, 2]> (encoded)
+}}
+"""
+"""For families that encode a square."""
 
 _OF_SQUARE = """
 image_encoder (float[1, 3, 1024, 1024] x) => (float[1, 256, 64, 64] image_embeddings)
@@ -137,10 +156,13 @@ def _encoder(parts: Parts, values: Values) -> ModelProto:
         return parts.compose(_OF_SQUARE)
     manifest = parts.bundle.manifest
     mean, std = np.array(manifest.pixel_mean, np.float32), np.array(manifest.pixel_std, np.float32)
+    colours: dict[str, NDArray[Any]] = {"mean": mean, "per_std": 1 / std}
+    if parts.contract.square:
+        return parts.compose(_OF_PIXELS_IN_SQUARE, **colours)
     padding: NDArray[Any] = parts.constants["padding"]
     if np.array_equal(half := padding.astype(np.float16), padding):  # As in a bundle with 16-bit weights.
         padding = half
-    return parts.compose(_OF_PIXELS, mean=mean, per_std=1 / std, stored_padding=padding)
+    return parts.compose(_OF_PIXELS, **colours, stored_padding=padding)
 
 
 def _decoder(parts: Parts) -> ModelProto:

@@ -105,6 +105,16 @@ def write_layout(
     }
 
 
+def require_layout(name: str, values: Values | None) -> None:
+    """Raise `InputError` if no layout has this name, or none of that name takes these values."""
+    named = [layout for layout in LAYOUTS if layout.name == name]
+    if not named:
+        names = ", ".join(dict.fromkeys(layout.name for layout in LAYOUTS))
+        raise InputError(f"unknown layout {name!r}; known: {names}")
+    if not any(values is None or values in layout.values for layout in named):
+        _checked(named[0], values)
+
+
 def find_layout(name: str, bundle: Bundle) -> ExportLayout:
     """Return the layout of a name for a model. Raises `InputError` if there is none for it."""
     if bundle.layout is not None:
