@@ -1,9 +1,10 @@
 """The figures of `edge-sam models` and docs/models.md, from reports of `edge-sam bench` made with ``--dataset``.
 
 edge-sam bench BUNDLE --precision w16,int8 --long-side 1024,768,512 --dataset FOLDER --report DIR
-python model_figures.py DIR/bench.json ... --docs ../docs/models.md
+python model_figures.py DIR/bench.json ... --dataset NAME --docs ../docs/models.md
 
-Measures nothing itself. All reports must be of one machine; ``make readme-chart`` makes them.
+Measures nothing itself. All reports must be of one machine; ``make readme-chart`` makes them. Without reports,
+``--docs`` rewrites the table from the figures that the package has.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import msgspec
 from edge_sam import InputError
 from edge_sam.benchmark.compare import read_report
 from edge_sam.benchmark.report import BenchReport, BenchRow
-from edge_sam.bundles.figures import FIGURES, Figure, Figures
+from edge_sam.bundles.bundle import BUNDLED, bundled_models, open_bundle
+from edge_sam.bundles.figures import FIGURES, Figure, Figures, read_figures
 from edge_sam.bundles.zoo import NpmSource, ZooModel, read_index
 from edge_sam.files.atomic import write_files
 
@@ -82,19 +84,31 @@ def zoo_name(weights: str) -> str:
 
 
 def page(figures: Figures) -> Iterator[str]:
-    """Yield the lines of the table of docs/models.md: each model in each precision that was measured."""
+    """Yield the lines of the table of docs/models.md: each model in each precision of the package or the figures."""
     yield "| model | parameters | licence | precision | files | point | box | encode | click |"
     yield "|---|---:|---|---|---:|---:|---:|---:|---:|"
     for model in read_index().values():
-        for precision in figures.precisions(model.name) or [_DASH]:
-            yield f"| {' | '.join(cells(model, precision, figures.fastest(model.name, precision)))} |"
+        sizes = packaged_sizes(model.name)
+        for precision in dict.fromkeys([*sizes, *figures.precisions(model.name)]) or [_DASH]:
+            row = figures.fastest(model.name, precision)
+            yield f"| {' | '.join(cells(model, precision, sizes.get(precision), row))} |"
+    yield ""
+    yield caption(figures)
 
 
-def cells(model: ZooModel, precision: str, row: Figure | None) -> list[str]:
-    """Return the cells of one line. What was not measured is a dash."""
+def packaged_sizes(name: str) -> dict[str, float]:
+    """Return the MB of each precision of a model that comes with the package. The cache does not count."""
+    if name not in bundled_models():
+        return {}
+    bundle = open_bundle(BUNDLED / name)
+    return {precision: bundle.megabytes(precision) for precision in bundle.precisions}
+
+
+def cells(model: ZooModel, precision: str, megabytes: float | None, row: Figure | None) -> list[str]:
+    """Return the cells of one line. What is not known is a dash."""
     known = [f"`{model.name}`", f"{model.parameters / 1e6:.1f} M", model.license, precision]
     if row is None:
-        return [*known, *[_DASH] * 5]
+        return [*known, _DASH if megabytes is None else f"{megabytes:.1f} MB", *[_DASH] * 4]
     times = (f"{row.encode_ms:.0f} ms", f"{row.click_ms:.0f} ms")
     return [*known, f"{row.files_mb:.1f} MB", f"{row.point:.1f}", f"{row.box:.1f}", *times]
 
@@ -108,18 +122,23 @@ def replaced(text: str, table: str) -> str:
 
 
 def main() -> None:
-    """Write the figures of the reports given."""
+    """Write the figures of the reports given, and the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("reports", type=Path, nargs="+", metavar="BENCH.JSON")
-    parser.add_argument("--dataset", required=True, metavar="NAME", help="name of the dataset, for the caption")
+    parser.add_argument("reports", type=Path, nargs="*", metavar="BENCH.JSON")
+    parser.add_argument("--dataset", metavar="NAME", help="name of the dataset, for the caption")
     parser.add_argument("--output", type=Path, default=FIGURES, metavar="FIGURES.JSON")
     parser.add_argument("--docs", type=Path, metavar="PAGE", help="page whose table to rewrite")
     arguments = parser.parse_args()
+    if arguments.reports and not arguments.dataset:
+        parser.error("reports need --dataset NAME")
     try:
-        figures = collect([read_report(path) for path in arguments.reports], arguments.dataset)
-        files = {arguments.output: msgspec.json.format(msgspec.json.encode(figures), indent=1) + b"\n"}
+        files: dict[Path, bytes] = {}
+        figures = read_figures()
+        if arguments.reports:
+            figures = collect([read_report(path) for path in arguments.reports], arguments.dataset)
+            files[arguments.output] = msgspec.json.format(msgspec.json.encode(figures), indent=1) + b"\n"
         if arguments.docs is not None:
-            table = "\n".join([*page(figures), "", caption(figures)])
+            table = "\n".join(page(figures))
             files[arguments.docs] = replaced(arguments.docs.read_text("utf-8"), table).encode()
         write_files(files)
     except InputError as error:
@@ -128,6 +147,8 @@ def main() -> None:
 
 def caption(figures: Figures) -> str:
     """Say what was measured, on what and when."""
+    if not figures.rows:
+        return "Accuracy and speed have not been measured yet."
     objects = max(row.objects for row in figures.rows)
     return (
         f"mIoU × 100 of {objects} objects of {figures.dataset}; median milliseconds of the fastest runtime at the"

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import msgspec
 import pytest
+from conftest import ROOT
 
 from edge_sam.bundles import figures
 from edge_sam.bundles.figures import Figure, Figures
@@ -56,6 +61,28 @@ def test_the_table_fits_into_80_columns(capsys: pytest.CaptureFixture[str]) -> N
     models()
     table = capsys.readouterr().out.splitlines()[: len(read_index()) + 1]
     assert all("…" not in line for line in table)
+
+
+def test_what_was_not_measured_is_said_plainly(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(figures, "read_figures", Figures)
+    models(json=True)
+    assert json.loads(capsys.readouterr().out)["figures"] is None
+    models()
+    assert "accuracy and milliseconds have not been measured yet" in capsys.readouterr().out
+
+
+def test_help_and_page_agree_with_the_package(tmp_path: Path) -> None:
+    """When figures come, the help must change; and the page is what the script writes."""
+    assert ("not been measured yet" in str(models.__doc__)) == (not figures.read_figures().rows)
+    text = (ROOT / "docs" / "models.md").read_text()
+    assert re.findall(r"^\| `([^`]+)`", text, re.MULTILINE) == list(read_index())
+    copy = tmp_path / "models.md"
+    copy.write_text(text)
+    script = ROOT / "benchmarks" / "model_figures.py"
+    subprocess.run([sys.executable, script, "--docs", copy], check=True)
+    assert copy.read_text() == text
 
 
 def test_the_figures_of_the_package_are_of_models_of_the_zoo() -> None:

@@ -69,6 +69,14 @@ class Bundle:
                 sizes[component.precision] += component.bytes
         return min(sizes, key=lambda precision: sizes[precision])
 
+    def megabytes(self, precision: str) -> float:
+        """Return the size of a precision's components in MB, each in one format, ONNX first."""
+        parts = [part for part in self.manifest.components if part.precision == precision]
+        roles: dict[str, int] = {}
+        for part in sorted(parts, key=lambda part: part.format != "onnx"):
+            roles.setdefault(part.role, sum(each.bytes for each in part.files))
+        return round(sum(roles.values()) / 1e6, 1)
+
     def component(self, role: Role, precision: str, *formats: str) -> Component:
         """Find a component in the first of the formats that the bundle has.
 

@@ -53,7 +53,7 @@ class Figure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Figures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All figures, and what they were measured on.
+    """All figures, and what they were measured on. Without rows, nothing was measured.
 
     Attributes
     ----------
@@ -69,11 +69,11 @@ class Figures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         One for each model, precision, runtime and long side.
     """
 
-    machine: str
-    measured: str
-    photograph: str
-    dataset: str
-    rows: tuple[Figure, ...]
+    machine: str = ""
+    measured: str = ""
+    photograph: str = ""
+    dataset: str = ""
+    rows: tuple[Figure, ...] = ()
 
     def fastest(self, model: str, precision: str, long_side: int = FRAME) -> Figure | None:
         """Return the figures in the fastest runtime, if any were measured."""

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from edge_sam.bundles.bundle import Bundle
     from edge_sam.bundles.figures import Figures
-    from edge_sam.bundles.manifest import Component
     from edge_sam.bundles.zoo import ZooModel
 
 _DASH = "–"
@@ -23,7 +22,7 @@ _NUMBERS = ("mb", "point", "box", "encode_ms", "click_ms")
 def models(*, json: Json = False) -> None:
     """List the models of the zoo: parameters, licence, size, accuracy, speed, where each comes from, what is here.
 
-    Accuracy and milliseconds were measured on another machine; docs/models.md says how.
+    Accuracy and milliseconds have not been measured yet: their columns show dashes. docs/models.md explains them.
     """
     import msgspec
 
@@ -47,14 +46,17 @@ def models(*, json: Json = False) -> None:
             }
         )
     imported = [{"bundle": str(each.path), **_imported_facts(each)} for each in imported_bundles()]
-    measured = {name: getattr(figures, name) for name in ("machine", "measured", "photograph", "dataset")}
+    names = ("machine", "measured", "photograph", "dataset")
+    measured = {name: getattr(figures, name) for name in names} if figures.rows else None
     if json:
         print_json({"cache": str(home), "models": rows, "imported": imported, "figures": measured})
         return
     console = plain_console()
     console.print(_model_table(rows))
     console.print("parameters in millions; size of the files in MB", soft_wrap=True)
-    if figures.rows:
+    if measured is None:
+        console.print("accuracy and milliseconds have not been measured yet", soft_wrap=True)
+    else:
         console.print(
             "mIoU × 100 by one point and by box, on {dataset}; milliseconds to encode a photograph and for a click, on"
             " {machine}, {measured}".format(**measured),
@@ -78,8 +80,7 @@ def _precisions(name: str, figures: Figures) -> dict[str, dict[str, Any]]:
     for bundle in named_bundles(name):
         place = "package" if bundle.path.parent == BUNDLED else "cache"
         for precision in bundle.precisions:
-            parts = [each for each in bundle.manifest.components if each.precision == precision]
-            facts = known.setdefault(precision, {"mb": _megabytes(parts), "here": []})
+            facts = known.setdefault(precision, {"mb": bundle.megabytes(precision), "here": []})
             facts["here"].append(place)
     for precision in figures.precisions(name):
         row = figures.fastest(name, precision)
@@ -88,14 +89,6 @@ def _precisions(name: str, figures: Figures) -> dict[str, dict[str, Any]]:
             facts |= {"point": row.point, "box": row.box, "encode_ms": row.encode_ms, "click_ms": row.click_ms}
             facts |= {"runtime": row.runtime, "long_side": row.long_side}
     return known
-
-
-def _megabytes(parts: list[Component]) -> float:
-    """Return the size of one format of each component, ONNX first."""
-    roles: dict[str, int] = {}
-    for part in sorted(parts, key=lambda part: part.format != "onnx"):
-        roles.setdefault(part.role, sum(each.bytes for each in part.files))
-    return round(sum(roles.values()) / 1e6, 1)
 
 
 def _places(precisions: dict[str, dict[str, Any]]) -> dict[str, Any]:
