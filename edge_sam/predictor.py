@@ -272,8 +272,8 @@ class Predictor:
             check_points(labels.shape[1], model.choice.runtime)
             listed = model.listed_tokens(embedding.geometry.token_size)
             if masks:
-                prompted = {"image_embedding": embedding.features[None], "mask": np.stack(masks)}
-                encoded = model.mask_encoder.run(prompted)  # Of an imported model: the mask itself too.
+                encoded = model.mask_encoder.run({"image_embedding": embedding.features[None], "mask": np.stack(masks)})
+                # An imported model's hands on the mask itself too.
                 tokens = {**encoded, **decoder_tokens(encoded["image_tokens"], listed)}
             else:
                 tokens = embedding.image_tokens(model.no_mask, model.decoder, listed)
