@@ -150,13 +150,12 @@ class Predictor:
     def _encoder_input(
         self, image: NDArray[np.uint8] | str | Path, long_side: int, square: bool | None, timings: dict[str, float]
     ) -> tuple[Geometry, NDArray[np.float32]]:
-        manifest = self.bundle.manifest
+        manifest, contract = self.bundle.manifest, self.bundle.contract
         if isinstance(image, str | Path):
             with stage(timings, "read"):
                 image = read_image(image)
         with stage(timings, "preprocess"):
             image = check_image(image)
-            contract = self.bundle.contract
             long_side, square = contract.view(long_side, square)
             geometry = Geometry((image.shape[0], image.shape[1]), long_side=long_side, square=square, fit=contract.fit)
             return geometry, encoder_input(image, geometry, manifest.pixel_mean, manifest.pixel_std)
