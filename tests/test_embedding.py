@@ -93,3 +93,11 @@ def test_load_refuses_what_cannot_be(embedding: ImageEmbedding, tmp_path: Path, 
 def test_numpy_integers_are_sizes_too(predictor: Predictor, coffee: np.ndarray, tmp_path: Path) -> None:
     predictor.encode(coffee, long_side=np.int64(512)).save(tmp_path / "cup.npz")  # type: ignore[arg-type]
     assert ImageEmbedding.load(tmp_path / "cup.npz").geometry.long_side == 512
+
+
+def test_features_across_the_edge_are_not_cropped() -> None:
+    geometry = Geometry((40, 64), square=True)
+    plain = ImageEmbedding(np.zeros((64, 64, 256), np.float32), geometry, "model", "fp32")
+    assert plain.cropped().geometry.token_size == (40, 64)
+    features = {"high_res_0": np.zeros((256, 256, 32), np.float32)}
+    assert ImageEmbedding(plain.features, geometry, "model", "fp32", high_res=features).cropped().geometry == geometry

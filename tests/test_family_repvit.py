@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 from families.graphs import check_encoder
-from families.recorded import CASES, answer, load, picture
+from families.recorded import CASES, Recording, answer, load, picture
+
+from edge_sam.errors import InputError
 
 
 @torch.no_grad()
@@ -18,6 +20,14 @@ def test_encoder(tmp_path: Path, name: str, smallest: tuple[int, int]) -> None:
     for height, width in ((320, 416), smallest):
         recording.check(f"encoder {height}x{width}", model.encoder(picture(height, width)), 1e-4)
     check_encoder(model, ((128, 192), smallest))
+
+
+@pytest.mark.parametrize("missing", ["features.0.2.c.weight", "fuse_stage3.op_list.0.weight"])
+def test_a_missing_tensor_is_named(tmp_path: Path, missing: str) -> None:
+    recording = load("edge-sam")
+    shapes = {name: shape for name, shape in recording.shapes.items() if name != f"image_encoder.{missing}"}
+    with pytest.raises(InputError, match=f"image_encoder.{missing}"):
+        Recording(shapes, recording.outputs).model(tmp_path)
 
 
 def test_decoder(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_points_scale_by_each_axis_as_in_the_reference() -> None:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("long_side", [1024, 512])
 def test_upsampling_samples_where_it_should(size: tuple[int, int], long_side: int) -> None:
-    """A ramp over the frame must come back as the same ramp over the photograph."""
+    """A ramp over the frame must come back as the same ramp over the photograph, up to the last cell of its tokens."""
     geometry = Geometry(size, long_side=long_side)
     centres = (np.arange(256, dtype=np.float32) + 0.5) * 4
     x = geometry.upsample(np.tile(centres, (256, 1)))
@@ -46,8 +46,9 @@ def test_upsampling_samples_where_it_should(size: tuple[int, int], long_side: in
     height, width = geometry.scaled_size
     expected_x = (np.arange(size[1]) + 0.5) * width / size[1]
     expected_y = (np.arange(size[0]) + 0.5) * height / size[0]
-    np.testing.assert_allclose(x[0], np.clip(expected_x, 2, 1022), atol=0.01)
-    np.testing.assert_allclose(y[:, 0], np.clip(expected_y, 2, 1022), atol=0.01)
+    last_y, last_x = (16 * tokens - 2 for tokens in geometry.token_size)
+    np.testing.assert_allclose(x[0], np.clip(expected_x, 2, last_x), atol=0.01)
+    np.testing.assert_allclose(y[:, 0], np.clip(expected_y, 2, last_y), atol=0.01)
 
 
 @pytest.mark.parametrize("size", [size for size in SIZES if min(size) > 100])
@@ -173,3 +174,10 @@ def test_no_token_no_box() -> None:
         )
         is None
     )
+
+
+def test_masks_reach_the_edge_of_a_photograph_of_whole_tokens() -> None:
+    geometry = Geometry((1080, 1920))
+    logits = np.full(geometry.logit_size, -18, np.float32)
+    logits[:144, :100] = 5
+    assert (geometry.upsample(logits)[-3:, :700] > 0).all()

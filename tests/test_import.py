@@ -203,6 +203,25 @@ def test_a_pair_without_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert [(each["layout"], each["unproved"]) for each in listed] == [("sam", True)]
 
 
+def test_a_pair_is_known_by_its_weights_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_SAM_HOME", str(tmp_path / "cache"))
+    encoder, decoder = pair(tmp_path)
+    model = onnx.load(encoder)
+    onnx.save(model, encoder, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    first = edge_sam.load(encoder, decoder=decoder).bundle.path
+    with (tmp_path / "weights.bin").open("ab") as weights:
+        weights.write(bytes(64))
+    second = edge_sam.load(encoder, decoder=decoder).bundle.path
+    assert first != second
+    (second / "manifest.json").write_text("{}")  # Damaged: it is made again.
+    assert edge_sam.load(encoder, decoder=decoder).bundle.path == second
+    (tmp_path / "weights.bin").unlink()
+    with pytest.raises(edge_sam.InputError, match="must lie beside it"):
+        edge_sam.load(encoder, decoder=decoder)
+    with pytest.raises(edge_sam.InputError, match="mobile-sam is a whole model without it"):
+        edge_sam.load("mobile-sam", decoder=decoder)
+
+
 def test_everything_mode(sam: Bundle) -> None:
     found = edge_sam.MaskGenerator(edge_sam.load(sam.path), points_per_side=8).generate(IMAGE)
     for truth in (OBJECTS[0], OBJECTS[3]):
