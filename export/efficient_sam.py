@@ -14,6 +14,7 @@ from edge_sam.export.checkpoint import Weights
 from edge_sam.export.efficient_sam_encoder import EfficientSamEncoder
 from edge_sam.export.family import Family
 from edge_sam.export.layers import Linear, Norm, parameter, reshape
+from edge_sam.export.mask_decoder import ABSENT_BIAS
 from edge_sam.export.prompt_encoder import PositionEncoding
 from edge_sam.export.two_way_attention import ImageToToken, SelfAttention, TokenToImage
 from edge_sam.imaging.view import FRAME, TOKEN, Fit
@@ -21,8 +22,6 @@ from edge_sam.imaging.view import FRAME, TOKEN, Fit
 _SLOTS = 6
 """Least number of points of every prompt. Slots without a point hold a token that others attend to."""
 _MASKS = 4
-_ABSENT_BIAS = -1e4
-"""Added to attention scores of absent tokens, which become 0 after softmax, even in fp16."""
 _TABLES = ("point_embeddings", "bbox_top_left_embeddings", "bbox_bottom_right_embeddings")
 
 
@@ -162,7 +161,7 @@ class EfficientSamMaskDecoder(nn.Module):
         frame = TOKEN * torch._shape_as_tensor(image_tokens)[1:3].flip(0)
         points, absent = self.points(point_coords, point_labels, frame)
         prompt = torch.cat([self.output_tokens.expand(points.shape[0], -1, -1), points], dim=1)
-        absent = F.pad(absent * _ABSENT_BIAS, (1 + _MASKS, 0))[:, None, :]
+        absent = F.pad(absent * ABSENT_BIAS, (1 + _MASKS, 0))[:, None, :]
         tokens, image, position = prompt, reshape(image_tokens, 0, -1, CHANNELS), self.position.free_grid(rows, columns)
         for block in self.blocks:
             tokens, image = block(tokens, prompt, image, position, absent)
@@ -181,8 +180,6 @@ EFFICIENT_SAM = Family(
     notice="""\
 EfficientSAM, copyright Meta Platforms, Inc. and affiliates, Apache License 2.0.""",
     licenses=("Apache-2.0.txt",),
-    pixel_mean=(123.675, 116.28, 103.53),
-    pixel_std=(58.395, 57.12, 57.375),
     encoder=EfficientSamEncoder,
     decoder=EfficientSamMaskDecoder,
     contract=Contract(fit=Fit(padded=False, antialiased=False), square=True, masks=False),

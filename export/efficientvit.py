@@ -175,8 +175,6 @@ EFFICIENTVIT_SAM = Family(
 EfficientViT-SAM, copyright its authors (Zhuoyang Zhang and others), Apache License 2.0.
 It contains work of Segment Anything, copyright Meta Platforms, Inc. and affiliates, Apache License 2.0.""",
     licenses=("Apache-2.0.txt",),
-    pixel_mean=(123.675, 116.28, 103.53),
-    pixel_std=(58.395, 57.12, 57.375),
     encoder=EfficientViTEncoder,
     decoder=EfficientViTMaskDecoder,
     contract=Contract(fit=Fit(multiple=64, reduction=2), square=True, weighted_tokens=True),  # docs/lab/families.md

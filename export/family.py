@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from edge_sam.bundles.contract import SAM, Contract
 from edge_sam.export.checkpoint import Weights
 from edge_sam.export.mask_decoder import MaskDecoder
+from edge_sam.imaging.preprocess import PIXEL_MEAN, PIXEL_STD
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,11 @@ class Family:
         Authors and licences, for ``NOTICE``.
     licenses : tuple of str
         Files in ``export/licenses``. The first becomes ``LICENSE``, the others go into ``NOTICE``.
-    pixel_mean, pixel_std : tuple of float
-        Normalisation of the encoder's input: mean and standard deviation of RGB, 0 to 255.
     encoder : callable
         Makes the image encoder from a checkpoint's weights: (1, 3, H, W) float32 to (1, H / 16, W / 16, 256) float32
         and the further feature maps of `contract`.
+    pixel_mean, pixel_std : tuple of float
+        Normalisation of the encoder's input: mean and standard deviation of RGB, 0 to 255.
     decoder : callable
         Makes the mask decoder from the weights.
     contract : Contract
@@ -52,9 +53,9 @@ class Family:
     license: str
     notice: str
     licenses: tuple[str, ...]
-    pixel_mean: tuple[float, float, float]
-    pixel_std: tuple[float, float, float]
     encoder: Callable[[Weights], nn.Module]
+    pixel_mean: tuple[float, float, float] = PIXEL_MEAN
+    pixel_std: tuple[float, float, float] = PIXEL_STD
     decoder: Callable[[Weights], nn.Module] = MaskDecoder
     contract: Contract = SAM
     renamed: tuple[tuple[str, str], ...] = ()

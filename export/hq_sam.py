@@ -194,8 +194,6 @@ It contains work of Segment Anything, copyright Meta Platforms, Inc. and affilia
 contains work of MobileSAM, copyright its authors (Chaoning Zhang and others), Apache License 2.0, and of TinyViT,
 copyright (c) Microsoft Corporation, MIT License (below).""",
     licenses=("Apache-2.0.txt", "MIT-TinyViT.txt"),
-    pixel_mean=(123.675, 116.28, 103.53),
-    pixel_std=(58.395, 57.12, 57.375),
     encoder=encoder,
     decoder=HqMaskDecoder,
     # Cut features would lack the pixels around them, which the decoder's convolutions see.

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edge_sam.bundles.contract import CHANNELS
+from edge_sam.bundles.contract import ABSENT, CHANNELS
 from edge_sam.export.checkpoint import Weights
 from edge_sam.export.layers import Linear, Norm, parameter
 from edge_sam.export.prompt_encoder import PointEncoder, PositionEncoding
 from edge_sam.export.two_way_attention import TokenToImage, TwoWayBlock
 from edge_sam.imaging.view import FRAME
 
-_ABSENT_BIAS = -1e4
+ABSENT_BIAS = -1e4
 """Added to attention scores of absent tokens, which become 0 after softmax, even in fp16."""
 
 
@@ -133,7 +133,7 @@ class MaskDecoder(nn.Module):
         count = point_coords.shape[0]
         tokens = [self.output_tokens.expand(count, -1, -1), self.points(point_coords, point_labels, frame)]
         prompt = torch.cat(tokens, dim=1)
-        missing = (point_labels == -2).to(torch.float32) * _ABSENT_BIAS
+        missing = (point_labels == ABSENT).to(torch.float32) * ABSENT_BIAS
         return prompt, F.pad(missing, (sum(self.tokens.values()), 0))[:, None, :]
 
     def _attend(

@@ -107,8 +107,6 @@ EdgeSAM, copyright S-Lab, Nanyang Technological University, S-Lab License 1.0: n
 It contains work of Segment Anything, copyright Meta Platforms, Inc. and affiliates, Apache License 2.0, and of RepViT,
 copyright its authors (Ao Wang and others), Apache License 2.0 (below).""",
     licenses=("S-Lab-1.0.txt", "Apache-2.0.txt"),
-    pixel_mean=(123.675, 116.28, 103.53),
-    pixel_std=(58.395, 57.12, 57.375),
     encoder=EdgeSamEncoder,
     contract=Contract(fit=Fit(multiple=32), square=True, weighted_tokens=True),  # docs/lab/families.md
     renamed=AUTHORS_NAMES,
@@ -123,8 +121,6 @@ REPVIT_SAM = Family(
 RepViT-SAM, copyright its authors (Ao Wang and others), Apache License 2.0.
 It contains work of Segment Anything, copyright Meta Platforms, Inc. and affiliates, Apache License 2.0.""",
     licenses=("Apache-2.0.txt",),
-    pixel_mean=(123.675, 116.28, 103.53),
-    pixel_std=(58.395, 57.12, 57.375),
     encoder=RepVitSamEncoder,
     contract=Contract(square=True, weighted_tokens=True),  # docs/lab/families.md
     renamed=AUTHORS_NAMES,

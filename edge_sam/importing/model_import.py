@@ -25,9 +25,10 @@ from edge_sam.bundles.manifest import (
 )
 from edge_sam.bundles.zoo import combined_sha256
 from edge_sam.errors import InputError
+from edge_sam.imaging.preprocess import PIXEL_MEAN, PIXEL_STD
 from edge_sam.imaging.view import FRAME
 from edge_sam.importing.graph_file import RUNTIMES
-from edge_sam.importing.pair import MEAN, STD, Given, Pair, open_pair
+from edge_sam.importing.pair import Given, Pair, open_pair
 from edge_sam.importing.self_check import Preprocessing, Scores, best_preprocessing, check_different, scene_score
 from edge_sam.inference.guard import run_probe
 from edge_sam.runtimes import Tensors, backend
@@ -78,7 +79,7 @@ def import_model(
 
     def score(tried: Preprocessing) -> float:
         progress(f"segmenting a drawn scene ({tried})")
-        return scene_score(pair.parts(tried), MEAN, STD, boxes=pair.layout.boxes)
+        return scene_score(pair.parts(tried), PIXEL_MEAN, PIXEL_STD, boxes=pair.layout.boxes)
 
     usual = pair.usual(given)
     probe = run_probe(pair.parts(usual))
@@ -115,8 +116,8 @@ def _manifest(
             {"edge-sam": __version__, **installed_versions(packages)},
         ),
         frame=FRAME,
-        pixel_mean=MEAN,
-        pixel_std=STD,
+        pixel_mean=PIXEL_MEAN,
+        pixel_std=PIXEL_STD,
         components=tuple(components),
         measured=(
             Measured(

@@ -12,14 +12,12 @@ from numpy.typing import NDArray
 from edge_sam.bundles.contract import CHANNELS, Contract
 from edge_sam.bundles.manifest import Channels, Component, TensorSpec, Values
 from edge_sam.errors import InputError, one_line
+from edge_sam.imaging.preprocess import PIXEL_MEAN, PIXEL_STD
 from edge_sam.imaging.view import FRAME
 from edge_sam.importing.graph_file import open_graph, read_component
 from edge_sam.importing.self_check import Preprocessing
 from edge_sam.layouts import Layout, Pixels, adapt, find_layout
 from edge_sam.runtimes import Session, Tensors
-
-MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-"""Normalisation of SAM, SAM 2 and ImageNet, in pixel values."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +82,7 @@ class Pair:
 
     def parts(self, preprocessing: Preprocessing) -> Parts:
         """Return the model with a preprocessing."""
-        pixels = Pixels(MEAN, STD, preprocessing.values, preprocessing.channels)
+        pixels = Pixels(PIXEL_MEAN, PIXEL_STD, preprocessing.values, preprocessing.channels)
         encoder, _, decoder = adapt(
             self.layout, pixels, self.components, self.sessions, self.constants.get("positions")
         )

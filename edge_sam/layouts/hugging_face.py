@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edge_sam.layouts.layout import Layout
 from edge_sam.layouts.sam import FIXED
-from edge_sam.layouts.sam2 import STRETCHED
+from edge_sam.layouts.sam2 import SAM2_SQUARE
 
 HF_SAM = Layout(
     name="hf-sam",
@@ -24,7 +24,7 @@ HF_SAM = Layout(
 HF_SAM2 = Layout(
     name="hf-sam2",
     makers="SAM 2 and EdgeTAM (Hugging Face)",
-    contract=STRETCHED,
+    contract=SAM2_SQUARE,
     inputs={
         "image_tokens": ("image_embeddings.2",),
         "high_res_0": ("image_embeddings.0",),

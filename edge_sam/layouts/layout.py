@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from edge_sam.bundles.contract import CHANNELS, Contract
-from edge_sam.bundles.manifest import Component, TensorSpec, Values
+from edge_sam.bundles.manifest import Channels, Component, TensorSpec, Values
 from edge_sam.imaging.geometry import GRID
 from edge_sam.imaging.view import TOKEN
 
@@ -125,4 +125,4 @@ class Pixels:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     values: Values = "normalised"
-    channels: Literal["rgb", "bgr"] = field(default="rgb")
+    channels: Channels = "rgb"

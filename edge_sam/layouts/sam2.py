@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from edge_sam.bundles.contract import Contract, FeatureMap
-from edge_sam.imaging.view import Fit
+from edge_sam.imaging.view import STRETCHED
 from edge_sam.layouts.layout import Layout
 
-STRETCHED = Contract(
+SAM2_SQUARE = Contract(
     high_res=(FeatureMap("high_res_0", 4, 32), FeatureMap("high_res_1", 8, 64)),
-    fit=Fit(padded=False, multiple=32),
+    fit=STRETCHED,
     square=True,
     fixed=True,
     logit_limit=32,
@@ -17,7 +17,7 @@ STRETCHED = Contract(
 SAM2 = Layout(
     name="sam2",
     makers="SAM 2 (samexporter, X-AnyLabeling, Annotorious, osam, ONNX Runtime)",
-    contract=STRETCHED,
+    contract=SAM2_SQUARE,
     inputs={
         "image_tokens": ("image_embed", "image_embeddings"),
         "high_res_0": ("high_res_feats_0", "high_res_features1", "image_features_0"),

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.bundles.contract import ABSENT, BOTTOM_RIGHT, NOT_A_POINT, TOP_LEFT
-from edge_sam.export.layouts.layout import STRETCHED, ExportLayout
+from edge_sam.export.layouts.layout import ExportLayout
 from edge_sam.export.layouts.pieces import CONSTANTS, THREE, closed_points
 from edge_sam.export.layouts.side_files import configurations
 from edge_sam.imaging.geometry import Geometry
-from edge_sam.imaging.view import PADDED
+from edge_sam.imaging.view import PADDED, STRETCHED
 from edge_sam.prompts import Prompt, decoder_points
 from edge_sam.runtimes import Session
 

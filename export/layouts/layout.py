@@ -96,10 +96,6 @@ def _of_whole_grid(decoder: ModelProto) -> ModelProto:
     return compose(_WHOLE_GRID, {"decoder": decoder}, every_token)
 
 
-STRETCHED = Fit(padded=False, multiple=32)
-"""As in SAM 2."""
-
-
 class Client(Protocol):
     """Asks a pair of graphs as the programs do that read the layout."""
 

@@ -8,10 +8,11 @@ from onnx import ModelProto
 
 from edge_sam.bundles.contract import NOT_A_POINT
 from edge_sam.bundles.manifest import Values
-from edge_sam.export.layouts.layout import STRETCHED, ExportLayout, Parts
+from edge_sam.export.layouts.layout import ExportLayout, Parts
 from edge_sam.export.layouts.pieces import CONSTANTS, IMAGE_TOKENS, THREE, closed_points
 from edge_sam.export.layouts.side_files import any_labeling
 from edge_sam.imaging.geometry import Geometry
+from edge_sam.imaging.view import STRETCHED
 from edge_sam.prompts import Prompt, decoder_points
 from edge_sam.runtimes import Session
 
