@@ -108,7 +108,7 @@ def test_browser(
     image = np.ascontiguousarray(read_pixels(photograph, cv2.IMREAD_COLOR)[..., ::-1])
     Image.fromarray(image).save(photograph.with_suffix(".png"))  # Browsers read no PPM.
     prompts = [Prompt(points=[(512, 250)]), Prompt(box=BOX)]
-    asked = [{"points": [(512, 250)], "box": None}, {"points": [], "box": BOX}]
+    asked: list[dict[str, object]] = [{"points": [(512, 250)], "box": None}, {"points": [], "box": BOX}]
     cases = tmp_path / "cases.json"
     cases.write_text(json.dumps([{"image": str(photograph.with_suffix(".png")), **each} for each in asked]))
     files = [str(sam[0] / f"mobile-sam.{part}.onnx") for part in ("encoder", "decoder")]

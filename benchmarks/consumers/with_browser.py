@@ -17,6 +17,7 @@ from threading import Thread
 
 import cv2
 import numpy as np
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 PAGE = Path(__file__).parent.parent.parent / "examples" / "javascript" / "index.html"
@@ -77,7 +78,7 @@ def main(_layout: str, encoder: str, decoder: str, cases: str, output: str) -> N
                 shown = case["image"]
                 page.set_input_files("#file", shown)
                 said(page, "Ready")
-            height, width = cv2.imread(case["image"]).shape[:2]
+            width, height = Image.open(case["image"]).size
             scale = 1024 / max(height, width)
             scaled = [[scale * x, scale * y] for x, y in case["points"]]
             point_at(page, scaled, [scale * each for each in case["box"] or []])
