@@ -44,6 +44,7 @@ PROGRAMS = {
     "x-anylabeling": ("with_x_anylabeling.py", {"sam": "0-255", "sam2": "normalised"}),
     "opencv": ("with_opencv.py", {"sam": "normalised"}),
     "transformers": ("with_transformers.mjs", {"sam": "hf", "sam2": "hf"}),
+    "onnxruntime-web": ("with_browser.py", {"sam": "0-255"}),
 }
 """Script of each program, and for each family what it reads: the encoder's values, or the layout hf."""
 MODELS = {"sam": "mobile-sam", "sam2": "sam2-tiny"}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -82,3 +85,37 @@ def test_javascript(
     photograph: Path,
 ) -> None:
     check(["node", str(SAMPLES / "javascript" / "segment.js")], sam[0], photograph)
+
+
+BROWSER = ROOT / "benchmarks" / "consumers" / "with_browser.py"
+
+
+def _web_package() -> Path | None:
+    """Return the folder above the node_modules of NODE_PATH that has onnxruntime-web."""
+    folders = [Path(each) for each in os.environ.get("NODE_PATH", "").split(os.pathsep) if each]
+    return next((each.parent for each in folders if (each / "onnxruntime-web").is_dir()), None)
+
+
+@pytest.mark.skipif(
+    not (shutil.which("chromium") and find_spec("playwright") and _web_package()),
+    reason="no Chromium, no playwright, or no onnxruntime-web on NODE_PATH",
+)
+def test_browser(
+    sam: tuple[Path, object],  # noqa: F811
+    photograph: Path,
+    tmp_path: Path,
+) -> None:
+    image = np.ascontiguousarray(read_pixels(photograph, cv2.IMREAD_COLOR)[..., ::-1])
+    Image.fromarray(image).save(photograph.with_suffix(".png"))  # Browsers read no PPM.
+    prompts = [Prompt(points=[(512, 250)]), Prompt(box=BOX)]
+    asked: list[dict[str, object]] = [{"points": [(512, 250)], "box": None}, {"points": [], "box": BOX}]
+    cases = tmp_path / "cases.json"
+    cases.write_text(json.dumps([{"image": str(photograph.with_suffix(".png")), **each} for each in asked]))
+    files = [str(sam[0] / f"mobile-sam.{part}.onnx") for part in ("encoder", "decoder")]
+    command = [sys.executable, str(BROWSER), "sam", *files, str(cases), str(tmp_path)]
+    done = subprocess.run(command, cwd=_web_package(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    predictor = edge_sam.load("mobile-sam", full_grid=True)
+    answers = predictor.predict(predictor.encode(image), prompts, multimask=False)
+    for i, answer in enumerate(answers):
+        assert iou(np.load(tmp_path / f"{i}.npy"), answer.masks[0]) >= 0.99
