@@ -17,6 +17,9 @@ def test_finds_a_clone_of_the_models_code(tmp_path: Path, monkeypatch: pytest.Mo
     (conflict,) = namesakes()
     assert conflict.packages == ["edge-sam", str(tmp_path / "edge_sam")]
     assert str(tmp_path) in conflict.problem
+    (tmp_path / "edge_sam" / "bundles").mkdir()
+    (tmp_path / "edge_sam" / "bundles" / "zoo.json").touch()
+    assert namesakes() == [], "a clone of this project is no conflict"
 
 
 def test_finds_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,7 +145,7 @@ def _write_layout(
     overwrite: bool,
     json: bool,
 ) -> None:
-    with needs("export", "export --layout"):
+    with needs("export", "--layout"):
         from edge_sam.export.layouts.writer import write_layout
 
     facts = write_layout(

@@ -24,6 +24,9 @@ OPENCV = (
 )
 """Distributions that install the same folder: `onnxruntime/`, `cv2/`."""
 
+_OWN_FILE = Path("bundles", "zoo.json")
+"""A file by which a clone of this project is told, from which everything works too."""
+
 
 @dataclass(frozen=True)
 class Conflict:
@@ -81,7 +84,7 @@ def namesakes() -> list[Conflict]:
     for place in dict.fromkeys(_search_path() if not providers else ()):
         folder = place / "edge_sam"
         with contextlib.suppress(OSError):  # Not readable, so nothing is imported from there.
-            if folder != ours and (folder / "__init__.py").is_file():
+            if folder != ours and (folder / "__init__.py").is_file() and not (folder / _OWN_FILE).is_file():
                 problem = f"Python started with {place} on its path may import that instead"
                 here = place == Path.cwd()
                 fix = f"work in another folder than {place}" if here else f"remove {folder}"
