@@ -16,7 +16,7 @@ from edge_sam.bundles.contract import CHANNELS, Contract, FeatureMap
 from edge_sam.export.checkpoint import Weights
 from edge_sam.export.family import Family
 from edge_sam.export.layers import Linear, Norm, parameter, reshape
-from edge_sam.export.mask_decoder import MaskDecoder
+from edge_sam.export.mask_decoder import MaskDecoder, Upscaling
 from edge_sam.export.tiny_vit import MOBILE_SAM, TinyViTEncoder
 from edge_sam.export.vit import ViT
 from edge_sam.imaging.geometry import GRID
@@ -99,7 +99,7 @@ def encoder(weights: Weights) -> nn.Module:
     return LightHqEncoder(weights) if weights.shape(MOBILE_SAM.mark) else HqEncoder(weights)
 
 
-class HqUpscaling(nn.Module):
+class HqUpscaling(Upscaling):
     """Two transposed convolutions as products on tokens, then the products with the hyper-networks.
 
     The added token sees the pixels through two 3×3 convolutions. Its product absorbs the second of them: nine planes of
@@ -107,15 +107,8 @@ class HqUpscaling(nn.Module):
     """
 
     def __init__(self, weights: Weights, name: str) -> None:
-        super().__init__()
+        super().__init__(weights, name)
         half, part = CHANNELS // 4, name.rpartition(".")[0]
-        first = weights.take(f"{name}.0.weight", CHANNELS, half, 2, 2).permute(2, 3, 1, 0)
-        second = weights.take(f"{name}.3.weight", half, _FINE, 2, 2).permute(2, 3, 1, 0)
-        self.first = nn.ParameterList([parameter(row.reshape(2 * half, CHANNELS)) for row in first])
-        self.first_bias = parameter(weights.take(f"{name}.0.bias", half).repeat(2))
-        self.second = nn.ParameterList([parameter(row.reshape(2 * _FINE, half)) for row in second])
-        self.second_bias = parameter(weights.take(f"{name}.3.bias", _FINE).repeat(2))
-        self.norm = Norm(weights, f"{name}.1", half, _EPS)
         mix = f"{part}.embedding_maskfeature"
         self.mix = parameter(weights.take(f"{mix}.0.weight", half, _FINE, 3, 3))
         self.mix_bias = parameter(weights.take(f"{mix}.0.bias", half))
@@ -124,7 +117,7 @@ class HqUpscaling(nn.Module):
         self.absorbed = parameter(absorbed.reshape(_FINE, 9 * half))
         self.absorbed_bias = parameter(weights.take(f"{mix}.3.bias", _FINE)[:, None])
 
-    def forward(self, image: Tensor, hyper: Tensor, features: Tensor) -> Tensor:
+    def forward(self, image: Tensor, hyper: Tensor, features: Tensor) -> Tensor:  # type: ignore[override]
         """Return (N, 4, 4·rows, 4·columns) logits.
 
         (N, rows, columns, 256) image tokens, (N, 5, 32) hyper-networks, (1, 4·rows, 4·columns, 32) features.

@@ -22,7 +22,8 @@ from edge_sam.bundles.contract import Contract, FeatureMap
 from edge_sam.errors import ExportError
 from edge_sam.export.layouts import writer
 from edge_sam.export.layouts.check import encoder_maps
-from edge_sam.export.layouts.sam import SAM
+from edge_sam.export.layouts.layout import read_parts
+from edge_sam.export.layouts.sam import OF_PIXELS_IN_SQUARE, SAM
 from edge_sam.export.layouts.writer import find_layout, write_layout
 from edge_sam.imaging.view import Fit
 from edge_sam.importing.graph_file import read_component
@@ -88,6 +89,16 @@ def test_sam_has_the_tensors_that_programs_unpack(sam: tuple[Path, dict[str, Any
     assert facts["files"] == {file.name: file.stat().st_size for file in folder.iterdir()}
     notes = {each.key: each.value for each in onnx.load(folder / "mobile-sam.encoder.onnx").metadata_props}
     assert notes["source_sha256"] == open_bundle("mobile-sam").manifest.source.sha256
+
+
+def test_families_that_encode_a_square_get_one(tmp_path: Path, predictor: Predictor, coffee: np.ndarray) -> None:
+    bundle = open_bundle("mobile-sam")
+    parts = read_parts(bundle, "w16")
+    mean, std = (np.array(each, np.float32) for each in (bundle.manifest.pixel_mean, bundle.manifest.pixel_std))
+    onnx.save(parts.compose(OF_PIXELS_IN_SQUARE, mean=mean, per_std=1 / std), tmp_path / "encoder.onnx")
+    (encoder,) = opened(tmp_path, "encoder.onnx")
+    (features,) = encoder_maps(encoder, coffee, "0-255", predictor)
+    np.testing.assert_allclose(features, predictor.encode(coffee, square=True).channels_first(), atol=1e-4)
 
 
 def test_its_configuration_names_its_files(sam: tuple[Path, dict[str, Any]]) -> None:

@@ -66,7 +66,7 @@ image_encoder (float[height, width, 3] input_image) => (float[1, 256, 64, 64] im
 """
 """Only the photograph's own tokens are encoded. The rest of the frame is stored."""
 
-_OF_PIXELS_IN_SQUARE = f"""
+OF_PIXELS_IN_SQUARE = f"""
 image_encoder (float[height, width, 3] input_image) => (float[1, 256, 64, 64] image_embeddings)
 <int64[1] zero = {{0}}, int64[2] covered = {{{FRAME}, {FRAME}}}, int64[6] before = {{0, 0, 0, 0, 0, 0}}>
 {{
@@ -158,7 +158,7 @@ def _encoder(parts: Parts, values: Values) -> ModelProto:
     mean, std = np.array(manifest.pixel_mean, np.float32), np.array(manifest.pixel_std, np.float32)
     colours: dict[str, NDArray[Any]] = {"mean": mean, "per_std": 1 / std}
     if parts.contract.square:
-        return parts.compose(_OF_PIXELS_IN_SQUARE, **colours)
+        return parts.compose(OF_PIXELS_IN_SQUARE, **colours)
     padding: NDArray[Any] = parts.constants["padding"]
     if np.array_equal(half := padding.astype(np.float16), padding):  # As in a bundle with 16-bit weights.
         padding = half
