@@ -106,7 +106,7 @@ def packaged_sizes(name: str) -> dict[str, float]:
 
 def cells(model: ZooModel, precision: str, megabytes: float | None, row: Figure | None) -> list[str]:
     """Return the cells of one line. What is not known is a dash."""
-    known = [f"`{model.name}`", f"{model.parameters / 1e6:.1f} M", model.license, precision]
+    known = [f"`{model.name}`", f"{model.parameters / 1e6:.1f} M", model.license.removeprefix("LicenseRef-"), precision]
     if row is None:
         return [*known, _DASH if megabytes is None else f"{megabytes:.1f} MB", *[_DASH] * 4]
     times = (f"{row.encode_ms:.0f} ms", f"{row.click_ms:.0f} ms")

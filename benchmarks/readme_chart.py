@@ -40,22 +40,23 @@ def chart(figures: Figures) -> bytes:
     axes = canvas.subplots()
     models = list(dict.fromkeys(model for model, _ in lines))
     for (model, precision), points in lines.items():
-        colour, up = _COLOURS[models.index(model) % len(_COLOURS)], precision == "int8"
+        colour, left = _COLOURS[models.index(model) % len(_COLOURS)], precision == "int8"
         xs, ys = [row.total_ms for row in points], [row.box for row in points]
         axes.plot(xs, ys, "o", linestyle=_STYLES.get(precision, ":"), color=colour, label=f"{model}, {precision}")
         for row in points:
             axes.annotate(
                 f"{row.long_side}",
                 (row.total_ms, row.box),
-                xytext=(0, 7 if up else -7),
+                xytext=(-6, 6) if left else (6, -6),
                 textcoords="offset points",
-                ha="center",
-                va="bottom" if up else "top",
+                ha="right" if left else "left",
+                va="center",
                 color=colour,
                 fontsize=9,
             )
     drawn = [row for points in lines.values() for row in points]
     axes.set_xscale("log")
+    axes.margins(x=0.08)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_formatter(NullFormatter())

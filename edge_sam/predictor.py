@@ -102,8 +102,8 @@ class Predictor:
         image : ndarray of uint8, (height, width, 3), or str or Path
             RGB, or a file (``"-"``: standard input).
         long_side : int
-            Pixels that the longer side is scaled to: a multiple of 16 (SAM 2: of 32) up to 1024. Less is faster and
-            less accurate.
+            Pixels that the longer side is scaled to: a multiple of 16 (some families: of 32 or 64) up to 1024. Less is
+            faster and less accurate.
         square : bool, optional
             Encode a square, as the reference implementation does: padded, or stretched for families without padding.
             Default: as suits the model.
@@ -156,7 +156,7 @@ class Predictor:
                 image = read_image(image)
         with stage(timings, "preprocess"):
             image = check_image(image)
-            long_side, square = contract.view(long_side, square)
+            long_side, square = contract.requested_view(long_side, square)
             geometry = Geometry((image.shape[0], image.shape[1]), long_side=long_side, square=square, fit=contract.fit)
             return geometry, encoder_input(image, geometry, manifest.pixel_mean, manifest.pixel_std)
 

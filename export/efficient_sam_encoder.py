@@ -17,11 +17,12 @@ from torch.nn import functional as F
 
 from edge_sam.export.bicubic import BORDER, taps
 from edge_sam.export.checkpoint import Weights
-from edge_sam.export.layers import Linear, Norm, parameter
+from edge_sam.export.layers import parameter
 from edge_sam.export.neck import Neck
+from edge_sam.export.transformer_block import TransformerBlock
 from edge_sam.imaging.view import TOKEN
 
-_EPS = 1e-6
+_PERCEPTRON = ("mlp.fc1", "mlp.fc2")
 _HEAD = 64
 _SIDE = 14
 """Tokens along a side of the image in pretraining, whose class token is not used."""
@@ -51,25 +52,6 @@ class Attention(nn.Module):
         return F.linear(mixed, self.out_weight, self.out_bias).view(x.shape)
 
 
-class Block(nn.Module):
-    """Attention and perceptron. (1, rows, columns, width) throughout."""
-
-    def __init__(self, weights: Weights, name: str, width: int) -> None:
-        super().__init__()
-        self.norm1 = Norm(weights, f"{name}.norm1", width, _EPS)
-        self.attention = Attention(weights, f"{name}.attn", width)
-        self.norm2 = Norm(weights, f"{name}.norm2", width, _EPS)
-        self.fc1 = Linear(weights, f"{name}.mlp.fc1", width, 4 * width)
-        self.fc2 = Linear(weights, f"{name}.mlp.fc2", 4 * width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attention(self.norm1(x))
-        # With one token axis instead of two, OpenVINO fuses the activation into the product (docs/lab/performance.md).
-        tokens = x.view(1, -1, x.shape[3])
-        output: Tensor = tokens + self.fc2(F.gelu(self.fc1(self.norm2(tokens))))
-        return output.view(x.shape)
-
-
 class EfficientSamEncoder(nn.Module):
     """The image encoder.
 
@@ -87,7 +69,10 @@ class EfficientSamEncoder(nn.Module):
         position = weights.take(f"{name}.pos_embed", 1, 1 + _SIDE**2, width)[0, 1:].t().view(1, width, _SIDE, _SIDE)
         position = F.pad(position, [BORDER] * 4, mode="replicate")[0].permute(1, 2, 0)
         self.position = parameter(position.reshape(_SIDE + 2 * BORDER, -1))
-        self.blocks = nn.Sequential(*[Block(weights, f"{name}.blocks.{i}", width) for i in range(depth)])
+        blocks = [f"{name}.blocks.{i}" for i in range(depth)]
+        self.blocks = nn.Sequential(
+            *(TransformerBlock(weights, b, Attention(weights, f"{b}.attn", width), _PERCEPTRON, width) for b in blocks)
+        )
         self.neck = Neck(weights, f"{name}.neck", width)
 
     def forward(self, image: Tensor) -> Tensor:

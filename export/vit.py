@@ -21,12 +21,13 @@ from torch.nn import functional as F
 from edge_sam.bundles.contract import Contract
 from edge_sam.export.checkpoint import Weights
 from edge_sam.export.family import Family
-from edge_sam.export.layers import Linear, Norm, parameter
+from edge_sam.export.layers import parameter
 from edge_sam.export.neck import Neck
+from edge_sam.export.transformer_block import TransformerBlock
 from edge_sam.imaging.geometry import GRID
 from edge_sam.imaging.view import TOKEN
 
-_EPS = 1e-6
+_PERCEPTRON = ("mlp.lin1", "mlp.lin2")
 _ALL_OFFSETS = 2 * GRID - 1
 """Rows of a table of relative positions between all tokens of the frame."""
 
@@ -111,26 +112,6 @@ class Attention(nn.Module):
         return by_row, by_column.transpose(-3, -2)
 
 
-class Block(nn.Module):
-    """Attention and perceptron. (1, rows, columns, width) throughout."""
-
-    def __init__(self, weights: Weights, name: str, width: int) -> None:
-        super().__init__()
-        hidden = (weights.shape(f"{name}.mlp.lin1.weight") or (4 * width,))[0]
-        self.norm1 = Norm(weights, f"{name}.norm1", width, _EPS)
-        self.attention = Attention(weights, f"{name}.attn", width)
-        self.norm2 = Norm(weights, f"{name}.norm2", width, _EPS)
-        self.lin1 = Linear(weights, f"{name}.mlp.lin1", width, hidden)
-        self.lin2 = Linear(weights, f"{name}.mlp.lin2", hidden, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attention(self.norm1(x))
-        # With one token axis instead of two, OpenVINO fuses the activation into the product (docs/lab/performance.md).
-        tokens = x.view(1, -1, x.shape[3])
-        output: Tensor = tokens + self.lin2(F.gelu(self.lin1(self.norm2(tokens))))
-        return output.view(x.shape)
-
-
 class ViT(nn.Module):
     """The image encoder.
 
@@ -151,9 +132,12 @@ class ViT(nn.Module):
         self.patch_weight = parameter(weights.take(f"{name}.patch_embed.proj.weight", width, 3, TOKEN, TOKEN))
         self.patch_bias = parameter(weights.take(f"{name}.patch_embed.proj.bias", width))
         self.position = parameter(weights.take(f"{name}.pos_embed", 1, GRID, GRID, width))
-        blocks = [Block(weights, f"{name}.blocks.{i}", width) for i in range(depth)]
-        self.first_global = next((i for i, block in enumerate(blocks) if not block.attention.window), depth - 1)
-        self.blocks = nn.ModuleList(blocks)
+        attention = [Attention(weights, f"{name}.blocks.{i}.attn", width) for i in range(depth)]
+        self.first_global = next((i for i, each in enumerate(attention) if not each.window), depth - 1)
+        self.blocks = nn.ModuleList(
+            TransformerBlock(weights, f"{name}.blocks.{i}", each, _PERCEPTRON, width)
+            for i, each in enumerate(attention)
+        )
         self.neck = Neck(weights, f"{name}.neck", width)
 
     def embed(self, image: Tensor) -> Tensor:

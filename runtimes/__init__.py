@@ -12,7 +12,7 @@ from edge_sam.runtimes.session import (
     Profile,
     Session,
     SessionOptions,
-    Shapes,
+    ShapeRange,
     Tensors,
 )
 
@@ -26,7 +26,7 @@ __all__ = [
     "RuntimeUnavailableError",
     "Session",
     "SessionOptions",
-    "Shapes",
+    "ShapeRange",
     "Tensors",
     "backend",
     "packages",

@@ -14,7 +14,7 @@ from edge_sam.runtimes.onnxruntime_cuda import hardware as hardware
 from edge_sam.runtimes.onnxruntime_cuda import runs_on_cpu as runs_on_cpu
 from edge_sam.runtimes.onnxruntime_session import CPU, missing_provider
 from edge_sam.runtimes.onnxruntime_session import load_package as load_package
-from edge_sam.runtimes.session import SessionOptions, Shapes
+from edge_sam.runtimes.session import SessionOptions, ShapeRange
 
 MODEL_FORMATS = ("onnx",)
 BUILDS_ENGINES = True
@@ -59,7 +59,7 @@ def tensorrt_options(options: SessionOptions) -> dict[str, str]:
     return settings | dict(options.extra)
 
 
-def _profile(shapes: Mapping[str, Shapes], which: int) -> str:
+def _profile(shapes: Mapping[str, ShapeRange], which: int) -> str:
     """Format one of the three shapes of every input for ONNX Runtime: ``name:1x3x16x16,name:...``."""
     return ",".join(f"{name}:{'x'.join(map(str, choices[which]))}" for name, choices in shapes.items())
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 Tensors = dict[str, NDArray[Any]]
-Shapes = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+ShapeRange = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 """Smallest, typical and largest shape of an input."""
 Event = dict[str, Any]
 """One node of one run, as a complete event of the Chrome trace format: `name`, `ts` and `dur` in microseconds. Its
@@ -30,7 +30,7 @@ class SessionOptions:
     cache : Path, optional
         Folder for compiled models. The caller must use one folder for each model file, backend and version. Default:
         nothing is kept.
-    shapes : mapping of str to Shapes
+    shapes : mapping of str to ShapeRange
         Range of each input with a dynamic shape, for backends that compile for a range.
     steady : bool
         Whether most inputs have the same shapes as in the previous run, so that compiling for them pays off.
@@ -45,7 +45,7 @@ class SessionOptions:
     threads: int | None = None
     device: str = ""
     cache: Path | None = None
-    shapes: Mapping[str, Shapes] = field(default_factory=dict)
+    shapes: Mapping[str, ShapeRange] = field(default_factory=dict)
     steady: bool = False
     precision: str = ""
     extra: Mapping[str, str] = field(default_factory=dict)

@@ -16,12 +16,12 @@ from conftest import PHOTOGRAPHS
 from test_cli import refused
 
 from edge_sam.annotate.functions import find_function
+from edge_sam.annotate.limits import Limits
 from edge_sam.annotate.pipeline import annotate
 from edge_sam.annotate.records import LabelledMask, Outcome, Record, Task
 from edge_sam.annotate.sources import open_source
 from edge_sam.annotate.store import Store
 from edge_sam.annotate.tasks import job_settings, make_tasks
-from edge_sam.annotate.validators import Limits
 from edge_sam.annotate.worker import Job
 from edge_sam.annotate.writers import write_coco, write_sa1b
 from edge_sam.bundles.bundle import open_bundle

@@ -10,9 +10,10 @@ import pytest
 from conftest import PHOTOGRAPHS
 from scenes import disc
 
+from edge_sam.annotate.limits import Limits
 from edge_sam.annotate.records import GivenPrompt, LabelledMask, Record, Task
 from edge_sam.annotate.sources import Item
-from edge_sam.annotate.validators import Limits, validate
+from edge_sam.annotate.validators import validate
 from edge_sam.annotate.worker import Annotator, Job
 from edge_sam.errors import InputError
 from edge_sam.imaging.masks import encode_rle

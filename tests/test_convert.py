@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import invoke
+from command_line import Done, invoke
 from conftest import iou
 
 import edge_sam
@@ -24,8 +24,22 @@ pytest.importorskip("openvino")
 
 
 @pytest.fixture(scope="module")
-def converted(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return convert_bundle(open_bundle("mobile-sam"), tmp_path_factory.mktemp("converted") / "both", progress=str)
+def conversion(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Done]:
+    """A bundle with a figure of its own, converted by command, and what that printed."""
+    folder = tmp_path_factory.mktemp("converted")
+    source = Path(shutil.copytree(BUNDLED / "mobile-sam", folder / "source"))
+    manifest = json.loads((source / MANIFEST).read_text())
+    manifest["measured"].append({"what": "mIoU", "precision": "int8", "protocol": "p", "values": {"box mIoU": 76.1234}})
+    (source / MANIFEST).write_text(json.dumps(manifest))
+    done = invoke("convert", str(source), "--output", str(folder / "both"))
+    assert done.exit_code == 0, done.stderr
+    return open_bundle(folder / "both"), done
+
+
+@pytest.fixture
+def converted(conversion: tuple[Bundle, Done], tmp_path: Path) -> Bundle:
+    """A copy of it that a test may change."""
+    return open_bundle(shutil.copytree(conversion[0].path, tmp_path / "both"))
 
 
 @pytest.mark.usefixtures("own_cache")
@@ -45,25 +59,22 @@ def test_it_has_the_name_of_its_folder(converted: Bundle) -> None:
     assert converted.manifest.made_by.command.endswith("&& edge-sam convert mobile-sam --output both")
 
 
-def test_figures_are_printed_as_people_write_them(tmp_path: Path) -> None:
-    source = Path(shutil.copytree(BUNDLED / "mobile-sam", tmp_path / "source"))
-    manifest = json.loads((source / MANIFEST).read_text())
-    manifest["measured"].append({"what": "mIoU", "precision": "int8", "protocol": "p", "values": {"box mIoU": 76.1234}})
-    (source / MANIFEST).write_text(json.dumps(manifest))
-    done = invoke("convert", str(source), "--output", str(source / "both"))
-    assert done.exit_code == 0, done.stderr
-    assert "int8: mIoU: box mIoU 76.1\n" in done.stdout
-    assert re.search(r"image_embedding \d(\.\d+)?e-0\d\b", done.stdout)
+def test_figures_are_printed_as_people_write_them(conversion: tuple[Bundle, Done]) -> None:
+    printed = conversion[1].stdout
+    assert "int8: mIoU: box mIoU 76.1\n" in printed
+    assert re.search(r"image_embedding \d(\.\d+)?e-0\d\b", printed)
 
 
-def test_damaged_weights_beside_the_graph_are_refused(tmp_path: Path) -> None:
-    made = convert_bundle(open_bundle("mobile-sam"), tmp_path / "both", progress=str)
-    weights = made.path / "decoder.w16.bin"
+def test_damaged_weights_beside_the_graph_are_refused(converted: Bundle) -> None:
+    weights = converted.path / "decoder.w16.bin"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     with pytest.raises(InputError, match=r"decoder\.w16\.bin does not match its hash"):
-        edge_sam.load(made.path, runtime="openvino", strict=True)
+        edge_sam.load(converted.path, runtime="openvino", strict=True)
+
+
+def test_what_exists_is_not_converted_again(converted: Bundle, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="already has the format openvino"):
-        convert_bundle(made, tmp_path / "again", progress=str)
+        convert_bundle(converted, tmp_path / "again", progress=str)
     with pytest.raises(InputError, match="already exists"):
         convert_bundle(open_bundle("mobile-sam"), tmp_path / "both", progress=str)
     assert [path.name for path in tmp_path.iterdir()] == ["both"]

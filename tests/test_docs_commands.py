@@ -1,4 +1,7 @@
-"""Every command of README and docs is run, beside what its words in capitals stand for, and ends well."""
+"""Every command of README and docs is run, beside what its words in capitals stand for, and ends well.
+
+They run in this process: what a process of its own does differently is in test_cli.py and test_working_folder.py.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,8 @@ import numpy as np
 import pytest
 import scenes
 import streams
+from command_line import run_here
 from conftest import PHOTOGRAPHS, ROOT
-from test_cli import edge_sam as run_command
 from test_docs import DOCS, PAGES, blocks, commands, name_of
 
 import edge_sam
@@ -122,7 +125,7 @@ def test_commands_of_a_page_run_one_after_the_other(page: Path, place: Path, req
             arguments += ["--points-per-side", "4"]
         outputs = [place / path for option, path in itertools.pairwise(arguments) if option in OUTPUTS]
         before = [_files(path) for path in outputs]
-        run = run_command(*arguments, cwd=place)
+        run = run_here(*arguments, cwd=place)
         assert run.returncode == 0, f"{page.name}: {line}\n{run.stderr}"
         if "--json" in arguments or "--stream" in arguments:
             assert {type(json.loads(text)) for text in run.stdout.splitlines()} == {dict}, f"{page.name}: {line}"
@@ -158,7 +161,7 @@ def _output(argument: str, place: Path) -> str:
     inner = re.fullmatch(r"\$\(edge-sam (.*)\)", argument)
     if not inner:
         return argument
-    run = run_command(*shlex.split(inner[1]), cwd=place)
+    run = run_here(*shlex.split(inner[1]), cwd=place)
     assert run.returncode == 0, run.stderr
     return run.stdout.strip()
 

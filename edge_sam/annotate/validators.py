@@ -4,47 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from edge_sam.annotate.limits import Limits
 from edge_sam.annotate.records import LabelledMask
-from edge_sam.errors import InputError
-from edge_sam.everything.settings import Fraction, Pixels, StabilitySettings
 from edge_sam.everything.suppression import suppress_by_overlap
 from edge_sam.imaging.masks import overlaps
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits(StabilitySettings):
-    """Which masks are kept.
-
-    Attributes
-    ----------
-    pred_iou_thresh : float, optional
-        Lowest predicted IoU. Default: 0.88 for a grid of points, 0 for given prompts.
-    stability_score_thresh : float, optional
-        Lowest stability: the IoU of the mask with its threshold raised and lowered. Default: 0.95 for a grid of points,
-        0 for given prompts.
-    mask_nms_thresh : float
-        Mask IoU above which masks of one category are duplicates; 1 keeps all.
-    max_mask_area : int
-        Largest mask in pixels; 0 sets no limit.
-    border : int
-        Reject masks that come nearer than this many pixels to the photograph's edge; 1 rejects those that touch it.
-    """
-
-    pred_iou_thresh: Fraction | None = None
-    stability_score_thresh: Fraction | None = None
-    mask_nms_thresh: Fraction = 0.9
-    max_mask_area: Pixels = 0
-    border: Pixels = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if 0 < self.max_mask_area < self.min_mask_area:
-            raise InputError(f"max_mask_area {self.max_mask_area} is less than min_mask_area {self.min_mask_area}")
-
 
 Passes = Callable[[LabelledMask, Limits, tuple[int, int]], bool]
 

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.annotate.functions import find_function
+from edge_sam.annotate.limits import Limits
 from edge_sam.annotate.records import GivenPrompt, LabelledMask, Outcome, Record, Task
 from edge_sam.annotate.sources import Reader
-from edge_sam.annotate.validators import Limits, validate
+from edge_sam.annotate.validators import validate
 from edge_sam.errors import InputError
 from edge_sam.everything import Found, MaskGenerator
 from edge_sam.everything.records import MaskRecord, mask_record

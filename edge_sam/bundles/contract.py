@@ -104,14 +104,18 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def view(self, long_side: int, square: bool | None) -> tuple[int, bool]:
         """Return the long side and whether to encode a square, for what a caller asked for."""
-        if not self.fixed:
-            return long_side, self.square if square is None else square
-        if long_side != FRAME or square is False:
+        if self.fixed:
+            return FRAME, True
+        return long_side, self.square if square is None else square
+
+    def requested_view(self, long_side: int, square: bool | None) -> tuple[int, bool]:
+        """Return the same as `view`, and warn the caller of `Predictor.encode` if the request has no effect."""
+        if self.fixed and (long_side != FRAME or square is False):
             warnings.warn(
                 f"this model encodes a square of {FRAME} pixels only; long_side and square have no effect",
-                stacklevel=2,
+                stacklevel=4,
             )
-        return FRAME, True
+        return self.view(long_side, square)
 
     @property
     def inputs(self) -> dict[Role, dict[str, Shape]]:

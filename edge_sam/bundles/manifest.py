@@ -12,7 +12,8 @@ from edge_sam.files.serialization import decode_json
 from edge_sam.imaging.view import FRAME
 
 SCHEMA = 4
-"""Version of the schema. Version 2 has `contract`, version 3 `layout`, version 4 `weighted_tokens` in the contract."""
+"""Version of the schema. Version 2 has `contract`, version 3 `layout`, version 4 `weighted_tokens`, `fixed` and `masks`
+in the contract."""
 LAYOUT_SCHEMA = 3
 """The oldest version that has `layout`."""
 MANIFEST = "manifest.json"
@@ -150,7 +151,8 @@ def contract_fields(contract: Contract) -> dict[str, Any]:
     """Return the fields of a manifest that state the contract, in the oldest version that can."""
     if contract == GRID_SAM:
         return {"schema": 1}
-    return {"schema": 4 if contract.weighted_tokens else 2, "contract": contract}
+    newer = contract.weighted_tokens or contract.fixed or not contract.masks
+    return {"schema": 4 if newer else 2, "contract": contract}
 
 
 class _Versioned(msgspec.Struct):

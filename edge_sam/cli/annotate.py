@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from edge_sam.annotate.validators import Limits
+from edge_sam.annotate.limits import Limits
 from edge_sam.cli.options import FLAT, ON_A_GRID, GridOptions, Json, Run
 from edge_sam.cli.output import echo, print_json
 from edge_sam.imaging.view import View, ViewSize

@@ -22,7 +22,7 @@ _NUMBERS = ("mb", "point", "box", "encode_ms", "click_ms")
 def models(*, json: Json = False) -> None:
     """List the models of the zoo: parameters, licence, size, accuracy, speed, where each comes from, what is here.
 
-    Accuracy and milliseconds have not been measured yet: their columns show dashes. docs/models.md explains them.
+    docs/models.md explains the columns. A dash means "not measured".
     """
     import msgspec
 
@@ -108,7 +108,7 @@ def _model_table(rows: list[dict[str, Any]]) -> Table:
         for precision, facts in (row["precisions"] or {_DASH: {}}).items():
             numbers = (row["parameters"] / 1e6, *(facts.get(name) for name in _NUMBERS))
             cells = (_DASH if number is None else f"{number:.1f}" for number in numbers)
-            made.add_row(row["name"], row["license"], precision, *cells)
+            made.add_row(row["name"], row["license"].removeprefix("LicenseRef-"), precision, *cells)
     return made
 
 

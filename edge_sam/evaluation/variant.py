@@ -101,9 +101,9 @@ class BundleSegmenter:
     def facts(self) -> SegmenterFacts:
         """What it is."""
         ran = msgspec.structs.asdict(self.predictor.facts)
-        square = self.predictor.bundle.contract.square if self.square is None else self.square
+        long_side, square = self.predictor.bundle.contract.view(self.long_side, self.square)
         full_grid = self.predictor.model.active.choice.full_grid
-        return SegmenterFacts(**ran, long_side=self.long_side, square=square, full_grid=full_grid)
+        return SegmenterFacts(**ran, long_side=long_side, square=square, full_grid=full_grid)
 
     def encode(self, image: NDArray[np.uint8]) -> Ask:
         """Encode a photograph, (height, width, 3) RGB. Returns a function that answers prompts; see `Ask`.

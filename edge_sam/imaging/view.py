@@ -50,8 +50,8 @@ class ViewSize(Settings):
     Attributes
     ----------
     long_side : int
-        Pixels that the longer side is scaled to: a multiple of 16 (SAM 2: of 32) up to 1024. Less is faster and less
-        accurate.
+        Pixels that the longer side is scaled to: a multiple of 16 (some families: of 32 or 64) up to 1024. Less is
+        faster and less accurate.
     """
 
     long_side: LongSide = FRAME

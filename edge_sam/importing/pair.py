@@ -46,8 +46,8 @@ class Given:
 
 
 @dataclass
-class Parts:
-    """The model with one preprocessing; see `edge_sam.inference.guard.Parts`."""
+class LoadedPair:
+    """The model with one preprocessing; see `edge_sam.inference.guard.ModelParts`."""
 
     contract: Contract
     encoder: Session
@@ -80,13 +80,15 @@ class Pair:
     layout: Layout
     constants: Tensors
 
-    def parts(self, preprocessing: Preprocessing) -> Parts:
+    def parts(self, preprocessing: Preprocessing) -> LoadedPair:
         """Return the model with a preprocessing."""
         pixels = Pixels(PIXEL_MEAN, PIXEL_STD, preprocessing.values, preprocessing.channels)
         encoder, _, decoder = adapt(
             self.layout, pixels, self.components, self.sessions, self.constants.get("positions")
         )
-        return Parts(preprocessing.contract(self.layout.contract), encoder, decoder, None, self.constants["no_mask"])
+        return LoadedPair(
+            preprocessing.contract(self.layout.contract), encoder, decoder, None, self.constants["no_mask"]
+        )
 
     def usual(self, given: Given) -> Preprocessing:
         """Return what such an encoder most likely wants: one of bytes, or without a batch, normalises itself.

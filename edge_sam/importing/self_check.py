@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, get_args
+from typing import Any, get_args
 
 import cv2
 import msgspec
@@ -19,8 +19,9 @@ from edge_sam.imaging.masks import box_of, iou
 from edge_sam.imaging.preprocess import encoder_input
 from edge_sam.imaging.scene_objects import scene_with_objects
 from edge_sam.imaging.view import Fit
+from edge_sam.inference.guard import ModelParts
 from edge_sam.prompts import Prompt, decoder_points
-from edge_sam.runtimes import Session, Tensors
+from edge_sam.runtimes import Tensors
 
 MARGIN = 0.05
 """How much better another preprocessing must be than the usual one, in mean IoU, to take its place. Trained models see
@@ -107,21 +108,12 @@ def best_preprocessing(
     return best, scores
 
 
-class Parts(Protocol):
-    """The parts of a model that the check uses."""
-
-    contract: Contract
-    encoder: Session
-    decoder: Session
-    no_mask: NDArray[np.float32]
-
-
-def scene_score(model: Parts, mean: tuple[float, ...], std: tuple[float, ...], *, boxes: bool) -> float:
+def scene_score(model: ModelParts, mean: tuple[float, ...], std: tuple[float, ...], *, boxes: bool) -> float:
     """Return the mean IoU with the drawn objects, of the masks with the best predicted IoU.
 
     Parameters
     ----------
-    model : Parts
+    model : ModelParts
         A model with one preprocessing.
     mean, std : tuple of float
         Normalisation of the channels R, G, B in pixel values.

@@ -22,7 +22,7 @@ from edge_sam.inference.token_list import decoder_tokens, token_list
 from edge_sam.runtimes import Session, Tensors
 
 
-class Parts(Protocol):
+class ModelParts(Protocol):
     """The parts of a loaded model that the guard uses."""
 
     contract: Contract
@@ -59,7 +59,7 @@ def probe_prompt(contract: Contract) -> Tensors:
     return prompt | ({"token_size": np.array(contract.probe_grid, np.int64)} if contract.fit.padded else {})
 
 
-def run_probe(model: Parts) -> Tensors:
+def run_probe(model: ModelParts) -> Tensors:
     """Run both probe images through a loaded model; see `Contract.probed` for the outputs."""
     outputs: list[Tensors] = []
     for image in probe_images(model.contract):

@@ -9,7 +9,7 @@ from edge_sam.errors import InputError
 from edge_sam.imaging.geometry import CELL
 from edge_sam.imaging.view import FRAME, TOKEN
 from edge_sam.inference.token_list import token_list
-from edge_sam.runtimes import Shapes, backend
+from edge_sam.runtimes import ShapeRange, backend
 
 MAX_PROMPTS = 8
 MAX_POINTS = 64
@@ -19,7 +19,7 @@ _WIDE = 9 * FRAME // 16
 """Height of a 16:9 photograph in the frame, the shape of most cameras."""
 
 
-def profiles(contract: Contract) -> dict[Role, dict[str, Shapes]]:
+def profiles(contract: Contract) -> dict[Role, dict[str, ShapeRange]]:
     """Return the smallest, typical and largest shape of each dynamic input by component.
 
     They cover all that the predictor sends.
@@ -50,7 +50,7 @@ def profiles(contract: Contract) -> dict[Role, dict[str, Shapes]]:
     }
 
 
-def _listed(grids: Sequence[tuple[int, int]]) -> dict[str, Shapes]:
+def _listed(grids: Sequence[tuple[int, int]]) -> dict[str, ShapeRange]:
     """Return the shapes of the inputs for image tokens, from the grids that photographs of these sizes cover."""
     counts = [len(token_list(*grid).index) for grid in grids]
     return {
@@ -62,7 +62,7 @@ def _listed(grids: Sequence[tuple[int, int]]) -> dict[str, Shapes]:
     }
 
 
-def _shapes(shapes: Sequence[tuple[int, ...]]) -> Shapes:
+def _shapes(shapes: Sequence[tuple[int, ...]]) -> ShapeRange:
     smallest, typical, largest = shapes
     return smallest, typical, largest
 

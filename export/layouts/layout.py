@@ -23,7 +23,7 @@ from edge_sam.runtimes import Session
 
 
 @dataclass(frozen=True)
-class Parts:
+class BundleGraphs:
     """A bundle's components in one precision.
 
     Attributes
@@ -53,7 +53,7 @@ class Parts:
         return compose(text, self.graphs, constants)
 
 
-def read_parts(bundle: Bundle, precision: str) -> Parts:
+def read_parts(bundle: Bundle, precision: str) -> BundleGraphs:
     """Read a bundle's components.
 
     Raises
@@ -69,7 +69,7 @@ def read_parts(bundle: Bundle, precision: str) -> Parts:
     graphs: dict[str, ModelProto] = {part.role: onnx.load(bundle.verified_file(part)) for part in parts}
     if bundle.contract.weighted_tokens:
         graphs["decoder"] = _of_whole_grid(graphs["decoder"])
-    return Parts(bundle, precision, graphs, bundle.constants(precision))
+    return BundleGraphs(bundle, precision, graphs, bundle.constants(precision))
 
 
 _WHOLE_GRID = f"""
@@ -140,11 +140,11 @@ class ExportLayout:
     fit: Fit
     high_res: int = 0
     values: tuple[Values, ...]
-    encoder: Callable[[Parts, Values], ModelProto]
-    decoder: Callable[[Parts], ModelProto]
+    encoder: Callable[[BundleGraphs, Values], ModelProto]
+    decoder: Callable[[BundleGraphs], ModelProto]
     encoder_file: str = "{name}.encoder.onnx"
     decoder_file: str = "{name}.decoder.onnx"
-    side_files: Callable[[Parts, str, Values], dict[str, str]]
+    side_files: Callable[[BundleGraphs, str, Values], dict[str, str]]
     client: Client
     masks: bool = True
     shows: Literal["auto", "best"] = "best"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from edge_sam.bundles.manifest import Values
-from edge_sam.export.layouts.layout import ExportLayout, Parts
+from edge_sam.export.layouts.layout import BundleGraphs, ExportLayout
 from edge_sam.export.layouts.pieces import (
     CONSTANTS,
     IMAGE_TOKENS,
@@ -151,7 +151,7 @@ mask_decoder (
 """
 
 
-def _encoder(parts: Parts, values: Values) -> ModelProto:
+def _encoder(parts: BundleGraphs, values: Values) -> ModelProto:
     if values == "normalised":
         return parts.compose(_OF_SQUARE)
     manifest = parts.bundle.manifest
@@ -165,7 +165,7 @@ def _encoder(parts: Parts, values: Values) -> ModelProto:
     return parts.compose(_OF_PIXELS, **colours, stored_padding=padding)
 
 
-def _decoder(parts: Parts) -> ModelProto:
+def _decoder(parts: BundleGraphs) -> ModelProto:
     return parts.compose(_DECODER, no_mask=parts.constants["no_mask"], no_roi=np.zeros(0, np.float32))
 
 

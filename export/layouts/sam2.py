@@ -8,7 +8,7 @@ from onnx import ModelProto
 
 from edge_sam.bundles.contract import NOT_A_POINT
 from edge_sam.bundles.manifest import Values
-from edge_sam.export.layouts.layout import ExportLayout, Parts
+from edge_sam.export.layouts.layout import BundleGraphs, ExportLayout
 from edge_sam.export.layouts.pieces import CONSTANTS, IMAGE_TOKENS, THREE, closed_points
 from edge_sam.export.layouts.side_files import any_labeling
 from edge_sam.imaging.geometry import Geometry
@@ -61,7 +61,7 @@ mask_decoder (
 """
 
 
-def _encoder(parts: Parts, values: Values) -> ModelProto:
+def _encoder(parts: BundleGraphs, values: Values) -> ModelProto:
     if values == "normalised":
         return parts.compose(_encoder_text(_NORMALISED))
     manifest = parts.bundle.manifest
@@ -69,7 +69,7 @@ def _encoder(parts: Parts, values: Values) -> ModelProto:
     return parts.compose(_encoder_text(_NORMALISE), mean=mean, per_std=1 / std)
 
 
-def _decoder(parts: Parts) -> ModelProto:
+def _decoder(parts: BundleGraphs) -> ModelProto:
     limit = np.array(parts.contract.logit_limit or np.inf, np.float32)
     return parts.compose(_DECODER, no_mask=parts.constants["no_mask"], lowest=-limit, highest=limit)
 

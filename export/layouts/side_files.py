@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from edge_sam.bundles.manifest import Values
-from edge_sam.export.layouts.layout import Parts
+from edge_sam.export.layouts.layout import BundleGraphs
 from edge_sam.imaging.view import FRAME
 
-SideFiles = Callable[[Parts, str, Values], dict[str, str]]
+SideFiles = Callable[[BundleGraphs, str, Values], dict[str, str]]
 """Takes the parts, the model's name and what the encoder takes. Returns the text of each file by its path."""
 
 
@@ -20,7 +20,7 @@ def any_labeling(type: str, takes: Values, **fields: int) -> SideFiles:
     Its encoder `takes` one kind of values. There is no configuration for another.
     """
 
-    def files(_parts: Parts, name: str, values: Values) -> dict[str, str]:
+    def files(_parts: BundleGraphs, name: str, values: Values) -> dict[str, str]:
         if values != takes:
             return {}
         known = {
@@ -40,7 +40,7 @@ def any_labeling(type: str, takes: Values, **fields: int) -> SideFiles:
 def configurations(model_type: str, architecture: str, image_processor: str) -> SideFiles:
     """Return a maker of Hugging Face's `config.json` and `preprocessor_config.json`."""
 
-    def files(parts: Parts, _name: str, _values: Values) -> dict[str, str]:
+    def files(parts: BundleGraphs, _name: str, _values: Values) -> dict[str, str]:
         manifest, fit = parts.bundle.manifest, parts.contract.fit
         square = {"height": FRAME, "width": FRAME}
         config: dict[str, Any] = {
