@@ -25,6 +25,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import edge_sam
+from edge_sam.annotate.limits import Limits
 from edge_sam.annotate.pipeline import annotate
 from edge_sam.annotate.pool import run_pool
 from edge_sam.annotate.prompt_files import read_prompts
@@ -32,7 +33,6 @@ from edge_sam.annotate.records import Outcome, Task
 from edge_sam.annotate.sources import open_source
 from edge_sam.annotate.store import Store
 from edge_sam.annotate.tasks import make_tasks
-from edge_sam.annotate.validators import Limits
 from edge_sam.annotate.worker import Annotator, Job, mask_generator
 from edge_sam.everything.settings import Grid
 from edge_sam.imaging.images import read_image
