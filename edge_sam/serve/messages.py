@@ -19,6 +19,10 @@ class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """No parameters."""
 
 
+class LooseQuery(Query, forbid_unknown_fields=False):
+    """Parameters of other programs, which mean nothing here."""
+
+
 class UploadQuery(Query):
     """How to encode a photograph. Default: as the server was told."""
 
@@ -120,6 +124,7 @@ class Health(msgspec.Struct):
     status: Literal["UP"]
     model: str
     model_class: str
+    models_loaded: int
     version: str
 
 
