@@ -82,6 +82,7 @@ def test_every_format_holds_the_same_mask(client: TestClient, cup: str) -> None:
     }
     mask = decode_rle(masks["rle"]["rle"])
     png = cv2.imdecode(np.frombuffer(base64.b64decode(masks["png"]["png"]), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert png is not None
     assert np.array_equal(png, mask * np.uint8(255))
     filled = np.zeros(mask.shape, np.uint8)
     cv2.fillPoly(filled, [np.array(outline, np.int32) for outline in masks["polygons"]["polygons"]], 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 from pathlib import Path
@@ -16,8 +17,7 @@ from command_line import invoke
 @pytest.fixture(scope="module")
 def protocol() -> ModuleType:
     """Triton's own schema of its configuration, without the client around it."""
-    from google.protobuf import text_format
-
+    text_format = importlib.import_module("google.protobuf.text_format")
     package = importlib.util.find_spec("tritonclient")
     assert package is not None
     assert package.submodule_search_locations is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import ipaddress
 import os
@@ -59,8 +58,7 @@ class Access:
         )
         if self.key is None or method == "OPTIONS" or (is_open and method in ("GET", "HEAD")):
             return
-        given = _given_key(headers)
-        if given is None or not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self.key.encode()):
+        if not hmac.compare_digest(_given_key(headers), self.key.encode()):
             raise HttpError(
                 401, "unauthorized", "send the API key as Authorization: Bearer KEY", {"WWW-Authenticate": "Bearer"}
             )
@@ -94,17 +92,17 @@ def _without_port(host: str) -> str:
     return host.rpartition(":")[0] if ":" in host else host
 
 
-def _given_key(headers: Headers) -> str | None:
+def _given_key(headers: Headers) -> bytes:
     """Return the key that a client sent: as a bearer token, a Basic password, or X-AnyLabeling's header."""
     scheme, _, value = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        return value.strip()
+        return value.strip().encode("latin-1")  # As the bytes came.
     if scheme.lower() == "basic":
         try:
-            return base64.b64decode(value, validate=True).decode().partition(":")[2]
-        except (binascii.Error, UnicodeDecodeError):
-            return None
-    return headers.get("token")
+            return base64.b64decode(value, validate=True).partition(b":")[2]
+        except ValueError:
+            return b""
+    return headers.get("token", "").encode("latin-1")
 
 
 def _read_key(file: Path | None) -> str | None:

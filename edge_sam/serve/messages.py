@@ -15,7 +15,7 @@ Point = tuple[float, float]
 Box = tuple[float, float, float, float]
 
 
-class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Query(msgspec.Struct, forbid_unknown_fields=True):
     """No parameters."""
 
 

@@ -143,13 +143,10 @@ async def _encoded(segmenter: Segmenter, image: RoboflowImage, request: Request)
 
 
 def _prompt(body: RoboflowPrompt) -> Prompt:
-    box = body.box
-    corners = box and (
-        box.x - box.width / 2,
-        box.y - box.height / 2,
-        box.x + box.width / 2,
-        box.y + box.height / 2,
-    )
+    corners, box = None, body.box
+    if box is not None:
+        half_width, half_height = box.width / 2, box.height / 2
+        corners = (box.x - half_width, box.y - half_height, box.x + half_width, box.y + half_height)
     points = body.points or []
     return Prompt([(each.x, each.y) for each in points] or None, [each.positive for each in points] or None, corners)
 
