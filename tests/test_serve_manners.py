@@ -271,7 +271,8 @@ def test_the_key(predictor: Predictor, tmp_path: Path, headers: dict[str, str], 
 def test_impossible_settings_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     empty = tmp_path / "empty"
     empty.touch()
-    for settings in ({"api_key_file": empty}, {"api_key_file": tmp_path / "none"}, {"allow_origin": ["example.com"]}):
+    for settings in ({"api_key_file": empty}, {"api_key_file": tmp_path / "none"}, {"allow_origin": ["example.com"]},
+                     {"allow_origin": ["https://example.com/"]}, {"label_studio": "localhost:8080"}):  # fmt: skip
         with pytest.raises(InputError):
             Access(ServeSettings(**settings))
     with pytest.raises(InputError, match="max_prompts is 0"):

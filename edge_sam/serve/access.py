@@ -6,6 +6,7 @@ import base64
 import hmac
 import ipaddress
 import os
+import re
 import socket
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,6 +19,8 @@ from edge_sam.serve.settings import ServeSettings
 
 _KEY_VARIABLE = "EDGE_SAM_API_KEY"
 _LONGEST_KEY = 4096
+_ORIGIN = re.compile(r"https?://[^\s/?#@]+")
+_ADDRESS = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 OPEN_PATHS = ("/", "/health", "/page/", "/onnxruntime-web/")
 """Paths that need no key: the state of the server and the page, which holds nothing secret."""
 
@@ -37,10 +40,7 @@ class Access:
 
     def __init__(self, settings: ServeSettings) -> None:
         self.key = _read_key(settings.api_key_file)
-        for origin in settings.allow_origin:
-            parts = urlsplit(origin)
-            if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:
-                raise InputError(f"--allow-origin {origin}: give scheme and name only, as https://labels.example.com")
+        _check_addresses(settings)
         self._origins = frozenset(settings.allow_origin)
         name = socket.gethostname().lower()
         self._hosts = {"localhost", name, f"{name}.local", *(host.lower() for host in settings.allow_host)}
@@ -51,7 +51,7 @@ class Access:
         if not self._is_ours(host):
             raise HttpError(400, "unknown_host", "this server has another name; allow yours with --allow-host NAME")
         origin = headers.get("origin")
-        if origin is not None and origin not in self._origins and urlsplit_netloc(origin) != host.lower():
+        if origin is not None and origin not in self._origins and _netloc(origin) != host.lower():
             raise HttpError(403, "foreign_origin", "a page of another site asks; allow it with --allow-origin URL")
         is_open = any(
             path == each or (each != "/" and each.endswith("/") and path.startswith(each)) for each in OPEN_PATHS
@@ -78,7 +78,16 @@ class Access:
         return True
 
 
-def urlsplit_netloc(origin: str) -> str | None:
+def _check_addresses(settings: ServeSettings) -> None:
+    """Raise `InputError` if an address among the settings is none."""
+    for origin in settings.allow_origin:
+        if not _ORIGIN.fullmatch(origin):
+            raise InputError(f"--allow-origin {origin}: give scheme and name only, as https://labels.example.com")
+    if settings.label_studio is not None and not _ADDRESS.fullmatch(settings.label_studio):
+        raise InputError(f"--label-studio {settings.label_studio}: give an address as http://localhost:8080")
+
+
+def _netloc(origin: str) -> str | None:
     """Return the host and port of an origin, None if it has none (``null``)."""
     try:
         return urlsplit(origin).netloc.lower() or None

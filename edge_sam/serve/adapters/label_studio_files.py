@@ -34,18 +34,20 @@ def read_task_photograph(address: str, settings: ServeSettings) -> bytes:
         return decode_photograph(address)
     if settings.label_studio is None:
         raise InputError("the task has an address; start the server with --label-studio URL to read photographs there")
-    full = urljoin(settings.label_studio.rstrip("/") + "/", address)
-    if _origin(full) is None or _origin(full) != _origin(settings.label_studio):
+    try:
+        full = urljoin(settings.label_studio.rstrip("/") + "/", address)
+        inside = _origin(full) == _origin(settings.label_studio)
+    except ValueError:
+        inside = False
+    if not inside:
         raise InputError("the task's photograph is on another host than Label Studio, and this server asks no other")
     return _download(full, settings)
 
 
-def _origin(address: str) -> tuple[str, str] | None:
-    try:
-        parts = urlsplit(address)
-        return (parts.scheme, parts.netloc) if parts.scheme in ("http", "https") and "@" not in parts.netloc else None
-    except ValueError:
-        return None
+def _origin(address: str) -> tuple[str, str]:
+    """Return scheme and host, with what else stands there. Raises `ValueError` if the address is damaged."""
+    parts = urlsplit(address)
+    return parts.scheme, parts.netloc
 
 
 def _download(address: str, settings: ServeSettings) -> bytes:
