@@ -130,6 +130,10 @@ class ImageEmbedding:
         OSError
             The file cannot be written.
         """
+        write_files({Path(path): self.to_bytes()})
+
+    def to_bytes(self) -> bytes:
+        """Return the content of the file that `save` writes."""
         header = _Header(
             format=_PADDED_FORMAT if self.geometry.fit == PADDED else _FORMAT,
             model=self.model,
@@ -144,7 +148,7 @@ class ImageEmbedding:
         arrays: dict[str, Any] = {"features": self.features, **self.high_res}
         buffer = io.BytesIO()
         np.savez(buffer, **arrays, header=np.frombuffer(msgspec.json.encode(header), dtype=np.uint8))
-        write_files({Path(path): buffer.getvalue()})
+        return buffer.getvalue()
 
     @classmethod
     def load(cls, path: str | Path) -> ImageEmbedding:

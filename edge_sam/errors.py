@@ -13,12 +13,17 @@ __all__ = [
     "MissingExtraError",
     "RuntimeFallbackWarning",
     "RuntimeUnavailableError",
+    "TooManyPixelsError",
     "one_line",
 ]
 
 
 class MissingExtraError(EdgeSamError, ImportError):
     """A command needs an optional dependency that is not installed."""
+
+
+class TooManyPixelsError(InputError):
+    """An image has more pixels than are allowed. Nothing was decoded."""
 
 
 class DownloadError(EdgeSamError):

@@ -29,6 +29,7 @@ from edge_sam.cli.models import models, pull
 from edge_sam.cli.output import echo
 from edge_sam.cli.quantize import quantize
 from edge_sam.cli.segment import segment
+from edge_sam.cli.serve import serve
 from edge_sam.cli.tune import tune
 from edge_sam.errors import EdgeSamError, InputError, one_line
 from edge_sam.version import __version__
@@ -37,6 +38,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "segment": segment,
     "everything": everything,
     "camera": camera,
+    "serve": serve,
     "annotate": annotate,
     "encode": encode,
     "models": models,

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, TiffImagePlugin, _imaging
 
-from edge_sam.errors import InputError
+from edge_sam.errors import InputError, TooManyPixelsError
 from edge_sam.imaging.identify import identify, printable_reason
 
 MAX_PIXELS = 128_000_000
@@ -112,7 +112,7 @@ class Picture:
 
 
 @contextmanager
-def open_picture(data: bytes, name: str) -> Iterator[Picture]:
+def open_picture(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Iterator[Picture]:
     """Identify an encoded image, and release its memory on exit.
 
     Parameters
@@ -121,18 +121,22 @@ def open_picture(data: bytes, name: str) -> Iterator[Picture]:
         Content of the file.
     name : str
         Name for error messages.
+    max_pixels : int
+        Larger images are rejected.
 
     Raises
     ------
     InputError
-        The data is empty, damaged or of an unknown format, or the image has more than `MAX_PIXELS`.
+        The data is empty, damaged or of an unknown format.
+    TooManyPixelsError
+        The image has more than `max_pixels`.
     """
     if not data:
         raise InputError(f"{name} is empty")
     with _quiet, contextlib.closing(identify(data, name)) as image:
         width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise InputError(f"{name} is {width}×{height}; the limit is {MAX_PIXELS // 10**6} million pixels")
+        if width * height > max_pixels:
+            raise TooManyPixelsError(f"{name} is {width}×{height}; the limit is {max_pixels / 10**6:g} million pixels")
         picture = _prepared(image, data, name)
         if width * height > _MAX_PYTHON_PIXELS and any(
             t[0] in Image.DECODERS for t in getattr(picture.image, "tile", ())

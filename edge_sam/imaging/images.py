@@ -13,7 +13,7 @@ from PIL import Image
 
 from edge_sam.errors import InputError
 from edge_sam.files.names import natural_key
-from edge_sam.imaging.decoding import Picture, open_picture, read_bytes, upright
+from edge_sam.imaging.decoding import MAX_PIXELS, Picture, open_picture, read_bytes, upright
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 """Lower-case suffixes of the image files in a folder."""
@@ -74,9 +74,9 @@ def read_image(source: str | Path) -> NDArray[np.uint8]:
     return decode_image(data, "standard input" if str(source) == "-" else str(source))
 
 
-def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
-    """Decode an encoded photograph; see `read_image`. Errors contain `name`."""
-    with open_picture(data, name) as picture:
+def decode_image(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """Decode an encoded photograph with at most so many pixels; see `read_image`. Errors contain `name`."""
+    with open_picture(data, name, max_pixels) as picture:
         pixels = _still_webp(data, picture.image)
         if pixels is None:
             picture.load()

@@ -47,7 +47,7 @@ function iconButton(icon, label) {
   button.title = label;
   const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
   const use = document.createElementNS('http://www.w3.org/2000/svg', 'use');
-  use.setAttribute('href', `icons.svg#${icon}`);
+  use.setAttribute('href', `page/icons.svg#${icon}`);
   svg.setAttribute('aria-hidden', 'true');
   svg.append(use);
   button.append(svg);

@@ -1,0 +1,1 @@
+"""The HTTP server: `edge-sam serve`. Needs the extra ``serve``."""

@@ -1,0 +1,120 @@
+"""Who may ask: the names of this server, the pages that may use it, the API key."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import ipaddress
+import os
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+
+from edge_sam.errors import InputError
+from edge_sam.serve.errors import HttpError
+from edge_sam.serve.settings import ServeSettings
+
+_KEY_VARIABLE = "EDGE_SAM_API_KEY"
+_LONGEST_KEY = 4096
+OPEN_PATHS = ("/", "/health", "/page/", "/onnxruntime-web/")
+"""Paths that need no key: the state of the server and the page, which holds nothing secret."""
+
+
+class Access:
+    """Refuses requests that this server should not answer.
+
+    Parameters
+    ----------
+    settings : ServeSettings
+
+    Raises
+    ------
+    InputError
+        The file with the key cannot be read or is empty, or an origin is not one.
+    """
+
+    def __init__(self, settings: ServeSettings) -> None:
+        self.key = _read_key(settings.api_key_file)
+        for origin in settings.allow_origin:
+            parts = urlsplit(origin)
+            if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:
+                raise InputError(f"--allow-origin {origin}: give scheme and name only, as https://labels.example.com")
+        self._origins = frozenset(settings.allow_origin)
+        name = socket.gethostname().lower()
+        self._hosts = {"localhost", name, f"{name}.local", *(host.lower() for host in settings.allow_host)}
+
+    def check(self, method: str, path: str, headers: Headers) -> None:
+        """Raise `HttpError` if a request may not be answered."""
+        host = headers.get("host", "")
+        if not self._is_ours(host):
+            raise HttpError(400, "unknown_host", "this server has another name; allow yours with --allow-host NAME")
+        origin = headers.get("origin")
+        if origin is not None and origin not in self._origins and urlsplit_netloc(origin) != host.lower():
+            raise HttpError(403, "foreign_origin", "a page of another site asks; allow it with --allow-origin URL")
+        is_open = any(
+            path == each or (each != "/" and each.endswith("/") and path.startswith(each)) for each in OPEN_PATHS
+        )
+        if self.key is None or method == "OPTIONS" or (is_open and method in ("GET", "HEAD")):
+            return
+        given = _given_key(headers)
+        if given is None or not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self.key.encode()):
+            raise HttpError(
+                401, "unauthorized", "send the API key as Authorization: Bearer KEY", {"WWW-Authenticate": "Bearer"}
+            )
+
+    def _is_ours(self, host: str) -> bool:
+        """Tell whether a Host header names this server.
+
+        A page that has its own name point here (DNS rebinding) sends that name. An address cannot be made to do that.
+        """
+        name = _without_port(host).lower().rstrip(".")
+        if name in self._hosts or name.endswith(".localhost"):
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+
+def urlsplit_netloc(origin: str) -> str | None:
+    """Return the host and port of an origin, None if it has none (``null``)."""
+    try:
+        return urlsplit(origin).netloc.lower() or None
+    except ValueError:
+        return None
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.rpartition(":")[0] if ":" in host else host
+
+
+def _given_key(headers: Headers) -> str | None:
+    """Return the key that a client sent: as a bearer token, a Basic password, or X-AnyLabeling's header."""
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(value, validate=True).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+    return headers.get("token")
+
+
+def _read_key(file: Path | None) -> str | None:
+    if file is None:
+        return os.environ.get(_KEY_VARIABLE) or None
+    try:
+        with file.open(encoding="utf-8") as opened:
+            key = opened.read(_LONGEST_KEY).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the API key from {file}: {getattr(error, 'strerror', None) or error}") from error
+    if not key:
+        raise InputError(f"the file {file} has no API key; write one into it, for example: openssl rand -hex 32")
+    return key

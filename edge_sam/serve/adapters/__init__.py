@@ -1,0 +1,1 @@
+"""The protocols of labelling tools, one file each."""

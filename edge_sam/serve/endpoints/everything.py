@@ -1,0 +1,91 @@
+"""Everything mode as a stream of lines."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from starlette.responses import Response, StreamingResponse
+
+from edge_sam.errors import InputError
+from edge_sam.everything.generator import Update
+from edge_sam.everything.records import MaskRecord
+from edge_sam.everything.search import Found
+from edge_sam.everything.settings import EverythingSettings
+from edge_sam.serve.errors import HttpError, as_http_error
+from edge_sam.serve.messages import EverythingLine, MaskAnswer, Rle
+from edge_sam.serve.operations import Call, Operation
+
+NDJSON = "application/x-ndjson"
+_NAMES = frozenset(EverythingSettings.__dataclass_fields__)
+
+
+async def everything(call: Call) -> Response:
+    """Find all masks of a photograph."""
+    image = await call.segmenter.find(call.request.path_params["id"])
+    steps = call.segmenter.search(image, _settings(call.body))
+    first = await anext(steps)  # What fails before the first line has a status of its own.
+    return StreamingResponse(_lines(first, steps), media_type=NDJSON, headers={"X-Accel-Buffering": "no"})
+
+
+def _settings(body: dict[str, Any]) -> EverythingSettings:
+    unknown = body.keys() - _NAMES
+    if unknown:
+        raise HttpError(422, "invalid_body", f"body: no setting is called {min(unknown)[:40]!a}")
+    try:
+        return msgspec.convert(body, EverythingSettings)
+    except msgspec.ValidationError as error:
+        raise InputError(f"body: {error}") from error
+
+
+async def _lines(first: tuple[Found, Update], steps: AsyncIterator[tuple[Found, Update]]) -> AsyncIterator[bytes]:
+    """Write one line for each mask, and the summary."""
+    start, present = time.perf_counter(), set[int]()
+    found, update = first
+    try:
+        while True:
+            for number, record in update.added.items():
+                yield _line(_mask(number, record))
+            if update.removed:
+                yield _line(EverythingLine(removed=update.removed))
+            present = (present | set(update.added)) - set(update.removed)
+            found, update = await anext(steps)
+    except StopAsyncIteration:
+        seconds = round(time.perf_counter() - start, 3)
+        summary = {"masks": sorted(present), "asked": found.asked, "points": found.points, "seconds": seconds}
+        yield _line(EverythingLine(summary=summary))
+    except Exception as error:
+        known = as_http_error(error)
+        yield _line(EverythingLine(error={"code": known.code, "message": known.message}))
+    finally:
+        with contextlib.suppress(Exception):
+            await steps.aclose()  # type: ignore[attr-defined]
+
+
+def _mask(number: int, record: MaskRecord) -> EverythingLine:
+    x, y, width, height = record["bbox"]
+    rle = Rle(tuple(record["segmentation"]["size"]), record["segmentation"]["counts"])
+    mask = MaskAnswer(record["predicted_iou"], (x, y, x + width, y + height), record["area"], rle=rle)
+    (point,) = record["point_coords"]
+    return EverythingLine(id=number, mask=mask, stability=record["stability_score"], point=(point[0], point[1]))
+
+
+def _line(value: EverythingLine) -> bytes:
+    return msgspec.json.encode(value) + b"\n"
+
+
+OPERATIONS = (
+    Operation(
+        method="POST",
+        path="/images/{id}/everything",
+        handle=everything,
+        summary="All masks of a photograph, a line of JSON for each as it is found; the last line is the summary.",
+        body=dict[str, Any],
+        answer=EverythingLine,
+        media=NDJSON,
+        errors=(404, 408, 413, 415, 429, 503, 504),
+    ),
+)

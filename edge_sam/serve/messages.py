@@ -1,0 +1,194 @@
+"""What requests and responses hold. The OpenAPI document is made from these classes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from edge_sam.imaging.view import FRAME, TOKEN
+from edge_sam.preference import Preference
+
+Format = Literal["rle", "polygons", "png"]
+Point = tuple[float, float]
+Box = tuple[float, float, float, float]
+
+
+class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """No parameters."""
+
+
+class UploadQuery(Query):
+    """How to encode a photograph. Default: as the server was told."""
+
+    long_side: Annotated[int, Meta(ge=TOKEN, le=FRAME, multiple_of=TOKEN)] | None = None
+    square: bool | None = None
+
+
+class EmbeddingQuery(Query):
+    """How to write an embedding."""
+
+    format: Literal["npz", "raw"] = "npz"
+    dtype: Literal["float32", "float16"] = "float32"
+
+
+class ImageAnswer(msgspec.Struct):
+    """A photograph that was encoded, now or before."""
+
+    id: str
+    width: int
+    height: int
+    cached: bool
+    """Whether it was known already, so that nothing had to be encoded."""
+    long_side: int
+    square: bool
+    logit_size: tuple[int, int]
+    """Rows and columns of low-res logits, which a mask prompt has."""
+    timings: dict[str, float]
+    """Milliseconds by stage."""
+
+
+class PromptBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A prompt: any combination of points, a box and a mask, in pixels of the photograph."""
+
+    points: list[Point] | None = None
+    labels: list[int] | None = None
+    """1 for a point on the object, 0 for a point off it."""
+    box: Box | None = None
+    """XYXY."""
+    mask: str | None = None
+    """Base64 of low-res logits of an earlier answer: little-endian float16 or float32, row by row."""
+
+
+class MasksBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What to segment, and how to write it."""
+
+    prompts: Annotated[list[PromptBody], Meta(min_length=1)]
+    multimask: bool = True
+    """Three masks for each prompt, best first; else the one that `prefer` takes."""
+    prefer: Preference = "auto"
+    format: Format = "rle"
+    logits: bool = False
+    """Whether to return low-res logits, to pass back as the mask of a prompt."""
+
+
+class Rle(msgspec.Struct):
+    """Compressed run lengths as in COCO JSON; size is (height, width)."""
+
+    size: tuple[int, int]
+    counts: str
+
+
+class MaskAnswer(msgspec.Struct, omit_defaults=True):
+    """A mask in the format that was asked for."""
+
+    score: float
+    """Predicted IoU."""
+    box: Box
+    """XYXY in pixels; x1 and y1 are one past the last pixel. Zeros for an empty mask."""
+    area: int
+    """In pixels."""
+    rle: Rle | None = None
+    polygons: list[list[tuple[int, int]]] | None = None
+    """Outer outlines, XY at pixel centres."""
+    png: str | None = None
+    """Base64 of a grey PNG with 255 on the object."""
+    logits: str | None = None
+    """Base64 of low-res logits, little-endian float16, row by row."""
+
+
+class PromptAnswer(msgspec.Struct):
+    """The masks for one prompt, best first."""
+
+    masks: list[MaskAnswer]
+    preferred: dict[str, int]
+    """With three masks: the index of the one that each preference takes."""
+
+
+class MasksAnswer(msgspec.Struct):
+    """An answer for each prompt, in the same order."""
+
+    results: list[PromptAnswer]
+    timings: dict[str, float]
+    """Milliseconds by stage, all prompts together."""
+
+
+class Health(msgspec.Struct):
+    """That the server runs. Label Studio reads `status` and `model_class`."""
+
+    status: Literal["UP"]
+    model: str
+    model_class: str
+    version: str
+
+
+class DecoderFile(msgspec.Struct):
+    """The decoder for pages that decode themselves."""
+
+    url: str
+    bytes: int
+    sha256: str
+    precision: str
+    inputs: list[dict[str, Any]]
+    outputs: list[dict[str, Any]]
+    runtime_url: str | None
+    """Where the files of onnxruntime-web are, if the server has them."""
+
+
+class ModelAnswer(msgspec.Struct):
+    """The model that answers."""
+
+    name: str
+    family: str
+    license: str
+    source_sha256: str
+    precision: str
+    runtime: str
+    provider: str
+    long_side: int
+    square: bool
+    mask_threshold: float
+    """A pixel is mask where its logit is larger."""
+    mask_prompts: bool
+    """Whether prompts may have a mask."""
+    pad_boxes: bool
+    """Whether the decoder wants a "not a point" after the corners of a box too."""
+    frame: int
+    token: int
+    cell: int
+    """Pixels of the frame along one side of a low-res cell."""
+    labels: dict[str, int]
+    """What `point_labels` of the decoder mean."""
+    decoder: DecoderFile | None
+    """None if only the server can decode: an imported model."""
+    max_prompts: int
+    max_body_mb: int
+    max_megapixels: float
+
+
+class ModelEntry(msgspec.Struct):
+    """A model that this server answers with."""
+
+    name: str
+    family: str
+    precision: str
+
+
+class ModelsAnswer(msgspec.Struct):
+    """All models of this server."""
+
+    models: list[ModelEntry]
+
+
+class EverythingLine(msgspec.Struct, omit_defaults=True):
+    """One line of everything mode: a mask, numbers of masks that go, the summary, or an error."""
+
+    id: int | None = None
+    mask: MaskAnswer | None = None
+    stability: float | None = None
+    point: Point | None = None
+    removed: list[int] | None = None
+    """Numbers of earlier masks that better ones replaced."""
+    summary: dict[str, Any] | None = None
+    error: dict[str, str] | None = None

@@ -1,0 +1,122 @@
+"""Run the server until a signal ends it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+
+from edge_sam.errors import EdgeSamError, InputError, one_line
+from edge_sam.files.cache_home import cache_home
+from edge_sam.imaging.view import View
+from edge_sam.predictor import Predictor
+from edge_sam.serve.access import Access
+from edge_sam.serve.app import make_app
+from edge_sam.serve.images import ImageStore
+from edge_sam.serve.logs import LOGGER, start_log
+from edge_sam.serve.segmenter import Segmenter
+from edge_sam.serve.settings import ServeSettings
+from edge_sam.system.signals import stop_on_signal
+
+_BACKLOG = 128
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn that tells when it listens, and leaves signals to us."""
+
+    def __init__(self, config: uvicorn.Config, listening: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._listening = listening
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._listening()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def serve(predictor: Predictor, settings: ServeSettings, view: View, listening: Callable[[str], None]) -> None:
+    """Answer requests until Ctrl-C or SIGTERM, then finish those at work. A second signal ends at once.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        The model that answers.
+    settings : ServeSettings
+    view : View
+        How photographs are encoded unless a client says otherwise.
+    listening : callable
+        Called with the server's address when it listens.
+
+    Raises
+    ------
+    InputError
+        A setting is impossible.
+    EdgeSamError
+        The address cannot be listened on.
+    """
+    access = Access(settings)
+    segmenter = Segmenter(predictor, settings, view, _open_store(settings))
+    app = make_app(segmenter, access)
+    with _listen(settings.host, settings.port) as opened:
+        start_log(settings.log_format)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            ws="none",
+            lifespan="off",
+            limit_concurrency=settings.max_connections,
+            timeout_graceful_shutdown=max(1, round(settings.stop_timeout)),
+        )
+        server = _Server(config, lambda: listening(_address(opened)))
+
+        def stop() -> None:
+            server.should_exit = True
+
+        with stop_on_signal(stop):
+            if not _is_loopback(opened) and access.key is None:
+                LOGGER.warning("other machines can reach this server and it has no API key; set EDGE_SAM_API_KEY")
+            server.run(sockets=[opened])
+        segmenter.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except socket.gaierror as error:
+        raise InputError(f"--host {host}: no such address here: {error.strerror}") from error
+    except (OSError, UnicodeError) as error:
+        raise EdgeSamError(f"cannot listen on {host} port {port}: {one_line(error)}; give another --port") from error
+
+
+def _address(opened: socket.socket) -> str:
+    host, port = opened.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _is_loopback(opened: socket.socket) -> bool:
+    host = opened.getsockname()[0]
+    return host.startswith("127.") or host == "::1"
+
+
+def _open_store(settings: ServeSettings) -> ImageStore | None:
+    if settings.no_store:
+        if settings.store is not None:
+            raise InputError("--store keeps photographs in a folder, --no-store in memory only; give one of them")
+        return None
+    folder = settings.store or Path(cache_home(), "served")
+    try:
+        return ImageStore(folder, settings.store_mb * 10**6)
+    except OSError as error:
+        raise InputError(
+            f"cannot keep photographs in {folder}: {one_line(error)}; give --store or --no-store"
+        ) from error
