@@ -1,11 +1,10 @@
 /** The server's HTTP API. Addresses are relative, so that the page works below any path of a proxy. */
 
-let key = sessionStorage.getItem('key');
+let key = null;
 
-/** Send this API key with every request. It is kept until the tab closes. */
+/** Send this API key with every request. It is forgotten when the page is left. */
 export function useKey(value) {
   key = value;
-  sessionStorage.setItem('key', value);
 }
 
 /** An answer that is an error: its HTTP `status`, the server's `code` and `requestId`, and `retryAfter` in seconds. */

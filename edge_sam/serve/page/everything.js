@@ -4,7 +4,7 @@ import { askEverything } from './api.js';
 import { reduced } from './masks/bitmap.js';
 import { RleMask } from './masks/mask.js';
 
-const MAP = 1024; // Longest side of the map that finds the mask at a place.
+const MAP = 768; // Longest side of the map that finds the mask at a place.
 
 export class Everything {
   masks = [];
@@ -13,7 +13,7 @@ export class Everything {
   #abort = new AbortController();
   #byId = new Map();
   #size;
-  #map = null; // For each pixel the smallest mask there.
+  #map = null; // For each pixel the smallest mask there; null: to be drawn anew.
 
   constructor({ width, height }) {
     this.#size = { width, height, map: reduced({ width, height }, MAP) };
@@ -44,29 +44,29 @@ export class Everything {
 
   /** The smallest mask at [x, y] in pixels of the photograph, or null. */
   at([x, y]) {
-    this.#map ??= this.#draw();
+    if (!this.#map) {
+      this.#map = [];
+      this.masks.forEach((mask) => this.#enter(mask));
+    }
     const { width, height, map } = this.#size;
     return this.#map[Math.floor((y * map.height) / height) * map.width + Math.floor((x * map.width) / width)] ?? null;
   }
 
   #take({ id, mask, removed = [] }) {
     for (const each of removed) this.#byId.delete(each);
+    if (removed.length) this.#map = null;
     if (mask) {
       const made = new RleMask(mask);
       made.colour = `hsl(${(id * 137.5) % 360} 70% 55%)`; // Steps of the golden angle: neighbours differ.
       this.#byId.set(id, made);
+      if (this.#map) this.#enter(made);
     }
     this.masks = [...this.#byId.values()].sort((a, b) => b.area - a.area);
-    this.#map = null;
   }
 
-  #draw() {
-    const map = new Array(this.#size.map.width * this.#size.map.height);
-    for (const mask of this.masks) {
-      mask.bitmap(this.#size.map).data.forEach((inside, i) => {
-        if (inside) map[i] = mask;
-      });
-    }
-    return map;
+  #enter(mask) {
+    mask.bitmap(this.#size.map).data.forEach((inside, i) => {
+      if (inside && !(this.#map[i]?.area < mask.area)) this.#map[i] = mask;
+    });
   }
 }

@@ -80,7 +80,8 @@ workspace.addEventListener('change', () => {
 workspace.addEventListener('prompt', () => ask());
 fillHelp(keys);
 listenToKeys(keys);
-listenToIncoming(open, (error) => showFailure(error));
+listenToIncoming(open, showFailure);
+workspace.changed();
 start();
 
 async function start() {
@@ -113,7 +114,7 @@ const open = latestOnly(async (file) => {
   try {
     const [image, ms] = await timed(() => sendImage(file));
     Object.assign(photograph, { id: image.id, width: image.width, height: image.height });
-    showTimings({ 'Encode': image.cached ? null : image.timings.encode ?? null, 'Upload and encode': ms, 'Decode': null, 'Click to mask': null });
+    showTimings({ 'Encode': image.timings.encode ?? null, 'Upload and encode': ms, 'Decode': null, 'Click to mask': null });
     workspace.changed();
     stage.focus();
     say(`Ready${image.cached ? ' (seen before)' : ''}. Click an object, or drag a box around it.`);
@@ -165,7 +166,7 @@ const preview = latestOnly(async (at) => {
     );
     if (!workspace.asked && !workspace.everything && hovered) workspace.set({ preview: masks[0] });
   } catch (error) {
-    if (!(error instanceof ApiError)) throw error; // The click that follows will say what is wrong.
+    if (!(error instanceof ApiError)) fail(error); // Else the click that follows says what is wrong.
   }
 });
 let hovered = null;
@@ -231,7 +232,8 @@ async function decodeHere(wanted) {
 function sayMask() {
   const { mask, answer, photograph } = workspace;
   const share = (100 * mask.area) / (photograph.width * photograph.height);
-  say(`Mask ${answer.selected + 1} of ${answer.masks.length}: predicted IoU ${mask.score.toFixed(2)}, ${share.toFixed(1)} % of the photograph.`);
+  const number = `Mask ${answer.selected + 1} of ${answer.masks.length}`;
+  say(`${number}: predicted IoU ${mask.score.toFixed(2)}, ${share.toFixed(1)} % of the photograph.`);
 }
 
 function fail(error) {

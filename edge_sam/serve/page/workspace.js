@@ -77,8 +77,9 @@ export class Workspace extends EventTarget {
   /** Keep a mask as an object. The prompt begins anew. */
   keep(masks) {
     const kept = masks.map((mask) => {
+      const colour = COLOURS[this.#made % COLOURS.length];
       this.#made += 1;
-      return { number: this.#made, mask, name: 'object', colour: COLOURS[(this.#made - 1) % COLOURS.length], shown: true };
+      return { number: this.#made, mask, name: 'object', colour, shown: true };
     });
     this.#step({ prompt: EMPTY, objects: [...this.objects, ...kept] });
   }

@@ -2,7 +2,7 @@
 
 const CACHE = 'edge-sam-bundles';
 
-/** Return `{manifest, encoder, decoder, constants}` from the bundle at `base`; `progress(loaded, total)` is in bytes. */
+/** Return `{manifest, encoder, decoder, constants}` of the bundle at `base`; `progress(loaded, total)` is in bytes. */
 export async function openBundle(base, progress) {
   const response = await fetch(`${base}manifest.json`);
   if (!response.ok) throw new Error(`there is no bundle at ${base} (${response.status})`);
@@ -26,7 +26,8 @@ function component(manifest, role, precision) {
 }
 
 async function file(base, { file: name, sha256, bytes }, progress) {
-  const cache = await globalThis.caches?.open(CACHE).catch(() => undefined); // Absent without HTTPS, or in private windows.
+  // Absent without HTTPS and in some private windows.
+  const cache = await globalThis.caches?.open(CACHE).catch(() => undefined);
   const key = new URL(`${sha256}/${name}`, globalThis.location.href).href;
   const kept = await cache?.match(key);
   if (kept) {

@@ -29,7 +29,8 @@ async function start() {
   const { model, device, threads, ms } = segmenter.facts;
   element('progress').hidden = true;
   file.disabled = false;
-  say(`${model} runs with ${device === 'wasm' ? `WebAssembly, threads: ${threads}` : 'WebGPU'}; started in ${seconds(ms)}. Open a photograph.`);
+  const where = device === 'wasm' ? `WebAssembly, threads: ${threads}` : 'WebGPU';
+  say(`${model} runs with ${where}; started in ${seconds(ms)}. Open a photograph.`);
 }
 
 const open = latestOnly((chosen) => encode(chosen).catch(failed));

@@ -26,7 +26,9 @@ export function resize(image, width, height) {
   weights(image.height, height).forEach(({ first, values }, y) => {
     for (let x = 0; x < stride; x += 1) {
       let sum = 0;
-      for (let i = 0, from = first * stride + x; i < values.length; i += 1, from += stride) sum += values[i] * lines[from];
+      for (let i = 0, from = first * stride + x; i < values.length; i += 1, from += stride) {
+        sum += values[i] * lines[from];
+      }
       resized[y * stride + x] = sum;
     }
   });

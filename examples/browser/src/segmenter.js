@@ -42,14 +42,18 @@ export class Segmenter {
 
   /** Encode an ImageBitmap, which is moved away. Returns the times in milliseconds. */
   async encode(bitmap) {
+    const start = performance.now();
     const { geometry, timings } = await this.#calls.call('encode', { bitmap }, [bitmap]);
+    performance.measure('encode', { start, detail: timings });
     this.#geometry = new Geometry(geometry);
     return timings;
   }
 
   /** Answer `{points: [{x, y, label}], box}`: `{masks, preferred, ms}`, the best predicted IoU first. */
   async decode(prompt) {
+    const start = performance.now();
     const { masks, ...rest } = await this.#calls.call('decode', { prompt });
+    performance.measure('decode', { start, detail: { decode: rest.ms } });
     return { ...rest, masks: masks.map(({ logits, score }) => new LogitMask(logits, this.#geometry, score)) };
   }
 }

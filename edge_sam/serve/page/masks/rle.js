@@ -1,9 +1,9 @@
 /**
  * COCO's run-length encoding: pixels down the columns, background first.
  *
- * Compressed counts are text. Each character, minus "0", holds five bits of a number, lowest first; the sixth bit is set
- * if the number continues, and the highest of the five bits in its last character is its sign. From the fourth number
- * on, each is the difference to the number two before it.
+ * Compressed counts are text. Each character, minus "0", holds five bits of a number, lowest first; the sixth bit is
+ * set if the number continues, and the highest of the five bits in its last character is its sign. From the fourth
+ * number on, each is the difference to the number two before it.
  */
 
 const FIRST = 48; // "0"

@@ -22,9 +22,9 @@ export class Decoder {
   /**
    * Answer a prompt.
    *
-   * `image` is `{geometry, inputs}`: the decoder's inputs about the photograph, `{name: {type, data, dims}}`. `prompt` is
-   * `{points: [{x, y, label}], box}` in pixels of the photograph. Returns `{masks, preferred}`: three `{logits, score}`
-   * with the best predicted IoU first, and the index of the one to show.
+   * `image` is `{geometry, inputs}`: the decoder's inputs about the photograph, `{name: {type, data, dims}}`. `prompt`
+   * is `{points: [{x, y, label}], box}` in pixels of the photograph. Returns `{masks, preferred}`: three
+   * `{logits, score}` with the best predicted IoU first, and the index of the one to show.
    */
   async decode({ geometry, inputs }, prompt) {
     const { Tensor } = this.#ort;

@@ -35,7 +35,9 @@ export class Geometry {
     const line = new Float32Array(columns);
     for (let y = 0, i = 0; y < height; y += 1) {
       const [above, below, share] = [columns * down.first[y], columns * down.second[y], down.share[y]];
-      for (let x = 0; x < columns; x += 1) line[x] = values[above + x] + (values[below + x] - values[above + x]) * share;
+      for (let x = 0; x < columns; x += 1) {
+        line[x] = values[above + x] + (values[below + x] - values[above + x]) * share;
+      }
       for (let x = 0; x < width; x += 1, i += 1) {
         const left = line[across.first[x]];
         data[i] = left + (line[across.second[x]] - left) * across.share[x] > 0 ? 1 : 0;

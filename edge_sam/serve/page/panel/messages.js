@@ -40,10 +40,12 @@ export function showTimings(given) {
         term.textContent = label;
         timings.append(term, document.createElement('dd'));
       }
-      term.nextElementSibling.textContent = ms >= 1000 ? `${(ms / 1000).toFixed(2)} s` : `${ms.toFixed(ms < 10 ? 1 : 0)} ms`;
+      term.nextElementSibling.textContent = inWords(ms);
     }
   }
 }
+
+const inWords = (ms) => (ms >= 1000 ? `${(ms / 1000).toFixed(2)} s` : `${ms.toFixed(ms < 10 ? 1 : 0)} ms`);
 
 /** Fill the help with what the mouse and fingers do, and the table of keys. */
 export function fillHelp(keys) {

@@ -7,19 +7,21 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 
 /** Return the table of keys: what to press, what it does, the test of an event, and the action. */
 export function keyTable(actions) {
-  const key = (...keys) => ({ key: pressed, ctrlKey, metaKey }) => keys.includes(pressed.toLowerCase()) && !ctrlKey && !metaKey;
+  const key = (...keys) => ({ key: pressed, ctrlKey, metaKey }) =>
+    keys.includes(pressed.toLowerCase()) && !ctrlKey && !metaKey;
   const control = (shift) => ({ key: pressed, ctrlKey, metaKey, shiftKey }) =>
     pressed.toLowerCase() === 'z' && (ctrlKey || metaKey) && shiftKey === shift;
   return [
-    { keys: ['←', '→', '↑', '↓'], what: 'Move the cursor; with Shift in longer steps', on: ({ key: k }) => k in ARROWS,
-      run: ({ key: k, shiftKey }) => actions.moveCursor(ARROWS[k], shiftKey ? LEAP : STEP) },
+    { keys: ['←', '→', '↑', '↓'], what: 'Move the cursor; with Shift in longer steps',
+      on: ({ key: pressed }) => pressed in ARROWS,
+      run: ({ key: pressed, shiftKey }) => actions.moveCursor(ARROWS[pressed], shiftKey ? LEAP : STEP) },
     { keys: ['Enter'], what: 'Add a point at the cursor; with Shift off the object', on: key('enter'),
       run: ({ shiftKey }) => actions.pointAtCursor(shiftKey) },
     { keys: ['B'], what: 'Begin a box at the cursor, and end it there', on: key('b'), run: actions.boxAtCursor },
     { keys: ['+', '−'], what: 'What clicks add: points on or off the object', on: key('+', '-', '='),
-      run: ({ key: k }) => actions.sign(k === '-' ? 0 : 1) },
+      run: ({ key: pressed }) => actions.sign(pressed === '-' ? 0 : 1) },
     { keys: ['1', '2', '3'], what: 'Choose one of the three masks', on: key('1', '2', '3'),
-      run: ({ key: k }) => actions.select(Number(k) - 1) },
+      run: ({ key: pressed }) => actions.select(Number(pressed) - 1) },
     { keys: ['K'], what: 'Keep the object and begin the next', on: key('k'), run: actions.keep },
     { keys: ['Ctrl Z'], what: 'Undo', on: control(false), run: actions.undo },
     { keys: ['Ctrl Shift Z'], what: 'Redo', on: control(true), run: actions.redo },

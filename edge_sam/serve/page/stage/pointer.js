@@ -1,8 +1,8 @@
 /**
  * Mouse, pen and fingers on the stage.
  *
- * A click or tap is a point; with Shift or the right button, or held for long, one off the object. A drag is a box. Two
- * fingers, the wheel, or a drag with the middle button move and magnify the photograph.
+ * A click or tap is a point; with Shift, Ctrl or the right button, or held for long, one off the object. A drag is a
+ * box. Two fingers, the wheel, or a drag with the middle button move and magnify the photograph.
  */
 
 const STILL = 5; // Pixels that a click may move.
@@ -36,7 +36,7 @@ export function listenToPointer(element, actions) {
       end('pan');
       event.preventDefault();
     } else if (pressed.size === 1) {
-      gesture = { kind: 'press', from: place, off: event.shiftKey || event.button === 2 };
+      gesture = { kind: 'press', from: place, off: event.shiftKey || event.ctrlKey || event.button === 2 };
       if (event.pointerType !== 'mouse') gesture.timer = setTimeout(held, LONG_PRESS, place);
     }
   });

@@ -26,7 +26,8 @@ export class Stage {
         if (ready() && at) actions.point(at, off ? 0 : workspace.sign);
       },
       dragging: (from, to) => {
-        if (ready() && !workspace.everything) workspace.set({ dragged: from && this.#box(photographed(from), photographed(to)) });
+        if (!ready() || workspace.everything) return;
+        workspace.set({ dragged: from && this.#box(photographed(from), photographed(to)) });
       },
       box: (from, to) => {
         const box = this.#box(photographed(from), photographed(to));
