@@ -114,7 +114,8 @@ const open = latestOnly(async (file) => {
   try {
     const [image, ms] = await timed(() => sendImage(file));
     Object.assign(photograph, { id: image.id, width: image.width, height: image.height });
-    showTimings({ 'Encode': image.timings.encode ?? null, 'Upload and encode': ms, 'Decode': null, 'Click to mask': null });
+    showTimings({ 'Encode': image.timings.encode ?? null, 'Upload and encode': ms });
+    showTimings({ 'Decode': null, 'Click to mask': null });
     workspace.changed();
     stage.focus();
     say(`Ready${image.cached ? ' (seen before)' : ''}. Click an object, or drag a box around it.`);
