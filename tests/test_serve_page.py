@@ -39,7 +39,7 @@ PLACE_OF_PHOTOGRAPH = """canvas => {
     const [x, y] = [at % width, Math.floor(at / width)];
     [left, top, right, bottom] = [Math.min(left, x), Math.min(top, y), Math.max(right, x + 1), Math.max(bottom, y + 1)];
   }
-  return [left, top, right, bottom];
+  return [left, top, right, bottom].map((edge) => edge / devicePixelRatio);
 }"""
 
 
@@ -242,7 +242,7 @@ def test_everything_streams_in_and_a_click_keeps_one(clicker: Clicker) -> None:
     fewer = json.dumps({"points_per_side": 6})
     clicker.page.route("**/everything", lambda route: route.continue_(post_data=fewer))
     clicker.page.keyboard.press("e")
-    clicker.page.wait_for_function("document.getElementById('status').textContent.includes('Click one to keep')")
+    clicker.page.wait_for_function("() => document.getElementById('status').textContent.includes('Click one to keep')")
     clicker.page.mouse.click(*clicker.at(*POINT))
     clicker.wait("1 kept")
     assert clicker.mask()[POINT[1], POINT[0]]

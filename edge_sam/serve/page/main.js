@@ -71,19 +71,6 @@ const stage = new Stage(workspace, { point, hover, box: (box) => !workspace.ever
 const controls = new Controls(workspace, actions);
 const keys = keyTable(actions);
 
-workspace.addEventListener('change', () => {
-  controls.show();
-  downloads.show();
-  candidates.show(workspace.answer, workspace.photograph);
-  objects.show(workspace.objects);
-});
-workspace.addEventListener('prompt', () => ask());
-fillHelp(keys);
-listenToKeys(keys);
-listenToIncoming(open, showFailure);
-workspace.changed();
-start();
-
 async function start() {
   say('Starting…');
   try {
@@ -156,6 +143,8 @@ const ask = latestOnly(async () => {
   }
 });
 
+let hovered = null; // The pixel under the pointer.
+
 /** Preview the mask under the pointer, as long as there is no prompt. */
 const preview = latestOnly(async (at) => {
   const { photograph } = workspace;
@@ -170,7 +159,6 @@ const preview = latestOnly(async (at) => {
     if (!(error instanceof ApiError)) fail(error); // Else the click that follows says what is wrong.
   }
 });
-let hovered = null;
 
 function hover(at) {
   hovered = at;
@@ -241,3 +229,16 @@ function fail(error) {
   say('That did not work.');
   showFailure(error);
 }
+
+workspace.addEventListener('change', () => {
+  controls.show();
+  downloads.show();
+  candidates.show(workspace.answer, workspace.photograph);
+  objects.show(workspace.objects);
+});
+workspace.addEventListener('prompt', () => ask());
+fillHelp(keys);
+listenToKeys(keys);
+listenToIncoming(open, showFailure);
+workspace.changed();
+start();

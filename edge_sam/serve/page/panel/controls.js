@@ -37,6 +37,7 @@ export class Controls {
     element('clear').disabled = !asked && !everything;
     element('everything').disabled = !ready;
     element('keep').disabled = !mask && !everything?.masks.length;
+    element('keep').querySelector('span').textContent = everything ? 'Keep all' : 'Keep';
     this.#showProgress();
   }
 

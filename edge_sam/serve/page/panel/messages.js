@@ -14,7 +14,7 @@ export function say(text) {
 /** Show an error until the user closes it or something succeeds. */
 export function showFailure(error) {
   const [line] = failure.getElementsByTagName('p');
-  line.textContent = error.message;
+  line.textContent = error.message.replace(/^./, (first) => first.toUpperCase());
   if (error.requestId) {
     const id = document.createElement('small');
     id.textContent = `Request ${error.requestId}`;

@@ -48,7 +48,7 @@ export class Stage {
   }
 
   focus() {
-    this.#overlay.focus();
+    this.#overlay.focus({ preventScroll: true, focusVisible: false }); // The cursor shows where the keyboard is.
   }
 
   /** Move the keyboard's cursor by a fraction of the photograph's longer side. Returns its place. */
