@@ -16,10 +16,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from command_line import run_here
 from conftest import PHOTOGRAPHS, ROOT, iou, read_pixels
 from numpy.typing import NDArray
 
-from edge_sam.cli import main
 from edge_sam.imaging.masks import decode_rle
 
 PAGE = ROOT / "edge_sam" / "serve" / "page"
@@ -152,7 +152,8 @@ def of_command_line(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., N
 
     def segment(*prompt: str) -> NDArray[np.bool_]:
         folder = tmp_path_factory.mktemp("segment")
-        assert main(["segment", str(PHOTOGRAPH), *prompt, "--output", str(folder)]) == 0
+        done = run_here("segment", PHOTOGRAPH, *prompt, "--output", folder, cwd=folder)
+        assert done.returncode == 0, done.stderr
         (mask,) = folder.glob("*mask*.png")
         return read_pixels(mask) > 0
 
