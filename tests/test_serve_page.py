@@ -274,7 +274,7 @@ def test_errors_are_shown_and_mended(clicker: Clicker, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.png"
     damaged.write_bytes(b"no picture")
     clicker.page.set_input_files("#file", damaged)
-    assert "cannot show damaged.png" in clicker.page.locator("#failure p").inner_text()
+    clicker.page.get_by_text("cannot show damaged.png").wait_for()
     clicker.page.click("#failure button")
     forgotten = "**/images/*/masks"
     answer = {"status": 404, "json": {"error": {"code": "unknown_image", "message": "gone"}, "request_id": "1"}}

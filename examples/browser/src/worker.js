@@ -43,8 +43,8 @@ const handlers = {
     ort.env.wasm.numThreads = threads;
     const start = performance.now();
     const options = { executionProviders: [device] };
-    const sessions = [bundle.encoder, bundle.decoder].map((graph) => ort.InferenceSession.create(graph, options));
-    const [encoding, decoding] = await Promise.all(sessions);
+    const encoding = await ort.InferenceSession.create(bundle.encoder, options); // WebGPU makes one at a time.
+    const decoding = await ort.InferenceSession.create(bundle.decoder, options);
     encoder = new Encoder(ort, encoding, bundle.manifest, readNpz(bundle.constants));
     decoder = new Decoder(ort, decoding);
     return { model: bundle.manifest.name, ms: performance.now() - start };
