@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from edge_sam.bundles.manifest import Values
 from edge_sam.cli.models import fetch
@@ -98,41 +98,61 @@ def convert(
     /,
     *,
     output: Path,
+    format: Literal["openvino", "triton"] = "openvino",
     layout: str | None = None,
     values: Values | None = None,
     precision: str = "auto",
     overwrite: bool = False,
     json: Json = False,
 ) -> None:
-    """Copy a bundle and add OpenVINO's own format to it; or, with --layout, write its files for other programs.
+    """Copy a bundle and add OpenVINO's own format to it; or write its files for other programs.
 
     Parameters
     ----------
     bundle
         Model name or bundle folder.
     output
-        Bundle folder to make; with --layout the folder for its files.
+        Bundle folder to make; with --layout or --format triton the folder for its files.
+    format
+        openvino, or triton: a model repository for Triton Inference Server, with a service for KServe.
     layout
         Write an encoder and a decoder that other programs read: sam, sam2, or hf (transformers.js).
     values
         What the layout's encoder takes: sam 0-255 (default) or normalised; sam2 normalised (default) or 0-1.
     precision
-        Precision of the layout's files: auto, smallest, or one of the bundle's.
+        Precision of the files of a layout or of triton: auto, smallest, or one of the bundle's.
     overwrite
         Replace existing files.
     """
     from edge_sam.bundles.bundle import open_bundle
 
     if layout is not None:
+        if format != "openvino":
+            raise InputError("--layout and --format triton write different files; give one of them")
         found = open_bundle(bundle, precision)
         _write_layout(found, output, layout, values, precision, overwrite=overwrite, json=json)
         return
-    if values is not None or precision != "auto":
-        raise InputError("--values and --precision belong to --layout")
+    if values is not None or (precision != "auto" and format != "triton"):
+        raise InputError("--values and --precision belong to --layout, --precision to --format triton too")
+    if format == "triton":
+        _write_triton(open_bundle(bundle, precision), output, precision, overwrite=overwrite, json=json)
+        return
     from edge_sam.export.openvino_writer import convert_bundle
 
     made = convert_bundle(open_bundle(bundle), output, overwrite=overwrite, progress=_progress)
     _print({"bundle": str(made.path), **_facts(made.manifest)}, json)
+
+
+def _write_triton(bundle: Bundle, output: Path, precision: str, *, overwrite: bool, json: bool) -> None:
+    from edge_sam.serve.triton import write_repository
+
+    written = write_repository(bundle, output, precision=precision, overwrite=overwrite)
+    files = {str(file.relative_to(output)): file.stat().st_size for file in written}
+    if json:
+        print_json({"folder": str(output), "files": files})
+        return
+    _print_files(files)
+    echo(f"folder: {output}")
 
 
 def _write_layout(

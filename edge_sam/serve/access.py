@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import ipaddress
 import os
+import re
 import socket
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,6 +19,8 @@ from edge_sam.serve.settings import ServeSettings
 
 _KEY_VARIABLE = "EDGE_SAM_API_KEY"
 _LONGEST_KEY = 4096
+_ORIGIN = re.compile(r"https?://[^\s/?#@]+")
+_ADDRESS = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 OPEN_PATHS = ("/", "/health", "/page/", "/onnxruntime-web/")
 """Paths that need no key: the state of the server and the page, which holds nothing secret."""
 
@@ -38,10 +40,7 @@ class Access:
 
     def __init__(self, settings: ServeSettings) -> None:
         self.key = _read_key(settings.api_key_file)
-        for origin in settings.allow_origin:
-            parts = urlsplit(origin)
-            if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:
-                raise InputError(f"--allow-origin {origin}: give scheme and name only, as https://labels.example.com")
+        _check_addresses(settings)
         self._origins = frozenset(settings.allow_origin)
         name = socket.gethostname().lower()
         self._hosts = {"localhost", name, f"{name}.local", *(host.lower() for host in settings.allow_host)}
@@ -52,15 +51,14 @@ class Access:
         if not self._is_ours(host):
             raise HttpError(400, "unknown_host", "this server has another name; allow yours with --allow-host NAME")
         origin = headers.get("origin")
-        if origin is not None and origin not in self._origins and urlsplit_netloc(origin) != host.lower():
+        if origin is not None and origin not in self._origins and _netloc(origin) != host.lower():
             raise HttpError(403, "foreign_origin", "a page of another site asks; allow it with --allow-origin URL")
         is_open = any(
             path == each or (each != "/" and each.endswith("/") and path.startswith(each)) for each in OPEN_PATHS
         )
         if self.key is None or method == "OPTIONS" or (is_open and method in ("GET", "HEAD")):
             return
-        given = _given_key(headers)
-        if given is None or not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self.key.encode()):
+        if not hmac.compare_digest(_given_key(headers), self.key.encode()):
             raise HttpError(
                 401, "unauthorized", "send the API key as Authorization: Bearer KEY", {"WWW-Authenticate": "Bearer"}
             )
@@ -80,7 +78,16 @@ class Access:
         return True
 
 
-def urlsplit_netloc(origin: str) -> str | None:
+def _check_addresses(settings: ServeSettings) -> None:
+    """Raise `InputError` if an address among the settings is none."""
+    for origin in settings.allow_origin:
+        if not _ORIGIN.fullmatch(origin):
+            raise InputError(f"--allow-origin {origin}: give scheme and name only, as https://labels.example.com")
+    if settings.label_studio is not None and not _ADDRESS.fullmatch(settings.label_studio):
+        raise InputError(f"--label-studio {settings.label_studio}: give an address as http://localhost:8080")
+
+
+def _netloc(origin: str) -> str | None:
     """Return the host and port of an origin, None if it has none (``null``)."""
     try:
         return urlsplit(origin).netloc.lower() or None
@@ -94,17 +101,17 @@ def _without_port(host: str) -> str:
     return host.rpartition(":")[0] if ":" in host else host
 
 
-def _given_key(headers: Headers) -> str | None:
+def _given_key(headers: Headers) -> bytes:
     """Return the key that a client sent: as a bearer token, a Basic password, or X-AnyLabeling's header."""
     scheme, _, value = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        return value.strip()
+        return value.strip().encode("latin-1")  # As the bytes came.
     if scheme.lower() == "basic":
         try:
-            return base64.b64decode(value, validate=True).decode().partition(":")[2]
-        except (binascii.Error, UnicodeDecodeError):
-            return None
-    return headers.get("token")
+            return base64.b64decode(value, validate=True).partition(b":")[2]
+        except ValueError:
+            return b""
+    return headers.get("token", "").encode("latin-1")
 
 
 def _read_key(file: Path | None) -> str | None:

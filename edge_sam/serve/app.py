@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 
 from edge_sam.errors import InputError
 from edge_sam.serve.access import Access
+from edge_sam.serve.adapters import label_studio, osam, roboflow, x_anylabeling
 from edge_sam.serve.endpoints import everything, images, models
 from edge_sam.serve.errors import as_http_error, error_response
 from edge_sam.serve.middleware import Entrance
@@ -26,7 +27,15 @@ from edge_sam.serve.operations import JSON, Operation
 from edge_sam.serve.segmenter import Segmenter
 
 PAGE = Path(__file__).parent / "page"
-OPERATIONS: tuple[Operation, ...] = (*models.OPERATIONS, *images.OPERATIONS, *everything.OPERATIONS)
+OPERATIONS: tuple[Operation, ...] = (
+    *models.OPERATIONS,
+    *images.OPERATIONS,
+    *everything.OPERATIONS,
+    *label_studio.OPERATIONS,
+    *x_anylabeling.OPERATIONS,
+    *osam.OPERATIONS,
+    *roboflow.OPERATIONS,
+)
 
 
 class _Files(StaticFiles):

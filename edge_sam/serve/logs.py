@@ -42,17 +42,11 @@ def start_log(form: Literal["text", "json"]) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines() if form == "json" else _TextLines())
     logging.captureWarnings(True)
-    for name, level in (
-        ("edge_sam", logging.WARNING),
-        ("edge_sam.serve", logging.INFO),
-        ("uvicorn", logging.WARNING),
-        ("py.warnings", logging.WARNING),
-    ):
+    for name in ("edge_sam", "uvicorn", "py.warnings"):
         logger = logging.getLogger(name)
-        logger.setLevel(level)
-        logger.propagate = name == "edge_sam.serve"
-        if name != "edge_sam.serve":
-            logger.handlers = [handler]
+        logger.handlers, logger.propagate = [handler], False
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    LOGGER.setLevel(logging.INFO)
 
 
 def log_request(method: str, path: str, status: int, milliseconds: float, client: str, request_id: str) -> None:

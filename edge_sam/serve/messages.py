@@ -15,8 +15,12 @@ Point = tuple[float, float]
 Box = tuple[float, float, float, float]
 
 
-class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Query(msgspec.Struct, forbid_unknown_fields=True):
     """No parameters."""
+
+
+class LooseQuery(Query, forbid_unknown_fields=False):
+    """Parameters of other programs, which mean nothing here."""
 
 
 class UploadQuery(Query):
@@ -120,6 +124,7 @@ class Health(msgspec.Struct):
     status: Literal["UP"]
     model: str
     model_class: str
+    models_loaded: int
     version: str
 
 

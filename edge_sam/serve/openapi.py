@@ -31,7 +31,7 @@ _WORDS = {
 
 def openapi(operations: Sequence[Operation]) -> dict[str, Any]:
     """Return the document for some operations."""
-    types = {ErrorAnswer: None}
+    types: dict[Any, None] = {ErrorAnswer: None}
     for operation in operations:
         types.update(dict.fromkeys((operation.query, operation.body, operation.answer)))
     structs = [kind for kind in types if isinstance(kind, type) and issubclass(kind, msgspec.Struct)]

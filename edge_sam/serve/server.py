@@ -104,7 +104,7 @@ def _address(opened: socket.socket) -> str:
 
 
 def _is_loopback(opened: socket.socket) -> bool:
-    host = opened.getsockname()[0]
+    host = str(opened.getsockname()[0])
     return host.startswith("127.") or host == "::1"
 
 

@@ -88,6 +88,9 @@ class ServeSettings(Limits):
         Keep photographs and embeddings in memory only.
     store_mb : int
         Size of that folder, in MB. The least recently used go first.
+    label_studio : str, optional
+        Address of the Label Studio whose photographs may be read, such as http://localhost:8080. Its key is in the
+        environment variable LABEL_STUDIO_API_KEY. The server asks no other host for anything.
     browser_runtime : Path, optional
         Folder with the files of the npm package onnxruntime-web, for pages that decode in the browser.
     """
@@ -102,4 +105,5 @@ class ServeSettings(Limits):
     store: Path | None = None
     no_store: bool = False
     store_mb: Megabytes = 1024
+    label_studio: str | None = None
     browser_runtime: Path | None = None

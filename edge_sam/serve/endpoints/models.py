@@ -29,7 +29,7 @@ async def health(call: Call) -> Health:
 
 def health_of(segmenter: Segmenter) -> Health:
     """Return the state of the server."""
-    return Health("UP", segmenter.predictor.bundle.manifest.name, "edge_sam", __version__)
+    return Health("UP", segmenter.predictor.bundle.manifest.name, "edge_sam", 1, __version__)
 
 
 async def models(call: Call) -> ModelsAnswer:

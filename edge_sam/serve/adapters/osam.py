@@ -1,0 +1,132 @@
+"""osam's `/api/generate`."""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from starlette.responses import Response
+
+from edge_sam.errors import InputError
+from edge_sam.prompts import Prompt
+from edge_sam.result import Result
+from edge_sam.serve.adapters.photographs import decode_photograph
+from edge_sam.serve.errors import HttpError
+from edge_sam.serve.mask_formats import mask_png
+from edge_sam.serve.messages import LooseQuery, Point
+from edge_sam.serve.operations import JSON, Call, Operation
+
+_CORNERS = (2, 3)
+
+
+class OsamPrompt(msgspec.Struct):
+    """Points with labels 0 off, 1 on the object, 2 and 3 corners of a box. This server takes no texts."""
+
+    points: list[Point] | None = None
+    point_labels: list[Annotated[int, Meta(ge=0, le=3)]] | None = None
+    texts: list[str] | None = None
+
+
+class OsamRequest(msgspec.Struct):
+    """A request to generate masks."""
+
+    model: str
+    image: str | None = None
+    """Base64 of an encoded photograph."""
+    image_embedding: Any = None
+    """Refused: send the photograph, the server knows it again by its content."""
+    prompt: OsamPrompt | None = None
+    """Default: the photograph's centre."""
+
+
+class OsamBox(msgspec.Struct):
+    """In pixels; both ends belong to the box."""
+
+    xmin: int
+    ymin: int
+    xmax: int
+    ymax: int
+
+
+class OsamAnnotation(msgspec.Struct):
+    """A mask inside its box."""
+
+    bounding_box: OsamBox
+    mask: str
+    """Base64 of a grey PNG, 255 on the object."""
+    score: float
+    text: str | None = None
+
+
+class OsamAnswer(msgspec.Struct):
+    """The masks. `image_embedding` is always null."""
+
+    model: str
+    annotations: list[OsamAnnotation]
+    image_embedding: None = None
+
+
+async def osam_generate(call: Call) -> OsamAnswer:
+    """Answer a prompt."""
+    body: OsamRequest = call.body
+    if body.image is None:
+        raise InputError("the request has no image; this server takes no image_embedding, it keeps embeddings itself")
+    image, _ = await call.segmenter.encode(decode_photograph(body.image), request=call.request)
+    height, width = image.embedding.geometry.image_size
+    prompt = body.prompt or OsamPrompt(points=[(width / 2, height / 2)], point_labels=[1])
+    annotations, _ = await call.segmenter.predict(
+        image, [_prompt(prompt)], _annotation, multimask=False, request=call.request
+    )
+    name = call.segmenter.predictor.bundle.manifest.name
+    return OsamAnswer(name, [found for found in annotations if found is not None])
+
+
+def _prompt(body: OsamPrompt) -> Prompt:
+    if body.texts is not None and not body.points:
+        raise InputError("this server takes points and boxes, no texts")
+    points, labels = body.points or [], body.point_labels or []
+    if len(points) != len(labels):
+        raise InputError(f"{len(points)} points have {len(labels)} point_labels")
+    clicks = [(point, label) for point, label in zip(points, labels, strict=True) if label not in _CORNERS]
+    corners = {label: point for point, label in zip(points, labels, strict=True) if label in _CORNERS}
+    if len(clicks) + len(corners) < len(points) or len(corners) == 1:
+        raise InputError("a box has one point with label 2, top left, and one with label 3, bottom right")
+    box = (*corners[2], *corners[3]) if corners else None
+    return Prompt([point for point, _ in clicks] or None, [label for _, label in clicks] or None, box)
+
+
+def _annotation(result: Result) -> OsamAnnotation | None:
+    """Convert the one mask of a result. None if it is empty."""
+    x0, y0, x1, y1 = (int(side) for side in result.boxes[0])
+    if x0 == x1:
+        return None
+    cropped = np.ascontiguousarray(result.masks[0][y0:y1, x0:x1])
+    return OsamAnnotation(
+        OsamBox(x0, y0, x1 - 1, y1 - 1), base64.b64encode(mask_png(cropped)).decode(), float(result.scores[0])
+    )
+
+
+def _fails(error: HttpError, request_id: str) -> Response:
+    """Return an error as osam's server does."""
+    body = {"detail": error.message, "code": error.code, "request_id": request_id}
+    status = 400 if error.status == 422 else error.status
+    return Response(msgspec.json.encode(body), status, dict(error.headers), JSON)
+
+
+OPERATIONS = (
+    Operation(
+        method="POST",
+        path="/api/generate",
+        handle=osam_generate,
+        summary="As osam's server.",
+        tag="osam",
+        query=LooseQuery,
+        body=OsamRequest,
+        answer=OsamAnswer,
+        errors=(408, 413, 415, 429, 503, 504),
+        fails=_fails,
+    ),
+)
