@@ -1,7 +1,7 @@
 """Measure examples/browser in Chromium, and compare its masks with ours.
 
     (cd examples/browser && npm install --ignore-scripts && npm run build)
-    python benchmarks/browser.py --photograph examples/photographs/coffee.png --box 76,18,478,390 --threads 1 --threads 2
+    python benchmarks/browser.py --threads 1 --threads 2 --native
 
 It needs Chromium, and playwright to drive it. With --json it prints one object for each run. `cpu` figures are
 milliseconds of the browser's process that runs the page: on a machine with other work they say more than the clock.

@@ -61,7 +61,7 @@ class Served:
 @contextlib.contextmanager
 def running(*arguments: str, home: Path) -> Iterator[Served]:
     """Run `edge-sam serve` on a free port; end it if it is still there."""
-    command = [sys.executable, "-m", "edge_sam", "serve", "--port", "0", "--long-side", "512", *arguments]
+    command = [sys.executable, "-m", "edge_sam", "serve", *arguments, "--port", "0"]
     environment = {**os.environ, "EDGE_SAM_HOME": str(home)}
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, bufsize=1

@@ -20,6 +20,7 @@ import pytest
 import scenes
 import streams
 from conftest import PHOTOGRAPHS, ROOT
+from served import running
 from test_cli import edge_sam as run_command
 from test_docs import DOCS, PAGES, blocks, commands, name_of
 
@@ -115,6 +116,11 @@ def test_commands_of_a_page_run_one_after_the_other(page: Path, place: Path, req
             made = request.getfixturevalue(ONCE[arguments[0]])
             output = place / arguments[arguments.index("--output") + 1]
             shutil.copytree(made.path if isinstance(made, Bundle) else made[0].path, output)
+            continue
+        if arguments[0] == "serve":
+            with running(*_with(arguments[1:], ["--port", "0"])[:-2], home=place / "served") as server:
+                server.process.terminate()
+                assert server.process.wait(60) == 0, f"{page.name}: {line}"
             continue
         if "--compare" not in arguments:
             arguments = _with(arguments, CHEAPER.get(arguments[0], "").split())

@@ -16,7 +16,7 @@ from served import COFFEE, CUP, running, upload
 
 def test_kill_in_mid_upload_leaves_nothing_and_a_restart_serves_the_same_ids(tmp_path: Path) -> None:
     prompts = {"prompts": [{"box": CUP}], "multimask": False}
-    with running(home=tmp_path) as server, httpx.Client(base_url=server.address) as client:
+    with running("--long-side", "512", home=tmp_path) as server, httpx.Client(base_url=server.address) as client:
         id = upload(client)
         before = client.post(f"/images/{id}/masks", json=prompts).json()["results"]
         files = {path.name for path in (tmp_path / "served").iterdir()}
@@ -28,13 +28,13 @@ def test_kill_in_mid_upload_leaves_nothing_and_a_restart_serves_the_same_ids(tmp
             os.kill(server.process.pid, signal.SIGKILL)
             server.process.wait()
     assert {path.name for path in (tmp_path / "served").iterdir()} == files == {f"{id}.npz", f"{id}.photograph"}
-    with running(home=tmp_path) as server, httpx.Client(base_url=server.address) as client:
+    with running("--long-side", "512", home=tmp_path) as server, httpx.Client(base_url=server.address) as client:
         assert client.post(f"/images/{id}/masks", json=prompts).json()["results"] == before
         assert client.post("/images", content=COFFEE).json()["cached"]
 
 
 def test_sigterm_lets_requests_end_and_slow_bodies_do_not_stay(tmp_path: Path) -> None:
-    options = ("--log-format", "json", "--no-store", "--upload-timeout", "0.4")
+    options = ("--long-side", "512", "--log-format", "json", "--no-store", "--upload-timeout", "0.4")
     with running(*options, home=tmp_path) as server, httpx.Client(base_url=server.address, timeout=60) as client:
         parts = urlsplit(server.address)
         with socket.create_connection((parts.hostname or "", parts.port or 0)) as slow:

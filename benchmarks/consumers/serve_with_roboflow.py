@@ -1,7 +1,7 @@
 """Ask a running `edge-sam serve` with Roboflow's own client: python serve_with_roboflow.py ADDRESS PHOTOGRAPH.
 
-It needs `inference-sdk`. It asks for a box and a point, prints the masks' IoU with the server's own API, and fails below
-0.99.
+It needs `inference-sdk`. It asks for a box and a point, prints the IoU of the masks with those of the server's own API,
+and fails below 0.99.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def openapi(operations: Sequence[Operation]) -> dict[str, Any]:
     """Return the document for some operations."""
     types: dict[Any, None] = {ErrorAnswer: None}
     for operation in operations:
-        types.update(dict.fromkeys((operation.query, operation.body, operation.answer)))
+        types.update(dict.fromkeys((operation.query, operation.body, operation.answer, operation.failure)))
     structs = [kind for kind in types if isinstance(kind, type) and issubclass(kind, msgspec.Struct)]
     _, components = msgspec.json.schema_components(structs, ref_template="#/components/schemas/{name}")
     paths: dict[str, dict[str, Any]] = {}
@@ -64,9 +64,11 @@ def _described(operation: Operation, components: dict[str, Any]) -> dict[str, An
     responses = {str(operation.status): good}
     if operation.status == 201:
         responses["200"] = good
+    failures = [_schema(kind) for kind in dict.fromkeys((ErrorAnswer, operation.failure))]
+    failed = failures[0] if len(failures) == 1 else {"anyOf": failures}
     checked = (422,) if operation.body or operation.query.__struct_fields__ else ()
     for status in sorted({*_EVERY_ERROR, *checked, *operation.errors}):
-        responses[str(status)] = {"description": _WORDS[status], "content": {JSON: {"schema": _schema(ErrorAnswer)}}}
+        responses[str(status)] = {"description": _WORDS[status], "content": {JSON: {"schema": failed}}}
     described: dict[str, Any] = {
         "operationId": operation.handle.__name__,
         "summary": operation.summary,

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from edge_sam.files.serialization import decode_json
 from edge_sam.serve.bodies import read_body
-from edge_sam.serve.errors import HttpError, as_http_error, error_response
+from edge_sam.serve.errors import ErrorAnswer, HttpError, as_http_error, error_response
 from edge_sam.serve.messages import Query
 from edge_sam.serve.segmenter import Segmenter
 
@@ -69,8 +69,10 @@ class Operation:
         Status of the answer.
     errors : tuple of int
         Statuses of errors, besides those of every operation.
-    fails : callable, optional
+    fails : callable
         Makes the response for an error, for clients that expect another form.
+    failure : type
+        Type of that response.
     """
 
     method: str
@@ -85,6 +87,7 @@ class Operation:
     status: int = 200
     errors: tuple[int, ...] = ()
     fails: Callable[[HttpError, str], Response] = error_response
+    failure: type = ErrorAnswer
 
     def route(self, segmenter: Segmenter) -> Route:
         """Return the route that answers with a segmenter."""

@@ -109,9 +109,16 @@ def _annotation(result: Result) -> OsamAnnotation | None:
     )
 
 
+class OsamError(msgspec.Struct):
+    """An error as osam's server has it."""
+
+    detail: str
+    code: str
+    request_id: str
+
+
 def _fails(error: HttpError, request_id: str) -> Response:
-    """Return an error as osam's server does."""
-    body = {"detail": error.message, "code": error.code, "request_id": request_id}
+    body = OsamError(error.message, error.code, request_id)
     status = 400 if error.status == 422 else error.status
     return Response(msgspec.json.encode(body), status, dict(error.headers), JSON)
 
@@ -128,5 +135,6 @@ OPERATIONS = (
         answer=OsamAnswer,
         errors=(408, 413, 415, 429, 503, 504),
         fails=_fails,
+        failure=OsamError,
     ),
 )

@@ -158,9 +158,16 @@ def _mask(result: Result, format: str) -> RoboflowMask:
     return RoboflowMask([outline.tolist() for outline in result.to_polygons()[0]], confidence, "polygon")
 
 
+class RoboflowError(msgspec.Struct):
+    """An error as Roboflow's server has it."""
+
+    message: str
+    code: str
+    request_id: str
+
+
 def _fails(error: HttpError, request_id: str) -> Response:
-    """Return an error as Roboflow's server does."""
-    body = {"message": error.message, "code": error.code, "request_id": request_id}
+    body = RoboflowError(error.message, error.code, request_id)
     status = 400 if error.status == 422 else error.status
     return Response(msgspec.json.encode(body), status, dict(error.headers), JSON)
 
@@ -177,6 +184,7 @@ OPERATIONS = (
         answer=RoboflowEmbedded,
         errors=_ERRORS,
         fails=_fails,
+        failure=RoboflowError,
     ),
     Operation(
         method="POST",
@@ -189,5 +197,6 @@ OPERATIONS = (
         answer=RoboflowAnswer,
         errors=(404, *_ERRORS),
         fails=_fails,
+        failure=RoboflowError,
     ),
 )

@@ -172,6 +172,7 @@ OPERATIONS = (
         query=LooseQuery,
         answer=AnyLabelingAnswer,
         fails=_fails,
+        failure=AnyLabelingAnswer,
     ),
     Operation(
         method="GET",
@@ -182,6 +183,7 @@ OPERATIONS = (
         query=LooseQuery,
         answer=AnyLabelingAnswer,
         fails=_fails,
+        failure=AnyLabelingAnswer,
     ),
     Operation(
         method="POST",
@@ -194,5 +196,6 @@ OPERATIONS = (
         answer=AnyLabelingAnswer,
         errors=(503,),
         fails=_fails,
+        failure=AnyLabelingAnswer,
     ),
 )
