@@ -1,0 +1,244 @@
+/** The page: what happens when the user does something. */
+
+import { ApiError, askModel, sendImage, useKey } from './api.js';
+import { BrowserDecoder } from './decoding/browser.js';
+import { latestOnly } from './decoding/latest.js';
+import { decodeOnServer } from './decoding/server.js';
+import { Everything } from './everything.js';
+import { Candidates } from './panel/candidates.js';
+import { Controls } from './panel/controls.js';
+import { Downloads } from './panel/downloads.js';
+import { fillHelp, hideFailure, say, showFailure, showTimings } from './panel/messages.js';
+import { ObjectList } from './panel/objects.js';
+import { listenToIncoming } from './stage/incoming.js';
+import { keyTable, listenToKeys } from './stage/keyboard.js';
+import { Stage } from './stage/stage.js';
+import { timed } from './timing.js';
+import { Workspace } from './workspace.js';
+
+const workspace = new Workspace();
+const downloads = new Downloads(workspace);
+const candidates = new Candidates((index) => actions.select(index));
+const objects = new ObjectList(workspace);
+let decode = decodeOnServer;
+let local = null; // The decoder of this browser, if the server offers one.
+
+const actions = {
+  open: () => document.getElementById('file').click(),
+  sign: (sign) => workspace.set({ sign }),
+  undo: () => workspace.undo(),
+  redo: () => workspace.redo(),
+  fit: () => stage.fit(),
+  help: () => document.getElementById('help').showModal(),
+  copy: () => downloads.copy(),
+  clear() {
+    if (stage.dropBox()) return;
+    if (workspace.everything) leaveEverything();
+    else workspace.clear();
+  },
+  select(index) {
+    if (workspace.answer?.masks[index]) {
+      workspace.set({ answer: { ...workspace.answer, selected: index } });
+      sayMask();
+    }
+  },
+  keep() {
+    const { everything, mask } = workspace;
+    if (everything) {
+      workspace.keep(everything.masks);
+      leaveEverything();
+    } else if (mask) workspace.keep([mask]);
+    else return;
+    say(`${workspace.objects.length} kept.`);
+  },
+  moveCursor(direction, fraction) {
+    const at = stage.moveCursor(direction, fraction);
+    if (at) hover(at);
+  },
+  pointAtCursor(off) {
+    if (workspace.cursor && workspace.photograph.id) point(workspace.cursor, off ? 0 : workspace.sign);
+  },
+  boxAtCursor() {
+    const box = stage.boxAtCursor();
+    if (box) workspace.setBox(box);
+    else if (workspace.cursor) say('Move the cursor to the opposite corner and press B.');
+  },
+  everything: () => (workspace.everything ? leaveEverything() : enterEverything()),
+  decodeHere,
+};
+
+const stage = new Stage(workspace, { point, hover, box: (box) => !workspace.everything && workspace.setBox(box) });
+const controls = new Controls(workspace, actions);
+const keys = keyTable(actions);
+
+async function start() {
+  say('Starting…');
+  try {
+    const model = await askModel();
+    controls.showModel(model);
+    local = BrowserDecoder.offered(model) ? new BrowserDecoder(model) : null;
+    controls.offerLocal(local !== null);
+    say('Open a photograph.');
+  } catch (error) {
+    if (error.status === 401) return controls.askKey((key) => { useKey(key); start(); });
+    fail(error);
+  }
+}
+
+/** Take a file in: show it at once, and encode it on the server. */
+const open = latestOnly(async (file) => {
+  workspace.everything?.stop();
+  hideFailure();
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(file);
+  } catch {
+    return showFailure(new Error(`This browser cannot show ${file.name || 'the picture'}. Save it as JPEG or PNG.`));
+  }
+  workspace.begin({ file, bitmap, width: bitmap.width, height: bitmap.height, id: null });
+  say('Encoding the photograph…');
+  const { photograph } = workspace;
+  try {
+    const [image, ms] = await timed(() => sendImage(file));
+    Object.assign(photograph, { id: image.id, width: image.width, height: image.height });
+    showTimings({ 'Encode': image.timings.encode ?? null, 'Upload and encode': ms });
+    showTimings({ 'Decode': null, 'Click to mask': null });
+    workspace.changed();
+    stage.focus();
+    say(`Ready${image.cached ? ' (seen before)' : ''}. Click an object, or drag a box around it.`);
+  } catch (error) {
+    workspace.begin(null);
+    fail(error);
+  }
+});
+
+/** A point on the stage: of the prompt, or the choice of a mask in everything mode. */
+function point(at, label) {
+  const { everything } = workspace;
+  if (!everything) return workspace.addPoint(at, label);
+  const mask = everything.at(at);
+  if (!mask) return;
+  const kept = workspace.objects.find((object) => object.mask === mask);
+  if (kept) workspace.remove(kept.number);
+  else workspace.keep([mask]);
+  say(`${workspace.objects.length} kept.`);
+}
+
+/** Ask for the prompt's masks. Of prompts that come while an answer is awaited, only the last is asked. */
+const ask = latestOnly(async () => {
+  const { prompt, photograph } = workspace;
+  if (!workspace.asked) return;
+  controls.busy(true);
+  try {
+    const [answer, ms] = await timed(() => decode(photograph, prompt));
+    if (workspace.prompt !== prompt || workspace.photograph !== photograph) return; // Stale.
+    hideFailure();
+    workspace.set({ answer: { masks: answer.masks, selected: answer.preferred }, preview: null });
+    showTimings({ 'Decode': answer.timings.decode ?? null, 'Click to mask': ms });
+    sayMask();
+  } catch (error) {
+    if (workspace.prompt === prompt) fail(error);
+  } finally {
+    controls.busy(false);
+  }
+});
+
+let hovered = null; // The pixel under the pointer.
+
+/** Preview the mask under the pointer, as long as there is no prompt. */
+const preview = latestOnly(async (at) => {
+  const { photograph } = workspace;
+  const idle = () => hovered === at && workspace.photograph === photograph && !workspace.asked && !workspace.everything;
+  if (!idle()) return;
+  try {
+    const { masks } = await decode(
+      photograph, { points: [{ x: at[0], y: at[1], label: 1 }], box: null }, { multimask: false, patient: false },
+    );
+    if (!workspace.asked && !workspace.everything && hovered) workspace.set({ preview: masks[0] });
+  } catch (error) {
+    if (!(error instanceof ApiError)) fail(error); // Else the click that follows says what is wrong.
+  }
+});
+
+function hover(at) {
+  hovered = at;
+  const { everything } = workspace;
+  if (everything) {
+    everything.hovered = at && everything.at(at);
+    workspace.changed();
+  } else if (!at && workspace.preview) workspace.set({ preview: null });
+  else if (at && workspace.photograph?.id && !workspace.asked && !workspace.dragged) preview(at);
+}
+
+async function enterEverything() {
+  const { photograph } = workspace;
+  if (!photograph?.id) return;
+  const everything = new Everything(photograph);
+  workspace.clear();
+  workspace.set({ everything, preview: null });
+  say('Looking for everything…');
+  try {
+    const [summary, ms] = await timed(() => everything.run(photograph, () => {
+      if (workspace.everything !== everything) return;
+      workspace.changed();
+      if (everything.running) say(`${everything.masks.length} masks so far…`);
+    }));
+    if (!summary || workspace.everything !== everything) return;
+    showTimings({ 'Everything': ms });
+    say(`${everything.masks.length} masks. Click one to keep it; Keep takes all.`);
+  } catch (error) {
+    if (workspace.everything !== everything) return;
+    leaveEverything();
+    fail(error);
+  }
+}
+
+function leaveEverything() {
+  workspace.everything.stop();
+  workspace.set({ everything: null });
+  say('Click an object, or drag a box around it.');
+}
+
+/** Switch between decoding in this browser and on the server. The server stays where the browser fails. */
+async function decodeHere(wanted) {
+  if (wanted) {
+    say('Loading the decoder into this browser…');
+    controls.busy(true);
+    try {
+      await local.load();
+    } catch (error) {
+      controls.localOff();
+      return fail(new Error(`This browser cannot decode: ${error.message}. The server decodes instead.`));
+    } finally {
+      controls.busy(false);
+    }
+  }
+  decode = wanted ? local.decode : decodeOnServer;
+  say(wanted ? 'This browser decodes from now on.' : 'The server decodes from now on.');
+  if (workspace.asked) ask();
+}
+
+function sayMask() {
+  const { mask, answer, photograph } = workspace;
+  const share = (100 * mask.area) / (photograph.width * photograph.height);
+  const number = `Mask ${answer.selected + 1} of ${answer.masks.length}`;
+  say(`${number}: predicted IoU ${mask.score.toFixed(2)}, ${share.toFixed(1)} % of the photograph.`);
+}
+
+function fail(error) {
+  say('That did not work.');
+  showFailure(error);
+}
+
+workspace.addEventListener('change', () => {
+  controls.show();
+  downloads.show();
+  candidates.show(workspace.answer, workspace.photograph);
+  objects.show(workspace.objects);
+});
+workspace.addEventListener('prompt', () => ask());
+fillHelp(keys);
+listenToKeys(keys);
+listenToIncoming(open, showFailure);
+workspace.changed();
+start();

@@ -1,0 +1,73 @@
+/** The bar and the toolbar: what can be pressed, and what is pressed. */
+
+const element = (id) => document.getElementById(id);
+
+export class Controls {
+  #workspace;
+  #working = 0;
+
+  constructor(workspace, actions) {
+    this.#workspace = workspace;
+    const pressed = {
+      'open': actions.open,
+      'choose': actions.open,
+      'help-open': actions.help,
+      'undo': actions.undo,
+      'redo': actions.redo,
+      'clear': actions.clear,
+      'everything': actions.everything,
+      'keep': actions.keep,
+      'sign-on': () => actions.sign(1),
+      'sign-off': () => actions.sign(0),
+    };
+    for (const [id, action] of Object.entries(pressed)) element(id).addEventListener('click', () => action());
+    element('local-switch').addEventListener('change', ({ target }) => actions.decodeHere(target.checked));
+    this.show();
+  }
+
+  show() {
+    const { photograph, sign, mask, everything, asked, canUndo, canRedo } = this.#workspace;
+    const ready = Boolean(photograph?.id);
+    document.body.dataset.state = ready ? 'ready' : photograph ? 'encoding' : 'empty';
+    element('sign-on').setAttribute('aria-checked', String(sign === 1));
+    element('sign-off').setAttribute('aria-checked', String(sign === 0));
+    element('everything').setAttribute('aria-pressed', String(everything !== null));
+    element('undo').disabled = !canUndo;
+    element('redo').disabled = !canRedo;
+    element('clear').disabled = !asked && !everything;
+    element('everything').disabled = !ready;
+    element('keep').disabled = !mask && !everything?.masks.length;
+    element('keep').querySelector('span').textContent = everything ? 'Keep all' : 'Keep';
+    this.#showProgress();
+  }
+
+  /** Something began (true) or ended (false) for which the user waits. */
+  busy(began) {
+    this.#working += began ? 1 : -1;
+    this.#showProgress();
+  }
+
+  showModel({ name, precision, runtime }) {
+    element('model').textContent = `${name} · ${runtime} · ${precision}`;
+  }
+
+  offerLocal(offered) {
+    element('local').hidden = !offered;
+  }
+
+  localOff() {
+    element('local-switch').checked = false;
+  }
+
+  /** Ask for the API key, and hand it over. */
+  askKey(use) {
+    const dialog = element('key');
+    dialog.addEventListener('close', () => use(element('key-value').value), { once: true });
+    dialog.showModal();
+  }
+
+  #showProgress() {
+    const { photograph, everything } = this.#workspace;
+    element('progress').hidden = !(this.#working || everything?.running || (photograph && !photograph.id));
+  }
+}

@@ -1,0 +1,74 @@
+/** The model in a worker, so that the page stays smooth. Messages: `load`, `encode`, `decode`; one answer to each. */
+
+import { Decoder } from '@edge-sam/model/decoder.js';
+
+import { openBundle } from './bundle.js';
+import { Encoder, whyUnusable } from './encoder.js';
+import { readNpz } from './npz.js';
+
+let encoder;
+let decoder;
+let image;
+
+/** One build of onnxruntime-web for each device, so that only the one in use is downloaded. */
+const builds = {
+  async wasm() {
+    const [ort, mjs, wasm] = await Promise.all([
+      import('onnxruntime-web/wasm'),
+      import('onnxruntime-web/ort-wasm-simd-threaded.mjs?url'),
+      import('onnxruntime-web/ort-wasm-simd-threaded.wasm?url'),
+    ]);
+    return { ort, mjs, wasm };
+  },
+  async webgpu() {
+    const [ort, mjs, wasm] = await Promise.all([
+      import('onnxruntime-web/webgpu'),
+      import('onnxruntime-web/ort-wasm-simd-threaded.asyncify.mjs?url'),
+      import('onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm?url'),
+    ]);
+    return { ort, mjs, wasm };
+  },
+};
+
+const handlers = {
+  async load({ device, threads, base }) {
+    const [{ ort, mjs, wasm }, bundle] = await Promise.all([
+      builds[device](),
+      openBundle(base, (loaded, total) => self.postMessage({ progress: loaded / total })),
+    ]);
+    const reason = whyUnusable(bundle.manifest);
+    if (reason) throw new Error(reason);
+    const address = ({ default: path }) => new URL(path, self.location.href).href;
+    ort.env.wasm.wasmPaths = { mjs: address(mjs), wasm: address(wasm) };
+    ort.env.wasm.numThreads = threads;
+    const start = performance.now();
+    const options = { executionProviders: [device] };
+    const encoding = await ort.InferenceSession.create(bundle.encoder, options); // WebGPU makes one at a time.
+    const decoding = await ort.InferenceSession.create(bundle.decoder, options);
+    encoder = new Encoder(ort, encoding, bundle.manifest, readNpz(bundle.constants));
+    decoder = new Decoder(ort, decoding);
+    return { model: bundle.manifest.name, ms: performance.now() - start };
+  },
+
+  async encode({ bitmap }) {
+    const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext('2d', { willReadFrequently: true });
+    context.drawImage(bitmap, 0, 0);
+    const { timings, ...encoded } = await encoder.encode(context.getImageData(0, 0, bitmap.width, bitmap.height));
+    image = encoded;
+    return { geometry: { ...image.geometry }, timings };
+  },
+
+  async decode({ prompt }) {
+    const start = performance.now();
+    const answer = await decoder.decode(image, prompt);
+    return { ...answer, ms: performance.now() - start };
+  },
+};
+
+self.onmessage = async ({ data: { id, kind, ...message } }) => {
+  try {
+    self.postMessage({ id, answer: await handlers[kind](message) });
+  } catch (error) {
+    self.postMessage({ id, failure: String(error?.message ?? error) });
+  }
+};
