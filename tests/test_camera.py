@@ -395,7 +395,7 @@ def test_mistakes(stream_of: Make, video: Path, tmp_path: Path, frames: list[np.
             stream_of(source)
     if "GStreamer:                   NO" in cv2.getBuildInformation():
         with pytest.raises(InputError, match="built without GStreamer"):
-            stream_of("videotestsrc ! appsink")
+            stream_of("videotestsrc ! appsink", pipeline=True)
     with pytest.raises(InputError, match="budget_ms is 0"):
         stream_of(video, budget_ms=0.0)
     with pytest.raises(InputError, match="long_side is 100;"):

@@ -19,10 +19,10 @@ from test_cli import refused
 
 import edge_sam
 from edge_sam.camera import PushedFrames, StreamFrame
-from edge_sam.camera.addresses import hide_passwords
 from edge_sam.camera.commands import MAX_LINE, MAX_PROMPTS, lines_of, listen, parse_line
 from edge_sam.camera.sinks import MaskSink
 from edge_sam.errors import InputError
+from edge_sam.files.addresses import hide_passwords
 
 PROMPT = edge_sam.Prompt(box=CUP)
 NO_PICTURES: tuple[Any, ...] = (

@@ -44,7 +44,7 @@ CHEAPER = {
 """Options that take the place of a command's own. None may switch a check off."""
 ONCE = {"export": "exported", "quantize": "quantized"}
 """Commands that take long if they have `--output`, and the fixtures that run them once for all tests."""
-CAMERAS = re.compile(r"\b0 (?=--box)|rtsp://camera/1|\"nvarguscamerasrc [^\"]*\"|\"rtsp://camera/1\"")
+CAMERAS = re.compile(r"\b0 (?=--box)|rtsp://camera/1|--pipeline \"nvarguscamerasrc [^\"]*\"|\"rtsp://camera/1\"")
 """A video takes their place; streams are tested in test_camera.py."""
 WORDS = re.compile(r"(?<![\w-])--[a-z0-9][\w-]*")
 """Long options, whole."""

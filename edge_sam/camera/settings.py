@@ -30,6 +30,8 @@ class StreamSettings(Settings):
         Seconds without an answer after which an address counts as lost.
     patience : float
         Seconds for which a lost camera or address is tried again.
+    pipeline : bool
+        The source is a GStreamer pipeline: elements separated by exclamation marks.
     """
 
     long_side: LongSide | None = None
@@ -39,3 +41,4 @@ class StreamSettings(Settings):
     source_fps: Annotated[float, Meta(gt=0)] | None = None
     timeout: Annotated[float, Meta(gt=0)] = 5.0
     patience: Annotated[float, Meta(gt=0)] = 60.0
+    pipeline: bool = False

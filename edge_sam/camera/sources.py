@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.camera.addresses import hide_passwords
 from edge_sam.errors import EdgeSamError, InputError
+from edge_sam.files.addresses import hide_passwords
 from edge_sam.imaging.images import pictures, read_image
 from edge_sam.video import VideoFile, usual_rate
+from edge_sam.video.ffmpeg import SCHEMES, stream_options
 from edge_sam.video.opencv import open_capture, to_rgb
 
 SourceFrame = tuple[NDArray[np.uint8], str | None]
@@ -53,45 +54,56 @@ class Source(Protocol):
         """Release the device, file or connection."""
 
 
-def find_source(given: str | int | Path | Source, timeout: float) -> Source:
-    """Find out what kind of source is meant, without opening it.
+def find_source(given: str | int | Path | Source, timeout: float, *, pipeline: bool = False) -> Source:
+    """Find out what kind of source is meant, without opening it. A name that exists is a file, folder or device.
 
     Parameters
     ----------
     given : str, int, Path or Source
         A camera's number or device (``0``, ``/dev/video0``), a video file, a folder of frames, an address
-        (``rtsp://…``, ``http://…``) or a GStreamer pipeline (elements separated by `` ! ``). A `Source` is returned
-        unchanged.
+        (``rtsp://…``, ``http://…``) or, with `pipeline`, a GStreamer pipeline. A `Source` is returned unchanged.
     timeout : float
         Seconds after which an address that does not answer counts as lost.
+    pipeline : bool
+        Whether `given` is a GStreamer pipeline. A pipeline can read and write any file, so it is never guessed.
 
     Raises
     ------
     InputError
-        No such camera, file or folder; a folder without pictures; a pipeline but no GStreamer.
+        No such camera, file or folder; a folder without pictures; an address of an unknown kind; a pipeline but no
+        GStreamer.
     """
     if not isinstance(given, str | int | Path):
         return given
     name = str(given)
-    if " ! " in name:
+    if pipeline:
         if "GStreamer: YES" not in re.sub(r" +", " ", cv2.getBuildInformation()):
             raise InputError("this OpenCV is built without GStreamer, as on PyPI; use the OpenCV of JetPack or Debian")
         return VideoSource(name, cv2.CAP_GSTREAMER, timeout=timeout)
-    if re.fullmatch(r"[a-z][a-z0-9+.-]*://.*", name, re.IGNORECASE):
+    path = Path(name)
+    if _exists(path):
+        if path.is_dir():
+            return FolderSource(path)
+        return VideoSource(name, cv2.CAP_V4L2) if path.is_char_device() else FileSource(path)
+    if address := re.match(r"([a-z][a-z0-9+.-]*)://", name, re.IGNORECASE):
+        if address[1].lower() not in SCHEMES:
+            raise InputError(f"addresses with {address[1]}:// are not read, only {', '.join(SCHEMES)}")
         return VideoSource(name, cv2.CAP_FFMPEG, timeout=timeout)
-    if name.isdecimal() and not Path(name).exists():
+    if name.isdecimal():
         if not Path(f"/dev/video{name}").exists() and Path("/dev").is_dir():
             raise InputError(f"no camera {name}; cameras: {_cameras()}")
         return VideoSource(int(name), cv2.CAP_ANY)
-    path = Path(name)
-    if path.is_dir():
-        return FolderSource(path)
-    if path.is_char_device():
-        return VideoSource(name, cv2.CAP_V4L2)
-    if not path.exists():
-        hint = f"; cameras: {_cameras()}" if name.startswith("/dev/") else ""
-        raise InputError(f"no such video, folder or camera: {hide_passwords(name)}{hint}")
-    return FileSource(path)
+    hint = "; if it is a GStreamer pipeline, give --pipeline (pipeline=True)" if " ! " in name else ""
+    hint = f"; cameras: {_cameras()}" if name.startswith("/dev/") else hint
+    raise InputError(f"no such video, folder or camera: {hide_passwords(name)}{hint}")
+
+
+def _exists(path: Path) -> bool:
+    """Tell whether a path exists. None does whose name is too long or has characters that no name has."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _cameras() -> str:
@@ -130,7 +142,8 @@ class VideoSource:
             for option in (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC):
                 parameters += [option, milliseconds]
         failure = f"cannot open {hide_passwords(str(self._target))} as a camera or stream"
-        capture = open_capture(self._target, failure, self._backend, parameters)
+        options = stream_options(str(self._target)) if self._backend == cv2.CAP_FFMPEG else {}
+        capture = open_capture(self._target, failure, self._backend, parameters, options)
         if isinstance(self._target, int) or self._backend == cv2.CAP_V4L2:
             capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # Otherwise the driver queues old frames.
         self.rate = usual_rate(capture.get(cv2.CAP_PROP_FPS))

@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 
 from edge_sam.camera.adaptive_model import AdaptiveModel
-from edge_sam.camera.addresses import hide_passwords
 from edge_sam.camera.capture import Capture
 from edge_sam.camera.deadline import Deadline
 from edge_sam.camera.frames import Captured, StreamFrame
@@ -26,6 +25,7 @@ from edge_sam.camera.sources import Source, find_source
 from edge_sam.camera.statistics import Statistics, status_line
 from edge_sam.camera.stream_tracker import PromptCallback, StreamTracker
 from edge_sam.errors import InputError, one_line
+from edge_sam.files.addresses import hide_passwords
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
 
@@ -44,8 +44,8 @@ class Stream:
     ----------
     source : str, int, Path or Source
         A camera's number or device (``0``, ``/dev/video0``), a video file, a folder of frames, an address
-        (``rtsp://``, ``http://``), a GStreamer pipeline, or your own source, such as `PushedFrames`. Files and folders
-        play at their own rate.
+        (``rtsp://``, ``http://``), with `pipeline` a GStreamer pipeline, or your own source, such as `PushedFrames`.
+        Files and folders play at their own rate.
     model : Predictor, str or Path
         A loaded model, or the name or folder of a bundle. With a deadline, a bundle is loaded in the runtime that is
         the fastest on the first frame, unless `edge-sam tune` has already chosen one.
@@ -54,7 +54,7 @@ class Stream:
         and returns new prompts, or None to go on with the earlier ones.
     size : tuple of int, optional
         (height, width) of the frame that `prompts` were made for; a first frame of another size is refused.
-    long_side, budget_ms, fps, every_frame, source_fps, timeout, patience
+    long_side, budget_ms, fps, every_frame, source_fps, timeout, patience, pipeline
         See `edge_sam.camera.settings.StreamSettings`.
     sinks : sequence of Sink
         Further consumers of the frames.
@@ -92,6 +92,7 @@ class Stream:
         source_fps: float | None = StreamSettings.source_fps,
         timeout: float = StreamSettings.timeout,
         patience: float = StreamSettings.patience,
+        pipeline: bool = StreamSettings.pipeline,
         sinks: Sequence[Sink] = (),
     ) -> None:
         settings = StreamSettings(
@@ -102,11 +103,12 @@ class Stream:
             source_fps=source_fps,
             timeout=timeout,
             patience=patience,
+            pipeline=pipeline,
         )
         self._model = AdaptiveModel(model, long_side, Deadline(budget_ms, fps))
         self._tracker = StreamTracker(self._model, prompts, size)
         self._name = _name(source)
-        self._source = find_source(source, timeout)
+        self._source = find_source(source, timeout, pipeline=pipeline)
         self._source.open()
         if every_frame and self._source.live:
             self._source.close()

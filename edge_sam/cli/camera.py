@@ -45,7 +45,7 @@ def camera(
     Parameters
     ----------
     source
-        Camera (0, /dev/video0), video file, folder of frames, rtsp:// or http:// address, or GStreamer pipeline.
+        Camera (0, /dev/video0), video file, folder of frames, rtsp:// or http:// address.
     point
         Point in pixels of the first frame, X,Y or X,Y,0|1: on the object (1, the default) or off it (0). Repeatable.
     box

@@ -146,19 +146,12 @@ def pull(name: str, /, *, accept_license: bool = False, json: Json = False) -> N
 
 def fetch(model: ZooModel, *, accept_license: bool) -> Path:
     """Pull a model's weights, with its licence and the progress on standard error."""
-    from edge_sam.bundles import zoo
-
-    echo(f"{model.name}: {model.bytes / 1e6:.1f} MB, licence {model.license}, {model.license_url}", err=True)
-    zoo.require_license(model, accept_license)
-    return _pull_with_progress(model)
-
-
-def _pull_with_progress(model: ZooModel) -> Path:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     from edge_sam.bundles import download
     from edge_sam.files.cache_home import cache_home
 
+    echo(f"{model.name}: {model.bytes / 1e6:.1f} MB, licence {model.license}, {model.license_url}", err=True)
     console = plain_console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -172,4 +165,4 @@ def _pull_with_progress(model: ZooModel) -> Path:
                 echo(f"from {source}", err=True)
             bar.update(task, description=source, completed=done, total=total or None)
 
-        return download.pull(model, cache_home(), show)
+        return download.pull(model, cache_home(), show, accept_license=accept_license)

@@ -29,7 +29,10 @@ def cache_home() -> Path:
         if given:
             raise InputError(f"EDGE_SAM_HOME is {given}, but this user has no home; give an absolute path") from error
         folder = Path("~")  # What older platformdirs return.
-    if given or (folder.is_absolute() and (os.access(folder, os.F_OK) or is_writable(folder))):
+    if given:
+        return folder
+    if folder.is_absolute() and (os.access(folder, os.F_OK) or is_writable(folder)):
+        _hide_from_others(folder)
         return folder
     try:
         return _temporary_home()
@@ -37,10 +40,38 @@ def cache_home() -> Path:
         return folder
 
 
+def make_private(folder: Path) -> None:
+    """Create a folder of the cache. It and the parents that are missing are for this user alone.
+
+    Raises
+    ------
+    OSError
+        It cannot be created.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(mode=0o700, exist_ok=True)
+
+
+def is_trusted(status: os.stat_result) -> bool:
+    """Tell whether nobody but this user and the administrator can have written a file or folder."""
+    if not hasattr(os, "getuid"):  # Windows, where the folder's access list decides.
+        return True
+    return status.st_uid in (0, os.getuid()) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
 def is_writable(folder: Path) -> bool:
     """Tell whether a folder is writable, or can be created."""
     existing = next(path for path in (folder, *folder.absolute().parents) if os.access(path, os.F_OK))
     return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+
+
+def _hide_from_others(folder: Path) -> None:
+    """Close the cache of an older version, which others could read. A folder that the user chose stays as it is."""
+    with contextlib.suppress(OSError):
+        status = folder.stat()
+        if hasattr(os, "getuid") and status.st_uid == os.getuid() and status.st_mode & 0o077:
+            folder.chmod(0o700)
 
 
 @functools.cache

@@ -6,7 +6,7 @@ import json
 import math
 import warnings
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -88,6 +88,22 @@ def by_id(entries: Iterable[Entry], what: str, path: Path) -> dict[Id, Any]:
             raise InputError(f"{path} has two {what} with the id {entry.id!r:.80}; give each its own id")
         found[entry.id] = entry
     return found
+
+
+def check_file_names(images: Iterable[Image], path: Path) -> None:
+    """Check that the names of images stay below their folder: whoever wrote a file of annotations knows no other place.
+
+    Raises
+    ------
+    InputError
+        A name is absolute or leads out of the folder.
+    """
+    for image in images:
+        name = PureWindowsPath(image.file_name)  # It knows both kinds of slashes.
+        if name.anchor or ".." in name.parts:
+            raise InputError(
+                f"{path}: the file_name {image.file_name!r:.200} leads out of the images' folder; give a path below it"
+            )
 
 
 def warn_left_out(path: Path, what: str, ids: Sequence[object]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edge_sam.errors import InputError
 from edge_sam.system.quiet import silenced
 from edge_sam.video import EXTRA
+from edge_sam.video.ffmpeg import file_options, opencv_options
 
 _CODECS = {".avi": "MJPG", ".webm": "VP80"}
 _USUAL = "mp4v"
@@ -26,14 +27,22 @@ _log = logging.getLogger("edge_sam")
 
 
 def open_capture(
-    target: str | int, failure: str, backend: int = cv2.CAP_ANY, parameters: Sequence[int] = ()
+    target: str | int,
+    failure: str,
+    backend: int = cv2.CAP_ANY,
+    parameters: Sequence[int] = (),
+    options: Mapping[str, str] | None = None,
 ) -> cv2.VideoCapture:
-    """Open a source of frames with OpenCV. Raises `InputError` with the text `failure` if that fails."""
+    """Open a source of frames with OpenCV. Raises `InputError` with the text `failure` if that fails.
+
+    FFmpeg gets `options`, by default those of a file.
+    """
     if isinstance(target, str):
         _check_name(target)
     _quiet_ffmpeg()
     try:
-        capture = cv2.VideoCapture(target, backend, parameters)
+        with opencv_options(file_options() if options is None else options):
+            capture = cv2.VideoCapture(target, backend, parameters)
     except cv2.error as error:
         raise InputError(failure) from error
     if not capture.isOpened():
@@ -54,7 +63,7 @@ class OpenCvFrames:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._capture = open_capture(str(path), f"cannot open {path}: OpenCV cannot read it as a video")
+        self._capture = open_capture(str(path.absolute()), f"cannot open {path}: OpenCV cannot read it as a video")
         self.rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.time: float | None = None
         self.codec = int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("ascii", "replace")

@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from edge_sam.errors import InputError, one_line
+from edge_sam.video.ffmpeg import file_options
 
 _CODECS = {".avi": ("mjpeg", "yuvj420p", 2.2), ".webm": ("libvpx", "yuv420p", 1.5)}
 _USUAL = ("mpeg4", "yuv420p", 1.5)
@@ -33,7 +34,7 @@ class PyAvFrames:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._container = av.open(path.absolute())
+            self._container = av.open(path.absolute(), options=file_options())
             self._stream = self._container.streams.video[0]
         except (av.FFmpegError, OSError, ValueError, IndexError) as error:
             reason = _reason(error)

@@ -20,6 +20,7 @@ from edge_sam.imaging.coco import (
     Id,
     Image,
     by_id,
+    check_file_names,
     check_segmentation,
     decode_segmentation,
     first_few,
@@ -58,6 +59,7 @@ def read(path: Path, split: str | None) -> Dataset:
     file = path if path.suffix == ".json" else _choose(path, split)
     instances = read_coco(file, _Instances)
     images = by_id(instances.images, "images", file)
+    check_file_names(images.values(), file)
     if not images or not instances.annotations:
         raise InputError(f"{file} has no {'annotations' if images else 'images'}")
     annotations = [annotation for annotation in instances.annotations if annotation.image_id in images]
