@@ -131,7 +131,7 @@ def padded_square(image: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.floa
     rows, columns = round(height * side / longest), round(width * side / longest)
     frame = np.full((side, side, 3), 0.5, np.float32)
     frame[:rows, :columns] = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    normal: NDArray[np.float32] = ((frame - np.float32(MEAN)) / np.float32(STD)).transpose(2, 0, 1)
+    normal: NDArray[np.float32] = ((frame - np.array(MEAN, np.float32)) / np.array(STD, np.float32)).transpose(2, 0, 1)
     return normal
 
 
@@ -306,7 +306,9 @@ def train_pair(steps: int = 250, scenes: int = 200, batch: int = 96) -> Pair:
             crops.append(crop_object(scene.image, mask, CROP))
             labels.append(label)
     colours = np.stack(crops).astype(np.float32) / 255
-    pictures = torch.from_numpy(((colours - np.float32(MEAN)) / np.float32(STD)).transpose(0, 3, 1, 2).copy())
+    pictures = torch.from_numpy(
+        ((colours - np.array(MEAN, np.float32)) / np.array(STD, np.float32)).transpose(0, 3, 1, 2).copy()
+    )
     truth = torch.tensor(labels)
     model, ids = Pair(), torch.tensor([word_ids(phrase) for phrase in (*PLAIN, *BACKGROUND)])
     mask, generic = (ids > 0).long(), len(PLAIN) + BACKGROUND.index("an object")

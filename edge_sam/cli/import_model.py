@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from edge_sam.bundles.manifest import Channels, Values
 from edge_sam.cli.options import Json
-from edge_sam.cli.output import echo, print_json
+from edge_sam.cli.output import echo, needs, print_json
 from edge_sam.errors import InputError
 
 
@@ -25,6 +25,7 @@ def import_pair(
     padded: Annotated[bool | None, Parameter(negative="--stretched")] = None,
     license: str = "unknown",
     url: str = "",
+    int8: bool = False,
     overwrite: bool = False,
     json: Json = False,
 ) -> None:
@@ -53,14 +54,18 @@ def import_pair(
         Licence of the model, for the manifest.
     url
         Where the model comes from, for the manifest.
+    int8
+        With --matcher: also pack the graphs with matrix products in int8, which --matcher-precision int8 chooses.
     overwrite
         Replace an existing bundle.
     """
     if matcher:
         if encoder is not None or any(each is not None for each in (values, channels, padded)):
             raise InputError("--matcher takes no encoder and decoder, and none of --values, --channels, --padded")
-        _pack(matcher, output, license, url, overwrite, json)
+        _pack(matcher, output, license, url, int8, overwrite, json)
         return
+    if int8:
+        raise InputError("--int8 goes with --matcher; for a model of masks there is edge-sam quantize")
     if encoder is None or decoder is None:
         raise InputError("give an encoder and its decoder, or a text model with --matcher")
 
@@ -91,11 +96,17 @@ def import_pair(
     echo(f"bundle: {facts['bundle']} (unproved: nobody has measured its accuracy; see edge-sam eval)")
 
 
-def _pack(matcher: list[Path], output: Path, license: str, url: str, overwrite: bool, as_json: bool) -> None:
+def _pack(
+    matcher: list[Path], output: Path, license: str, url: str, int8: bool, overwrite: bool, as_json: bool
+) -> None:
     from edge_sam.text.packing import pack_matcher
 
+    quantize = None
+    if int8:
+        with needs("quantize", "--int8"):
+            from edge_sam.quantize.matcher import quantize_products as quantize
     echo("asking it for two phrases in two test pictures …", err=True)
-    packed = pack_matcher(matcher, output, license=license, url=url, overwrite=overwrite)
+    packed = pack_matcher(matcher, output, license=license, url=url, overwrite=overwrite, quantize=quantize)
     files = {each.file: each.sha256 for each in packed.manifest.files}
     role = "compares masks with words" if packed.compares else "finds boxes for words"
     if as_json:

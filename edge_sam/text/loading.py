@@ -195,6 +195,15 @@ def _judge(found: FoundMatcher, matcher: Matcher, runtime: str) -> Verdict:
     return Verdict(runtime, found.precision, None, {"answers": difference})
 
 
+def compare_precisions(folder: Path, exact: Matcher) -> None:
+    """Raise `InputError` if the int8 graphs of a packed matcher answer the test pictures too differently."""
+    quantised = open_matcher(find_matcher(folder, "int8"), RunOptions(runtime=REFERENCE, strict=True))
+    try:
+        check_probe(run_probe(quantised), run_probe(exact), "int8")
+    except RuntimeUnavailableError as error:
+        raise InputError(f"int8 does not suit this model: {error}; leave out --int8") from error
+
+
 def _probe(matcher: Matcher, runtime: str) -> NDArray[np.float32]:
     try:
         return run_probe(matcher)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from edge_sam.inference.run_options import RunOptions
 from edge_sam.runtimes import REFERENCE, backend
 from edge_sam.system.machine import installed_versions
 from edge_sam.text.graphs import Graph
-from edge_sam.text.loading import FoundMatcher, find_matcher, open_matcher
+from edge_sam.text.loading import FoundMatcher, compare_precisions, find_matcher, open_matcher
 from edge_sam.text.manifest import MATCHER, SCHEMA, MatcherFile, MatcherManifest
 from edge_sam.text.matcher import ImageText
 from edge_sam.version import __version__
@@ -53,6 +53,7 @@ def pack_matcher(
     license: str = "unknown",
     url: str = "",
     overwrite: bool = False,
+    quantize: Callable[[Path, Path], None] | None = None,
 ) -> Packed:
     """Check a text model and copy it with what it needs into a folder.
 
@@ -66,11 +67,14 @@ def pack_matcher(
         Under which terms the model is, and where it comes from.
     overwrite : bool
         Whether an existing matcher may be replaced.
+    quantize : callable, optional
+        Writes an int8 copy of an ``.onnx`` file. The copies are packed beside the graphs, as another precision.
 
     Raises
     ------
     InputError
-        The files are not those of a matcher that answers (see `edge_sam.load_matcher`), or the folder exists.
+        The files are not those of a matcher that answers (see `edge_sam.load_matcher`), the folder exists, or the
+        int8 copies answer too differently.
     """
     _refuse_existing(output, overwrite)
     check_output_folder(output.parent)
@@ -88,9 +92,11 @@ def pack_matcher(
             license,
             url,
             MadeBy(_command(files, target), _versions()),
-            tuple(_copied(found, folder)),
+            (*_copied(found, folder), *_quantized(found, folder, quantize)),
         )
         (folder / MATCHER).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
+        if quantize is not None:
+            compare_precisions(folder, matcher)
         if target.exists():
             target.rename(Path(temporary) / "old")
         folder.rename(target)
@@ -124,6 +130,21 @@ def _copied_graph(part: str, graph: Graph, folder: Path) -> Iterator[MatcherFile
             )
         shutil.copyfile(weights, copy)
         yield MatcherFile(**entry(copy))
+
+
+def _quantized(
+    found: FoundMatcher, folder: Path, quantize: Callable[[Path, Path], None] | None
+) -> Iterator[MatcherFile]:
+    """Write int8 copies of the packed graphs. Yields their entries."""
+    for part, graph in found.parts.items() if quantize is not None else ():
+        if graph.format != "onnx" or graph.precision != "fp32":
+            raise InputError(
+                f"int8 is made of .onnx files in fp32; {graph.path.name} is {graph.format} {graph.precision}"
+            )
+        assert quantize is not None
+        file = folder / f"{part}.int8.onnx"
+        quantize(folder / f"{part}.fp32.onnx", file)
+        yield MatcherFile(**entry(file), precision="int8")
 
 
 def _refuse_existing(output: Path, overwrite: bool) -> None:

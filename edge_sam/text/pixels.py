@@ -57,7 +57,7 @@ class PixelFormat:
     def tensor(self, image: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
         """Return (3, H, W) normalised, from (H, W, 3) with values from 0 to 255."""
         scaled = image.astype(np.float32) * np.float32(self.rescale)
-        normal = (scaled - np.float32(self.mean)) / np.float32(self.std)
+        normal = (scaled - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return np.ascontiguousarray(normal.transpose(2, 0, 1))
 
     def resized(self, image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
