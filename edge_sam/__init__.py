@@ -16,6 +16,7 @@ from edge_sam.loading import load
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
 from edge_sam.result import Result
+from edge_sam.text import TextResult, TextSegmenter, load_matcher
 from edge_sam.version import __version__
 
 __all__ = [
@@ -28,7 +29,10 @@ __all__ = [
     "Result",
     "RuntimeUnavailableError",
     "Stream",
+    "TextResult",
+    "TextSegmenter",
     "__version__",
     "compat",
     "load",
+    "load_matcher",
 ]

@@ -117,14 +117,13 @@ class Prompt:
 
 def check_prompts(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
     """Return one or several prompts as a list. Raises `InputError` for anything else."""
-    if isinstance(prompts, Prompt):
-        return [prompts]
-    if not isinstance(prompts, Sequence):
-        raise InputError(f"expected an edge_sam.Prompt or a sequence of them, got {type(prompts).__name__}")
-    for prompt in prompts:
+    several = list(prompts) if isinstance(prompts, Sequence) and not isinstance(prompts, str) else [prompts]
+    for prompt in several:
+        if isinstance(prompt, str):
+            raise InputError(f"this model reads no text ({prompt:.40}); text needs a second model: see docs/text.md")
         if not isinstance(prompt, Prompt):
-            raise InputError(f"expected an edge_sam.Prompt, got {type(prompt).__name__}")
-    return list(prompts)
+            raise InputError(f"expected an edge_sam.Prompt or a sequence of them, got {type(prompt).__name__}")
+    return several
 
 
 def combine(

@@ -95,7 +95,9 @@ def job_settings(job: Job, bundle: Bundle) -> dict[str, Any]:
             **installed_versions(backend(job.run.runtime).PACKAGES),
         },
     }
-    del facts["frames"], facts["run"]["threads"]
+    del facts["frames"], facts["run"]["threads"], facts["text"]
+    if job.text is not None:
+        facts["text"] = msgspec.to_builtins(job.text.facts())
     return facts
 
 

@@ -16,6 +16,7 @@ from edge_sam.annotate.functions import find_function
 from edge_sam.annotate.limits import Limits
 from edge_sam.annotate.records import GivenPrompt, LabelledMask, Outcome, Record, Task
 from edge_sam.annotate.sources import Reader
+from edge_sam.annotate.text_job import TextJob
 from edge_sam.annotate.validators import validate
 from edge_sam.errors import InputError
 from edge_sam.everything import Found, MaskGenerator
@@ -58,6 +59,8 @@ class Job(msgspec.Struct, frozen=True):
         ``module:function`` that gives the prompts; None: tasks carry them.
     frames : str or None
         Folder that frames of a video are written to.
+    text : TextJob or None
+        Words that give the prompts.
     """
 
     model: str
@@ -68,6 +71,7 @@ class Job(msgspec.Struct, frozen=True):
     grid: Grid | None = None
     function: str | None = None
     frames: str | None = None
+    text: TextJob | None = None
 
 
 def mask_generator(job: Job, predictor: Predictor) -> MaskGenerator | None:
@@ -101,6 +105,7 @@ class Annotator:
         self._predictor = load_with(job.model, replace(job.run, strict=True))
         self._function = find_function(job.function)[1] if job.function else None
         self._generator = mask_generator(job, self._predictor)
+        self._segmenter = job.text.segmenter(self._predictor, job.run.threads) if job.text else None
 
     def __call__(self, task: Task) -> Outcome:
         """Annotate one photograph. Any error goes into the outcome."""
@@ -175,6 +180,8 @@ class Annotator:
         given: Sequence[GivenPrompt | Prompt | tuple[Prompt, str]] = task.prompts
         if self._function is not None:
             given = self._function(image, task.item.name)
+        elif self._segmenter is not None and self._job.text is not None:
+            given = [(each.prompt, each.word) for each in self._segmenter.find(image, self._job.text.text)]
         prompts = []
         for one in given:
             try:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
@@ -173,16 +174,21 @@ class JsonSink:
     ----------
     file : TextIO
         A file with a file descriptor. It stays open.
+    words_of : callable, optional
+        Returns the text of each object of a frame, which is written as its ``text``.
     """
 
     name = "json"
 
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
+    def __init__(self, file: TextIO, words_of: Callable[[StreamFrame], Sequence[str]] = lambda _: ()) -> None:
+        self._file, self._words_of = file, words_of
 
     def write(self, frame: StreamFrame) -> None:
         """See `Sink`."""
-        self.write_line(to_record(frame))
+        record = to_record(frame)
+        for entry, text in zip(record["objects"], self._words_of(frame), strict=False):
+            entry["text"] = text
+        self.write_line(record)
 
     def write_line(self, record: dict[str, Any]) -> None:
         """Write any JSON object as a line. If the disk is full, the partial line is removed."""

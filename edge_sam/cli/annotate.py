@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,6 +16,8 @@ from cyclopts.validators import Number
 from edge_sam.annotate.limits import Limits
 from edge_sam.cli.options import FLAT, ON_A_GRID, GridOptions, Json, Run
 from edge_sam.cli.output import echo, print_json
+from edge_sam.cli.text import WORDS, TextOptions
+from edge_sam.errors import InputError
 from edge_sam.imaging.view import View, ViewSize
 from edge_sam.inference.run_options import RunOptions
 from edge_sam.preference import Preference
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
     from edge_sam.annotate.pipeline import AnnotateReport, Engine
     from edge_sam.annotate.prompt_files import PromptTable
     from edge_sam.annotate.records import Task
+    from edge_sam.annotate.text_job import TextJob
     from edge_sam.annotate.worker import Job
+    from edge_sam.imaging.coco import Id
 
 _SHOWN = 10
 """Photographs that are named on the terminal; the report has all."""
@@ -36,7 +40,8 @@ def annotate(
     /,
     *,
     output: Path,
-    prompts: str = "grid",
+    prompts: str | None = None,
+    words: Annotated[TextOptions, WORDS] = TextOptions(),
     layout: Annotated[Literal["auto", "coco", "sa1b"], Parameter("--format")] = "auto",
     every: Annotated[int, Parameter(validator=Number(gte=1))] = 1,
     save_frames: Path | None = None,
@@ -66,8 +71,9 @@ def annotate(
     output
         The data set: a .json file (COCO), or a folder (SA-1B).
     prompts
-        grid: everything mode. Or a file of boxes or points (.json: COCO, .csv, .jsonl). Or a Python function, whose
-        code is run: FILE.py:function, module:function, or an entry point of edge_sam.prompts.
+        grid: everything mode, the default without --text. Or a file of boxes or points (.json: COCO, .csv, .jsonl).
+        Or a Python function, whose code is run: FILE.py:function, module:function, or an entry point of
+        edge_sam.prompts.
     layout
         auto chooses by the suffix of OUTPUT.
     every
@@ -106,12 +112,17 @@ def annotate(
     from edge_sam.loading import load_with
     from edge_sam.system.signals import stop_on_signal
 
+    words.check()
+    if words.text and prompts is not None:
+        raise InputError("--text makes the prompts itself; leave out --prompts")
+    prompts = prompts or "grid"
     sa1b, store = is_sa1b(output, layout), Store(working_folder(output))
     check_output(output)
     if save_frames is not None:
         check_output_folder(save_frames)
     table, function = _prompts(prompts)
-    on_grid = table is None and function is None
+    text = _text_job(words)
+    on_grid = table is None and function is None and text is None
     tasks = make_tasks(open_source(source, every=every), table, valid_mask and valid_mask.absolute())
     if table is not None:
         _say_unmatched(table, tasks, prompts, source)
@@ -132,11 +143,16 @@ def annotate(
         grid=grid if on_grid else None,
         function=function,
         frames=str(save_frames.absolute()) if save_frames else None,
+        text=text,
     )
     mask_generator(job, predictor)  # Reports impossible settings before any work.
+    if text is not None:
+        text.segmenter(predictor, threads)  # Reports a matcher that cannot be loaded.
     bundle = predictor.bundle
     del predictor
-    categories = {"object": 1} if on_grid else table.categories if table else None
+    categories: Mapping[str, Id] | None = {"object": 1} if on_grid else table.categories if table else None
+    if text is not None:
+        categories = text.categories
     with (
         store.opened(job_settings(job, bundle), restart=restart),
         stop_on_signal(_say_stopping) as stop,
@@ -181,6 +197,16 @@ def _prompts(given: str) -> tuple[PromptTable | None, str | None]:
         return read_prompts(path), None
     with contextlib.redirect_stdout(sys.stderr):  # What its code prints is no output of the command.
         return None, find_function(given)[0]
+
+
+def _text_job(words: TextOptions) -> TextJob | None:
+    if not words.text or not words.matcher:
+        return None
+    from edge_sam.annotate.text_job import TextJob
+    from edge_sam.text.tokens import check_phrases
+
+    matcher = tuple(str(path.absolute()) for path in words.matcher)
+    return TextJob(tuple(check_phrases(words.text)), matcher, words.matcher_precision, words.settings)
 
 
 def _engine(name: str, address: str | None, job: Job, workers: int, stop: Callable[[], bool]) -> Engine:

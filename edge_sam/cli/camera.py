@@ -14,6 +14,7 @@ from edge_sam.cli.output import echo
 from edge_sam.cli.progress import status
 from edge_sam.cli.prompts import masks as masks_as_prompts
 from edge_sam.cli.prompts import points_and_boxes
+from edge_sam.cli.text import WORDS, TextOptions, open_segmenter
 from edge_sam.errors import InputError
 from edge_sam.inference.run_options import RunOptions
 from edge_sam.system.quiet import silenced
@@ -21,6 +22,7 @@ from edge_sam.system.quiet import silenced
 if TYPE_CHECKING:
     from edge_sam import Predictor, Stream
     from edge_sam.camera.sinks import Sink
+    from edge_sam.camera.word_prompts import WordPrompts
 
 
 def camera(
@@ -31,6 +33,7 @@ def camera(
     box: Annotated[list[str] | None, HYPHEN] = None,
     mask_file: list[Path] | None = None,
     stdin: bool = False,
+    words: Annotated[TextOptions, WORDS] = TextOptions(),
     settings: Annotated[StreamSettings, FLAT] = StreamSettings(),
     show: bool = False,
     video: Path | None = None,
@@ -69,8 +72,11 @@ def camera(
     """
     drawn, size = masks_as_prompts(mask_file or [])
     prompts = points_and_boxes(point or [], box or []) + drawn
-    if not prompts and not stdin:
-        raise InputError("nothing to track; give --point X,Y, --box X0,Y0,X1,Y1, --mask-file FILE or --stdin")
+    words.check()
+    if words.text and (prompts or stdin):
+        raise InputError("--text takes no --point, --box, --mask-file or --stdin beside it; leave them out")
+    if not prompts and not stdin and not words.text:
+        raise InputError("nothing to track; give --point X,Y, --box X0,Y0,X1,Y1, --mask-file FILE, --text or --stdin")
     _check_window(show)
     _check_outputs(source, video, masks)
 
@@ -82,13 +88,18 @@ def camera(
     model = str(with_decoder(model, decoder))
     loaded: Predictor | str = model
     # With a deadline and nothing said about the runtime, the first frame decides which is the fastest.
-    free = (settings.budget_ms or settings.fps) and run == RunOptions()
+    free = (settings.budget_ms or settings.fps) and run == RunOptions() and not words.text
+    found: WordPrompts | None = None
     with silenced():
         if not free:
             loaded = load_with(model, run)
-        stream = edge_sam.Stream(source, loaded, prompts, size=size, **vars(settings))
+        if not isinstance(loaded, str) and (segmenter := open_segmenter(loaded, words, run)) is not None:
+            from edge_sam.camera.word_prompts import WordPrompts
+
+            found = WordPrompts(segmenter, words.text or [])
+        stream = edge_sam.Stream(source, loaded, found or prompts, size=size, **vars(settings))
     with stream:
-        stream.sinks += _sinks(stream, video, masks, json, settings.every_frame)
+        stream.sinks += _sinks(stream, video, masks, json, settings.every_frame, found)
         if stdin:
             _listen(stream)
         with stop_on_signal(stream.stop) as stop:
@@ -99,17 +110,24 @@ def camera(
     return 128 + signal.SIGTERM if stop.signal == signal.SIGTERM else 0
 
 
-def _sinks(stream: Stream, video: Path | None, masks: Path | None, as_json: bool, every_frame: bool) -> list[Sink]:
+def _sinks(
+    stream: Stream,
+    video: Path | None,
+    masks: Path | None,
+    as_json: bool,
+    every_frame: bool,
+    words: WordPrompts | None,
+) -> list[Sink]:
     from edge_sam.camera.capture import USUAL_RATE
     from edge_sam.camera.sinks import JsonSink, MaskSink, VideoSink
 
-    sinks: list[Sink] = []
+    sinks: list[Sink] = [] if words is None else [words]
     if video is not None:
         sinks.append(VideoSink(video, stream.rate or USUAL_RATE, in_time=not every_frame))
     if masks is not None:
         sinks.append(MaskSink(masks))
     if as_json:
-        sinks.append(JsonSink(sys.stdout))
+        sinks.append(JsonSink(sys.stdout) if words is None else JsonSink(sys.stdout, words.words_of))
     return sinks
 
 

@@ -12,6 +12,7 @@ import msgspec
 from edge_sam.cli.options import HYPHEN, ON_A_GRID, EverythingOptions, Json, Run
 from edge_sam.cli.output import echo, print_json
 from edge_sam.cli.progress import status
+from edge_sam.cli.text import WORDS, TextOptions, label_records, open_segmenter
 from edge_sam.errors import InputError
 from edge_sam.inference.run_options import RunOptions
 from edge_sam.system.quiet import silenced
@@ -30,13 +31,14 @@ def everything(
     output: Path = Path("edge-sam-output"),
     valid_mask: Path | None = None,
     settings: Annotated[EverythingOptions, ON_A_GRID] = EverythingOptions(),
+    words: Annotated[TextOptions, WORDS] = TextOptions(),
     model: str = "mobile-sam",
     decoder: Path | None = None,
     run: Run = RunOptions(),
     json: Json = False,
     stream: bool = False,
 ) -> None:
-    """Find all masks of a photograph; write them with a label map and an overlay.
+    """Find all masks of a photograph; write them with a label map and an overlay. With --text, label them.
 
     Parameters
     ----------
@@ -55,6 +57,9 @@ def everything(
     """
     if json and stream:
         raise InputError("--json prints one object at the end, --stream a line at a time; give one of them")
+    words.check()
+    if words.text and stream:
+        raise InputError("--text labels the masks when all are found; leave out --stream")
     import time
 
     from edge_sam.everything import MaskGenerator
@@ -70,6 +75,7 @@ def everything(
         predictor = load_with(with_decoder(model, decoder), run)
         pixels = read_image(image)
         region = read_region(valid_mask)
+        segmenter = open_segmenter(predictor, words, run)
     generator = MaskGenerator(predictor, output_mode="coco_rle", **vars(settings))
     if stream:
         _stream(generator, pixels, region)
@@ -77,11 +83,15 @@ def everything(
     start = time.perf_counter()
     with _progress() as progress:
         masks = generator.generate(pixels, valid_mask=region, progress=progress)
+    labelled: dict[str, Any] = {}
+    if segmenter is not None:
+        labelled = label_records(segmenter, pixels, masks, words)
     report = {
         "image": image,
         "width": pixels.shape[1],
         "height": pixels.shape[0],
         **msgspec.to_builtins(predictor.facts),
+        **labelled,
         "prompts": progress.asked,
         "seconds": round(time.perf_counter() - start, 2),
         "masks": masks,
@@ -144,6 +154,8 @@ def _print(report: dict[str, Any], as_json: bool) -> None:
         print_json(report)
         return
     echo(f"{len(report['masks'])} masks from {report['prompts']} prompts in {report['seconds']} s")
+    for text in report.get("text", ()):
+        echo(f"{sum(mask['text'] == text for mask in report['masks'])} of them: {text}")
     echo(f"{report['model']} {report['precision']} on {report['provider']}")
     for what in ("file", "labels", "overlay"):
         echo(f"{what}: {report[what]}")

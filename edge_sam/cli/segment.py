@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +12,7 @@ import msgspec
 from edge_sam.cli.options import HYPHEN, Json, Run, Shown, ViewOptions
 from edge_sam.cli.output import plain_console, print_json, table
 from edge_sam.cli.prompts import points_and_boxes
+from edge_sam.cli.text import WORDS, TextOptions, describe, open_segmenter
 from edge_sam.errors import InputError
 from edge_sam.inference.run_options import RunOptions
 from edge_sam.preference import Preference
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edge_sam import ImageEmbedding, Prompt, Result
+    from edge_sam import ImageEmbedding, Prompt, Result, TextResult
 
 
 def segment(
@@ -31,6 +33,7 @@ def segment(
     point: Annotated[list[str] | None, HYPHEN] = None,
     box: Annotated[list[str] | None, HYPHEN] = None,
     mask_file: Path | None = None,
+    words: Annotated[TextOptions, WORDS] = TextOptions(),
     embedding: Path | None = None,
     valid_mask: Path | None = None,
     multimask: bool = False,
@@ -43,7 +46,7 @@ def segment(
     run: Run = RunOptions(),
     json: Json = False,
 ) -> None:
-    """Segment the objects at points and boxes; write masks and an overlay.
+    """Segment the objects at points and boxes, or those that words describe; write masks and an overlay.
 
     Parameters
     ----------
@@ -75,7 +78,10 @@ def segment(
     decoder
         The decoder that belongs to that encoder.
     """
-    prompts = _prompts(point or [], box or [], mask_file)
+    words.check()
+    prompts = [] if words.text else _prompts(point or [], box or [], mask_file)
+    if words.text and (point or box or mask_file or multimask):
+        raise InputError("--text takes no --point, --box, --mask-file or --multimask beside it; leave them out")
 
     from edge_sam.files.atomic import check_output_folder, write_files
     from edge_sam.imaging.region import read_region
@@ -89,12 +95,22 @@ def segment(
             run = replace(run, precision=encoded.precision)
         predictor = load_with(with_decoder(model, decoder), run)
         region = read_region(valid_mask)
+        segmenter = open_segmenter(predictor, words, run)
     if encoded is None:
         encoded = predictor.encode(pixels, **vars(view))
-    results = predictor.predict(encoded, prompts, multimask=multimask, valid_mask=region, prefer=prefer)
+    found: TextResult | None = None
+    if segmenter is None:
+        results = predictor.predict(encoded, prompts, multimask=multimask, valid_mask=region, prefer=prefer)
+    else:
+        if pixels is None:
+            raise InputError("--text needs the photograph as well as its --embedding; give both")
+        found = segmenter.segment(pixels, words.text or [], embedding=encoded, valid_mask=region, prefer=prefer)
+        prompts, results = found.prompts, found.single()
 
     stem = "stdin" if image == "-" else Path(image or str(embedding)).stem
     report, files = _report(stem, output, prompts, results, pixels, save_logits)
+    if segmenter is not None and found is not None:
+        report |= describe(found, report["masks"], words, segmenter)
     _, write = _timed(lambda: write_files(files))
     height, width = encoded.geometry.image_size
     report = {
@@ -103,7 +119,7 @@ def segment(
         "height": height,
         **msgspec.to_builtins(predictor.facts),
         **report,
-        "timings_ms": _timings(read, encoded, results, write),
+        "timings_ms": _timings(read, encoded, results if found is None else [found], write),
     }
     _print(report, json)
 
@@ -195,10 +211,10 @@ def _report(
     # Masks of one ambiguous prompt lie over each other: one panel each. Masks of several prompts share a picture.
     panels = [
         draw_overlay(image, np.stack([result.masks[rank] for result in results]), prompts, _caption(results, rank))
-        for rank in range(len(results[0].masks))
+        for rank in range(len(results[0].masks) if results else 0)
     ]
     overlay = folder / f"{stem}-overlay.png"
-    files[overlay] = encode_png(np.concatenate(panels, axis=1))
+    files[overlay] = encode_png(np.concatenate(panels or [image], axis=1))
     return {"masks": found, "overlay": str(overlay)}, files
 
 
@@ -209,14 +225,12 @@ def _caption(results: list[Result], rank: int) -> str:
     return ", ".join(prefer for prefer, index in results[0].preferred.items() if index == rank)
 
 
-def _timings(read: float, embedding: ImageEmbedding, results: list[Result], write: float) -> dict[str, float]:
-    stages = {
-        "read": read,
-        **embedding.timings,
-        "decode": sum(result.timings["decode"] for result in results),
-        "upsample": sum(result.timings["upsample"] for result in results),
-        "write": write,
-    }
+def _timings(read: float, embedding: ImageEmbedding, results: Sequence[Result], write: float) -> dict[str, float]:
+    stages = {"read": read, **embedding.timings}
+    for result in results:
+        for stage, milliseconds in result.timings.items():
+            stages[stage] = stages.get(stage, 0.0) + milliseconds
+    stages["write"] = write
     return {stage: round(milliseconds, 1) for stage, milliseconds in stages.items()}
 
 
@@ -233,11 +247,15 @@ def _print(report: dict[str, Any], as_json: bool) -> None:
         print_json(report)
         return
     console = plain_console()
-    rows = table("mask", "score", "area", "box (x0 y0 x1 y1)", "file")
+    with_text = ("text",) if "text" in report else ()
+    rows = table("mask", *with_text, "score", "area", "box (x0 y0 x1 y1)", "file")
     for i, mask in enumerate(report["masks"]):
         box = " ".join(f"{value:.0f}" for value in mask["box"])
-        rows.add_row(str(i), f"{mask['score']:.3f}", str(mask["area"]), box, mask["file"])
+        words = [mask[name] for name in with_text]
+        rows.add_row(str(i), *words, f"{mask['score']:.3f}", str(mask["area"]), box, mask["file"])
     console.print(rows)
+    for text in report.get("absent", ()):
+        console.print(f"nothing fits {text!r} (threshold {report['threshold']:g})")
     preferred = [f"{i} as {name}" for i, mask in enumerate(report["masks"]) for name in mask.get("preferred_as", ())]
     if preferred:
         console.print(f"preferred: {', '.join(preferred)}")

@@ -30,9 +30,9 @@ def read_component(role: Role, path: Path) -> Component:
     InputError
         It is missing or damaged, of another format, or its tensors are of a type that is not supported.
     """
-    format, (_, *beside) = _format(path), files_of(path)
+    format, inputs, outputs = read_tensors(path)
+    _, *beside = files_of(path)
     weights = beside[0] if beside else None
-    inputs, outputs = _tensors(path, format)
     return Component(
         role,
         "fp16" if any(tensor.dtype == "float16" for tensor in inputs) else "fp32",
@@ -44,6 +44,13 @@ def read_component(role: Role, path: Path) -> Component:
         outputs=tuple(outputs),
         companion=None if weights is None else Companion(weights.name, file_sha256(weights), weights.stat().st_size),
     )
+
+
+def read_tensors(path: Path) -> tuple[str, list[TensorSpec], list[TensorSpec]]:
+    """Return the format, the inputs and the outputs of a file; see `read_component` for what is raised."""
+    files_of(path)
+    format = _format(path)
+    return format, *_tensors(path, format)
 
 
 def files_of(path: Path) -> list[Path]:

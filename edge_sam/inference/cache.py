@@ -25,6 +25,11 @@ def runtime_key(bundle: Bundle, runtime: str, precision: str, options: Mapping[s
 
     The key depends on the machine, device, driver, packages, weights, precision and the runtime's options.
     """
+    return files_key(_hashes(bundle, precision), runtime, precision, options)
+
+
+def files_key(hashes: list[str], runtime: str, precision: str, options: Mapping[str, str] | None = None) -> str:
+    """Return the key of `runtime_key` for files with these hashes."""
     name, device = split_runtime(runtime)
     facts = {
         "machine": machine(),
@@ -34,7 +39,7 @@ def runtime_key(bundle: Bundle, runtime: str, precision: str, options: Mapping[s
         "packages": installed_versions(backend(runtime).PACKAGES),
         "precision": precision,
         "options": dict(options or {}),
-        "files": _hashes(bundle, precision),
+        "files": hashes,
         "revision": _REVISION,
     }
     return _digest(facts)

@@ -67,7 +67,7 @@ def choices(bundle: Bundle, run: RunOptions) -> list[Choice]:
     RuntimeUnavailableError
         With ``auto``, no runtime is usable here; the message gives the reason for each.
     """
-    runtime, precision, count = run.runtime, run.precision, _threads(run.threads)
+    runtime, precision, count = run.runtime, run.precision, thread_count(run.threads)
     if not bundle.precisions:
         raise InputError(f"bundle {bundle.path} has no encoder")
     if runtime != "auto" and split_runtime(runtime)[0] not in BACKENDS:
@@ -121,7 +121,8 @@ def _tuned(bundle: Bundle, precision: str, threads: int | None) -> list[Choice]:
     return [Choice(best.runtime, best.precision, threads or best.threads, f"measured as the fastest on {record.date}")]
 
 
-def _threads(threads: int | None) -> int | None:
+def thread_count(threads: int | None) -> int | None:
+    """Return the number of threads that was asked for, here or in EDGE_SAM_THREADS. None: the backend's default."""
     if threads is not None:
         return int(threads)
     given = os.environ.get("EDGE_SAM_THREADS")

@@ -1,0 +1,49 @@
+"""Words as the prompts of a data set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from edge_sam.inference.run_options import RunOptions
+from edge_sam.predictor import Predictor
+from edge_sam.text import TextSegmenter
+from edge_sam.text.loading import find_matcher, open_matcher
+from edge_sam.text.settings import TextSettings
+
+
+class TextJob(msgspec.Struct, frozen=True):
+    """What to find in every photograph.
+
+    Attributes
+    ----------
+    text : tuple of str
+        The words; each is a category.
+    matcher : tuple of str
+        Files and folders of the matcher.
+    precision : str
+        See `edge_sam.load_matcher`.
+    settings : TextSettings
+        How words become masks.
+    """
+
+    text: tuple[str, ...]
+    matcher: tuple[str, ...]
+    precision: str
+    settings: TextSettings
+
+    @property
+    def categories(self) -> dict[str, int]:
+        """Ids of the categories by name."""
+        return {text: number for number, text in enumerate(self.text, start=1)}
+
+    def facts(self) -> dict[str, Any]:
+        """Return everything that affects the prompts, without the folder of the files."""
+        found = find_matcher(self.matcher, self.precision)
+        return {"text": self.text, "matcher": sorted(found.hashes.values()), "settings": vars(self.settings)}
+
+    def segmenter(self, predictor: Predictor, threads: int | None) -> TextSegmenter:
+        """Load the matcher."""
+        matcher = open_matcher(find_matcher(self.matcher, self.precision), RunOptions(threads=threads))
+        return TextSegmenter(predictor, matcher, self.settings)

@@ -1,0 +1,160 @@
+"""The files of a matcher: graphs, chosen by precision, with what lies beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from edge_sam.bundles.bundle import GRAPH_FILES, file_sha256
+from edge_sam.bundles.manifest import TensorSpec
+from edge_sam.errors import InputError
+from edge_sam.importing.graph_file import files_of, read_tensors
+
+SUFFIXES = {
+    "_fp16": "fp16",
+    "_quantized": "int8",
+    "_int8": "int8",
+    "_uint8": "int8",
+    "_q4": "int4",
+    "_q4f16": "int4",
+    "_bnb4": "int4",
+}
+"""Precisions by the ends of file names, as transformers.js and its converter have them."""
+PRECISIONS = ("fp32", "fp16", "int8", "int4")
+"""The most exact first."""
+_DEPTH = ("*", "*/*")
+"""Where the graphs of a folder lie: in it, or one folder deeper (`onnx/`, `visual/`)."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A file of one graph.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    format : str
+        See `edge_sam.bundles.bundle.GRAPH_FILES`.
+    precision : str
+        By its name; see `SUFFIXES`.
+    inputs, outputs : mapping of str to TensorSpec
+        By name.
+    """
+
+    path: Path
+    format: str
+    precision: str
+    inputs: Mapping[str, TensorSpec]
+    outputs: Mapping[str, TensorSpec]
+
+    @property
+    def files(self) -> list[Path]:
+        """The file, and that of its weights if they are beside it."""
+        return files_of(self.path)
+
+    def size(self, name: str, axis: int) -> int | None:
+        """Return the length of an input's axis. None if it is free."""
+        shape = self.inputs[name].shape
+        length = shape[axis] if -len(shape) <= axis < len(shape) else None
+        return length if isinstance(length, int) else None
+
+
+class _Named(NamedTuple):
+    """A file with the parts of its name."""
+
+    path: Path
+    stem: str
+    precision: str
+
+
+def read_graph(path: Path, precision: str = "") -> Graph:
+    """Read the names, types and shapes of a graph's tensors.
+
+    Raises
+    ------
+    InputError
+        The file is missing, damaged or of another format.
+    """
+    format, inputs, outputs = read_tensors(path)
+    return Graph(
+        path,
+        format,
+        precision or _named(path).precision,
+        {tensor.name: tensor for tensor in inputs},
+        {tensor.name: tensor for tensor in outputs},
+    )
+
+
+def find_graphs(given: Sequence[Path], precision: str) -> list[Graph]:
+    """Read the graphs of files and folders, each in one precision.
+
+    Parameters
+    ----------
+    given : sequence of Path
+        Files, which are taken as they are, and folders, whose graphs are found.
+    precision : str
+        One of `PRECISIONS`; ``"auto"`` for the most exact that a folder has, ``"smallest"`` for the smallest file.
+
+    Raises
+    ------
+    InputError
+        There is no graph, none in this precision, or a file is damaged.
+    """
+    graphs = []
+    for path in given:
+        files = [path] if not path.is_dir() else _chosen(path, precision)
+        graphs += [read_graph(file) for file in files]
+    return graphs
+
+
+def side_folders(graphs: Sequence[Graph]) -> list[Path]:
+    """List the folders in which the files beside graphs may lie: theirs, then those above."""
+    folders = [graph.path.absolute().parent for graph in graphs]
+    return list(dict.fromkeys([*folders, *(folder.parent for folder in folders)]))
+
+
+def digests(files: Sequence[Path]) -> dict[str, str]:
+    """Return the sha256 of each file by name."""
+    return {file.name: file_sha256(file) for file in files}
+
+
+def _chosen(folder: Path, precision: str) -> list[Path]:
+    """Choose the files of a folder: each graph in one precision, and no whole model beside its parts."""
+    variants: dict[tuple[Path, str], list[_Named]] = {}
+    for found in _files(folder):
+        variants.setdefault((found.path.parent, found.stem), []).append(found)
+    if not variants:
+        raise InputError(f"{folder} holds no graph; give a folder with {', '.join(GRAPH_FILES)} files")
+    stems = {stem for _, stem in variants}
+    if {"text_model", "vision_model"} <= stems:  # `model` holds the same two once more.
+        variants = {key: files for key, files in variants.items() if key[1] in ("text_model", "vision_model")}
+    return [_variant(folder, files, precision) for _, files in sorted(variants.items())]
+
+
+def _files(folder: Path) -> Iterator[_Named]:
+    for pattern in _DEPTH:
+        for path in sorted(folder.glob(pattern)):
+            if path.suffix.lower() in GRAPH_FILES and path.is_file():
+                yield _named(path)
+
+
+def _named(path: Path) -> _Named:
+    for end in sorted(SUFFIXES, key=len, reverse=True):
+        if path.stem.endswith(end):
+            return _Named(path, path.stem.removesuffix(end), SUFFIXES[end])
+    return _Named(path, path.stem, "fp32")
+
+
+def _variant(folder: Path, files: Sequence[_Named], precision: str) -> Path:
+    if precision == "smallest":
+        return min(files, key=lambda found: found.path.stat().st_size).path
+    order = PRECISIONS if precision == "auto" else (precision,)
+    for wanted in order:
+        for found in files:
+            if found.precision == wanted:
+                return found.path
+    have = ", ".join(sorted({found.precision for found in files}))
+    raise InputError(f"{folder} has {files[0].stem} in {have}, not in {precision}")
