@@ -1,6 +1,6 @@
 """Every command of README and docs is run, beside what its words in capitals stand for, and ends well.
 
-They run in this process: what a process of its own does differently is in test_cli.py and test_working_folder.py.
+Most run in this process, which saves a second each. test_cli.py and test_working_folder.py run them as users do.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import streams
 from command_line import run_here
 from conftest import PHOTOGRAPHS, ROOT
 from served import running
+from test_cli import edge_sam as run_apart
 from test_docs import DOCS, PAGES, blocks, commands, name_of
 
 import edge_sam
@@ -44,6 +45,8 @@ CHEAPER = {
 """Options that take the place of a command's own. None may switch a check off."""
 ONCE = {"export": "exported", "quantize": "quantized"}
 """Commands that take long if they have `--output`, and the fixtures that run them once for all tests."""
+APART = {"camera"}
+"""Commands that run in a process of their own, because they need a real standard output."""
 CAMERAS = re.compile(r"\b0 (?=--box)|rtsp://camera/1|--pipeline \"nvarguscamerasrc [^\"]*\"|\"rtsp://camera/1\"")
 """A video takes their place; streams are tested in test_camera.py."""
 WORDS = re.compile(r"(?<![\w-])--[a-z0-9][\w-]*")
@@ -131,7 +134,7 @@ def test_commands_of_a_page_run_one_after_the_other(page: Path, place: Path, req
             arguments += ["--points-per-side", "4"]
         outputs = [place / path for option, path in itertools.pairwise(arguments) if option in OUTPUTS]
         before = [_files(path) for path in outputs]
-        run = run_here(*arguments, cwd=place)
+        run = (run_apart if arguments[0] in APART else run_here)(*arguments, cwd=place)
         assert run.returncode == 0, f"{page.name}: {line}\n{run.stderr}"
         if "--json" in arguments or "--stream" in arguments:
             assert {type(json.loads(text)) for text in run.stdout.splitlines()} == {dict}, f"{page.name}: {line}"
