@@ -85,7 +85,8 @@ def make_app(segmenter: Segmenter, access: Access) -> ASGIApp:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    return error_response(as_http_error(error), request.state.request_id)
+    id = request.state.request_id
+    return error_response(as_http_error(error, id), id)
 
 
 def _browser_runtime(folder: Path) -> StaticFiles:
