@@ -81,7 +81,7 @@ def run(browser: Browser, address: str, arguments: argparse.Namespace, threads: 
     """Open the photograph, drag the box again and again, and return times in milliseconds and the IoU with our mask."""
     context = browser.new_context(viewport={"width": 1200, "height": 900})
     page = context.new_page()
-    page.set_default_timeout(300_000)
+    page.set_default_timeout(600_000)
 
     def said(start: str) -> str:
         page.wait_for_function(
@@ -156,7 +156,8 @@ def native_cpu(arguments: argparse.Namespace) -> dict[str, Any]:
 def our_mask(photograph: str, box: list[float]) -> np.ndarray:
     """Return the mask of the Python package."""
     predictor = edge_sam.load("mobile-sam", runtime="onnxruntime", precision="w16")
-    return predictor.predict(predictor.encode(photograph), Prompt(box=box), multimask=False).masks[0]
+    masks: np.ndarray = predictor.predict(predictor.encode(photograph), Prompt(box=box), multimask=False).masks
+    return masks[0]
 
 
 def main() -> None:

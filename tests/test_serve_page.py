@@ -83,7 +83,7 @@ class Clicker:
         page.set_input_files("#file", photograph)
         self.wait("Ready")
         left, top, right, _ = page.eval_on_selector("#photograph", PLACE_OF_PHOTOGRAPH)
-        width = cv2.imread(str(photograph)).shape[1]
+        width = read_pixels(photograph).shape[1]
         stage = page.locator("#overlay").bounding_box()
         self.scale = (right - left) / width
         self.origin = (stage["x"] + left, stage["y"] + top)
@@ -276,9 +276,17 @@ def test_errors_are_shown_and_mended(clicker: Clicker, tmp_path: Path) -> None:
     clicker.page.set_input_files("#file", damaged)
     clicker.page.get_by_text("cannot show damaged.png").wait_for()
     clicker.page.click("#failure button")
-    forgotten = "**/images/*/masks"
-    answer = {"status": 404, "json": {"error": {"code": "unknown_image", "message": "gone"}, "request_id": "1"}}
-    clicker.page.route(forgotten, lambda route: route.fulfill(**answer), times=1)
+    gone = {"error": {"code": "unknown_image", "message": "gone"}, "request_id": "1"}
+    refused: list[str] = []
+
+    def refuse_one_click(route: Any) -> None:
+        if refused or '"multimask":true' not in route.request.post_data:
+            route.continue_()
+        else:
+            refused.append(route.request.url)
+            route.fulfill(status=404, json=gone)
+
+    clicker.page.route("**/images/*/masks", refuse_one_click)
     with clicker.page.expect_request("**/images"):  # It sends the photograph again.
         clicker.page.mouse.click(*clicker.at(*POINT))
     clicker.wait("Mask")
