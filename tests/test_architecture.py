@@ -27,6 +27,7 @@ HEAVY = (
     "requests",
     "pypi_simple",
     "supervision",
+    "tokenizers",
 )
 
 

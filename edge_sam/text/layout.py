@@ -156,4 +156,5 @@ def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 def corners(boxes: NDArray[np.float32], width: float, height: float) -> NDArray[np.float64]:
     """Convert (N, 4) centres and sizes from 0 to 1 to XYXY in a frame of this size."""
     centre, half = boxes[:, :2].astype(np.float64), boxes[:, 2:].astype(np.float64) / 2
-    return np.concatenate([centre - half, centre + half], axis=1) * np.array([width, height, width, height])
+    frame = np.array([width, height, width, height])
+    return np.asarray(np.concatenate([centre - half, centre + half], axis=1) * frame, np.float64)
