@@ -117,7 +117,7 @@ def _with_mirrored(pictures: Tensor, labels: Tensor, chances: Tensor, boxes: Ten
     return tuple(torch.cat(each) for each in zip((pictures, labels, chances, boxes), turned, strict=True))
 
 
-def train_detector(steps: int = 600, scenes: int = 1000, batch: int = 32) -> Detector:
+def train_detector(steps: int = 500, scenes: int = 900, batch: int = 32) -> Detector:
     """Train a detector on drawn scenes, always the same."""
     torch.manual_seed(0)
     random = np.random.default_rng(1)

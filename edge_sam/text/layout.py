@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.errors import InputError
+from edge_sam.errors import InputError, RuntimeUnavailableError, one_line
 from edge_sam.files.serialization import decode_json
 from edge_sam.runtimes import Session, Tensors
 from edge_sam.text.graphs import Graph
@@ -31,9 +31,21 @@ class OpenGraph:
     session: Session
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> Tensors:
-        """Run once. Inputs that the graph lacks are left out, and the others get its types. Outputs are float32."""
+        """Run once. Inputs that the graph lacks are left out, and the others get its types. Outputs are float32.
+
+        Raises
+        ------
+        RuntimeUnavailableError
+            The runtime failed.
+        """
         given = {name: np.ascontiguousarray(inputs[name], dtype=spec.dtype) for name, spec in self.graph.inputs.items()}
-        return {name: array.astype(np.float32, copy=False) for name, array in self.session.run(given).items()}
+        try:
+            outputs = self.session.run(given)
+        except MemoryError:
+            raise
+        except Exception as error:  # Runtimes raise many unrelated classes.
+            raise RuntimeUnavailableError(f"{self.graph.path.name} failed while running: {one_line(error)}") from error
+        return {name: array.astype(np.float32, copy=False) for name, array in outputs.items()}
 
 
 class ModelConfig(msgspec.Struct):
