@@ -30,6 +30,7 @@ HEAVY = (
     "starlette",
     "supervision",
     "uvicorn",
+    "tokenizers",
 )
 
 

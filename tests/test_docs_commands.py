@@ -27,6 +27,7 @@ from conftest import PHOTOGRAPHS, ROOT
 from served import running
 from test_cli import edge_sam as run_apart
 from test_docs import DOCS, PAGES, blocks, commands, name_of
+from test_text_layouts import MODELS as TEXT_MODELS
 
 import edge_sam
 from edge_sam.bundles.bundle import Bundle, open_bundle
@@ -100,6 +101,8 @@ def place(
     (tmp_path / "detector.py").write_text(_detector())
     streams.write_video(tmp_path / "walk.mp4", streams.scene(coffee, 4, *SIZE))
     scenes.write_grey(tmp_path / "first.png", scenes.CUP * 255)
+    for name, model in {"MATCHER": "owlv2", "owlv2-download": "owlv2", "mobileclip2-download/onnx/s0": "clip"}.items():
+        shutil.copytree(TEXT_MODELS / model, tmp_path / name)
     for name in ("old", "new"):
         (tmp_path / name).symlink_to("DIR")
     return tmp_path
@@ -247,6 +250,12 @@ def _runtimes(names: dict[str, Any]) -> None:
     assert predictor.provider == predictor.model.active.encoder.provider
 
 
+def _text(names: dict[str, Any]) -> None:
+    assert names["matcher"].facts.matcher == "owl"
+    assert names["result"].masks.shape[1:] == (400, 600)
+    assert set(names["result"].words) <= {"a red mug", "a spoon"}  # The model is random.
+
+
 RESULTS = {
     "README.md": _readme,
     "annotate.md": _annotate,
@@ -257,6 +266,7 @@ RESULTS = {
     "migrating.md": _migrating,
     "one-click.md": _one_click,
     "runtimes.md": _runtimes,
+    "text.md": _text,
     "tracking.md": _tracking,
 }
 """What the Python of each page gives."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +37,14 @@ class Boxes:
     threshold = 0.5
     facts = MatcherFacts("own", {}, "fp32", "none")
 
-    def find(self, image: NDArray[np.uint8], phrases: list[str], least: float) -> WordBoxes:  # noqa: ARG002 (the protocol)
+    def find(self, image: NDArray[np.uint8], phrases: Sequence[str], least: float) -> WordBoxes:  # noqa: ARG002 (the protocol)
         cups = [i for i, phrase in enumerate(phrases) if "cup" in phrase]
         words = [*cups, *cups, *range(len(phrases))]
         boxes, scores = ([CUP, tuple(value + 3 for value in CUP)], [0.7, 0.9]) if cups else ([], [])
         height, width = image.shape[:2]
         outside = [(width + 5.0, height + 5.0, width + 50.0, height + 60.0)] * len(phrases)
-        scores = np.array([*scores, *[0.95] * len(phrases)], np.float32)
-        return WordBoxes(np.array([*boxes, *outside]), scores, np.array(words))
+        certain = np.array([*scores, *[0.95] * len(phrases)], np.float32)
+        return WordBoxes(np.array([*boxes, *outside]), certain, np.array(words))
 
 
 def copied(tmp_path: Path, name: str) -> Path:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
+from edge_sam.errors import InputError, RuntimeFallbackWarning, RuntimeUnavailableError
+from edge_sam.runtimes import openvino_device, why_unusable
 from edge_sam.text import load_matcher
 from edge_sam.text.clip import ClipPair
 from edge_sam.text.grounding_dino import GroundingDino
 from edge_sam.text.owl import OwlDetector
+from edge_sam.text.tokens import open_tokenizer
+from edge_sam.text.yolo_world import YoloWorld
 
 MODELS = Path(__file__).parent / "text_layouts" / "models"
 PHRASES = ["a red circle", "the large blue square"]
@@ -113,3 +122,95 @@ def test_pairs_give_the_cosines_of_the_reference(name: str, layout: str) -> None
     crop = recorded["picture"]
     np.testing.assert_allclose(matcher._pixels.tensor(crop), pixels, atol=1e-5)
     np.testing.assert_allclose(matcher.similarity([crop], PHRASES), cosines * scale, atol=scale * EQUAL)
+
+
+def _yolo_world(path: Path, side: int = 64, cell: int = 8, size: int = 24) -> NDArray[np.float32]:
+    """Write a graph with the inputs and outputs of YOLO-World. Returns its boxes: a cell of the picture each."""
+    random = np.random.default_rng(0)
+    y, x = (each.ravel() * cell for each in np.mgrid[: side // cell, : side // cell])
+    boxes = np.stack([x, y, x + cell, y + cell], axis=1).astype(np.float32)
+    constants: dict[str, NDArray[Any]] = {
+        "colours": random.standard_normal((3, size)).astype(np.float32),
+        "rows": np.array([1, 3, -1], np.int64),
+        "fixed": boxes[None],
+    }
+    nodes = [
+        helper.make_node("AveragePool", ["images"], ["cells"], kernel_shape=[cell, cell], strides=[cell, cell]),
+        helper.make_node("Reshape", ["cells", "rows"], ["flat"]),
+        helper.make_node("Transpose", ["flat"], ["tokens"], perm=[0, 2, 1]),
+        helper.make_node("MatMul", ["tokens", "colours"], ["seen"]),
+        helper.make_node("Transpose", ["text_features"], ["words"], perm=[0, 2, 1]),
+        helper.make_node("MatMul", ["seen", "words"], ["logits"]),
+        helper.make_node("Sigmoid", ["logits"], ["scores"]),
+        helper.make_node("Identity", ["fixed"], ["boxes"]),
+    ]
+    values = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes,
+        "yolo-world",
+        [
+            values("images", TensorProto.FLOAT, [1, 3, side, side]),
+            values("text_features", TensorProto.FLOAT, [1, "count", size]),
+        ],
+        [values("scores", TensorProto.FLOAT, None), values("boxes", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return boxes
+
+
+def test_yolo_world_sees_the_photograph_in_the_middle_of_a_square(tmp_path: Path) -> None:
+    folder = tmp_path / "yolo"
+    shutil.copytree(MODELS / "clip", folder)
+    (folder / "vision_model.onnx").unlink()
+    boxes = _yolo_world(folder / "yolo.onnx")
+    matcher = load_matcher(folder)
+    assert isinstance(matcher, YoloWorld)
+    found = matcher.find(picture(), PHRASES, 0.0)
+    assert sorted(set(found.words.tolist())) == [0, 1]  # Not the blank that takes what is neither.
+    scale, top = 64 / 90, (64 - int(60 * 64 / 90)) // 2
+    np.testing.assert_allclose(found.boxes[found.words == 0], (boxes - (0, top, 0, top)) / scale, atol=1e-4)
+    with pytest.raises(InputError, match=r"yolo.onnx is YOLO-World; give CLIP's text model with it"):
+        load_matcher(folder / "yolo.onnx")
+    _yolo_world(folder / "yolo.onnx", size=32)
+    with pytest.raises(InputError, match=r"gives text embeddings of 24 numbers, but yolo.onnx takes 32"):
+        load_matcher(folder)
+
+
+def test_clips_own_vocabulary_is_read(tmp_path: Path) -> None:
+    with gzip.open(tmp_path / "bpe_simple_vocab_16e6.txt.gz", "wt") as file:
+        file.write("header\nr e\nre d</w>\n")
+    tokenizer, _ = open_tokenizer([tmp_path])
+    letters = {letter: number for number, letter in enumerate("!\"#$%&'()*+,-./0123456789:;<=>?@", start=0)}
+    red, start, end = 512 + 1, 514, 515
+    assert tokenizer.encode(" RED  red!").ids == [start, red, red, 256 + letters["!"], end]
+
+
+def test_another_runtime_is_compared_with_the_reference(own_cache: Path) -> None:
+    if (reason := why_unusable("openvino")) is not None:
+        pytest.skip(reason)
+    ours, theirs = (load_matcher(MODELS / "owlv2", runtime=name, strict=True) for name in ("openvino", "onnxruntime"))
+    assert isinstance(ours, OwlDetector)
+    assert isinstance(theirs, OwlDetector)
+    assert ours.facts.matcher_provider != theirs.facts.matcher_provider
+    one, other = (matcher.find(picture(), PHRASES, 0.0) for matcher in (ours, theirs))
+    np.testing.assert_allclose(one.scores, other.scores, atol=1e-3)
+    verdicts = [json.loads(path.read_text()) for path in (own_cache / "guard").glob("*.json")]
+    assert {verdict["runtime"]: verdict["rejected"] for verdict in verdicts} == {"openvino": None, "onnxruntime": None}
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_a_runtime_that_computes_something_else_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    if (reason := why_unusable("openvino")) is not None:
+        pytest.skip(reason)
+    run = openvino_device.OpenVinoSession.run
+
+    def wrong(session: Any, inputs: Any) -> Any:
+        return {name: array * np.float32(1.5) for name, array in run(session, inputs).items()}
+
+    monkeypatch.setattr(openvino_device.OpenVinoSession, "run", wrong)
+    with pytest.warns(RuntimeFallbackWarning, match="using onnxruntime for the matcher.*differ by"):
+        matcher = load_matcher(MODELS / "owlv2", runtime="openvino")
+    assert matcher.facts.matcher_provider == "CPUExecutionProvider"
+    with pytest.raises(RuntimeUnavailableError, match="differ by"):
+        load_matcher(MODELS / "owlv2", runtime="openvino", strict=True)

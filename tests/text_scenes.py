@@ -1,4 +1,4 @@
-"""Drawn scenes with words for every object: what the models of `text_models` are trained on and asked about."""
+"""Drawn scenes with words for every object: what the models of the tests are trained on and asked about."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 COLOURS = {"red": (205, 45, 40), "green": (40, 150, 60), "blue": (45, 75, 200), "yellow": (235, 205, 45)}
 SHAPES = ("circle", "square", "triangle")
-SIZES = {"small": (24, 28), "large": (38, 46)}
+SIZES = {"small": (27, 31), "large": (42, 50)}
 """Least and greatest radius in pixels."""
 ASPECTS = ((240, 320), (320, 240), (300, 300))
 """(height, width) of scenes. Not all are square, so that a wrong frame of the boxes is seen."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -101,10 +102,12 @@ def _pack(
 ) -> None:
     from edge_sam.text.packing import pack_matcher
 
-    quantize = None
+    quantize: Callable[[Path, Path], None] | None = None
     if int8:
         with needs("quantize", "--int8"):
-            from edge_sam.quantize.matcher import quantize_products as quantize
+            from edge_sam.quantize.matcher import quantize_products
+
+            quantize = quantize_products
     echo("asking it for two phrases in two test pictures …", err=True)
     packed = pack_matcher(matcher, output, license=license, url=url, overwrite=overwrite, quantize=quantize)
     files = {each.file: each.sha256 for each in packed.manifest.files}

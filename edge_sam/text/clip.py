@@ -154,7 +154,7 @@ class ClipPair:
 
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Scale each row of (N, size) to unit length."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), np.float32)
 
 
 def text_graph(graphs: Sequence[Graph]) -> Graph | None:

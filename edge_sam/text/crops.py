@@ -46,11 +46,12 @@ def crop_object(image: NDArray[np.uint8], mask: NDArray[np.bool_], side: int) ->
     longest = (box[2:] - box[:2]).max()
     length = max(1, round(longest * (1 + 2 * MARGIN)))
     left, top = (int(value) for value in np.rint((box[:2] + box[2:] - length) / 2))
-    picture = _window(image, left, top, length)
+    picture = Image.fromarray(_window(image, left, top, length)).resize((side, side), Image.Resampling.BICUBIC)
     inside = _window(mask.view(np.uint8), left, top, length, cv2.BORDER_CONSTANT)
-    blurred = cv2.GaussianBlur(picture, (0, 0), max(0.5, _BLUR * length))
-    shown = np.where(inside[..., None] > 0, picture, blurred)
-    return np.asarray(Image.fromarray(shown).resize((side, side), Image.Resampling.BICUBIC))
+    inside = np.asarray(cv2.resize(inside * np.uint8(255), (side, side), interpolation=cv2.INTER_AREA))
+    shown = np.asarray(picture)
+    blurred = cv2.GaussianBlur(shown, (0, 0), _BLUR * side)
+    return np.where(inside[..., None] > 127, shown, blurred).astype(np.uint8)
 
 
 def _window(

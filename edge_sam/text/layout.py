@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.errors import InputError
+from edge_sam.errors import InputError, RuntimeUnavailableError, one_line
 from edge_sam.files.serialization import decode_json
 from edge_sam.runtimes import Session, Tensors
 from edge_sam.text.graphs import Graph
@@ -31,9 +31,21 @@ class OpenGraph:
     session: Session
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> Tensors:
-        """Run once. Inputs that the graph lacks are left out, and the others get its types. Outputs are float32."""
+        """Run once. Inputs that the graph lacks are left out, and the others get its types. Outputs are float32.
+
+        Raises
+        ------
+        RuntimeUnavailableError
+            The runtime failed.
+        """
         given = {name: np.ascontiguousarray(inputs[name], dtype=spec.dtype) for name, spec in self.graph.inputs.items()}
-        return {name: array.astype(np.float32, copy=False) for name, array in self.session.run(given).items()}
+        try:
+            outputs = self.session.run(given)
+        except MemoryError:
+            raise
+        except Exception as error:  # Runtimes raise many unrelated classes.
+            raise RuntimeUnavailableError(f"{self.graph.path.name} failed while running: {one_line(error)}") from error
+        return {name: array.astype(np.float32, copy=False) for name, array in outputs.items()}
 
 
 class ModelConfig(msgspec.Struct):
@@ -156,4 +168,5 @@ def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 def corners(boxes: NDArray[np.float32], width: float, height: float) -> NDArray[np.float64]:
     """Convert (N, 4) centres and sizes from 0 to 1 to XYXY in a frame of this size."""
     centre, half = boxes[:, :2].astype(np.float64), boxes[:, 2:].astype(np.float64) / 2
-    return np.concatenate([centre - half, centre + half], axis=1) * np.array([width, height, width, height])
+    frame = np.array([width, height, width, height])
+    return np.asarray(np.concatenate([centre - half, centre + half], axis=1) * frame, np.float64)

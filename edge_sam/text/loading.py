@@ -173,9 +173,7 @@ def _open(found: FoundMatcher, beside: SideFiles, runtime: str, options: Session
     facts = MatcherFacts(found.layout.name, dict(found.hashes), found.precision, provider)
     try:
         return found.layout.open(parts, beside, facts)
-    except (InputError, ImportError, RuntimeUnavailableError, MemoryError):
-        raise
-    except Exception as error:  # Runtimes raise many unrelated classes.
+    except RuntimeUnavailableError as error:
         raise _unanswered(runtime, error) from error
 
 
@@ -207,13 +205,11 @@ def compare_precisions(folder: Path, exact: Matcher) -> None:
 def _probe(matcher: Matcher, runtime: str) -> NDArray[np.float32]:
     try:
         return run_probe(matcher)
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:  # Runtimes raise many unrelated classes.
+    except RuntimeUnavailableError as error:
         raise _unanswered(runtime, error) from error
 
 
-def _unanswered(runtime: str, error: Exception) -> InputError | RuntimeUnavailableError:
+def _unanswered(runtime: str, error: RuntimeUnavailableError) -> InputError | RuntimeUnavailableError:
     text = f"the text model does not answer a test picture and phrase: {one_line(error)}"
     if runtime != REFERENCE:
         return RuntimeUnavailableError(text)

@@ -175,7 +175,7 @@ def _clip(path: Path) -> Tokenizer:
 
     with gzip.open(path, "rt", encoding="utf-8") as file:
         lines = file.read(16 << 20).split("\n")[1 : _CLIP_MERGES + 1]
-    merges = [(first, second) for first, second in (line.split() for line in lines)]
+    merges = [(first, second) for first, second in (line.split() for line in lines if line)]
     letters = _byte_letters()
     names = [*letters, *(f"{letter}</w>" for letter in letters), *map("".join, merges), _START, _END]
     vocabulary = {name: number for number, name in enumerate(names)}

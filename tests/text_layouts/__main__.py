@@ -129,7 +129,7 @@ def save(
         name: np.asarray(value.detach() if isinstance(value, torch.Tensor) else value)
         for name, value in answers.items()
     }
-    np.savez_compressed(folder / "answers.npz", **arrays)
+    np.savez_compressed(folder / "answers.npz", **arrays)  # type: ignore[arg-type]
 
 
 SMALL = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
