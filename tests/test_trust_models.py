@@ -102,7 +102,7 @@ class TestNewBundles:
             edge_sam.load(bundle.path, runtime="onnxruntime", strict=True)
 
     def test_one_that_never_ends(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("edge_sam.inference.trial.limits_for", lambda _: Limits(5, 4 << 30))
+        monkeypatch.setattr("edge_sam.system.confined.limits_for", lambda _: Limits(5, 4 << 30))
         bundle = changed(tmp_path / "endless", {"encoder.w16.onnx": endless()})
         with pytest.raises(RuntimeUnavailableError, match="no end within 5 s"):
             edge_sam.load(bundle.path, runtime="onnxruntime", strict=True)
@@ -126,7 +126,7 @@ class TestNewBundles:
         verdict = read_record(runtime_key(bundle, "onnxruntime", "w16"), Verdict)
         assert verdict is not None
         assert verdict.rejected is None
-        monkeypatch.setattr("edge_sam.inference.trial.run_confined", None)
+        monkeypatch.setattr("edge_sam.system.confined.run_confined", None)
         edge_sam.load(bundle.path, runtime="onnxruntime", strict=True)
 
 

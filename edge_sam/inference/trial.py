@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -12,7 +13,6 @@ from edge_sam.files.serialization import from_json, to_json
 from edge_sam.inference.cache import read_verdict, runtime_key
 from edge_sam.inference.choice import Choice
 from edge_sam.runtimes import backend, runs_on_cpu, why_unusable
-from edge_sam.system.confined import Limits, Progress, limits_for, run_confined
 
 _OURS = ("bundles", "imported")
 """Folders of the cache for the bundles that `edge-sam export` made here and that passed `import_model` here."""
@@ -47,14 +47,17 @@ def try_out(bundle: Bundle, choice: Choice) -> None:
     key = runtime_key(bundle, runtime, choice.precision, choice.options)
     if read_verdict(key, runtime, choice.precision, bundle.contract.probed) is not None:
         return
+    from edge_sam.system.confined import limits_for, run_confined  # Known models start without it.
+
     size = sum(file.bytes for file in bundle.manifest.files(choice.precision))
-    seconds, memory = limits_for(size)
+    limits = limits_for(size)
     request = _Request(str(bundle.path.absolute()), runtime, choice.precision, choice.threads, {**choice.options})
-    limits = Limits(seconds, memory if runs_on_cpu(runtime) else None)
+    if not runs_on_cpu(runtime):
+        limits = limits._replace(memory=None)
     run_confined("edge_sam.inference.trial:load", to_json(request), limits)
 
 
-def load(request: bytes, _progress: Progress) -> bytes:
+def load(request: bytes, _progress: Callable[[str], object]) -> bytes:
     """Load the model of a request. Runs in the child process."""
     from edge_sam.inference.model import LoadedModel
 

@@ -106,7 +106,12 @@ def run_confined(function: str, request: bytes, limits: Limits, progress: Progre
         except OSError:
             return _find(function)(request, progress)
         late = threading.Event()
-        timer = threading.Timer(limits.seconds, lambda: (late.set(), process.kill()))
+
+        def stop() -> None:
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(limits.seconds, stop)
         timer.start()
         try:
             with process:
