@@ -21,7 +21,7 @@ GOLDEN = ROOT / "tests" / "golden"
 FILES = sorted(GOLDEN.glob("*/*"))
 
 
-def golden(pattern: str) -> Any:
+def golden(pattern: str) -> pytest.MarkDecorator:
     found = [pytest.param(file, id=f"{file.parent.name}/{file.name}") for file in FILES if file.match(pattern)]
     assert found, pattern
     return pytest.mark.parametrize("file", found)

@@ -9,6 +9,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -30,7 +31,7 @@ BUNDLED = open_bundle("mobile-sam")
 ORT = Choice("onnxruntime", "w16", 1, "test")
 
 
-def changed(folder: Path, files: dict[str, bytes], change: Callable[[dict[str, object]], object] = id) -> Bundle:
+def changed(folder: Path, files: dict[str, bytes], change: Callable[[Any], object] = id) -> Bundle:
     """Copy the packaged bundle with other content of some files, hashes in order."""
     shutil.copytree(BUNDLED.path, folder)
     document = json.loads((folder / "manifest.json").read_text())
@@ -219,7 +220,8 @@ class TestCache:
 
         def mask() -> np.ndarray:
             predictor = edge_sam.load(runtime="openvino", strict=True)
-            return predictor.predict(predictor.encode(coffee, long_side=256), prompt, multimask=False).masks[0]
+            result = predictor.predict(predictor.encode(coffee, long_side=256), prompt, multimask=False)
+            return np.asarray(result.masks[0])
 
         expected = mask()
         blobs = sorted(own_cache.rglob("*.blob"), key=lambda blob: blob.stat().st_size)
