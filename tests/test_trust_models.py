@@ -114,7 +114,7 @@ class TestNewBundles:
             ("endless", endless(), 6, "no end within 6 s"),
         ):
             limits = Limits(seconds, 2 << 30)
-            monkeypatch.setattr("edge_sam.importing.model_import.limits_for", lambda _, limits=limits: limits)
+            monkeypatch.setattr("edge_sam.system.confined.limits_for", lambda _, limits=limits: limits)
             encoder = tmp_path / f"{name}.onnx"
             encoder.write_bytes(content)
             with pytest.raises(EdgeSamError, match=told):

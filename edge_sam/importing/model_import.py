@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,9 +33,11 @@ from edge_sam.importing.pair import Given, Pair, open_pair
 from edge_sam.importing.self_check import Preprocessing, Scores, best_preprocessing, check_different, scene_score
 from edge_sam.inference.guard import run_probe
 from edge_sam.runtimes import Tensors, backend
-from edge_sam.system.confined import Progress, limits_for, run_confined
 from edge_sam.system.machine import installed_versions
 from edge_sam.version import __version__
+
+Progress = Callable[[str], object]
+"""Called with a description of each step."""
 
 
 class Imported(NamedTuple):
@@ -79,6 +81,8 @@ def import_model(
     RuntimeUnavailableError
         The graphs crash the process, or go beyond its limits.
     """
+    from edge_sam.system.confined import limits_for, run_confined  # Programs that import nothing start without it.
+
     given = given or Given()
     request = _Request(str(encoder), str(decoder), str(output), given, overwrite)
     limits = limits_for(sum(file.stat().st_size for path in (encoder, decoder) for file in _files(path)))
