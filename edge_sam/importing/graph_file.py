@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import mmap
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from edge_sam.bundles.bundle import GRAPH_FILES, file_sha256
 from edge_sam.bundles.contract import Role
+from edge_sam.bundles.external_data import weights_beside
 from edge_sam.bundles.manifest import Companion, Component, TensorSpec
 from edge_sam.errors import InputError, one_line
 from edge_sam.runtimes import RuntimeUnavailableError, Session, SessionOptions, backend
@@ -18,8 +17,6 @@ from edge_sam.runtimes.openvino_device import read_ports
 
 RUNTIMES = {"onnx": "onnxruntime", "ort": "onnxruntime", "openvino": "openvino"}
 """The runtime that checks a format."""
-_LOCATION = re.compile(rb"\n\x08location\x12([\x01-\x7f])", re.DOTALL)
-"""Begin of an entry of an ONNX file that names a file of weights: the key, and the length of the name that follows."""
 
 
 def read_component(role: Role, path: Path) -> Component:
@@ -138,16 +135,10 @@ def _spec(path: Path, name: str, kind: str, shape: Iterable[int | str | None]) -
 
 def _companion(path: Path, format: str) -> Path | None:
     """Return the file of weights beside a graph, if it has one."""
-    if format == "openvino":
-        beside = path.with_suffix(".bin")
-        return beside if beside.is_file() else None
-    if format != "onnx":
-        return None
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        names = {content[found.end() : found.end() + found[1][0]] for found in _LOCATION.finditer(content)}
+    names = weights_beside(path, format)
     if len(names) > 1:
         raise InputError(f"{path} keeps its weights in {len(names)} files; save it with one file of weights")
-    weights = path.parent / names.pop().decode(errors="replace") if names else None
+    weights = path.parent / names.pop() if names else None
     if weights is not None and (weights.parent != path.parent or not weights.is_file()):
         raise InputError(f"{path} keeps its weights in {weights}, which must lie beside it")
     return weights

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from edge_sam.bundles.bundle import Bundle
+from edge_sam.bundles.bundle import Bundle, open_bundle
 from edge_sam.bundles.draft import Draft, entry
 from edge_sam.bundles.manifest import (
     LAYOUT_SCHEMA,
@@ -25,15 +25,19 @@ from edge_sam.bundles.manifest import (
 )
 from edge_sam.bundles.zoo import combined_sha256
 from edge_sam.errors import InputError
+from edge_sam.files.serialization import from_json, to_json
 from edge_sam.imaging.preprocess import PIXEL_MEAN, PIXEL_STD
 from edge_sam.imaging.view import FRAME
-from edge_sam.importing.graph_file import RUNTIMES
+from edge_sam.importing.graph_file import RUNTIMES, files_of
 from edge_sam.importing.pair import Given, Pair, open_pair
 from edge_sam.importing.self_check import Preprocessing, Scores, best_preprocessing, check_different, scene_score
 from edge_sam.inference.guard import run_probe
 from edge_sam.runtimes import Tensors, backend
 from edge_sam.system.machine import installed_versions
 from edge_sam.version import __version__
+
+Progress = Callable[[str], object]
+"""Called with a description of each step."""
 
 
 class Imported(NamedTuple):
@@ -50,9 +54,11 @@ def import_model(
     given: Given | None = None,
     *,
     overwrite: bool = False,
-    progress: Callable[[str], object] = lambda _: None,
+    progress: Progress = lambda _: None,
 ) -> Imported:
     """Make a bundle of an encoder and a decoder that another exporter wrote.
+
+    A child process with limits on memory and time opens and runs them, because anybody may have made them.
 
     Parameters
     ----------
@@ -72,8 +78,40 @@ def import_model(
     InputError
         A file is damaged, they do not belong together or are of an unknown layout, or the model does not segment a
         drawn scene.
+    RuntimeUnavailableError
+        The graphs crash the process, or go beyond its limits.
     """
-    draft, given = Draft(output, overwrite=overwrite), given or Given()
+    from edge_sam.system.confined import limits_for, run_confined  # Programs that import nothing start without it.
+
+    given = given or Given()
+    request = _Request(str(encoder), str(decoder), str(output), given, overwrite)
+    limits = limits_for(sum(file.stat().st_size for path in (encoder, decoder) for file in _files(path)))
+    answer = run_confined("edge_sam.importing.model_import:import_here", to_json(request), limits, progress)
+    tried: list[tuple[Preprocessing, float]] = from_json(answer, list[tuple[Preprocessing, float]])
+    return Imported(open_bundle(output), dict(tried))
+
+
+class _Request(msgspec.Struct):
+    encoder: str
+    decoder: str
+    output: str
+    given: Given
+    overwrite: bool
+
+
+def _files(path: Path) -> list[Path]:
+    """Return the files of a graph. None if it will be refused."""
+    try:
+        return files_of(path)
+    except InputError:
+        return []
+
+
+def import_here(request: bytes, progress: Progress) -> bytes:
+    """Import the pair of a request in this process; see `import_model`. Returns the scores."""
+    wanted: _Request = from_json(request, _Request)
+    encoder, decoder, given = Path(wanted.encoder), Path(wanted.decoder), wanted.given
+    draft = Draft(Path(wanted.output), overwrite=wanted.overwrite)
     progress(f"reading {encoder.name} and {decoder.name}")
     pair = open_pair(encoder, decoder)
 
@@ -89,7 +127,8 @@ def import_model(
         probe = run_probe(pair.parts(best))
     with draft:
         components = _write(draft, pair, probe)
-        return Imported(draft.finish(_manifest(draft.output.name, pair, given, components, best, scores)), scores)
+        draft.finish(_manifest(draft.output.name, pair, given, components, best, scores))
+    return to_json(list(scores.items()))
 
 
 def _write(draft: Draft, pair: Pair, probe: Tensors) -> list[Component]:

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+import stat
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from edge_sam.bundles.bundle import Bundle
+from edge_sam.bundles.manifest import Sha256
+from edge_sam.bundles.precisions import find_precision
 from edge_sam.files.atomic import write_files
-from edge_sam.files.cache_home import cache_home
+from edge_sam.files.cache_home import cache_home, is_trusted, make_private
 from edge_sam.runtimes import BACKENDS, backend, split_runtime
 from edge_sam.runtimes.cores import MAX_THREADS, usable_cores
 from edge_sam.system.machine import installed_versions, machine
 
-_REVISION = 1
+_REVISION = 2
 """Part of every key. Increase it when session settings, the guard's bounds or the shape profiles change."""
+_LARGEST_RECORD = 1 << 20
+_Text = Annotated[str, msgspec.Meta(max_length=1000)]
 
 
 def runtime_key(bundle: Bundle, runtime: str, precision: str, options: Mapping[str, str] | None = None) -> str:
@@ -46,12 +52,24 @@ def files_key(hashes: list[str], runtime: str, precision: str, options: Mapping[
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """Result of the guard for a runtime in a precision: why it is rejected, or its relative differences."""
+    """Result of the guard for a runtime in a precision: why it is rejected, or its relative differences.
+
+    It holds for the compiled files that it names, by their sha256, and for no others.
+    """
 
     runtime: str
     precision: str
-    rejected: str | None
-    differences: dict[str, float]
+    rejected: _Text | None
+    differences: dict[str, Annotated[float, msgspec.Meta(ge=0)]]
+    compiled: dict[str, Sha256] = {}
+
+    def answers(self, runtime: str, precision: str, outputs: Iterable[str]) -> bool:
+        """Tell whether it says of all these outputs that this runtime keeps the bound, or why it does not."""
+        if (self.runtime, self.precision) != (runtime, precision):
+            return False
+        bound = find_precision(precision).probe_bound
+        within = all(difference <= bound for difference in self.differences.values())
+        return self.rejected is not None or (self.differences.keys() == set(outputs) and within)
 
 
 class Best(msgspec.Struct, frozen=True):
@@ -66,7 +84,7 @@ class Tuned(msgspec.Struct, frozen=True):
     """Result of `edge-sam tune`: the fastest choice, the date and the table."""
 
     best: Best
-    date: str = "an unknown day"
+    date: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9 -]{1,20}$")] = "an unknown day"
     rows: tuple[dict[str, str | float | None], ...] = ()
 
 
@@ -75,18 +93,30 @@ _FOLDERS: dict[type, str] = {Verdict: "guard", Tuned: "tuned"}
 
 
 def read_record(key: str, kind: type[_Record]) -> _Record | None:
-    """Read a record. None if there is none, or if it is damaged or of another kind."""
+    """Read a record. None if there is none, if it is damaged or of another kind, or if others can write it."""
     try:
-        return msgspec.json.decode((cache_home() / _FOLDERS[kind] / f"{key}.json").read_bytes(), type=kind)
+        with (cache_home() / _FOLDERS[kind] / f"{key}.json").open("rb") as file:
+            status = os.fstat(file.fileno())
+            if not (stat.S_ISREG(status.st_mode) and is_trusted(status) and status.st_size <= _LARGEST_RECORD):
+                return None
+            return msgspec.json.decode(file.read(_LARGEST_RECORD), type=kind)
     except (OSError, ValueError, RecursionError):
         return None
+
+
+def read_verdict(key: str, runtime: str, precision: str, outputs: Iterable[str]) -> Verdict | None:
+    """Read the guard's verdict on a runtime. None if there is none, or if it is not about these outputs and bounds."""
+    verdict = read_record(key, Verdict)
+    return verdict if verdict is not None and verdict.answers(runtime, precision, outputs) else None
 
 
 def write_record(key: str, record: Verdict | Tuned) -> bool:
     """Write a record atomically. Returns False if the cache is not writable."""
     data = msgspec.json.format(msgspec.json.encode(record), indent=1)
+    folder = cache_home() / _FOLDERS[type(record)]
     try:
-        write_files({cache_home() / _FOLDERS[type(record)] / f"{key}.json": data})
+        make_private(folder)
+        write_files({folder / f"{key}.json": data}, mode=0o644)
     except OSError:
         return False
     return True

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,13 +19,14 @@ from edge_sam.bundles.bundle import Bundle
 from edge_sam.bundles.contract import Contract, Role
 from edge_sam.bundles.manifest import Component
 from edge_sam.errors import InputError, RuntimeFallbackWarning, RuntimeUnavailableError, one_line
-from edge_sam.files.cache_home import cache_home
-from edge_sam.inference.cache import Verdict, read_record, runtime_key, write_record
+from edge_sam.inference.cache import Verdict, read_verdict, runtime_key, write_record
 from edge_sam.inference.choice import Choice
+from edge_sam.inference.compiled import CompiledFiles
 from edge_sam.inference.facts import Facts
 from edge_sam.inference.guard import check_probe, run_probe
 from edge_sam.inference.profiles import profiles
 from edge_sam.inference.token_list import TokenList, token_list
+from edge_sam.inference.trial import try_out
 from edge_sam.layouts import adapt, named_layout, pixels_of
 from edge_sam.runtimes import Session, SessionOptions, Tensors, backend, split_runtime, why_unusable
 from edge_sam.system.timing import stage
@@ -74,23 +76,28 @@ class LoadedModel:
         if reason is not None:
             raise RuntimeUnavailableError(reason)
         key = runtime_key(bundle, choice.runtime, choice.precision, choice.options)
-        verdict = read_record(key, Verdict)
+        verdict = read_verdict(key, choice.runtime, choice.precision, self.contract.probed)
         _raise_if_rejected(verdict)  # A rejected runtime need not compile first.
         formats = backend(choice.runtime).MODEL_FORMATS
         if bundle.layout is not None and backend(choice.runtime).BUILDS_ENGINES:
             raise RuntimeUnavailableError("it builds engines for edge_sam's own graphs only, not for imported ones")
         components = {role: bundle.component(role, choice.precision, *formats) for role in bundle.graphs}
-        files = {role: bundle.verified_file(component) for role, component in components.items()}
         self.timings = {"compile": 0.0, "guard": 0.0}
+        if verdict is None:
+            for component in components.values():
+                bundle.check_named(component)
+        compiled = CompiledFiles(key, {} if verdict is None else verdict.compiled)
         with stage(self.timings, "compile"):
-            sessions = tuple(_open(bundle, components[role], files[role], choice, key, build) for role in bundle.graphs)
+            sessions = tuple(
+                _open(bundle, component, choice, compiled.folder(role), build) for role, component in components.items()
+            )
         self.encoder, self.mask_encoder, self.decoder = _presented(bundle, tuple(components.values()), sessions)
         constants = bundle.constants(choice.precision)
         self.padding: NDArray[np.float32] | None = constants.get("padding")
         self.no_mask: NDArray[np.float32] = constants["no_mask"]
-        if verdict is None:
+        if verdict is None or compiled.changed:
             with stage(self.timings, "guard"):
-                verdict = self._check(bundle)
+                verdict = msgspec.structs.replace(self._check(bundle), compiled=compiled.hashes())
             write_record(key, verdict)
             _raise_if_rejected(verdict)
 
@@ -224,6 +231,7 @@ class Model:
         while self._left:
             choice = self._left.pop(0)
             try:
+                try_out(self.bundle, choice)
                 model = LoadedModel(self.bundle, choice)
             except (InputError, MemoryError):  # The bundle is at fault, not the runtime.
                 raise
@@ -272,16 +280,11 @@ def session_options(choice: Choice, role: Role, contract: Contract) -> SessionOp
     )
 
 
-def _open(bundle: Bundle, component: Component, file: Path, choice: Choice, key: str, build: bool) -> Session:
+def _open(bundle: Bundle, component: Component, choice: Choice, cache: Path | None, build: bool) -> Session:
     role = component.role
-    cache: Path | None = None
-    try:
-        cache = cache_home() / "compiled" / key / role
-        cache.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        cache = None  # Without a cache the model is compiled at each start.
     options = replace(session_options(choice, role, bundle.contract), cache=cache, build=build)
-    session = backend(choice.runtime).open_session(file, options)
+    with bundle.unchanged(component) as file:
+        session = backend(choice.runtime).open_session(file, options)
     names = set(session.input_names)
     known = bundle.layout is not None or names == bundle.contract.inputs[role].keys()
     if not known or names != {tensor.name for tensor in component.inputs}:

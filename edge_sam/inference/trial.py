@@ -1,0 +1,67 @@
+"""The first load of a model that is new here, in a child process: its graphs may take all memory or never end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from edge_sam.bundles.bundle import BUNDLED, Bundle, open_bundle
+from edge_sam.files.cache_home import cache_home
+from edge_sam.files.serialization import from_json, to_json
+from edge_sam.inference.cache import read_verdict, runtime_key
+from edge_sam.inference.choice import Choice
+from edge_sam.runtimes import backend, runs_on_cpu, why_unusable
+
+_OURS = ("bundles", "imported")
+"""Folders of the cache for the bundles that `edge-sam export` made here and that passed `import_model` here."""
+
+
+class _Request(msgspec.Struct):
+    bundle: str
+    runtime: str
+    precision: str
+    threads: int | None
+    options: dict[str, str]
+
+
+def try_out(bundle: Bundle, choice: Choice) -> None:
+    """Load a bundle from elsewhere in a child process with limits, unless the guard has a verdict on it.
+
+    The child leaves the guard's verdict and compiled files in the cache. The memory of a GPU has no limit, and a
+    runtime that builds engines does so only on request.
+
+    Raises
+    ------
+    InputError
+        The bundle is damaged.
+    RuntimeUnavailableError
+        The runtime rejects it, crashes, or goes beyond a limit.
+    """
+    if bundle.path.parent in (BUNDLED, *(cache_home() / name for name in _OURS)):
+        return
+    runtime = choice.runtime
+    if why_unusable(runtime) is not None or backend(runtime).BUILDS_ENGINES:
+        return
+    key = runtime_key(bundle, runtime, choice.precision, choice.options)
+    if read_verdict(key, runtime, choice.precision, bundle.contract.probed) is not None:
+        return
+    from edge_sam.system.confined import limits_for, run_confined  # Known models start without it.
+
+    size = sum(file.bytes for file in bundle.manifest.files(choice.precision))
+    limits = limits_for(size)
+    request = _Request(str(bundle.path.absolute()), runtime, choice.precision, choice.threads, {**choice.options})
+    if not runs_on_cpu(runtime):
+        limits = limits._replace(memory=None)
+    run_confined("edge_sam.inference.trial:load", to_json(request), limits)
+
+
+def load(request: bytes, _progress: Callable[[str], object]) -> bytes:
+    """Load the model of a request. Runs in the child process."""
+    from edge_sam.inference.model import LoadedModel
+
+    wanted = from_json(request, _Request)
+    choice = Choice(wanted.runtime, wanted.precision, wanted.threads, "trial", wanted.options)
+    LoadedModel(open_bundle(Path(wanted.bundle)), choice)
+    return b""
