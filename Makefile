@@ -46,8 +46,16 @@ sbom: .venv/.done  ## The list of parts in the wheel (CycloneDX), checked agains
 	$(PIP) "cyclonedx-python-lib[json-validation]>=9"
 	$(BIN)/python .ci/sbom.py
 
-bench: .venv/.done  ## Speed beside torch and the plain export.
+bench: .venv/.done  ## Speed beside torch and the plain export, and the targets; DATA=folder adds tracking and annotate.
 	cd benchmarks && ../$(BIN)/python speed.py "$$(../$(BIN)/edge-sam pull mobile-sam)" --output ../build/bench
+	rm -rf build/bench/everything
+	$(BIN)/python benchmarks/everything.py "$$($(BIN)/edge-sam pull mobile-sam)" $(wildcard examples/photographs/*.png) \
+		examples/photographs/rocket.jpg --output build/bench/everything
+ifdef DATA
+	$(BIN)/python benchmarks/track.py $(DATA)/video --long-side 512 --output build/bench/track.json
+	$(BIN)/python benchmarks/annotate.py $(DATA)/calibration --prompts grid --rounds 1 --output build/bench/annotate.json
+endif
+	$(BIN)/python benchmarks/targets.py build/bench
 
 fuzz: .venv/.done  ## Search for input that breaks a reader, guided by coverage: TARGET=image SECONDS=1200; docs/lab/fuzzing.md.
 	$(PIP) -e ".[fuzz]"

@@ -1,6 +1,7 @@
 """Throughput of the data engine, relative to the model's encode and decode alone.
 
     python benchmarks/annotate.py SOURCE --prompts FILE|grid [--limit 40] [--workers 2] [--threads 1] [--rounds 2]
+        [--output FILE]
 
 "Alone" is encode and decode with the photograph in memory, without using the logits. With the grid it is everything
 mode itself. Two ratios describe the engine's overhead. The times of each ratio are taken at the same moment, so that a
@@ -106,6 +107,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--output", type=Path, help="JSON file for the last round.")
     arguments = parser.parse_args()
     grid = arguments.prompts == "grid"
     table = None if grid else read_prompts(Path(arguments.prompts))
@@ -131,6 +133,9 @@ def main() -> None:
             "worker_peak_mb": round(peak),
         }
         print(json.dumps(row), flush=True)
+        if arguments.output:
+            arguments.output.parent.mkdir(parents=True, exist_ok=True)
+            arguments.output.write_text(json.dumps(row))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Speed compared with MobileSAM's torch predictor and the usual plain ONNX export, in one interleaved run.
 
-    python benchmarks/speed.py CHECKPOINT [--rounds 9] [--threads 2] [--output DIR]
+    python benchmarks/speed.py CHECKPOINT [--rounds 9] [--threads 2] [--int8 BUNDLE] [--output DIR]
 
 The photographs come one after the other. Each round runs each contender once, so that a drift of the machine's speed
 affects all alike. The report has medians, and ratios within rounds. Our models are loaded again for each photograph, as
@@ -45,6 +45,8 @@ GRID = np.stack(np.meshgrid(np.linspace(0.1, 0.9, 8), np.linspace(0.1, 0.9, 8)),
 """64 points, as fractions of the photograph's sides."""
 _WARM_UP = 3
 """Rounds that are not counted."""
+_BASES = {"64 prompts, each": "click", "click, long side 512": "click", "encoder": "encode"}
+"""The stage of the others that one of ours is compared with, if it has another name."""
 _SETTLE = 0.2
 """Seconds until the last contender's threads stop spinning, which would slow down the next one."""
 
@@ -108,14 +110,17 @@ class Plain:
 class Ours:
     """This package."""
 
-    def __init__(self, bundle: Path | str, runtime: str, threads: int) -> None:
-        self.predictor = edge_sam.load(bundle, runtime=runtime, threads=threads)
+    def __init__(self, bundle: Path | str, runtime: str, threads: int, precision: str) -> None:
+        self.predictor = edge_sam.load(bundle, runtime=runtime, threads=threads, precision=precision)
 
     def encode(self, image: Image) -> None:
         self.embedding = self.predictor.encode(image)
 
     def click(self, x: float, y: float) -> Any:
         return self.predictor.predict(self.embedding, edge_sam.Prompt(points=[(x, y)])).masks
+
+    def encode_small(self, image: Image) -> None:
+        self.embedding = self.predictor.encode(image, long_side=512)
 
     def many(self, points: NDArray[np.float64]) -> None:
         self.predictor.predict(self.embedding, [edge_sam.Prompt(points=[point]) for point in points])
@@ -153,14 +158,19 @@ def encoder_gflop(model: Any, geometry: Geometry) -> float:
 
 
 def run_rounds(
-    peers: dict[str, Any], bundle: str, threads: int, rounds: int
+    peers: dict[str, Any], bundles: dict[str, tuple[str, str]], threads: int, rounds: int
 ) -> tuple[dict[str, list[float]], list[float]]:
     """Return milliseconds by ``contender|stage|photograph``, one per round, and the peaks measured in between."""
     times: dict[str, list[float]] = defaultdict(list)
     peaks: list[float] = []
     product = matrix_session(threads)
     for shape, image in photographs().items():
-        ours = {f"edge_sam {name}": Ours(bundle, name, threads) for name in BACKENDS if why_unusable(name) is None}
+        usable = [name for name in BACKENDS if why_unusable(name) is None]
+        ours = {
+            f"{label} {name}": Ours(each, name, threads, precision)
+            for label, (each, precision) in bundles.items()
+            for name in usable
+        }
         for number in range(-_WARM_UP, rounds):
             for name, contender in (peers | ours).items():
                 time.sleep(_SETTLE)
@@ -176,13 +186,19 @@ def run_once(contender: Any, shape: str, image: Image) -> dict[str, float]:
     """Return the milliseconds of each stage."""
     height, width = image.shape[:2]
     row = {"encode": timed(contender.encode, image)}
-    clicks = [timed(contender.click, width * fx, height * 0.5) for fx in (0.3, 0.5, 0.7)]
-    row["click"] = float(np.median(clicks))
+    row["click"] = clicks(contender, width, height)
     if isinstance(contender, Ours):
         row["encoder"] = contender.embedding.timings["encode"]
     if isinstance(contender, Ours) and shape == "16:9":
         row["64 prompts, each"] = timed(contender.many, GRID * (width, height)) / len(GRID)
+        contender.encode_small(image)
+        row["click, long side 512"] = clicks(contender, width, height)
     return row
+
+
+def clicks(contender: Any, width: int, height: int) -> float:
+    """Return the median milliseconds of three clicks."""
+    return float(np.median([timed(contender.click, width * fx, height * 0.5) for fx in (0.3, 0.5, 0.7)]))
 
 
 _WHOLE_PROCESS = """
@@ -212,7 +228,7 @@ def summary(times: dict[str, list[float]], peaks: list[float], gflop: dict[str, 
     rows = []
     for key, values in times.items():
         name, stage, shape = key.split("|")
-        base_stage = {"64 prompts, each": "click", "encoder": "encode"}.get(stage, stage)
+        base_stage = _BASES.get(stage, stage)
         row = {"who": name, "stage": stage, "photograph": shape, "median_ms": round(float(np.median(values)), 2)}
         for other in ("plain ONNX Runtime", "torch"):
             base = np.array(times[f"{other}|{base_stage}|{shape}"])
@@ -260,6 +276,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--bundle", default="mobile-sam")
+    parser.add_argument("--int8", help="A bundle with the precision int8, from edge-sam quantize.")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--output", type=Path, default=Path("build/bench"))
@@ -272,7 +289,10 @@ def main() -> None:
         processes = [whole_process(photo, arguments.threads) for _ in range(6)][1:]
         export_plain(reference, Path(folder))
         peers = {"torch": Torch(reference), "plain ONNX Runtime": Plain(Path(folder), reference.transform)}
-        times, peaks = run_rounds(peers, arguments.bundle, arguments.threads, arguments.rounds)
+        bundles = {"edge_sam": (arguments.bundle, "auto")}
+        if arguments.int8:
+            bundles["edge_sam int8"] = (arguments.int8, "int8")
+        times, peaks = run_rounds(peers, bundles, arguments.threads, arguments.rounds)
     from edge_sam.export.torch_model import load_model
 
     encoder = load_model(arguments.checkpoint)[1].encoder

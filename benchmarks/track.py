@@ -1,6 +1,7 @@
 """Tracking through videos: frames per second of the tracker alone, its stages, and J.
 
     python benchmarks/track.py FOLDER [--model mobile-sam] [--long-side 768,512] [--interval 1] [--frames N] [--click]
+        [--output FILE]
 
 FOLDER holds videos with masks in a layout that `edge-sam eval` reads. The only prompt is the true box in the first
 frame, or with --click the object's most interior pixel. All frames are processed. J excludes the first and the last
@@ -12,6 +13,7 @@ others.
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -74,6 +76,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--frames", type=int, help="Most frames of each video.")
     parser.add_argument("--click", action="store_true")
+    parser.add_argument("--output", type=Path, help="JSON file for the means.")
     arguments = parser.parse_args()
     prompt = click_prompt if arguments.click else box_prompt
     clips = open_dataset(arguments.dataset, layout="auto", split=None, limit=None).clips
@@ -81,10 +84,15 @@ def main() -> None:
     print(f"{predictor.runtime}, {predictor.precision}")
     print("| video | long side | J | frames/s | ms p50 / p95 | frames lost | re-used | stages, median ms |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    means = {}
     for long_side in map(int, arguments.long_side.split(",")):
         rows = [track(predictor, long_side, clip, arguments.frames, arguments.interval, prompt) for clip in clips]
         j, mean = np.mean(rows, axis=0)
         print(f"| mean | {long_side} | {j:.3f} | {1000 / mean:.1f} | | | | |")
+        means[long_side] = {"j": j, "frames_per_second": 1000 / mean}
+    if arguments.output:
+        arguments.output.parent.mkdir(parents=True, exist_ok=True)
+        arguments.output.write_text(json.dumps(means))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import overload
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_sam.bundles.bundle import Bundle, open_bundle
+from edge_sam.decoder_call import GoodMasks, answer, good_masks
 from edge_sam.embedding import ImageEmbedding
 from edge_sam.errors import InputError
 from edge_sam.imaging.geometry import Geometry
@@ -21,13 +23,10 @@ from edge_sam.imaging.view import View
 from edge_sam.inference.choice import Choice
 from edge_sam.inference.facts import Facts
 from edge_sam.inference.feature_maps import frame_features
-from edge_sam.inference.model import LoadedModel, Model
-from edge_sam.inference.profiles import check_points
-from edge_sam.inference.token_list import decoder_tokens
+from edge_sam.inference.model import Model
 from edge_sam.preference import Preference, check_preference
-from edge_sam.prompts import Prompt, check_prompts, decoder_calls, decoder_points
+from edge_sam.prompts import Prompt, check_prompts, decoder_calls
 from edge_sam.result import Answer, Result, to_answers, to_result
-from edge_sam.runtimes import Tensors
 from edge_sam.system.timing import stage
 
 _BATCH = 2
@@ -258,27 +257,19 @@ class Predictor:
         for chosen in decoder_calls(prompts, batch):
             yield from self._call(embedding, chosen)
 
+    def good_masks(
+        self, embedding: ImageEmbedding, prompts: Sequence[Prompt], least: float, batch: int = _BATCH
+    ) -> Iterator[GoodMasks]:
+        """Like `answers`, with only those of the three masks of a prompt whose predicted IoU is above `least`.
+
+        Runtimes on the CPU do not compute the others.
+        """
+        for chosen in decoder_calls(prompts, batch):
+            yield from self.model.attempt(partial(good_masks, embedding=embedding, prompts=chosen, least=least))[1]
+
     def _call(self, embedding: ImageEmbedding, prompts: Sequence[Prompt]) -> list[Answer]:
-        """Call the decoder once, on prompts that all have a mask or all have none."""
         start = time.perf_counter()
-        coords, labels = decoder_points(prompts, embedding.geometry, pad_boxes=self.bundle.contract.pad_boxes)
-        masks = [prompt.mask for prompt in prompts if prompt.mask is not None]
-        inputs: Tensors = {"point_coords": coords, "point_labels": labels}
-        if embedding.geometry.fit.padded:
-            inputs["token_size"] = np.array(embedding.geometry.token_size, np.int64)
-
-        def run(model: LoadedModel) -> Tensors:
-            check_points(labels.shape[1], model.choice.runtime)
-            listed = model.listed_tokens(embedding.geometry.token_size)
-            if masks:
-                encoded = model.mask_encoder.run({"image_embedding": embedding.features[None], "mask": np.stack(masks)})
-                # An imported model's hands on the mask itself too.
-                tokens = {**encoded, **decoder_tokens(encoded["image_tokens"], listed)}
-            else:
-                tokens = embedding.image_tokens(model.no_mask, model.decoder, listed)
-            return model.decoder.run({**tokens, **embedding.high_res_inputs(model.decoder), **inputs})
-
-        model, outputs = self.model.attempt(run)
+        model, outputs = self.model.attempt(partial(answer, embedding=embedding, prompts=prompts))
         return to_answers(outputs, embedding.geometry, self.bundle.contract, model.decoder.provider, start)
 
     def _check(self, embedding: ImageEmbedding) -> None:

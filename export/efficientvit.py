@@ -177,13 +177,15 @@ It contains work of Segment Anything, copyright Meta Platforms, Inc. and affilia
     licenses=("Apache-2.0.txt",),
     encoder=EfficientViTEncoder,
     decoder=EfficientViTMaskDecoder,
-    contract=Contract(fit=Fit(multiple=64, reduction=2), square=True, weighted_tokens=True),  # docs/lab/families.md
+    contract=Contract(
+        fit=Fit(multiple=64, reduction=2), square=True, weighted_tokens=True, separate_upscaling=True
+    ),  # docs/lab/families.md
 )
 """L0 to L2, which see the photograph at half the size of the frame."""
 EFFICIENTVIT_SAM_XL = dataclasses.replace(
     EFFICIENTVIT_SAM,
     title="EfficientViT-SAM XL",
     mark="image_encoder.backbone.stages.5.op_list.0.main.inverted_conv.conv.weight",
-    contract=Contract(fit=Fit(multiple=64), square=True, weighted_tokens=True),
+    contract=Contract(fit=Fit(multiple=64), square=True, weighted_tokens=True, separate_upscaling=True),
 )
 """XL0 and XL1."""

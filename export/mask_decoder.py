@@ -29,7 +29,7 @@ class Upscaling(nn.Module):
     Each of a token's four rows of pixels is computed separately, so rows come out in order without a transposition,
     and intermediate results fit into the processor's cache.
 
-    (N, rows, columns, 256) image tokens and (N, 4, 32) hyper-networks to (N, 4, 4·rows, 4·columns) logits.
+    (N, rows, columns, 256) image tokens and (N, M, 32) hyper-networks to (N, M, 4·rows, 4·columns) logits.
     """
 
     def __init__(self, weights: Weights, name: str) -> None:
@@ -52,12 +52,33 @@ class Upscaling(nn.Module):
             x = F.gelu(self.norm(x))
             for second in self.second:
                 pixels = F.gelu(F.linear(x, second, self.second_bias)).view(count, -1, CHANNELS // 8)
-                lines.append((hyper @ pixels.transpose(1, 2)).view(count, 4, rows, 4 * columns))
-        return torch.stack(lines, dim=3).view(count, 4, 4 * rows, 4 * columns)
+                lines.append((hyper @ pixels.transpose(1, 2)).view(count, -1, rows, 4 * columns))
+        return torch.stack(lines, dim=3).view(count, -1, 4 * rows, 4 * columns)
+
+
+class SeparateUpscaling(nn.Module):
+    """The second part of `MaskDecoder`: logits of the masks that are wanted.
+
+    Inputs
+        attended_tokens (N, I, 256) float32 and mask_weights (N, M, 32) float32: the decoder's outputs for these prompts
+            and masks;
+        token_size (2,) int64: as there.
+    Outputs
+        low_res_logits (N, M, 4·rows, 4·columns) float32.
+    """
+
+    def __init__(self, decoder: nn.Module) -> None:
+        super().__init__()
+        self.upscaling: nn.Module = decoder.get_submodule("upscaling")
+
+    def forward(self, attended_tokens: Tensor, mask_weights: Tensor, token_size: Tensor) -> Tensor:
+        rows, columns = token_size
+        logits: Tensor = self.upscaling(attended_tokens.view(-1, rows, columns, CHANNELS), mask_weights)
+        return logits
 
 
 class MaskDecoder(nn.Module):
-    """Masks and predicted IoU for N prompts on one image.
+    """Predicted IoU, and what masks are made of, for N prompts on one image.
 
     Inputs
         image_tokens (1 or N, I, 256) float32: tokens of the image embedding plus the dense prompt (mask or "no mask"):
@@ -71,8 +92,9 @@ class MaskDecoder(nn.Module):
     With all 4096 tokens, and 1 for each count, this is the decoder as it was trained.
 
     Outputs
-        low_res_logits (N, 4, 4·rows, 4·columns) float32: the single mask, then the three of an ambiguous prompt;
-        predicted_iou (N, 4) float32.
+        predicted_iou (N, 4) float32: of the single mask, then of the three of an ambiguous prompt;
+        attended_tokens (N, rows·columns, 256) float32, mask_weights (N, 4, 32) float32: for `SeparateUpscaling`; image
+            tokens after the attention, and the hyper-networks of the masks.
     """
 
     tokens: ClassVar = {"iou_token": 1, "mask_tokens": 4}
@@ -119,14 +141,13 @@ class MaskDecoder(nn.Module):
         point_coords: Tensor,
         point_labels: Tensor,
         token_size: Tensor,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         prompt, absent = self._prompt(point_coords, point_labels)
         position = self.position.grid()[token_index]
         tokens, image = self._attend(prompt, absent, image_tokens, position, token_count.log())
         score = self._score(tokens[:, 0])
         rows, columns = token_size
-        part = image[:, : rows * columns].view(-1, rows, columns, CHANNELS)
-        return self.upscaling(part, self._hyper(tokens[:, 1:])), score
+        return score, image[:, : rows * columns], self._hyper(tokens[:, 1:])
 
     def _prompt(self, point_coords: Tensor, point_labels: Tensor, frame: Tensor | int = FRAME) -> tuple[Tensor, Tensor]:
         """Return the (N, T, 256) output and point tokens, and what to add to the scores of absent ones."""

@@ -34,6 +34,8 @@ _EXAMPLES = {
     "one_or_prompts": 1,
     "prompts": 2,
     "points": 3,
+    "masks": 3,
+    "encoded_tokens": 1,  # As many as `token_size` says, which is all ones.
     "tokens": 36 * 64 + 28,
     **{f"{prefix}rows": factor * 36 for prefix, factor in _MULTIPLES},
     **{f"{prefix}columns": factor * 64 for prefix, factor in _MULTIPLES},

@@ -13,6 +13,7 @@ from torch import nn
 
 from edge_sam.bundles.contract import Contract, Role
 from edge_sam.export.torch_model import TorchModel
+from edge_sam.inference.decoder_parts import TwoPartDecoder
 from edge_sam.inference.guard import run_probe
 from edge_sam.runtimes import Session, Tensors
 
@@ -57,12 +58,8 @@ def probe_values(model: TorchModel, padding: NDArray[np.float32] | None) -> Tens
     dict of str to ndarray of float32
         See `edge_sam.bundles.contract.Contract.probed`.
     """
-    return run_probe(
-        _TorchParts(
-            model.contract,
-            _TorchSession("encoder", model.encoder, model.contract),
-            _TorchSession("decoder", model.decoder, model.contract),
-            padding,
-            model.no_mask.numpy(),
-        )
-    )
+    encoder = _TorchSession("encoder", model.encoder, model.contract)
+    decoder: Session = _TorchSession("decoder", model.decoder, model.contract)
+    if model.contract.separate_upscaling:
+        decoder = TwoPartDecoder(decoder, _TorchSession("upscaling", model.upscaling, model.contract))
+    return run_probe(_TorchParts(model.contract, encoder, decoder, padding, model.no_mask.numpy()))

@@ -108,7 +108,9 @@ It contains work of Segment Anything, copyright Meta Platforms, Inc. and affilia
 copyright its authors (Ao Wang and others), Apache License 2.0 (below).""",
     licenses=("S-Lab-1.0.txt", "Apache-2.0.txt"),
     encoder=EdgeSamEncoder,
-    contract=Contract(fit=Fit(multiple=32), square=True, weighted_tokens=True),  # docs/lab/families.md
+    contract=Contract(
+        fit=Fit(multiple=32), square=True, weighted_tokens=True, separate_upscaling=True
+    ),  # docs/lab/families.md
     renamed=AUTHORS_NAMES,
 )
 REPVIT_SAM = Family(
@@ -122,6 +124,6 @@ RepViT-SAM, copyright its authors (Ao Wang and others), Apache License 2.0.
 It contains work of Segment Anything, copyright Meta Platforms, Inc. and affiliates, Apache License 2.0.""",
     licenses=("Apache-2.0.txt",),
     encoder=RepVitSamEncoder,
-    contract=Contract(square=True, weighted_tokens=True),  # docs/lab/families.md
+    contract=Contract(square=True, weighted_tokens=True, separate_upscaling=True),  # docs/lab/families.md
     renamed=AUTHORS_NAMES,
 )

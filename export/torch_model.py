@@ -14,6 +14,7 @@ from edge_sam.bundles.contract import CHANNELS, SAM, Contract
 from edge_sam.export.checkpoint import read_checkpoint
 from edge_sam.export.families import find_family
 from edge_sam.export.family import Family
+from edge_sam.export.mask_decoder import SeparateUpscaling
 from edge_sam.export.prompt_encoder import MaskEncoder
 from edge_sam.export.transformers_names import official_names
 from edge_sam.imaging.view import FRAME
@@ -31,6 +32,8 @@ class TorchModel:
     ----------
     encoder, mask_encoder, decoder : nn.Module
         See `contract` for inputs and outputs. If the family takes no mask prompt, the mask encoder does nothing.
+    upscaling : nn.Module
+        The second part of the decoder. It does nothing without `Contract.separate_upscaling`.
     no_mask : Tensor, (256,)
         Added to every image token if a prompt has no mask.
     sha256 : str
@@ -44,10 +47,21 @@ class TorchModel:
     encoder: nn.Module
     mask_encoder: nn.Module
     decoder: nn.Module
+    upscaling: nn.Module
     no_mask: Tensor
     sha256: str
     half: bool = False
     contract: Contract = SAM
+
+    def decode(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return low-res logits and predicted IoU for the decoder's inputs."""
+        outputs = self.decoder(*inputs)
+        if not self.contract.separate_upscaling:
+            logits, scores = outputs
+        else:
+            scores, attended, weights = outputs
+            logits = self.upscaling(attended, weights, inputs[-1])
+        return logits, scores
 
     @torch.no_grad()
     def padding(self) -> Tensor:
@@ -85,10 +99,12 @@ def load_model(checkpoint: Path) -> tuple[Family, TorchModel]:
     family = find_family(tensors, checkpoint)
     weights = family.weights(tensors)
     fit, masks = family.contract.fit, family.contract.masks
+    decoder = family.decoder(weights).eval()
     model = TorchModel(
         encoder=family.encoder(weights).eval(),
         mask_encoder=MaskEncoder(weights, free_grid=not fit.padded).eval() if masks else nn.Identity(),
-        decoder=family.decoder(weights).eval(),
+        decoder=decoder,
+        upscaling=SeparateUpscaling(decoder) if family.contract.separate_upscaling else nn.Identity(),
         no_mask=weights.take("prompt_encoder.no_mask_embed.weight", 1, CHANNELS)[0] if masks else torch.zeros(CHANNELS),
         sha256=sha256,
         contract=family.contract,

@@ -169,5 +169,5 @@ SAM_VIT = Family(
 Segment Anything, copyright Meta Platforms, Inc. and affiliates, Apache License 2.0.""",
     licenses=("Apache-2.0.txt",),
     encoder=ViT,
-    contract=Contract(square=True, weighted_tokens=True),  # docs/lab/families.md
+    contract=Contract(square=True, weighted_tokens=True, separate_upscaling=True),  # docs/lab/families.md
 )

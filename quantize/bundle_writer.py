@@ -12,7 +12,7 @@ from edge_sam.bundles.manifest import Manifest, Measured
 from edge_sam.quantize.accuracy import Accuracy
 from edge_sam.quantize.job import QuantizedComponent
 
-_SHARED = ("mask_encoder", "constants", "probe")
+_SHARED = ("mask_encoder", "upscaling", "constants", "probe")
 """Roles whose files the quantised precision shares with the float precision."""
 
 

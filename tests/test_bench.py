@@ -86,7 +86,7 @@ def test_every_row_is_complete_and_adds_up(report: tuple[dict[str, Any], Path]) 
 
 def test_operators_are_told_by_block(report: tuple[dict[str, Any], Path]) -> None:
     for row in report[0]["rows"]:
-        assert [profile["component"] for profile in row["operators"]] == ["encoder", "decoder"]
+        assert [profile["component"] for profile in row["operators"]] == ["encoder", "decoder", "upscaling"]
         for profile in row["operators"]:
             for shares in (profile["by_operator"], profile["by_block"]):
                 assert sum(share["ms"] for share in shares) == pytest.approx(profile["ms"])
@@ -320,9 +320,9 @@ def test_what_is_profiled_is_what_was_timed(monkeypatch: pytest.MonkeyPatch, run
     real = getattr(module, name)
     monkeypatch.setattr(module, name, remember)
     tables = operators.profile(Variant("mobile-sam", runtime=runtime, long_side=256), ROCKET, lambda _name, _trace: "")
-    assert [table.component for table in tables] == ["encoder", "decoder"]
+    assert [table.component for table in tables] == ["encoder", "decoder", "upscaling"]
     assert all(table.ms > 0 and table.by_block for table in tables)
-    assert len(opened) == 3 + 2
+    assert len(opened) == 4 + 3
     assert all(settings == opened[0] for settings in opened)
     assert str(next(iter(opened[0].values()))) == "1"
 

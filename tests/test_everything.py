@@ -258,9 +258,8 @@ def test_candidate_filter_measures_stability(embedding: edge_sam.ImageEmbedding,
     steep = np.full((256, 256), -20, np.float32)
     steep[20:80, 20:80] = 20
     flat = np.clip(steep, -0.5, 0.5)
-    low_score = (steep, 0.5)
-    planes = np.stack([steep, flat, low_score[0]])
-    accepted = list(candidate_filter.accept(planes, np.array([0.9, 0.9, 0.5], np.float32), np.array([100.0, 100.0])))
+    planes = np.stack([steep, flat])
+    accepted = list(candidate_filter.accept(planes, np.array([0.9, 0.9], np.float32), np.array([100.0, 100.0])))
     ((candidate, _),) = accepted
     assert candidate is not None
     assert candidate.stability_score > 0.95

@@ -104,8 +104,11 @@ def test_openvino_runs_the_same_files(exported: Bundle, coffee: np.ndarray) -> N
         "point_labels": np.array([[1, -2], [2, 3]]),
         "token_size": np.array([43, 64]),
     }
-    reference = predictor.model.active.decoder.run(inputs)["low_res_logits"]
-    np.testing.assert_allclose(run("decoder", inputs)[0], reference, atol=2e-2)
+    expected = predictor.model.active.decoder.run(inputs)
+    scores, attended, weights = run("decoder", inputs)
+    np.testing.assert_allclose(scores, expected["predicted_iou"], atol=1e-4)
+    first = {"attended_tokens": attended, "mask_weights": weights, "token_size": inputs["token_size"]}
+    np.testing.assert_allclose(run("upscaling", first)[0], expected["low_res_logits"], atol=2e-2)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def plain_layer_norm(x: torch.Tensor, shape: Any, weight: Any = None, bias: Any 
 @pytest.fixture(scope="module")
 def halved(checkpoint: Path) -> TorchModel:
     _, model = load_model(checkpoint)
-    return TorchModel(Half(model.encoder), model.mask_encoder, model.decoder, model.no_mask, model.sha256)
+    return dataclasses.replace(model, encoder=Half(model.encoder))
 
 
 def probe(model: TorchModel) -> Tensors:

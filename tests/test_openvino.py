@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 import edge_sam
 from edge_sam.bundles.bundle import open_bundle
+from edge_sam.inference.decoder_parts import TwoPartDecoder
 from edge_sam.runtimes import SessionOptions, openvino_device, why_unusable
 from edge_sam.runtimes.openvino_device import RUNS_ALIKE, OpenVinoSession
 
@@ -186,6 +187,8 @@ def test_only_the_encoder_of_a_predictor_settles(coffee: np.ndarray) -> None:
         predictor.predict(embedding, edge_sam.Prompt(points=[(250, 120)]))
     active = predictor.model.active
     assert isinstance(active.encoder, OpenVinoSession)
-    assert isinstance(active.decoder, OpenVinoSession)
     assert finished(active.encoder)
-    assert not finished(active.decoder)
+    assert isinstance(active.decoder, TwoPartDecoder)
+    for part in (active.decoder.attention, active.decoder.upscaling):
+        assert isinstance(part, OpenVinoSession)
+        assert not finished(part)

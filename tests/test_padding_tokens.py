@@ -14,12 +14,13 @@ import numpy as np
 import onnx
 import pytest
 from conftest import PHOTOGRAPHS, iou, read_rgb
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 import edge_sam
 from edge_sam import ImageEmbedding, Predictor, Prompt
 from edge_sam.bundles.bundle import BUNDLED, file_sha256
 from edge_sam.bundles.contract import GRID_SAM
+from edge_sam.export.layouts.layout import read_parts
 from edge_sam.inference.guard import run_probe
 from edge_sam.inference.token_list import BLOCK, TokenList, token_list
 from edge_sam.runtimes import REFERENCE, SessionOptions, Tensors, backend
@@ -126,12 +127,13 @@ def test_a_bundle_whose_decoder_takes_the_grid_still_runs(
     """Version 1 of the manifest, with a decoder as it was then, made of today's."""
     folder = tmp_path / "old"
     shutil.copytree(BUNDLED / "mobile-sam", folder)
-    graph = onnx.load(folder / "decoder.w16.onnx")
-    take_the_grid(graph)
+    graph = read_parts(full.bundle, "w16").graphs["decoder"]
+    take_any_part(graph)
     onnx.save(graph, folder / "decoder.w16.onnx")
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["schema"] = 1
     del manifest["contract"]
+    manifest["components"] = [each for each in manifest["components"] if each["role"] != "upscaling"]
     components = {each["role"]: each for each in manifest["components"]}
     decoder = components["decoder"]
     decoder["inputs"] = [each for each in decoder["inputs"] if each["name"] not in ("token_index", "token_count")]
@@ -151,31 +153,21 @@ def test_a_bundle_whose_decoder_takes_the_grid_still_runs(
         np.testing.assert_allclose(ours.logits[:, :170], exact.logits[:, :170], atol=1e-3)
 
 
-def take_the_grid(model: onnx.ModelProto) -> None:
-    """Put operators before and behind a decoder that lists tokens, so that it takes the whole grid of the frame."""
-    inputs, outputs = ({each.name: each for each in side} for side in (model.graph.input, model.graph.output))
+def take_any_part(model: onnx.ModelProto) -> None:
+    """Cut the logits of a decoder that takes the whole grid of the frame down to `token_size`."""
     constants = {
-        "flat": np.array([0, 64 * 64, 256]),
-        "token_index": np.arange(64 * 64),
-        "token_count": np.ones(64 * 64, np.float32),
         "whole": np.array([64, 64]),
         "zero": np.array([0, 0]),
         "axes": np.array([2, 3]),
         "cells": np.array([4, 4]),
     }
-    renamed = {"image_tokens": "tokens", "token_size": "whole", "low_res_logits": "all_logits"}
+    renamed = {"token_size": "whole", "low_res_logits": "all_logits"}
     for node in model.graph.node:
         node.input[:] = [renamed.get(name, name) for name in node.input]
         node.output[:] = [renamed.get(name, name) for name in node.output]
-    before = helper.make_node("Reshape", ["image_tokens", "flat"], ["tokens"])
     behind = [
         helper.make_node("Mul", ["token_size", "cells"], ["ends"]),
         helper.make_node("Slice", ["all_logits", "zero", "ends", "axes"], ["low_res_logits"]),
     ]
-    nodes = [before, *model.graph.node, *behind]
-    del model.graph.node[:], model.graph.input[:], model.graph.output[:]
-    model.graph.node.extend(nodes)
-    grid = helper.make_tensor_value_info("image_tokens", TensorProto.FLOAT, ["one_or_prompts", 64, 64, 256])
-    model.graph.input.extend([grid, *(inputs[name] for name in ("point_coords", "point_labels", "token_size"))])
-    model.graph.output.extend([outputs["low_res_logits"], outputs["predicted_iou"]])
+    model.graph.node.extend(behind)
     model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in constants.items())

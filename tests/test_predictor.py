@@ -20,6 +20,7 @@ from conftest import PHOTOGRAPHS, iou
 import edge_sam
 from edge_sam import ImageEmbedding, InputError, Predictor, Prompt, Result
 from edge_sam.errors import RuntimeFallbackWarning
+from edge_sam.inference.decoder_parts import TwoPartDecoder
 from edge_sam.inference.model import Model
 from edge_sam.inference.profiles import MAX_POINTS
 from edge_sam.inference.token_list import token_list
@@ -271,7 +272,7 @@ def test_the_decoder_makes_the_same_logits_for_a_part_of_the_frame(
 
 
 class Watched(Session):
-    """The real decoder, which keeps the shape of the points that it was given."""
+    """The real decoder without its upscaling, which keeps the shape of the points that it was given."""
 
     def __init__(self, session: Session) -> None:
         self.provider, self.input_names, self._session = session.provider, session.input_names, session
@@ -286,7 +287,8 @@ def test_long_prompts_share_no_call(
     predictor: Predictor, embedding: ImageEmbedding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a call takes grows with its prompts times the longest of them; 1000 points take 0.35 GB."""
-    decoder = Watched(predictor.model.active.decoder)
+    assert isinstance(predictor.model.active.decoder, TwoPartDecoder)
+    decoder = Watched(predictor.model.active.decoder.attention)
     watched = Predictor(predictor.model.replaced({"decoder": decoder}))
     rng = np.random.default_rng(0)
     several = [Prompt(points=rng.uniform((0, 0), (600, 400), (count, 2))) for count in (1, 8, 1, 4, 4, 2, 2, 1)]

@@ -13,6 +13,7 @@ from conftest import PHOTOGRAPHS, iou, read_rgb
 import edge_sam
 from edge_sam import InputError, Predictor, Prompt
 from edge_sam.errors import RuntimeUnavailableError
+from edge_sam.inference.decoder_parts import TwoPartDecoder
 from edge_sam.runtimes import BACKENDS, Backend, SessionOptions, backend, why_unusable
 from edge_sam.runtimes.openvino_device import OpenVinoSession
 
@@ -82,8 +83,9 @@ def test_options_reach_the_runtime() -> None:
         pytest.skip("openvino is not usable here")
     loaded = edge_sam.load(runtime="openvino", strict=True, options={"INFERENCE_NUM_THREADS": "1"})
     decoder = loaded.model.active.decoder
-    assert isinstance(decoder, OpenVinoSession)
-    assert decoder._general.model.get_property("INFERENCE_NUM_THREADS") == 1
+    assert isinstance(decoder, TwoPartDecoder)
+    assert isinstance(decoder.attention, OpenVinoSession)
+    assert decoder.attention._general.model.get_property("INFERENCE_NUM_THREADS") == 1
     with pytest.raises(RuntimeUnavailableError, match="NO_SUCH_THING"):
         edge_sam.load(runtime="openvino", strict=True, options={"NO_SUCH_THING": "1"})
 

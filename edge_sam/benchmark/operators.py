@@ -16,7 +16,8 @@ from edge_sam.bundles.blocks import OUTSIDE, block_of
 from edge_sam.bundles.contract import Role
 from edge_sam.evaluation.variant import Variant
 from edge_sam.imaging.images import read_image
-from edge_sam.inference.model import session_options
+from edge_sam.inference.components import session_options
+from edge_sam.inference.decoder_parts import TwoPartDecoder
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
 from edge_sam.runtimes import Event, Session, Tensors, backend, profiler
@@ -63,7 +64,12 @@ def profile(variant: Variant, image: Path, save_trace: Callable[[str, bytes], st
     if predictor.bundle.layout is not None:
         return []
     active, pixels = predictor.model.active, read_image(image)
-    recorders: dict[Role, _Recorder] = {"encoder": _Recorder(active.encoder), "decoder": _Recorder(active.decoder)}
+    recorders: dict[Role, _Recorder] = {"encoder": _Recorder(active.encoder)}
+    if isinstance(active.decoder, TwoPartDecoder):
+        recorders["decoder"] = _Recorder(active.decoder.attention)
+        recorders["upscaling"] = _Recorder(active.decoder.upscaling)
+    else:
+        recorders["decoder"] = _Recorder(active.decoder)
     height, width = pixels.shape[:2]
     recorded = replace(segmenter, predictor=Predictor(predictor.model.replaced(recorders)))
     recorded.encode(pixels)(Prompt(points=[(width / 2, height / 2)]), "three")

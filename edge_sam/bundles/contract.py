@@ -14,17 +14,21 @@ import msgspec
 from edge_sam.imaging.geometry import CELL, GRID, LOGITS
 from edge_sam.imaging.view import FRAME, PADDED, TOKEN, Fit
 
-Role = Literal["encoder", "mask_encoder", "decoder", "constants", "probe"]
+Role = Literal["encoder", "mask_encoder", "decoder", "upscaling", "constants", "probe"]
 Shape = tuple[int | str, ...]
 """A string is a dynamic dimension."""
 
 HighRes = Literal["high_res_0", "high_res_1"]
 """Names of further feature maps."""
 HIGH_RES: tuple[HighRes, ...] = get_args(HighRes)
-GRAPHS: tuple[Role, ...] = ("encoder", "mask_encoder", "decoder")
+GRAPHS: tuple[Role, ...] = ("encoder", "mask_encoder", "decoder", "upscaling")
 """The components that may be graphs."""
 CHANNELS = 256
 """Channels of an image token."""
+MASKS = 4
+"""Masks of a prompt: the single one, and the three of an ambiguous prompt."""
+HYPER = CHANNELS // 8
+"""Channels of the pixels that a mask's hyper-network weighs."""
 TOKENS = (GRID, GRID, CHANNELS)
 """Image embedding of a padded frame."""
 PROBE_GRID = (10, 16)
@@ -39,6 +43,12 @@ _WEIGHTED: dict[str, Shape] = {
     "image_tokens": ("one_or_prompts", "tokens", CHANNELS),
     "token_index": ("tokens",),
     "token_count": ("tokens",),
+}
+
+
+_UPSCALED: dict[str, Shape] = {
+    "attended_tokens": ("prompts", "encoded_tokens", CHANNELS),
+    "mask_weights": ("prompts", MASKS, HYPER),
 }
 
 
@@ -72,6 +82,9 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weighted_tokens : bool
         Whether the decoder takes a list of image tokens instead of the whole grid of the frame, with the place of each
         and the number of tokens that it stands for; see `edge_sam.inference.token_list`.
+    separate_upscaling : bool
+        Whether the component `upscaling` makes the logits, of what the decoder returns instead. So masks can be dropped
+        by their predicted IoU before they are made.
     fixed : bool
         Whether the encoder takes nothing but a square of 1024 pixels. A view that asks for less has no effect.
     masks : bool
@@ -88,6 +101,7 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fit: Fit = PADDED
     square: bool = False
     weighted_tokens: bool = False
+    separate_upscaling: bool = False
     fixed: bool = False
     masks: bool = True
     pad_boxes: bool = False
@@ -99,6 +113,8 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("further feature maps need a grid without padding, or the whole frame")
         if self.weighted_tokens and not self.fit.padded:
             raise ValueError("only tokens of padding can stand for others")
+        if self.separate_upscaling and not self.weighted_tokens:
+            raise ValueError("a separate upscaling needs weighted tokens")
         if len({each.name for each in self.high_res}) < len(self.high_res):
             raise ValueError("two feature maps have the same name")
 
@@ -132,6 +148,11 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 "point_labels": ("prompts", "points"),
                 **({"token_size": (2,)} if self.fit.padded else {}),
             },
+            **(
+                {"upscaling": {**_UPSCALED, "mask_weights": ("prompts", "masks", HYPER), "token_size": (2,)}}
+                if self.separate_upscaling
+                else {}
+            ),
         }
 
     @property
@@ -142,7 +163,7 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return {
             "encoder": {"image_embedding": (1, "rows", "columns", CHANNELS), **self._high_res},
             **({"mask_encoder": encoded} if self.masks else {}),
-            "decoder": {"low_res_logits": ("prompts", 4, *cells), "predicted_iou": ("prompts", 4)},
+            **self._decoder_outputs(cells),
         }
 
     @property
@@ -175,6 +196,12 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         pads = self.fit.padded and not self.fixed  # The embedding of a whole frame needs no filling up.
         return {**({"padding": TOKENS} if pads else {}), "no_mask": (CHANNELS,)}
 
+    def _decoder_outputs(self, cells: Shape) -> dict[Role, dict[str, Shape]]:
+        if self.separate_upscaling:
+            logits: dict[str, Shape] = {"low_res_logits": ("prompts", "masks", *cells)}
+            return {"decoder": {"predicted_iou": ("prompts", 4), **_UPSCALED}, "upscaling": logits}
+        return {"decoder": {"low_res_logits": ("prompts", 4, *cells), "predicted_iou": ("prompts", 4)}}
+
     @property
     def _tokens(self) -> Shape:
         return TOKENS if self.fit.padded else ("rows", "columns", CHANNELS)
@@ -195,4 +222,4 @@ def _multiple(cells: int) -> tuple[str, str]:
 
 GRID_SAM = Contract()
 """SAM's contract in bundles that do not state it."""
-SAM = Contract(weighted_tokens=True)
+SAM = Contract(weighted_tokens=True, separate_upscaling=True)

@@ -11,9 +11,9 @@ from edge_sam.errors import InputError
 from edge_sam.files.serialization import decode_json
 from edge_sam.imaging.view import FRAME
 
-SCHEMA = 4
-"""Version of the schema. Version 2 has `contract`, version 3 `layout`, version 4 `weighted_tokens`, `fixed` and `masks`
-in the contract."""
+SCHEMA = 5
+"""Version of the schema. Version 2 has `contract`, and version 3 `layout`. In the contract, version 4 has
+`weighted_tokens`, `fixed` and `masks`, and version 5 `separate_upscaling`."""
 LAYOUT_SCHEMA = 3
 """The oldest version that has `layout`."""
 MANIFEST = "manifest.json"
@@ -152,7 +152,8 @@ def contract_fields(contract: Contract) -> dict[str, Any]:
     if contract == GRID_SAM:
         return {"schema": 1}
     newer = contract.weighted_tokens or contract.fixed or not contract.masks
-    return {"schema": 4 if newer else 2, "contract": contract}
+    version = 5 if contract.separate_upscaling else 4 if newer else 2
+    return {"schema": version, "contract": contract}
 
 
 class _Versioned(msgspec.Struct):
@@ -180,6 +181,8 @@ def parse_manifest(text: bytes, name: str) -> Manifest:
         raise InputError(f"bundle {name}: {MANIFEST} is damaged: version {manifest.schema} has no layout")
     if manifest.schema < 4 and isinstance(manifest.contract, Contract) and manifest.contract.weighted_tokens:
         raise InputError(f"bundle {name}: {MANIFEST} is damaged: version {manifest.schema} has no weighted tokens")
+    if manifest.schema < 5 and isinstance(manifest.contract, Contract) and manifest.contract.separate_upscaling:
+        raise InputError(f"bundle {name}: {MANIFEST} is damaged: version {manifest.schema} has no separate upscaling")
     if len(set(keys)) < len(keys):
         raise InputError(f"bundle {name}: {MANIFEST} is damaged: it names a component twice")
     return manifest

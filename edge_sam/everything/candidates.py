@@ -62,7 +62,7 @@ class Candidate:
 
 
 class CandidateFilter:
-    """Filters the decoder's masks of one crop.
+    """Filters the decoder's masks of one crop whose predicted IoU is high enough.
 
     Masks are measured at the crop's size or in the model's frame, whichever is smaller. Low-res logits are too coarse
     to measure the stability of small masks, and a large photograph costs no more than the frame.
@@ -119,9 +119,6 @@ class CandidateFilter:
         logits : ndarray of float32, (rows, columns)
         """
         for plane, score in zip(logits, scores, strict=True):
-            if score <= self._settings.pred_iou_thresh:
-                self._rejected["predicted_iou"] += 1
-                continue
             measured = self._geometry.upsample(plane)
             if self._outside is not None:
                 measured[self._outside] = _BACKGROUND

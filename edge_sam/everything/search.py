@@ -15,6 +15,7 @@ from edge_sam.everything.points import Crop, cut
 from edge_sam.everything.settings import EverythingSettings
 from edge_sam.inference.profiles import MAX_PROMPTS
 from edge_sam.predictor import Predictor
+from edge_sam.preference import AMBIGUOUS
 from edge_sam.prompts import Prompt
 
 
@@ -106,8 +107,10 @@ class Search:
         asked = 0
         while len(chosen := queue.next(settings.points_per_batch)):
             prompts = [Prompt(points=[queue.points[i]]) for i in chosen]
-            for index, answer in zip(chosen, self.predictor.answers(embedding, prompts, MAX_PROMPTS), strict=True):
-                accepted = list(candidate_filter.accept(answer.logits[1:], answer.scores[1:], queue.points[index]))
+            answers = self.predictor.good_masks(embedding, prompts, settings.pred_iou_thresh, MAX_PROMPTS)
+            for index, answer in zip(chosen, answers, strict=True):
+                self.rejected["predicted_iou"] += len(AMBIGUOUS) - len(answer.scores)
+                accepted = list(candidate_filter.accept(*answer, queue.points[index]))
                 queue.answered(index, [plane for _, plane in accepted])
                 kept += [candidate for candidate, _ in accepted if candidate is not None]
             count = len(kept)

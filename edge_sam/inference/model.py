@@ -7,28 +7,26 @@ import logging
 import threading
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_sam.bundles.bundle import Bundle
-from edge_sam.bundles.contract import Contract, Role
-from edge_sam.bundles.manifest import Component
+from edge_sam.bundles.contract import Role
 from edge_sam.errors import InputError, RuntimeFallbackWarning, RuntimeUnavailableError, one_line
 from edge_sam.inference.cache import Verdict, read_verdict, runtime_key, write_record
 from edge_sam.inference.choice import Choice
 from edge_sam.inference.compiled import CompiledFiles
+from edge_sam.inference.components import open_component, presented
+from edge_sam.inference.decoder_parts import TwoPartDecoder
 from edge_sam.inference.facts import Facts
 from edge_sam.inference.guard import check_probe, run_probe
-from edge_sam.inference.profiles import profiles
 from edge_sam.inference.token_list import TokenList, token_list
 from edge_sam.inference.trial import try_out
-from edge_sam.layouts import adapt, named_layout, pixels_of
-from edge_sam.runtimes import Session, SessionOptions, Tensors, backend, split_runtime, why_unusable
+from edge_sam.runtimes import Session, backend, why_unusable
 from edge_sam.system.timing import stage
 
 _log = logging.getLogger("edge_sam")
@@ -89,9 +87,10 @@ class LoadedModel:
         compiled = CompiledFiles(key, {} if verdict is None else verdict.compiled)
         with stage(self.timings, "compile"):
             sessions = tuple(
-                _open(bundle, component, choice, compiled.folder(role), build) for role, component in components.items()
+                open_component(bundle, component, choice, compiled.folder(role), build)
+                for role, component in components.items()
             )
-        self.encoder, self.mask_encoder, self.decoder = _presented(bundle, tuple(components.values()), sessions)
+        self.encoder, self.mask_encoder, self.decoder = presented(bundle, tuple(components.values()), sessions)
         constants = bundle.constants(choice.precision)
         self.padding: NDArray[np.float32] | None = constants.get("padding")
         self.no_mask: NDArray[np.float32] = constants["no_mask"]
@@ -206,10 +205,15 @@ class Model:
         return self.bundle.path.absolute(), [self.active.choice, *self._left], self._strict
 
     def replaced(self, sessions: Mapping[Role, Session]) -> Model:
-        """Return a copy with other sessions for some components. The guard does not check them."""
+        """Return a copy with other sessions for some of the bundle's components. The guard does not check them."""
         model = copy.copy(self)
         model.active = copy.copy(self.active)
-        for role, session in sessions.items():
+        changed = dict(sessions)
+        whole = self.active.decoder
+        if isinstance(whole, TwoPartDecoder):
+            parts = changed.pop("decoder", whole.attention), changed.pop("upscaling", whole.upscaling)
+            changed["decoder"] = TwoPartDecoder(*parts)
+        for role, session in changed.items():
             setattr(model.active, role, session)
         return model
 
@@ -245,48 +249,3 @@ class Model:
                 warnings.warn(message, RuntimeFallbackWarning, stacklevel=2)
             return model
         raise RuntimeUnavailableError("no usable runtime; " + "; ".join(causes))
-
-
-def _presented(bundle: Bundle, components: tuple[Component, ...], sessions: tuple[Session, ...]) -> tuple[Session, ...]:
-    """Return sessions for all of `GRAPHS`; those of an imported model behind the names of this package."""
-    if bundle.layout is None:
-        return sessions if bundle.contract.masks else (sessions[0], NoMaskPrompt(), sessions[1])
-    encoder, decoder = components
-    layout = named_layout(bundle.layout.name)
-    positions = bundle.positions(encoder.precision) if "positions" in layout.inputs else None
-    return adapt(layout, pixels_of(bundle.manifest), (encoder, decoder), sessions, positions)
-
-
-class NoMaskPrompt(Session):
-    """In the place of a mask encoder, for families that take no mask prompt."""
-
-    def __init__(self) -> None:
-        self.provider, self.input_names = "", ["image_embedding", "mask"]
-
-    def run(self, _inputs: Mapping[str, Any]) -> Tensors:
-        """Raise `InputError`."""
-        raise InputError("this model takes no mask prompt; leave it out")
-
-
-def session_options(choice: Choice, role: Role, contract: Contract) -> SessionOptions:
-    """Return the options to open a component with, without a cache folder."""
-    return SessionOptions(
-        threads=choice.threads,
-        device=split_runtime(choice.runtime)[1],
-        shapes={} if contract.fixed else profiles(contract).get(role, {}),
-        steady=role == "encoder",
-        precision=choice.precision,
-        extra=choice.options,
-    )
-
-
-def _open(bundle: Bundle, component: Component, choice: Choice, cache: Path | None, build: bool) -> Session:
-    role = component.role
-    options = replace(session_options(choice, role, bundle.contract), cache=cache, build=build)
-    with bundle.unchanged(component) as file:
-        session = backend(choice.runtime).open_session(file, options)
-    names = set(session.input_names)
-    known = bundle.layout is not None or names == bundle.contract.inputs[role].keys()
-    if not known or names != {tensor.name for tensor in component.inputs}:
-        raise InputError(f"bundle {bundle.path}: {component.file} is not the {role}; its inputs are {sorted(names)}")
-    return session

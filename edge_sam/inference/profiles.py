@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edge_sam.bundles.contract import CHANNELS, Contract, Role
+from edge_sam.bundles.contract import CHANNELS, HYPER, MASKS, Contract, Role
 from edge_sam.errors import InputError
 from edge_sam.imaging.geometry import CELL
 from edge_sam.imaging.view import FRAME, TOKEN
@@ -47,6 +47,7 @@ def profiles(contract: Contract) -> dict[Role, dict[str, ShapeRange]]:
             # Range of the tensor's values (rows and columns), not of its shape.
             **({"token_size": _shapes(encoded)} if padded else {}),
         },
+        **({"upscaling": _upscaling(encoded)} if contract.separate_upscaling else {}),
     }
 
 
@@ -59,6 +60,17 @@ def _listed(grids: Sequence[tuple[int, int]]) -> dict[str, ShapeRange]:
         ),
         "token_index": _shapes([(count,) for count in counts]),
         "token_count": _shapes([(count,) for count in counts]),
+    }
+
+
+def _upscaling(grids: Sequence[tuple[int, int]]) -> dict[str, ShapeRange]:
+    """Return the inputs of the upscaling for photographs that cover these grids."""
+    counts = [rows * columns for rows, columns in grids]
+    sizes = list(zip((1, 1, MAX_PROMPTS), counts, (1, MASKS, MASKS), strict=True))
+    return {
+        "attended_tokens": _shapes([(prompts, count, CHANNELS) for prompts, count, _ in sizes]),
+        "mask_weights": _shapes([(prompts, masks, HYPER) for prompts, _, masks in sizes]),
+        "token_size": _shapes(grids),
     }
 
 

@@ -68,32 +68,38 @@ def read_parts(bundle: Bundle, precision: str) -> BundleGraphs:
         )
     graphs: dict[str, ModelProto] = {part.role: onnx.load(bundle.verified_file(part)) for part in parts}
     if bundle.contract.weighted_tokens:
-        graphs["decoder"] = _of_whole_grid(graphs["decoder"])
+        whole = _IN_TWO_PARTS if bundle.contract.separate_upscaling else _IN_ONE
+        graphs["decoder"] = compose(_WHOLE_GRID.format(decoder=whole), graphs, _EVERY_TOKEN)
     return BundleGraphs(bundle, precision, graphs, bundle.constants(precision))
 
 
+_IN_ONE = """
+  low_res_logits, predicted_iou = edge_sam.decoder (
+    every_token, token_index, token_count, point_coords, point_labels, token_size
+  )
+"""
+_IN_TWO_PARTS = """
+  predicted_iou, attended_tokens, mask_weights = edge_sam.decoder (
+    every_token, token_index, token_count, point_coords, point_labels, token_size
+  )
+  low_res_logits = edge_sam.upscaling (attended_tokens, mask_weights, token_size)
+"""
 _WHOLE_GRID = f"""
 decoder (
   float[one_or_prompts, {GRID}, {GRID}, {CHANNELS}] image_tokens, float[prompts, points, 2] point_coords,
   int64[prompts, points] point_labels, int64[2] token_size
 ) => (float[prompts, 4, height, width] low_res_logits, float[prompts, 4] predicted_iou)
-<int64[3] one_row = {{0, -1, {CHANNELS}}}>
-{{
+<int64[3] one_row = {{{{0, -1, {CHANNELS}}}}}>
+{{{{
   every_token = Reshape (image_tokens, one_row)
-  low_res_logits, predicted_iou = edge_sam.decoder (
-    every_token, token_index, token_count, point_coords, point_labels, token_size
-  )
-}}
+  {{decoder}}
+}}}}
 """
-
-
-def _of_whole_grid(decoder: ModelProto) -> ModelProto:
-    """Return a decoder of weighted tokens as one that takes the whole grid. `token_size` must be the whole grid too."""
-    every_token: dict[str, NDArray[Any]] = {
-        "token_index": np.arange(GRID**2),
-        "token_count": np.ones(GRID**2, np.float32),
-    }
-    return compose(_WHOLE_GRID, {"decoder": decoder}, every_token)
+"""A decoder of weighted tokens as one that takes the whole grid. `token_size` must be the whole grid too."""
+_EVERY_TOKEN: dict[str, NDArray[Any]] = {
+    "token_index": np.arange(GRID**2),
+    "token_count": np.ones(GRID**2, np.float32),
+}
 
 
 class Client(Protocol):

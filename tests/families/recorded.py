@@ -180,5 +180,4 @@ def answer(model: TorchModel, case: Case, *maps: Tensor) -> tuple[Tensor, Tensor
     inputs = [*images, *maps, torch.tensor([points], dtype=torch.float32), torch.tensor([labels])]
     if model.contract.fit.padded:
         inputs.append(torch.tensor(TOKENS[:2]))
-    logits, scores = model.decoder(*inputs)
-    return logits, scores
+    return model.decode(*inputs)
