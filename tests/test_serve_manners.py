@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from command_line import invoke
 from served import COFFEE, COFFEE_BASE64, CUP, client_of, upload
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from edge_sam.errors import InputError
@@ -328,6 +329,26 @@ def test_a_full_queue_a_slow_job_and_one_that_never_began() -> None:
     asyncio.run(scenario())
 
 
+def test_what_has_not_begun_is_dropped_when_its_client_goes() -> None:
+    async def gone() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def scenario() -> None:
+        queue, free, ran = WorkQueue("decode", 2, 60.0), threading.Event(), list[int]()
+        before = asyncio.wrap_future(queue.submit(free.wait))
+        with queue.admit(Request({"type": "http"}, gone)) as place, pytest.raises(HttpError) as left:
+            await place.run(lambda: ran.append(1))
+        assert (left.value.status, queue.present) == (499, 0)
+        free.set()
+        await before
+        with queue.admit() as last:
+            await last.run(lambda: None)
+        assert not ran
+        queue.close()
+
+    asyncio.run(scenario())
+
+
 def test_others_come_in_between_the_jobs_of_one_request() -> None:
     async def scenario() -> list[str]:
         queue, order = WorkQueue("decode", 8, 10.0), list[str]()
@@ -352,7 +373,7 @@ def test_a_click_does_not_wait_for_an_encode(predictor: Predictor) -> None:
 
     async def scenario() -> int:
         image, _ = await segmenter.encode(COFFEE)
-        held = asyncio.ensure_future(asyncio.wait_for(asyncio.shield(segmenter.encodes.submit(blocked.wait)), 60))
+        held = asyncio.wrap_future(segmenter.encodes.submit(blocked.wait))
         from edge_sam import Prompt
 
         answers, _ = await segmenter.predict(image, [Prompt(box=CUP)], lambda result: len(result.masks))

@@ -193,8 +193,12 @@ class Segmenter:
         with self.clicks.admit(request) as place:
             return [await place.run(partial(work, prompt)) for prompt in prompts], timings
 
-    async def search(self, image: ServedImage, settings: EverythingSettings) -> AsyncIterator[tuple[Found, Update]]:
+    async def search(
+        self, image: ServedImage, settings: EverythingSettings, request: Request | None = None
+    ) -> AsyncIterator[tuple[Found, Update]]:
         """Find all masks of a photograph; see `MaskGenerator.stream`. Masks are COCO RLE.
+
+        It ends when the client of `request` goes away.
 
         Raises
         ------
@@ -206,7 +210,7 @@ class Segmenter:
         if settings.points_per_batch > MAX_PROMPTS:
             raise InputError(f"points_per_batch is {settings.points_per_batch}; a server takes at most {MAX_PROMPTS}")
         generator = MaskGenerator(self.predictor, output_mode="coco_rle", **vars(settings))
-        with self.searches.admit() as place:
+        with self.searches.admit(request) as place:
             pixels = await place.run(lambda: self._decode(image.photograph))
             steps = generator.stream(pixels)
             while (step := await place.run(lambda: next(steps, None))) is not None:

@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -66,7 +66,7 @@ class WorkQueue:
         finally:
             self.present -= 1
 
-    def submit(self, job: Callable[[], _T]) -> asyncio.Future[_T]:
+    def submit(self, job: Callable[[], _T]) -> Future[_T]:
         """Run a job in the thread, after those that were submitted before."""
 
         def timed() -> _T:
@@ -76,7 +76,7 @@ class WorkQueue:
             finally:
                 self._mean += _SMOOTHING * (time.perf_counter() - start - self._mean)
 
-        return asyncio.wrap_future(self._thread.submit(timed))
+        return self._thread.submit(timed)
 
     def close(self) -> None:
         """Drop the jobs that wait and let the thread end after the one at work."""
@@ -98,7 +98,8 @@ class Place:
         HttpError
             The request's time is over, or its client went away. A job that had not begun never runs.
         """
-        work = self._queue.submit(job)
+        submitted = self._queue.submit(job)
+        work = asyncio.wrap_future(submitted)
         watch = asyncio.ensure_future(_disconnected(self._request)) if self._request is not None else None
         awaited: set[asyncio.Future[object]] = {work, watch} if watch is not None else {work}  # type: ignore[arg-type]
         try:
@@ -110,8 +111,8 @@ class Place:
         finally:
             if watch is not None:
                 watch.cancel()
-            if not work.done():
-                work.cancel()
+            submitted.cancel()  # At once; by way of `work` it would be a little later.
+            work.cancel()
         if gone:
             raise HttpError(499, "client_gone", "the client went away")
         raise HttpError(504, "timeout", f"this took more than {self._queue.seconds:g} seconds; ask for less at once")

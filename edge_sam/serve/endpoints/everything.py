@@ -26,9 +26,10 @@ _NAMES = frozenset(EverythingSettings.__dataclass_fields__)
 async def everything(call: Call) -> Response:
     """Find all masks of a photograph."""
     image = await call.segmenter.find(call.request.path_params["id"])
-    steps = call.segmenter.search(image, _settings(call.body))
+    start = time.perf_counter()
+    steps = call.segmenter.search(image, _settings(call.body), call.request)
     first = await anext(steps)  # What fails before the first line has a status of its own.
-    lines = _lines(first, steps, call.request.state.request_id)
+    lines = _lines(first, steps, start, call.request.state.request_id)
     return StreamingResponse(lines, media_type=NDJSON, headers={"X-Accel-Buffering": "no"})
 
 
@@ -43,10 +44,10 @@ def _settings(body: dict[str, Any]) -> EverythingSettings:
 
 
 async def _lines(
-    first: tuple[Found, Update], steps: AsyncIterator[tuple[Found, Update]], request_id: str
+    first: tuple[Found, Update], steps: AsyncIterator[tuple[Found, Update]], start: float, request_id: str
 ) -> AsyncIterator[bytes]:
     """Write one line for each mask, and the summary."""
-    start, present = time.perf_counter(), set[int]()
+    present = set[int]()
     found, update = first
     try:
         while True:
