@@ -26,7 +26,10 @@ HEAVY = (
     "pycocotools",
     "requests",
     "pypi_simple",
+    "prometheus_client",
+    "starlette",
     "supervision",
+    "uvicorn",
 )
 
 

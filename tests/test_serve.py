@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import foreign_graphs
 import numpy as np
 import onnxruntime
 import pytest
@@ -17,8 +18,11 @@ from served import COFFEE, CUP, client_of, upload
 from starlette.testclient import TestClient
 
 import edge_sam
+from edge_sam.errors import InputError
 from edge_sam.imaging.masks import decode_rle, iou
 from edge_sam.predictor import Predictor
+
+ONE_POINT = {"points_per_side": 1, "long_side": 128, "square": False}
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +105,7 @@ def test_several_prompts_are_answered_in_order_and_a_mask_refines(client: TestCl
 
 
 def test_everything_comes_line_by_line_and_agrees_with_the_summary(client: TestClient, cup: str) -> None:
-    answer = client.post(f"/images/{cup}/everything", json={"points_per_side": 4, "square": False})
+    answer = client.post(f"/images/{cup}/everything", json={"points_per_side": 4, "long_side": 512, "square": False})
     assert answer.headers["content-type"] == "application/x-ndjson"
     lines = [json.loads(line) for line in answer.text.splitlines()]
     masks = {line["id"]: line["mask"] for line in lines if "id" in line}
@@ -199,6 +203,29 @@ def test_answers_fit_their_schema(client: TestClient, cup: str) -> None:
         jsonschema.validate(answer.json(), {**schema, "components": document["components"]})
 
 
+def test_an_imported_model_is_decoded_by_the_server_only(tmp_path: Path) -> None:
+    foreign_graphs.Encoder().save(tmp_path / "encoder.onnx")
+    foreign_graphs.SAM.save(tmp_path / "decoder.onnx")
+    imported = edge_sam.load(tmp_path / "encoder.onnx", decoder=tmp_path / "decoder.onnx")
+    with client_of(imported) as client:
+        id = upload(client)
+        assert ask(client, id, prompts=[{"box": CUP}])["results"][0]["masks"]
+        assert client.get("/model").json()["decoder"] is None
+        for path in (f"/images/{id}/embedding?format=raw", "/model/decoder.onnx"):
+            assert client.get(path).json()["error"]["code"] == "no_decoder"
+
+
+def test_the_files_of_onnxruntime_web_are_served_where_the_model_says(predictor: Predictor, tmp_path: Path) -> None:
+    (tmp_path / "package" / "dist").mkdir(parents=True)
+    (tmp_path / "package" / "dist" / "ort.wasm").write_bytes(b"\0asm")
+    for folder in (tmp_path / "package", tmp_path / "package" / "dist"):
+        with client_of(predictor, browser_runtime=folder) as client:
+            answer = client.get(client.get("/model").json()["decoder"]["runtime_url"] + "ort.wasm")
+            assert (answer.content, answer.headers["content-type"]) == (b"\0asm", "application/wasm")
+    with pytest.raises(InputError, match="onnxruntime-web"), client_of(predictor, browser_runtime=tmp_path):
+        pass
+
+
 def test_an_evicted_image_asks_for_a_new_upload(predictor: Predictor) -> None:
     with client_of(predictor, cache_mb=12) as client:
         first = upload(client, long_side=128)
@@ -217,7 +244,7 @@ def test_images_outlive_a_server_within_the_folder_size(predictor: Predictor, tm
     with client_of(predictor, tmp_path) as client:
         assert client.get(f"/images/{ids[0]}/embedding").status_code == 404
         assert ask(client, ids[2], prompts=[{"box": CUP}])
-        assert client.post(f"/images/{ids[2]}/everything", json={"points_per_side": 1}).status_code == 200
+        assert client.post(f"/images/{ids[2]}/everything", json=ONE_POINT).status_code == 200
         (tmp_path / f"{ids[1]}.npz").write_bytes(b"damaged")
         assert client.get(f"/images/{ids[1]}/embedding").status_code == 404
         assert upload(client, long_side=144) == ids[1]

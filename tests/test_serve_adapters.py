@@ -33,7 +33,8 @@ def client(predictor: Predictor) -> Iterator[TestClient]:
 def cup(predictor: Predictor, coffee: np.ndarray) -> NDArray[np.bool_]:
     """The mask that the Python API gives for the cup's box."""
     embedding = predictor.encode(coffee, long_side=512)
-    return predictor.predict(embedding, edge_sam.Prompt(box=CUP), multimask=False).masks[0]
+    mask: NDArray[np.bool_] = predictor.predict(embedding, edge_sam.Prompt(box=CUP), multimask=False).masks[0]
+    return mask
 
 
 def decode_brush(data: list[int]) -> NDArray[np.uint8]:
@@ -199,7 +200,7 @@ def test_photographs_come_from_the_named_label_studio_only(
     predictor: Predictor, studio: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def status(client: TestClient, address: str) -> int:
-        return client.post("/predict", json=label_studio(BRUSH, address, rectangle(*CUP))).status_code
+        return int(client.post("/predict", json=label_studio(BRUSH, address, rectangle(*CUP))).status_code)
 
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", "secret")
     with client_of(predictor) as client:
@@ -221,12 +222,8 @@ def test_x_anylabeling(client: TestClient, cup: NDArray[np.bool_]) -> None:
     info = client.get(f"/v1/models/{name}/info").json()
     assert info["success"]
     assert {widget["name"] for widget in info["data"]["widgets"]} >= {"button_add_point", "button_add_rect"}
-    params = {
-        "conf_threshold": 0.0,
-        "iou_threshold": 0.0,
-        "epsilon_factor": 0.001,
-        "marks": [{"type": "rectangle", "data": [478, 390, 76, 18], "label": 1}],
-    }
+    box = {"type": "rectangle", "data": [478, 390, 76, 18], "label": 1}
+    params = {"conf_threshold": 0.0, "iou_threshold": 0.0, "epsilon_factor": 0.001, "marks": [box]}
     body = {"model": name, "image": DATA_URI, "params": params}
     data = client.post("/v1/predict", json=body).json()["data"]
     filled = np.zeros(cup.shape, np.uint8)
@@ -237,7 +234,7 @@ def test_x_anylabeling(client: TestClient, cup: NDArray[np.bool_]) -> None:
     assert iou(filled.view(np.bool_), cup) > 0.98
     assert data["replace"] is False
     point = {"type": "point", "data": [300, 120], "label": 1}
-    several = {**body, "params": {"marks": [point, *params["marks"], params["marks"][0]]}}  # type: ignore[misc]
+    several = {**body, "params": {"marks": [point, box, box]}}
     assert len(client.post("/v1/predict", json=several).json()["data"]["shapes"]) >= 2
     assert client.post("/v1/predict", json={**body, "params": {}}).json()["data"]["shapes"] == []
     wrong = client.post("/v1/predict", json={**body, "model": "sam3"})
@@ -259,7 +256,8 @@ def test_osam(client: TestClient, cup: NDArray[np.bool_]) -> None:
     assert iou(whole, cup) == 1
     middle = client.post("/api/generate", json={"model": "sam", "image": COFFEE_BASE64})
     assert len(middle.json()["annotations"]) == 1
-    for wrong in ({"image_embedding": {}}, {"image": COFFEE_BASE64, "prompt": {"texts": ["cup"]}}):
+    refusals: list[dict[str, Any]] = [{"image_embedding": {}}, {"image": COFFEE_BASE64, "prompt": {"texts": ["cup"]}}]
+    for wrong in refusals:
         refused = client.post("/api/generate", json={"model": "sam", **wrong})
         assert refused.status_code == 400
         assert isinstance(refused.json()["detail"], str)

@@ -301,6 +301,7 @@ def test_a_fault_of_ours_is_told_to_the_log_only(
     with caplog.at_level(logging.ERROR, "edge_sam.serve"):
         answer = client.post(f"/images/{cup}/masks", json={"prompts": [{"box": CUP}]})
     check_error(answer, 500)
+    assert answer.json()["request_id"] in caplog.text
     assert "secret" not in answer.text
     assert "secret detail" in caplog.text
 

@@ -13,6 +13,8 @@ import httpx
 from command_line import invoke
 from served import COFFEE, CUP, running, upload
 
+SEARCH = {"points_per_side": 3, "long_side": 512, "square": False}
+
 
 def test_kill_in_mid_upload_leaves_nothing_and_a_restart_serves_the_same_ids(tmp_path: Path) -> None:
     prompts = {"prompts": [{"box": CUP}], "multimask": False}
@@ -42,7 +44,7 @@ def test_sigterm_lets_requests_end_and_slow_bodies_do_not_stay(tmp_path: Path) -
             slow.settimeout(20)
             assert b"408" in slow.recv(100)
         id = upload(client)
-        with client.stream("POST", f"/images/{id}/everything", json={"points_per_side": 3, "square": False}) as lines:
+        with client.stream("POST", f"/images/{id}/everything", json=SEARCH) as lines:
             found = lines.iter_lines()
             first = next(found)
             server.process.send_signal(signal.SIGTERM)

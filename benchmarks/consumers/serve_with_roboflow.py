@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import requests
 from inference_sdk import InferenceHTTPClient
@@ -27,7 +28,7 @@ def main(address: str, photograph: str) -> int:
     client = InferenceHTTPClient(address, "unused")
     theirs = client.sam2_segment_image(photograph, prompts, multimask_output=True, mask_input_format="rle")
     id = requests.post(f"{address}/images", Path(photograph).read_bytes(), timeout=60).json()["id"]
-    body = {"prompts": [{"box": BOX}, {"points": [POINT]}], "multimask": False, "prefer": "best"}
+    body: Any = {"prompts": [{"box": BOX}, {"points": [POINT]}], "multimask": False, "prefer": "best"}
     ours = requests.post(f"{address}/images/{id}/masks", json=body, timeout=60).json()
     worst = 1.0
     for prediction, result in zip(theirs["predictions"], ours["results"], strict=True):

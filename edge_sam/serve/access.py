@@ -21,8 +21,8 @@ _KEY_VARIABLE = "EDGE_SAM_API_KEY"
 _LONGEST_KEY = 4096
 _ORIGIN = re.compile(r"https?://[^\s/?#@]+")
 _ADDRESS = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
-OPEN_PATHS = ("/", "/health", "/page/", "/onnxruntime-web/")
-"""Paths that need no key: the state of the server and the page, which holds nothing secret."""
+_OPEN_PATHS, _OPEN_FOLDERS = ("/", "/health"), ("/page/", "/onnxruntime-web/")
+"""What needs no key: the state of the server and the page, which holds nothing secret."""
 
 
 class Access:
@@ -53,10 +53,8 @@ class Access:
         origin = headers.get("origin")
         if origin is not None and origin not in self._origins and _netloc(origin) != host.lower():
             raise HttpError(403, "foreign_origin", "a page of another site asks; allow it with --allow-origin URL")
-        is_open = any(
-            path == each or (each != "/" and each.endswith("/") and path.startswith(each)) for each in OPEN_PATHS
-        )
-        if self.key is None or method == "OPTIONS" or (is_open and method in ("GET", "HEAD")):
+        is_open = method in ("GET", "HEAD") and (path in _OPEN_PATHS or path.startswith(_OPEN_FOLDERS))
+        if self.key is None or is_open or method == "OPTIONS":
             return
         if not hmac.compare_digest(_given_key(headers), self.key.encode()):
             raise HttpError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -86,13 +85,14 @@ def make_app(segmenter: Segmenter, access: Access) -> ASGIApp:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    return error_response(as_http_error(error), request.state.request_id)
+    id = request.state.request_id
+    return error_response(as_http_error(error, id), id)
 
 
 def _browser_runtime(folder: Path) -> StaticFiles:
     """Serve onnxruntime-web from the folder of its package, or from the `dist` in it."""
     for place in (folder / "dist", folder):
-        if any(name.endswith(".wasm") for name in os.listdir(place) if place.is_dir()):  # noqa: PTH208
+        if any(place.glob("*.wasm")):
             return _Files(directory=place)
     raise InputError(
         f"--browser-runtime {folder} has no .wasm files; give the folder of the npm package onnxruntime-web"

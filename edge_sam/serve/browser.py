@@ -12,6 +12,7 @@ from edge_sam.bundles.manifest import Component
 from edge_sam.embedding import ImageEmbedding
 from edge_sam.inference.token_list import decoder_tokens
 from edge_sam.predictor import Predictor
+from edge_sam.serve.errors import HttpError
 
 _KINDS = {"f4": "F32", "f2": "F16", "i8": "I64"}
 _ALIGNED = 8
@@ -25,6 +26,11 @@ def decoder_component(predictor: Predictor) -> Component | None:
     found = (c for c in bundle.manifest.components if (c.role, c.format) == ("decoder", "onnx"))
     decoders = {component.precision: component for component in found}
     return decoders.get(predictor.precision) or next(iter(decoders.values()), None)
+
+
+def no_decoder() -> HttpError:
+    """Return the error for a model that only the server can decode."""
+    return HttpError(404, "no_decoder", "this model has no decoder for browsers; let the server decode")
 
 
 def decoder_inputs(predictor: Predictor, embedding: ImageEmbedding) -> dict[str, NDArray[Any]]:

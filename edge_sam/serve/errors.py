@@ -55,8 +55,8 @@ def unknown_image(id: str) -> HttpError:
     return HttpError(404, "unknown_image", f"no image {shown} here (any more); upload it again with POST /images")
 
 
-def as_http_error(error: Exception) -> HttpError:
-    """Turn any error into one that says nothing about the inside of the server."""
+def as_http_error(error: Exception, request_id: str) -> HttpError:
+    """Turn any error into one that says nothing about the inside of the server. What went wrong here is logged."""
     if isinstance(error, HttpError):
         return error
     if isinstance(error, HTTPException):
@@ -67,9 +67,9 @@ def as_http_error(error: Exception) -> HttpError:
     if isinstance(error, MemoryError):
         return HttpError(503, "out_of_memory", "the server ran out of memory; try a smaller photograph or again later")
     if isinstance(error, EdgeSamError):
-        _log.error("%s", one_line(error))
+        _log.error("request %s: %s", request_id, one_line(error), extra={"request_id": request_id})
         return HttpError(503, "unavailable", "the model cannot answer now; the server's log says why")
-    _log.error("unexpected error", exc_info=error)
+    _log.error("request %s: unexpected error", request_id, exc_info=error, extra={"request_id": request_id})
     return HttpError(500, "internal_error", "the server failed; its log has the request id and the cause")
 
 

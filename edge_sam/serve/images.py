@@ -125,7 +125,7 @@ class Images:
     Parameters
     ----------
     max_bytes : int
-        Memory for them; the least recently used go first. One that is larger alone is still served once.
+        Memory for them; the least recently used go first. The newest always stays.
     store : ImageStore, optional
         Where they outlive the memory.
 
@@ -167,7 +167,7 @@ class Images:
             former = self._kept.pop(image.id, None)
             self._kept[image.id] = image
             self.bytes += image.bytes - (0 if former is None else former.bytes)
-            while self.bytes > self._max_bytes and self._kept:
+            while self.bytes > self._max_bytes and len(self._kept) > 1:
                 self.bytes -= self._kept.popitem(last=False)[1].bytes
 
 

@@ -64,8 +64,9 @@ class Entrance:
         except HttpError as error:
             await error_response(error, request_id)(scope, receive, answer)
         except Exception as error:
-            if not status:
-                await error_response(as_http_error(error), request_id)(scope, receive, answer)
+            known = as_http_error(error, request_id)
+            if not status:  # Else a part of the answer is out already.
+                await error_response(known, request_id)(scope, receive, answer)
         finally:
             self._record(scope, status, elapsed_ms(start), request_id)
 

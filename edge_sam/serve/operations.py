@@ -106,7 +106,8 @@ class Operation:
                     return answer
                 return Response(msgspec.json.encode(answer), self.status, media_type=JSON)
             except Exception as error:
-                return self.fails(as_http_error(error), request.state.request_id)
+                id = request.state.request_id
+                return self.fails(as_http_error(error, id), id)
 
         return Route(self.path, endpoint, methods=[self.method], name=f"{self.method} {self.path}")
 

@@ -28,7 +28,8 @@ async def everything(call: Call) -> Response:
     image = await call.segmenter.find(call.request.path_params["id"])
     steps = call.segmenter.search(image, _settings(call.body))
     first = await anext(steps)  # What fails before the first line has a status of its own.
-    return StreamingResponse(_lines(first, steps), media_type=NDJSON, headers={"X-Accel-Buffering": "no"})
+    lines = _lines(first, steps, call.request.state.request_id)
+    return StreamingResponse(lines, media_type=NDJSON, headers={"X-Accel-Buffering": "no"})
 
 
 def _settings(body: dict[str, Any]) -> EverythingSettings:
@@ -41,7 +42,9 @@ def _settings(body: dict[str, Any]) -> EverythingSettings:
         raise InputError(f"body: {error}") from error
 
 
-async def _lines(first: tuple[Found, Update], steps: AsyncIterator[tuple[Found, Update]]) -> AsyncIterator[bytes]:
+async def _lines(
+    first: tuple[Found, Update], steps: AsyncIterator[tuple[Found, Update]], request_id: str
+) -> AsyncIterator[bytes]:
     """Write one line for each mask, and the summary."""
     start, present = time.perf_counter(), set[int]()
     found, update = first
@@ -58,7 +61,7 @@ async def _lines(first: tuple[Found, Update], steps: AsyncIterator[tuple[Found, 
         summary = {"masks": sorted(present), "asked": found.asked, "points": found.points, "seconds": seconds}
         yield _line(EverythingLine(summary=summary))
     except Exception as error:
-        known = as_http_error(error)
+        known = as_http_error(error, request_id)
         yield _line(EverythingLine(error={"code": known.code, "message": known.message}))
     finally:
         with contextlib.suppress(Exception):

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from edge_sam.prompts import Prompt
 from edge_sam.serve.bodies import photograph_of
-from edge_sam.serve.browser import decoder_inputs, raw_tensors
+from edge_sam.serve.browser import decoder_component, decoder_inputs, no_decoder, raw_tensors
 from edge_sam.serve.images import ServedImage
 from edge_sam.serve.mask_formats import prompt_answer, read_logits
 from edge_sam.serve.messages import (
@@ -62,6 +62,8 @@ async def masks(call: Call) -> MasksAnswer:
 async def embedding(call: Call) -> Response:
     """Return the embedding of a photograph."""
     image = await call.segmenter.find(call.request.path_params["id"])
+    if call.query.format == "raw" and decoder_component(call.segmenter.predictor) is None:
+        raise no_decoder()
     raw = partial(_raw, call.segmenter, call.query.dtype, image)
     data = await asyncio.to_thread(raw if call.query.format == "raw" else image.embedding.to_bytes)
     return Response(data, headers={"Cache-Control": "private, max-age=86400, immutable"}, media_type=BYTES)

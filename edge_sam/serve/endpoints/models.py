@@ -10,7 +10,7 @@ from edge_sam.bundles.contract import ABSENT, BOTTOM_RIGHT, NOT_A_POINT, TOP_LEF
 from edge_sam.errors import InputError
 from edge_sam.imaging.geometry import CELL
 from edge_sam.imaging.view import FRAME, TOKEN
-from edge_sam.serve.browser import decoder_component
+from edge_sam.serve.browser import decoder_component, no_decoder
 from edge_sam.serve.errors import HttpError
 from edge_sam.serve.messages import DecoderFile, Health, ModelAnswer, ModelEntry, ModelsAnswer
 from edge_sam.serve.operations import BYTES, Call, Operation
@@ -86,7 +86,7 @@ async def decoder(call: Call) -> Response:
     """Return the decoder's file."""
     component = decoder_component(call.segmenter.predictor)
     if component is None:
-        raise HttpError(404, "no_decoder", "this model has no decoder for browsers; let the server decode")
+        raise no_decoder()
     headers = {"Cache-Control": "private, max-age=86400", "ETag": f'"{component.sha256}"'}
     try:
         file = call.segmenter.predictor.bundle.verified_file(component)
