@@ -20,7 +20,8 @@ export class Segmenter {
    * Load the bundle at `base`. A device that fails is replaced by the next, in a fresh worker: what the first left
    * behind must not harm the second.
    *
-   * `wanted` is a device, by default `wasm`: WebGPU has not been checked. `threads` limits them. `progress(fraction)` is about the download.
+   * `wanted` is a device, by default `wasm`: WebGPU has not been checked. `threads` limits them. `progress(fraction)` is
+   * about the download.
    */
   static async load(base, { wanted, threads, progress }) {
     const devices = [...(wanted === 'webgpu' && (await hasWebGpu()) ? ['webgpu'] : []), 'wasm'];
