@@ -1,4 +1,4 @@
-/** A page that segments photographs without a server: the address may end in ?device=wasm&threads=1. */
+/** A page that segments photographs without a server: the address may end in ?device=webgpu or ?threads=1. */
 
 import { latestOnly } from '@edge-sam/decoding/latest.js';
 import { maskPng } from '@edge-sam/panel/files.js';

@@ -1,4 +1,4 @@
-/** The model, wherever it runs: WebGPU if the browser has it, else WebAssembly with as many threads as it may use. */
+/** The model: in WebAssembly with as many threads as it may use, or with WebGPU if that is wanted and there. */
 
 import { LogitMask } from '@edge-sam/masks/mask.js';
 import { Geometry } from '@edge-sam/model/geometry.js';
@@ -20,10 +20,11 @@ export class Segmenter {
    * Load the bundle at `base`. A device that fails is replaced by the next, in a fresh worker: what the first left
    * behind must not harm the second.
    *
-   * `wanted` is a device, or undefined; `threads` limits them. `progress(fraction)` is about the download.
+   * `wanted` is a device, by default `wasm`: WebGPU has not been checked. `threads` limits them. `progress(fraction)` is
+   * about the download.
    */
   static async load(base, { wanted, threads, progress }) {
-    const devices = wanted ? [wanted] : [...((await hasWebGpu()) ? ['webgpu'] : []), 'wasm'];
+    const devices = [...(wanted === 'webgpu' && (await hasWebGpu()) ? ['webgpu'] : []), 'wasm'];
     const most = globalThis.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
     const setting = { threads: Math.min(threads ?? most, most), base };
     for (const device of devices) {
