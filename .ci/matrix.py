@@ -65,13 +65,12 @@ def _try(uv: str, python: str, pinned: tuple[str, ...], wheel: Path, tests: bool
             [str(bin / "edge-sam"), "segment", str(photograph), "--point", "300,120", "--output", "masks", "--json"],
         ]
         if tests:
-            for name in TESTS:
-                shutil.copy(ROOT / name, here)
+            (here / "tests").mkdir()
+            shutil.copytree(ROOT / "examples", here / "examples")
             for file in (ROOT / "tests").glob("*.py"):
-                if not file.name.startswith("test_"):
-                    shutil.copy(file, here)
-            names = [Path(name).name for name in TESTS]
-            steps.append([str(bin / "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", *names])
+                if not file.name.startswith("test_") or f"tests/{file.name}" in TESTS:
+                    shutil.copy(file, here / "tests")
+            steps.append([str(bin / "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS])
         for step in steps:
             done = subprocess.run(step, cwd=here, env=environment, capture_output=True, text=True, check=False)
             if done.returncode:
