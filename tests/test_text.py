@@ -24,7 +24,9 @@ from edge_sam.predictor import Predictor
 from edge_sam.text import TextSegmenter, load_matcher
 from edge_sam.text.graphs import find_graphs
 from edge_sam.text.layouts import LAYOUTS
+from edge_sam.text.loading import find_matcher
 from edge_sam.text.matcher import ImageText, MatcherFacts, TextBoxes, WordBoxes
+from edge_sam.text.packing import pack_matcher
 from edge_sam.text.tokens import check_phrases
 
 COFFEE = PHOTOGRAPHS / "coffee.png"
@@ -217,9 +219,19 @@ def test_two_files_may_be_given_one_by_one() -> None:
     matcher = load_matcher([MODELS / "clip" / "vision_model.onnx", MODELS / "clip" / "text_model.onnx"])
     assert isinstance(matcher, ImageText)
     assert set(matcher.facts.matcher_files) == {
-        "text_model.onnx",
-        "vision_model.onnx",
+        "text/text_model.onnx",
+        "vision/vision_model.onnx",
     }
+
+
+def test_two_files_may_have_one_name(tmp_path: Path) -> None:
+    folder = copied(tmp_path, "clip")
+    for part in ("text", "vision"):
+        (folder / part).mkdir()
+        (folder / f"{part}_model.onnx").rename(folder / part / "model.onnx")
+    files = load_matcher(folder).facts.matcher_files
+    assert set(files) == {"text/model.onnx", "vision/model.onnx"}
+    assert len(set(files.values())) == 2
 
 
 def test_a_graph_that_answers_always_the_same_is_refused(tmp_path: Path) -> None:
@@ -284,6 +296,29 @@ def test_a_matcher_is_packed_with_hashes_and_licence(tmp_path: Path) -> None:
         file.write(" ")
     with pytest.raises(InputError, match=r"tokenizer.json does not match its hash"):
         load_matcher(tmp_path / "packed")
+
+
+def test_parts_of_two_precisions_are_packed_together(tmp_path: Path) -> None:
+    folder = copied(tmp_path, "clip")
+    (folder / "text_model.onnx").rename(folder / "text_model_quantized.onnx")
+    pack_matcher([folder], tmp_path / "packed")
+    found = find_matcher(tmp_path / "packed")
+    assert {part: graph.precision for part, graph in found.parts.items()} == {"text": "int8", "vision": "fp32"}
+    assert load_matcher(tmp_path / "packed").facts.matcher_precision == "int8"
+    with pytest.raises(InputError, match="packed has text in int8, not in fp32"):
+        find_matcher(tmp_path / "packed", "fp32")
+
+
+def test_only_what_was_read_is_packed(tmp_path: Path) -> None:
+    folder = copied(tmp_path, "clip")
+    (folder / "vocab.txt").write_text("of another model")
+    for name in ("LICENSE", "open_clip_config.json"):
+        (tmp_path / name).write_text("of another model")
+    pack_matcher([folder], tmp_path / "packed")
+    assert {path.name for path in (tmp_path / "packed").iterdir()} == {
+        *("matcher.json", "text.fp32.onnx", "vision.fp32.onnx"),
+        *("config.json", "preprocessor_config.json", "special_tokens_map.json", "tokenizer.json"),
+    }
 
 
 def test_import_says_what_does_not_go_together(tmp_path: Path) -> None:

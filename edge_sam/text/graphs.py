@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from edge_sam.bundles.bundle import GRAPH_FILES, file_sha256
+from edge_sam.bundles.bundle import GRAPH_FILES
 from edge_sam.bundles.manifest import TensorSpec
 from edge_sam.errors import InputError
 from edge_sam.importing.graph_file import files_of, read_tensors
@@ -116,9 +116,30 @@ def side_folders(graphs: Sequence[Graph]) -> list[Path]:
     return list(dict.fromkeys([*folders, *(folder.parent for folder in folders)]))
 
 
-def digests(files: Sequence[Path]) -> dict[str, str]:
-    """Return the sha256 of each file by name."""
-    return {file.name: file_sha256(file) for file in files}
+def choose_variant(variants: Sequence[tuple[str, int]], precision: str, what: str) -> int:
+    """Return the index of the variant of a graph that suits a precision.
+
+    Parameters
+    ----------
+    variants : sequence of (str, int)
+        Precision and bytes of each.
+    precision : str
+        See `find_graphs`.
+    what : str
+        The graph, for the message.
+
+    Raises
+    ------
+    InputError
+        No variant has this precision.
+    """
+    if precision == "smallest":
+        return min(range(len(variants)), key=lambda i: variants[i][1])
+    for wanted in PRECISIONS if precision == "auto" else (precision,):
+        for i, (own, _) in enumerate(variants):
+            if own == wanted:
+                return i
+    raise InputError(f"{what} in {', '.join(sorted({own for own, _ in variants}))}, not in {precision}")
 
 
 def _chosen(folder: Path, precision: str) -> list[Path]:
@@ -149,12 +170,5 @@ def _named(path: Path) -> _Named:
 
 
 def _variant(folder: Path, files: Sequence[_Named], precision: str) -> Path:
-    if precision == "smallest":
-        return min(files, key=lambda found: found.path.stat().st_size).path
-    order = PRECISIONS if precision == "auto" else (precision,)
-    for wanted in order:
-        for found in files:
-            if found.precision == wanted:
-                return found.path
-    have = ", ".join(sorted({found.precision for found in files}))
-    raise InputError(f"{folder} has {files[0].stem} in {have}, not in {precision}")
+    variants = [(found.precision, found.path.stat().st_size) for found in files]
+    return files[choose_variant(variants, precision, f"{folder} has {files[0].stem}")].path

@@ -38,7 +38,7 @@ class MatcherFacts(msgspec.Struct, frozen=True):
     matcher : str
         Name of its layout.
     matcher_files : dict of str to str
-        sha256 of each file by name.
+        sha256 of each file by part and name, such as ``text/model.onnx``.
     matcher_precision : str
         Precision of its graphs.
     matcher_provider : str
