@@ -19,6 +19,7 @@ from onnx import TensorProto, helper
 from test_text_layouts import MODELS, picture
 
 import edge_sam
+from edge_sam.annotate.text_job import TextJob
 from edge_sam.errors import InputError
 from edge_sam.predictor import Predictor
 from edge_sam.text import TextSegmenter, load_matcher
@@ -27,6 +28,7 @@ from edge_sam.text.layouts import LAYOUTS
 from edge_sam.text.loading import find_matcher
 from edge_sam.text.matcher import ImageText, MatcherFacts, TextBoxes, WordBoxes
 from edge_sam.text.packing import pack_matcher
+from edge_sam.text.settings import TextSettings
 from edge_sam.text.tokens import check_phrases
 
 COFFEE = PHOTOGRAPHS / "coffee.png"
@@ -54,7 +56,7 @@ def copied(tmp_path: Path, name: str) -> Path:
     return Path(shutil.copytree(MODELS / name, tmp_path / name))
 
 
-def test_a_users_own_matcher_needs_two_members(predictor: Predictor, coffee: np.ndarray) -> None:
+def test_a_users_own_matcher_needs_three_members(predictor: Predictor, coffee: np.ndarray) -> None:
     segmenter = TextSegmenter(predictor, Boxes())
     result = segmenter.segment(coffee, ["a cup", "a  dog"], long_side=512)
     assert result.words == ["a cup"]
@@ -64,6 +66,46 @@ def test_a_users_own_matcher_needs_two_members(predictor: Predictor, coffee: np.
     assert "match" in result.timings
     assert result.boxes[0] == pytest.approx(CUP, abs=40)
     assert result.prompts[0].box is not None
+
+
+class Places(Boxes):
+    """A matcher that says where it was told to: box, score and number of the phrase."""
+
+    def __init__(self, *places: tuple[tuple[float, ...], float, int]) -> None:
+        self._places = places
+
+    def find(self, image: NDArray[np.uint8], phrases: Sequence[str], least: float) -> WordBoxes:  # noqa: ARG002 (the protocol)
+        boxes, scores, words = zip(*self._places, strict=True)
+        return WordBoxes(np.array(boxes), np.array(scores, np.float32), np.array(words))
+
+
+def test_an_object_gets_the_text_that_fits_it_best(predictor: Predictor, coffee: np.ndarray) -> None:
+    near = tuple(value + 3 for value in CUP)
+    matcher = Places((CUP, 0.7, 0), (near, 0.9, 1), ((500.0, 10.0, 590.0, 90.0), 0.6, 0))
+    found = TextSegmenter(predictor, matcher).find(coffee, ["a cup", "a mug"])
+    assert [(each.word, round(each.score, 1)) for each in found] == [("a mug", 0.9), ("a cup", 0.6)]
+    assert [each.word for each in TextSegmenter(predictor, matcher, top=1).find(coffee, ["a cup", "a mug"])] == [
+        "a mug",
+        "a cup",
+    ]
+    every = TextSegmenter(predictor, matcher, exclusive=False).find(coffee, ["a cup", "a mug"])
+    assert [each.word for each in every] == ["a mug", "a cup", "a cup"]
+
+
+def test_boxes_outside_the_region_take_no_place_of_those_inside(predictor: Predictor, coffee: np.ndarray) -> None:
+    region = np.zeros((400, 600), np.bool_)
+    region[:, 480:] = True
+    matcher = Places((CUP, 0.9, 0), ((500.0, 10.0, 590.0, 90.0), 0.6, 0))
+    (found,) = TextSegmenter(predictor, matcher, top=1).find(coffee, "a cup", valid_mask=region)
+    assert found.score == pytest.approx(0.6)
+    with pytest.raises(InputError, match="valid_mask has shape"):
+        TextSegmenter(predictor, matcher).find(coffee, "a cup", valid_mask=region[1:])
+
+
+def test_a_pair_needs_a_background(predictor: Predictor) -> None:
+    for background in ((), ("",)):
+        with pytest.raises(InputError, match="background needs a text"):
+            TextSegmenter(predictor, Boxes(), background=background)
 
 
 def test_absent_objects_give_nothing(predictor: Predictor, coffee: np.ndarray) -> None:
@@ -144,6 +186,19 @@ def _larger_vocabulary(folder: Path) -> None:
 
 def _other_vision(folder: Path) -> None:
     shutil.copy(MODELS / "siglip" / "vision_model.onnx", folder)
+    _rename_output(folder / "vision_model.onnx", "pooler_output", "image_embeds")
+
+
+def _rename_output(path: Path, old: str, new: str) -> None:
+    model = onnx.load(path)
+    for node in model.graph.node:
+        node.output[:] = [new if name == old else name for name in node.output]
+    model.graph.output[0].name = new
+    onnx.save(model, path)
+
+
+def _pooled_vision(folder: Path) -> None:
+    _rename_output(folder / "vision_model.onnx", "image_embeds", "pooler_output")
 
 
 def _no_words(folder: Path) -> None:
@@ -168,6 +223,7 @@ def _garbage(name: str) -> Callable[[Path], None]:
         ("owlv2", _no_words, "same for two different phrases"),
         ("clip", _other_tokenizer, r"no token <\|endoftext\|>"),
         ("clip", _other_vision, "gives embeddings of 32 numbers, text_model.onnx of 24"),
+        ("clip", _pooled_vision, "vision_model.onnx gives only pooler_output"),
         ("clip", _without("vision_model.onnx"), "is one half of an image-text pair; give its vision model"),
         ("siglip", _without("config.json"), "gives only pooler_output"),
         ("grounding-dino", _other_tokenizer, r"no token \[CLS\]|no token \[PAD\]"),
@@ -319,6 +375,15 @@ def test_only_what_was_read_is_packed(tmp_path: Path) -> None:
         *("matcher.json", "text.fp32.onnx", "vision.fp32.onnx"),
         *("config.json", "preprocessor_config.json", "special_tokens_map.json", "tokenizer.json"),
     }
+
+
+def test_a_data_set_knows_the_files_beside_its_matcher(tmp_path: Path) -> None:
+    folder = copied(tmp_path, "owlv2")
+    job = TextJob(("a cup",), (str(folder),), "auto", TextSettings())
+    before = job.facts()
+    path = folder / "preprocessor_config.json"
+    path.write_text(path.read_text().replace('"do_pad": true', '"do_pad": false'))
+    assert job.facts() != before
 
 
 def test_import_says_what_does_not_go_together(tmp_path: Path) -> None:

@@ -84,7 +84,10 @@ def questions(predictor: Predictor, phrases: list[str], count: int) -> Iterator[
         present = [phrase for phrase in phrases if len(scene.meant(phrase)) == 1]
         absent = [phrase for phrase in phrases if not scene.meant(phrase)]
         near = [phrase for phrase in absent if any(set(phrase.split()) & set(each.kind) for each in scene.objects)]
-        asked = [*random.permutation(present)[:2], random.choice(absent), random.choice(near)]
+        first = str(random.choice(present))
+        others = [phrase for phrase in present if scene.meant(phrase)[0] is not scene.meant(first)[0]]
+        second = random.choice(others) if others else first  # An object gets one text only.
+        asked = [first, second, random.choice(absent), random.choice(near)]
         yield Questions(scene, predictor.encode(scene.image, long_side=512), list(dict.fromkeys(map(str, asked))))
 
 

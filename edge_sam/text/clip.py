@@ -50,17 +50,12 @@ class PhraseEmbeddings:
         self._input = _named(graph.inputs, _TEXT_INPUTS, graph)
         self._output = _named(graph.outputs, _TEXT_OUTPUTS, graph)
         config = beside.config()
-        siglip = config.model_type.startswith("siglip")
-        if self._output == _POOLED and not siglip:
-            raise InputError(
-                f"{graph.path.name} gives only pooler_output, which for CLIP lies before the projection; export"
-                " CLIPTextModelWithProjection (for SigLIP, put its config.json beside the graph)"
-            )
+        siglip = config.siglip
+        _refuse_unprojected(self._output, graph, beside)
         longest = (config.text_config or {}).get("max_position_embeddings")
         length = graph.size(self._input, 1) or (longest if isinstance(longest, int) else None)
-        # OpenAI and open_clip fill rows with 0, Hugging Face with the end of the text.
-        pad: str | int = 0 if self._input != "input_ids" else "</s>" if siglip else "<|endoftext|>"
-        self.tokens = beside.tokenizer(length or (_SIGLIP_LENGTH if siglip else _LENGTH), pad)
+        # OpenAI and open_clip fill rows with 0. It matters where words see what follows them, as in MobileCLIP2.
+        self.tokens = beside.tokenizer(length or (_SIGLIP_LENGTH if siglip else _LENGTH), "</s>" if siglip else 0)
         if not siglip:
             self.tokens.id_of("<|endoftext|>")
         self._rows = graph.size(self._input, 0)
@@ -102,6 +97,7 @@ class ClipPair:
         graph = self._vision.graph
         self._input = _named(graph.inputs, _IMAGE_INPUTS, graph)
         self._output = _named(graph.outputs, _IMAGE_OUTPUTS, graph)
+        _refuse_unprojected(self._output, graph, beside)
         self._pixels = beside.pixels()
         given = self._pixels.size
         side = graph.size(self._input, -1) or given.get("height") or given.get("shortest_edge")
@@ -193,6 +189,15 @@ def _bind_one(graphs: Sequence[Graph]) -> dict[str, Graph] | None:
     optional = frozenset({"attention_mask"})
     graph = only(graphs, {"input_ids", "pixel_values"}, {"text_embeds", "image_embeds"}, optional)
     return None if graph is None else {"model": graph}
+
+
+def _refuse_unprojected(output: str, graph: Graph, beside: SideFiles) -> None:
+    if output == _POOLED and not beside.config().siglip:
+        raise InputError(
+            f"{graph.path.name} gives only pooler_output, which for CLIP lies before the projection; export"
+            " CLIPTextModelWithProjection and CLIPVisionModelWithProjection (for SigLIP, put its config.json beside the"
+            " graph)"
+        )
 
 
 def _named(tensors: Any, names: Sequence[str], graph: Graph) -> str:

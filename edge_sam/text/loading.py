@@ -8,9 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edge_sam.bundles.bundle import file_sha256
 from edge_sam.errors import InputError, RuntimeFallbackWarning, RuntimeUnavailableError, one_line
 from edge_sam.files.cache_home import cache_home
@@ -19,7 +16,7 @@ from edge_sam.inference.choice import thread_count
 from edge_sam.inference.run_options import RunOptions
 from edge_sam.runtimes import AUTO, BACKENDS, REFERENCE, SessionOptions, backend, split_runtime, why_unusable
 from edge_sam.text.graphs import PRECISIONS, Graph, find_graphs, read_graph, side_folders
-from edge_sam.text.guard import check_probe, run_probe
+from edge_sam.text.guard import Answers, check_probe, run_probe
 from edge_sam.text.layout import MatcherLayout, OpenGraph, SideFiles
 from edge_sam.text.layouts import find_layout
 from edge_sam.text.manifest import read_manifest
@@ -129,17 +126,16 @@ def open_matcher(found: FoundMatcher, run: RunOptions) -> Matcher:
         try:
             matcher = _load(found, runtime, thread_count(run.threads), options)
         except RuntimeUnavailableError as error:
-            if runtime in named:
-                causes.append(f"{runtime}: {one_line(error)}")
-                if run.strict:
-                    break
+            causes.append(f"{runtime}: {one_line(error)}")
+            if runtime in named and run.strict:
+                break
             _log.info("the matcher does not run on %s: %s", runtime, error)
             continue
-        if causes:
+        if named and causes:  # Nobody asked for those before it with auto.
             message = f"using {runtime} for the matcher: {'; '.join(causes)}"
             warnings.warn(message, RuntimeFallbackWarning, stacklevel=2)
         return matcher
-    raise RuntimeUnavailableError("no usable runtime for the matcher; " + "; ".join(causes or ["see edge-sam doctor"]))
+    raise RuntimeUnavailableError("no usable runtime for the matcher; " + "; ".join(causes))
 
 
 def _load(found: FoundMatcher, runtime: str, threads: int | None, options: Mapping[str, str]) -> Matcher:
@@ -180,7 +176,7 @@ def _open(found: FoundMatcher, runtime: str, options: SessionOptions) -> Matcher
 def _judge(found: FoundMatcher, matcher: Matcher, runtime: str) -> Verdict:
     """Run the guard. Raises `InputError` where the reference runtime cannot answer: then the files are at fault."""
     answers = _probe(matcher, runtime)
-    reference: NDArray[np.float32] | None = None
+    reference: Answers | None = None
     if runtime != REFERENCE and _formats(found) <= set(backend(REFERENCE).MODEL_FORMATS):
         reference = _probe(_open(found, REFERENCE, SessionOptions()), REFERENCE)
     try:
@@ -202,7 +198,7 @@ def compare_precisions(folder: Path, exact: Matcher) -> None:
         raise InputError(f"int8 does not suit this model: {error}; leave out --int8") from error
 
 
-def _probe(matcher: Matcher, runtime: str) -> NDArray[np.float32]:
+def _probe(matcher: Matcher, runtime: str) -> Answers:
     try:
         return run_probe(matcher)
     except RuntimeUnavailableError as error:

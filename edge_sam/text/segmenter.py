@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -18,6 +20,7 @@ from edge_sam.everything.suppression import suppress
 from edge_sam.imaging.images import read_image
 from edge_sam.imaging.masks import box_of, decode_rle, most_interior
 from edge_sam.imaging.preprocess import check_image
+from edge_sam.imaging.region import check_region
 from edge_sam.imaging.view import View
 from edge_sam.predictor import Predictor
 from edge_sam.preference import Preference
@@ -31,6 +34,8 @@ from edge_sam.text.tokens import check_phrases
 
 _POINTS_PER_SIDE = 16
 """Side of the grid of points for masks to compare with words, if no generator is given."""
+_FITS = 0.6
+"""IoU of a detector's box and that of a mask from which the box's text labels the mask."""
 
 
 class TextSegmenter:
@@ -152,7 +157,7 @@ class TextSegmenter:
         """
         pixels, phrases = _inputs(image, text)
         if isinstance(self.matcher, TextBoxes):
-            found = self._boxes(self.matcher, pixels, phrases)
+            found = self._boxes(self.matcher, pixels, phrases, valid_mask)
         else:
             found = self._compared(self.matcher, pixels, phrases, valid_mask)
         return sorted(found, key=lambda each: -each.score)
@@ -185,37 +190,53 @@ class TextSegmenter:
             for row, word in zip(scores, best, strict=True)
         ]
 
-    def _boxes(self, matcher: TextBoxes, image: NDArray[np.uint8], phrases: Sequence[str]) -> list[WordPrompt]:
-        found = _inside(matcher.find(image, self._sentences(phrases), self.threshold), image.shape[:2])
-        chosen = []
-        for number, phrase in enumerate(phrases):
-            mine = np.flatnonzero(found.words == number)
-            kept = mine[suppress(found.boxes[mine], found.scores[mine].astype(np.float64), self.settings.overlap)]
-            chosen += [
-                WordPrompt(Prompt(box=found.boxes[i]), phrase, float(found.scores[i]))
-                for i in kept[: self.settings.top]
-            ]
-        return chosen
+    def _boxes(
+        self,
+        matcher: TextBoxes,
+        image: NDArray[np.uint8],
+        phrases: Sequence[str],
+        valid_mask: ArrayLike | None = None,
+    ) -> list[WordPrompt]:
+        region = check_region(valid_mask, (image.shape[0], image.shape[1]))
+        found = _inside(matcher.find(image, self._sentences(phrases), self.threshold), image.shape[:2], region)
+        return [
+            WordPrompt(Prompt(box=found.boxes[i]), phrases[found.words[i]], float(found.scores[i]))
+            for i in self._choose(found)
+        ]
 
     def _compared(
         self, matcher: ImageText, image: NDArray[np.uint8], phrases: Sequence[str], valid_mask: ArrayLike | None
     ) -> list[WordPrompt]:
-        """Compare all masks of the photograph with the words."""
+        """Compare all masks of the photograph with the words. Masks are large: each is decoded when it is used."""
         generator = self._generator or MaskGenerator(
             self.predictor, points_per_side=_POINTS_PER_SIDE, output_mode="coco_rle"
         )
         records = generator.generate(image, valid_mask=valid_mask)
-        masks = [_decoded(record["segmentation"]) for record in records]
-        scores = self._shares(matcher, image, masks, phrases)
+        scores = self._shares(matcher, image, (_decoded(record["segmentation"]) for record in records), phrases)
         boxes = np.array([record["bbox"] for record in records], np.float64).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
-        chosen = []
-        for number, phrase in enumerate(phrases):
-            mine = np.flatnonzero(scores[:, number] >= self.threshold)
-            kept = mine[suppress(boxes[mine], scores[mine, number].astype(np.float64), self.settings.overlap)]
-            for i in kept[: self.settings.top]:
-                prompt = Prompt(points=[most_interior(masks[i])], box=boxes[i])
-                chosen.append(WordPrompt(prompt, phrase, float(scores[i, number])))
+        masks, words = np.nonzero(scores >= self.threshold)
+        found = WordBoxes(boxes[masks], scores[masks, words], words)
+        return [
+            WordPrompt(
+                Prompt(points=[most_interior(_decoded(records[masks[i]]["segmentation"]))], box=found.boxes[i]),
+                phrases[words[i]],
+                float(found.scores[i]),
+            )
+            for i in self._choose(found)
+        ]
+
+    def _choose(self, found: WordBoxes) -> list[int]:
+        """Choose candidates: none overlaps a better one, of any text or of its own, and at most `top` are of a text."""
+        groups = [np.arange(len(found.words))]
+        if not self.settings.exclusive:
+            groups = [np.flatnonzero(found.words == word) for word in np.unique(found.words)]
+        scores, counts, chosen = found.scores.astype(np.float64), Counter[int](), []
+        for group in groups:
+            for i in group[suppress(found.boxes[group], scores[group], self.settings.overlap)]:
+                counts[found.words[i]] += 1
+                if self.settings.top is None or counts[found.words[i]] <= self.settings.top:
+                    chosen.append(int(i))
         return chosen
 
     def _shares(
@@ -225,8 +246,6 @@ class TextSegmenter:
         texts = [*self._sentences(phrases), *self._sentences(self.settings.background)]
         logits = matcher.similarity((crop_object(image, mask, matcher.side) for mask in masks), texts)
         words, behind = logits[:, : len(phrases)], logits[:, len(phrases) :]
-        if not behind.shape[1]:
-            return np.ones_like(words)
         highest = np.maximum(words, behind.max(axis=1, keepdims=True))
         others = np.exp(behind[:, None, :] - highest[:, :, None]).sum(axis=2)
         own = np.exp(words - highest)
@@ -241,7 +260,7 @@ class TextSegmenter:
         scores = np.zeros((len(tight), len(phrases)), np.float32)
         for each in found:
             assert each.prompt.box is not None
-            fits = _box_iou(tight, each.prompt.box) >= self.settings.overlap
+            fits = _box_iou(tight, each.prompt.box) >= _FITS
             column = phrases.index(each.word)
             scores[fits, column] = np.maximum(scores[fits, column], each.score)
         return scores
@@ -260,12 +279,19 @@ def _decoded(segmentation: Any) -> NDArray[np.bool_]:
     return segmentation if isinstance(segmentation, np.ndarray) else decode_rle(segmentation)
 
 
-def _inside(found: WordBoxes, size: tuple[int, ...]) -> WordBoxes:
-    """Cut boxes at the photograph's border, and drop those without a pixel in it."""
+def _inside(found: WordBoxes, size: tuple[int, ...], region: NDArray[np.bool_] | None) -> WordBoxes:
+    """Cut boxes at the photograph's border, and drop those without a pixel in it or in the region."""
     height, width = size
     boxes = found.boxes.clip(0, (width, height, width, height))
     kept = np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] - boxes[:, :2] >= 1).all(axis=1)
-    return WordBoxes(boxes[kept], found.scores[kept], found.words[kept])
+    boxes, scores, words = boxes[kept], found.scores[kept], found.words[kept]
+    if region is not None:
+        sums = cv2.integral(region.view(np.uint8))
+        x0, y0 = np.floor(boxes[:, :2]).astype(np.intp).T
+        x1, y1 = np.ceil(boxes[:, 2:]).astype(np.intp).T
+        valid = sums[y1, x1] - sums[y0, x1] - sums[y1, x0] + sums[y0, x0] > 0
+        boxes, scores, words = boxes[valid], scores[valid], words[valid]
+    return WordBoxes(boxes, scores, words)
 
 
 def _box_iou(boxes: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ import gzip
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger("edge_sam")
 CLIP_VOCABULARY = "bpe_simple_vocab_16e6.txt.gz"
 """The file of merges that comes with CLIP and open_clip."""
+TOKENIZERS = ("tokenizer.json", CLIP_VOCABULARY, "vocab.txt")
+"""Files of tokenizers, those that are read first."""
+PAD_CONFIGS = ("tokenizer_config.json", "special_tokens_map.json")
 _CLIP_MERGES = 49152 - 256 - 2
 _CLIP_WORDS = r"""<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
 _START, _END = "<|startoftext|>", "<|endoftext|>"
@@ -99,7 +102,15 @@ class PhraseTokenizer:
         return self._rows[phrase]
 
 
-def open_tokenizer(folders: Sequence[Path]) -> tuple[Tokenizer, Path]:
+class OpenTokenizer(NamedTuple):
+    """A tokenizer without padding and truncation, its file, and the id that fills rows if the file says one."""
+
+    tokenizer: Tokenizer
+    path: Path
+    pad: int | None
+
+
+def open_tokenizer(folders: Sequence[Path]) -> OpenTokenizer:
     """Open the tokenizer that lies beside the graphs.
 
     Parameters
@@ -109,10 +120,7 @@ def open_tokenizer(folders: Sequence[Path]) -> tuple[Tokenizer, Path]:
 
     Returns
     -------
-    tokenizers.Tokenizer
-        Without padding and truncation.
-    Path
-        Its file.
+    OpenTokenizer
 
     Raises
     ------
@@ -127,13 +135,13 @@ def open_tokenizer(folders: Sequence[Path]) -> tuple[Tokenizer, Path]:
         raise MissingExtraError(
             f'text prompts need {error.name}, which is not installed: pip install "edge-sam[text]"'
         ) from error
-    readers: dict[str, Callable[[Path], Any]] = {
-        "tokenizer.json": lambda path: tokenizers.Tokenizer.from_file(str(path)),
-        CLIP_VOCABULARY: _clip,
-        "vocab.txt": lambda path: tokenizers.BertWordPieceTokenizer(str(path))._tokenizer,
-    }
+    readers: tuple[Callable[[Path], Any], ...] = (
+        lambda path: tokenizers.Tokenizer.from_file(str(path)),
+        _clip,
+        lambda path: tokenizers.BertWordPieceTokenizer(str(path))._tokenizer,
+    )
     for folder in folders:
-        for name, reader in readers.items():
+        for name, reader in zip(TOKENIZERS, readers, strict=True):
             path = folder / name
             if not path.is_file():
                 continue
@@ -141,9 +149,10 @@ def open_tokenizer(folders: Sequence[Path]) -> tuple[Tokenizer, Path]:
                 tokenizer = reader(path)
             except Exception as error:  # The package raises plain `Exception`.
                 raise InputError(f"{path} is not a tokenizer: {one_line(error)}") from error
+            pad = (tokenizer.padding or {}).get("pad_id")
             tokenizer.no_padding()
             tokenizer.no_truncation()
-            return tokenizer, path
+            return OpenTokenizer(tokenizer, path, pad)
     raise InputError(
         f"there is no tokenizer beside the model; put its tokenizer.json into {folders[0]}"
         f" (or CLIP's {CLIP_VOCABULARY}, or BERT's vocab.txt)"
@@ -158,7 +167,7 @@ class _TokenizerConfig(msgspec.Struct):
 
 def pad_token(folder: Path) -> tuple[str, Path] | None:
     """Return the token that fills rows, and the file beside the tokenizer that says so. None if none does."""
-    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+    for name in PAD_CONFIGS:
         try:
             config = decode_json((folder / name).read_bytes(), _TokenizerConfig)
         except (OSError, msgspec.DecodeError):
