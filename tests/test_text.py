@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import pytest
 from command_line import invoke, run_here
-from conftest import PHOTOGRAPHS
+from conftest import PHOTOGRAPHS, iou
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from test_text_layouts import MODELS, picture
@@ -21,6 +21,7 @@ from test_text_layouts import MODELS, picture
 import edge_sam
 from edge_sam.annotate.text_job import TextJob
 from edge_sam.errors import InputError
+from edge_sam.imaging.masks import decode_rle
 from edge_sam.predictor import Predictor
 from edge_sam.text import TextSegmenter, load_matcher
 from edge_sam.text.graphs import find_graphs
@@ -100,6 +101,31 @@ def test_boxes_outside_the_region_take_no_place_of_those_inside(predictor: Predi
     assert found.score == pytest.approx(0.6)
     with pytest.raises(InputError, match="valid_mask has shape"):
         TextSegmenter(predictor, matcher).find(coffee, "a cup", valid_mask=region[1:])
+
+
+class Blue:
+    """An image-text pair of a user's own: how blue a picture is."""
+
+    threshold, side = 0.5, 32
+    facts = Boxes.facts
+
+    def similarity(self, pictures: Iterable[NDArray[np.uint8]], phrases: Sequence[str]) -> NDArray[np.float32]:
+        blue = np.array([each[..., 2].mean() - each[..., 0].mean() for each in pictures], np.float32)
+        return np.stack([blue if phrase == "blue" else np.full_like(blue, 20) for phrase in phrases], axis=1)
+
+
+def test_a_pair_gives_the_masks_that_it_compared(predictor: Predictor) -> None:
+    image = np.full((240, 320, 3), 128, np.uint8)
+    image[60:160, 80:200] = (40, 60, 200)
+    segmenter = TextSegmenter(predictor, Blue(), top=1)
+    result = segmenter.segment(image, "blue", long_side=512)
+    (found,) = segmenter.find(image, "blue", long_side=512)
+    assert found.record is not None
+    np.testing.assert_array_equal(result.masks[0], decode_rle(found.record["segmentation"]))
+    drawn = np.zeros((240, 320), np.bool_)
+    drawn[60:160, 80:200] = True
+    assert iou(result.masks[0], drawn) > 0.95
+    assert result.predicted_iou[0] == pytest.approx(found.record["predicted_iou"])
 
 
 def test_a_pair_needs_a_background(predictor: Predictor) -> None:

@@ -183,7 +183,7 @@ class Annotator:
         if self._function is not None:
             given = self._function(image, task.item.name)
         elif self._segmenter is not None and self._job.text is not None:
-            found = self._segmenter.find(image, self._job.text.text, valid_mask=region)
+            found = self._segmenter.find(image, self._job.text.text, valid_mask=region, **vars(self._job.view))
             given = [(each.prompt, each.word) for each in found]
         prompts = []
         for one in given:

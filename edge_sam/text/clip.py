@@ -18,6 +18,7 @@ from edge_sam.runtimes import Tensors
 from edge_sam.text.graphs import Graph
 from edge_sam.text.layout import MatcherLayout, OpenGraph, Parts, SideFiles, only
 from edge_sam.text.matcher import MatcherFacts
+from edge_sam.text.tokens import KEPT
 
 _LENGTH, _SIGLIP_LENGTH = 77, 64
 """Tokens of a phrase if neither graph nor file says it."""
@@ -65,6 +66,8 @@ class PhraseEmbeddings:
     def __call__(self, phrases: Sequence[str]) -> NDArray[np.float32]:
         """Return (phrases, size)."""
         new = [phrase for phrase in dict.fromkeys(phrases) if phrase not in self._kept]
+        if len(self._kept) + len(new) > KEPT:
+            self._kept, new = {}, list(dict.fromkeys(phrases))
         step = self._rows or max(1, len(new))
         for start in range(0, len(new), step):
             asked = new[start : start + step]

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from edge_sam.embedding import ImageEmbedding
 from edge_sam.errors import InputError
 from edge_sam.everything import MaskGenerator
+from edge_sam.everything.records import MaskRecord
 from edge_sam.everything.suppression import suppress
 from edge_sam.imaging.images import read_image
 from edge_sam.imaging.masks import box_of, decode_rle, most_interior
@@ -25,6 +26,7 @@ from edge_sam.imaging.view import View
 from edge_sam.predictor import Predictor
 from edge_sam.preference import Preference
 from edge_sam.prompts import Prompt
+from edge_sam.result import Result
 from edge_sam.system.timing import elapsed_ms
 from edge_sam.text.crops import crop_object
 from edge_sam.text.matcher import ImageText, Matcher, TextBoxes, WordBoxes
@@ -94,6 +96,11 @@ class TextSegmenter:
         given = self.settings.threshold
         return self.matcher.threshold if given is None else given
 
+    @property
+    def compares(self) -> bool:
+        """Whether the matcher compares masks with words, as an image-text pair does."""
+        return isinstance(self.matcher, ImageText)
+
     def segment(
         self,
         image: NDArray[np.uint8] | str | Path,
@@ -114,11 +121,14 @@ class TextSegmenter:
         text : str or sequence of str
             What to find: ``"a red mug"``, or several texts, each of its own.
         embedding : ImageEmbedding, optional
-            The photograph's embedding, if it has been encoded before.
-        valid_mask, prefer
+            The photograph's embedding, if it has been encoded before. An image-text pair does not use it.
+        valid_mask
             See `Predictor.predict`.
+        prefer
+            See `Predictor.predict`. For an image-text pair the masks are those of the generator.
         long_side, square
-            See `Predictor.encode`.
+            See `Predictor.encode`. They change a detector's masks and those of the default generator; a generator that
+            was given has its own.
 
         Returns
         -------
@@ -132,10 +142,14 @@ class TextSegmenter:
         """
         pixels, phrases = _inputs(image, text)
         start = time.perf_counter()
-        found = self.find(pixels, phrases, valid_mask=valid_mask)
+        found = self.find(pixels, phrases, valid_mask=valid_mask, long_side=long_side, square=square)
         match_ms = elapsed_ms(start)
         if not found:
             return TextResult.of([], [], pixels.shape[:2], match_ms)
+        if self.compares:
+            provider = self.predictor.facts.provider
+            results = [_drawn(each.record, provider) for each in found if each.record is not None]
+            return TextResult.of(found, results, pixels.shape[:2], match_ms)
         if embedding is None:
             embedding = self.predictor.encode(pixels, long_side=long_side, square=square)
         results = self.predictor.predict(
@@ -150,6 +164,8 @@ class TextSegmenter:
         text: str | Sequence[str],
         *,
         valid_mask: ArrayLike | None = None,
+        long_side: int = View.long_side,
+        square: bool | None = View.square,
     ) -> list[WordPrompt]:
         """Return a prompt for every object that the words describe, best score first.
 
@@ -159,7 +175,14 @@ class TextSegmenter:
         if isinstance(self.matcher, TextBoxes):
             found = self._boxes(self.matcher, pixels, phrases, valid_mask)
         else:
-            found = self._compared(self.matcher, pixels, phrases, valid_mask)
+            generator = self._generator or MaskGenerator(
+                self.predictor,
+                points_per_side=_POINTS_PER_SIDE,
+                output_mode="coco_rle",
+                long_side=long_side,
+                square=square,
+            )
+            found = self._compared(self.matcher, pixels, phrases, generator.generate(pixels, valid_mask=valid_mask))
         return sorted(found, key=lambda each: -each.score)
 
     def label(
@@ -205,13 +228,9 @@ class TextSegmenter:
         ]
 
     def _compared(
-        self, matcher: ImageText, image: NDArray[np.uint8], phrases: Sequence[str], valid_mask: ArrayLike | None
+        self, matcher: ImageText, image: NDArray[np.uint8], phrases: Sequence[str], records: Sequence[MaskRecord]
     ) -> list[WordPrompt]:
         """Compare all masks of the photograph with the words. Masks are large: each is decoded when it is used."""
-        generator = self._generator or MaskGenerator(
-            self.predictor, points_per_side=_POINTS_PER_SIDE, output_mode="coco_rle"
-        )
-        records = generator.generate(image, valid_mask=valid_mask)
         scores = self._shares(matcher, image, (_decoded(record["segmentation"]) for record in records), phrases)
         boxes = np.array([record["bbox"] for record in records], np.float64).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
@@ -222,6 +241,7 @@ class TextSegmenter:
                 Prompt(points=[most_interior(_decoded(records[masks[i]]["segmentation"]))], box=found.boxes[i]),
                 phrases[words[i]],
                 float(found.scores[i]),
+                records[masks[i]],
             )
             for i in self._choose(found)
         ]
@@ -272,6 +292,12 @@ class TextSegmenter:
 def _inputs(image: NDArray[np.uint8] | str | Path, text: object) -> tuple[NDArray[np.uint8], list[str]]:
     phrases = check_phrases(text)  # First: it takes no time.
     return check_image(read_image(image) if isinstance(image, str | Path) else image), phrases
+
+
+def _drawn(record: MaskRecord, provider: str) -> Result:
+    """Return the result of a mask of everything mode, which has no low-res logits."""
+    scores = np.array([record["predicted_iou"]], np.float32)
+    return Result(_decoded(record["segmentation"])[None], scores, np.zeros((1, 0, 0), np.float32), provider)
 
 
 def _decoded(segmentation: Any) -> NDArray[np.bool_]:

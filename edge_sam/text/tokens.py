@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import logging
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("edge_sam")
 CLIP_VOCABULARY = "bpe_simple_vocab_16e6.txt.gz"
 """The file of merges that comes with CLIP and open_clip."""
+KEPT = 1024
+"""Phrases that are kept, those that were asked last."""
 TOKENIZERS = ("tokenizer.json", CLIP_VOCABULARY, "vocab.txt")
 """Files of tokenizers, those that are read first."""
 PAD_CONFIGS = ("tokenizer_config.json", "special_tokens_map.json")
@@ -70,7 +73,7 @@ class PhraseTokenizer:
 
     def __init__(self, tokenizer: Tokenizer, length: int, pad: int, name: str) -> None:
         self._tokenizer, self.length, self.pad, self.name = tokenizer, length, pad, name
-        self._rows: dict[str, list[int]] = {}
+        self._row = lru_cache(KEPT)(self._cut)
 
     def __call__(self, phrases: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return ids and attention mask, both (N, length)."""
@@ -92,14 +95,16 @@ class PhraseTokenizer:
             raise InputError(f"{self.name} is not the tokenizer of this model: it has no token {token}")
         return int(found)
 
-    def _row(self, phrase: str) -> list[int]:
-        if phrase not in self._rows:
-            row = self.ids(phrase)
-            if len(row) > self.length:
-                _log.warning("%r has %d tokens; the model reads the first %d", phrase, len(row), self.length)
-                row = [*row[: self.length - 1], row[-1]]
-            self._rows[phrase] = row
-        return self._rows[phrase]
+    def say_cut(self, phrase: str, count: int, length: int) -> None:
+        """Warn that a phrase of `count` tokens is cut to `length`."""
+        _log.warning("%r has %d tokens; the model reads the first %d", phrase, count, length)
+
+    def _cut(self, phrase: str) -> list[int]:
+        row = self.ids(phrase)
+        if len(row) > self.length:
+            self.say_cut(phrase, len(row), self.length)
+            row = [*row[: self.length - 1], row[-1]]
+        return row
 
 
 class OpenTokenizer(NamedTuple):

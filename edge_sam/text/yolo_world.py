@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from edge_sam.errors import InputError
 from edge_sam.text.clip import PhraseEmbeddings, text_graph
@@ -31,7 +32,7 @@ class YoloWorld:
     def __init__(self, parts: Parts, beside: SideFiles, facts: MatcherFacts) -> None:
         self.facts = facts
         self._model, graph = parts["model"], parts["model"].graph
-        self._pixels = PixelFormat((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+        self._pixels = PixelFormat((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), resample=Image.Resampling.BILINEAR)
         self._side = graph.size("images", -1) or _SIDE
         self._count = graph.size("text_features", 1)
         self._embed = PhraseEmbeddings(parts["text"], beside)
