@@ -252,6 +252,7 @@ def _garbage(name: str) -> Callable[[Path], None]:
         ("clip", _pooled_vision, "vision_model.onnx gives only pooler_output"),
         ("clip", _without("vision_model.onnx"), "is one half of an image-text pair; give its vision model"),
         ("siglip", _without("config.json"), "gives only pooler_output"),
+        ("grounding-dino", _without("preprocessor_config.json"), "normalisation of the pictures is unknown"),
         ("grounding-dino", _other_tokenizer, r"no token \[CLS\]|no token \[PAD\]"),
     ],
 )

@@ -95,7 +95,7 @@ def test_ideas_grounding_dino_gets_masks_and_positions_of_the_phrases() -> None:
     one, other = (matcher.find(picture(), PHRASES, 0.0) for matcher in (ours, theirs))
     np.testing.assert_allclose(one.scores, other.scores, atol=EQUAL)
     np.testing.assert_allclose(one.boxes, other.boxes, atol=1e-2)
-    masks = ours._special.phrase_masks(recorded["input_ids"][0])
+    masks = ours._separators.phrase_masks(recorded["input_ids"][0])
     np.testing.assert_array_equal(masks["text_token_mask"], recorded["text_token_mask"])
     np.testing.assert_array_equal(masks["position_ids"], recorded["position_ids"])
 

@@ -99,7 +99,7 @@ def score(segmenter: TextSegmenter, asked: list[Questions]) -> tuple[float, floa
         for phrase in each.phrases:
             masks = [mask for mask, word in zip(result.masks, result.words, strict=True) if word == phrase]
             if meant := each.scene.meant(phrase):
-                found.append(bool(masks) and iou(masks[0], meant[0].mask) >= LEAST)
+                found.append(bool(masks) and all(iou(mask, meant[0].mask) >= LEAST for mask in masks))
             else:
                 absent.append(not masks)
     return float(np.mean(found)), float(np.mean(absent))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge_sam.errors import InputError
 from edge_sam.runtimes import Tensors
 from edge_sam.text.graphs import Graph
-from edge_sam.text.layout import MatcherLayout, OpenGraph, Parts, SideFiles, only
+from edge_sam.text.layout import MatcherLayout, OpenGraph, Parts, SideFiles, graph_with
 from edge_sam.text.matcher import MatcherFacts
 from edge_sam.text.tokens import KEPT
 
@@ -48,8 +48,8 @@ class PhraseEmbeddings:
 
     def __init__(self, part: OpenGraph, beside: SideFiles, pixels: NDArray[np.float32] | None = None) -> None:
         self._part, self._pixels, graph = part, pixels, part.graph
-        self._input = _named(graph.inputs, _TEXT_INPUTS, graph)
-        self._output = _named(graph.outputs, _TEXT_OUTPUTS, graph)
+        self._input = _first_name(graph.inputs, _TEXT_INPUTS, graph)
+        self._output = _first_name(graph.outputs, _TEXT_OUTPUTS, graph)
         config = beside.config()
         siglip = config.siglip
         _refuse_unprojected(self._output, graph, beside)
@@ -98,8 +98,8 @@ class ClipPair:
         self._whole = "model" in parts
         self._vision = parts["model"] if self._whole else parts["vision"]
         graph = self._vision.graph
-        self._input = _named(graph.inputs, _IMAGE_INPUTS, graph)
-        self._output = _named(graph.outputs, _IMAGE_OUTPUTS, graph)
+        self._input = _first_name(graph.inputs, _IMAGE_INPUTS, graph)
+        self._output = _first_name(graph.outputs, _IMAGE_OUTPUTS, graph)
         _refuse_unprojected(self._output, graph, beside)
         self._pixels = beside.pixels()
         given = self._pixels.size
@@ -190,7 +190,7 @@ def _bind_two(graphs: Sequence[Graph]) -> dict[str, Graph] | None:
 
 def _bind_one(graphs: Sequence[Graph]) -> dict[str, Graph] | None:
     optional = frozenset({"attention_mask"})
-    graph = only(graphs, {"input_ids", "pixel_values"}, {"text_embeds", "image_embeds"}, optional)
+    graph = graph_with(graphs, {"input_ids", "pixel_values"}, {"text_embeds", "image_embeds"}, optional)
     return None if graph is None else {"model": graph}
 
 
@@ -203,7 +203,7 @@ def _refuse_unprojected(output: str, graph: Graph, beside: SideFiles) -> None:
         )
 
 
-def _named(tensors: Any, names: Sequence[str], graph: Graph) -> str:
+def _first_name(tensors: Any, names: Sequence[str], graph: Graph) -> str:
     """Return the first of some names that a graph has."""
     for name in names:
         if name in tensors:

@@ -62,7 +62,7 @@ class Graph:
         return length if isinstance(length, int) else None
 
 
-class _Named(NamedTuple):
+class _FileName(NamedTuple):
     """A file with the parts of its name."""
 
     path: Path
@@ -82,7 +82,7 @@ def read_graph(path: Path, precision: str = "") -> Graph:
     return Graph(
         path,
         format,
-        precision or _named(path).precision,
+        precision or _parse_name(path).precision,
         {tensor.name: tensor for tensor in inputs},
         {tensor.name: tensor for tensor in outputs},
     )
@@ -144,7 +144,7 @@ def choose_variant(variants: Sequence[tuple[str, int]], precision: str, what: st
 
 def _chosen(folder: Path, precision: str) -> list[Path]:
     """Choose the files of a folder: each graph in one precision, and no whole model beside its parts."""
-    variants: dict[tuple[Path, str], list[_Named]] = {}
+    variants: dict[tuple[Path, str], list[_FileName]] = {}
     for found in _files(folder):
         variants.setdefault((found.path.parent, found.stem), []).append(found)
     if not variants:
@@ -155,20 +155,20 @@ def _chosen(folder: Path, precision: str) -> list[Path]:
     return [_variant(folder, files, precision) for _, files in sorted(variants.items())]
 
 
-def _files(folder: Path) -> Iterator[_Named]:
+def _files(folder: Path) -> Iterator[_FileName]:
     for pattern in _DEPTH:
         for path in sorted(folder.glob(pattern)):
             if path.suffix.lower() in GRAPH_FILES and path.is_file():
-                yield _named(path)
+                yield _parse_name(path)
 
 
-def _named(path: Path) -> _Named:
+def _parse_name(path: Path) -> _FileName:
     for end in sorted(SUFFIXES, key=len, reverse=True):
         if path.stem.endswith(end):
-            return _Named(path, path.stem.removesuffix(end), SUFFIXES[end])
-    return _Named(path, path.stem, "fp32")
+            return _FileName(path, path.stem.removesuffix(end), SUFFIXES[end])
+    return _FileName(path, path.stem, "fp32")
 
 
-def _variant(folder: Path, files: Sequence[_Named], precision: str) -> Path:
+def _variant(folder: Path, files: Sequence[_FileName], precision: str) -> Path:
     variants = [(found.precision, found.path.stat().st_size) for found in files]
     return files[choose_variant(variants, precision, f"{folder} has {files[0].stem}")].path

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edge_sam.text.graphs import Graph
-from edge_sam.text.layout import MatcherLayout, Parts, SideFiles, corners, only, sigmoid
+from edge_sam.text.layout import MatcherLayout, Parts, SideFiles, corners, graph_with, sigmoid
 from edge_sam.text.matcher import MatcherFacts, WordBoxes
 from edge_sam.text.pixels import IMAGENET, PixelFormat
 from edge_sam.text.tokens import KEPT, PhraseTokenizer
@@ -61,23 +61,21 @@ class GroundingDino:
         self._pixels = beside.pixels(usual)
         self._length = self._graph.size("input_ids", 1) or _LENGTH
         self._tokens = beside.tokenizer(self._length, "[PAD]")
-        self._special = _Special(self._tokens)
+        self._separators = _Separators(self._tokens)
 
     def find(self, image: NDArray[np.uint8], phrases: Sequence[str], least: float) -> WordBoxes:
         """See `TextBoxes.find`."""
         height, width = image.shape[:2]
         pixels = self._pixels.tensor(self._pixels.resized(image, self._frame(height, width)))[None]
-        boxes, scores, words = [np.zeros((0, 4))], [np.zeros(0, np.float32)], [np.zeros(0, np.intp)]
-        for text in self._special.texts(phrases, self._length):
+        parts = []
+        for text in self._separators.texts(phrases, self._length):
             outputs = self._model.run(self._inputs(text, pixels))
             tokens, found = sigmoid(outputs["logits"][0]), corners(outputs[self._boxes][0], width, height)
             for number, span in text.spans:
-                share = tokens[:, span].mean(axis=1)
-                chosen = share >= least
-                boxes.append(found[chosen])
-                scores.append(share[chosen])
-                words.append(np.full(int(chosen.sum()), number, np.intp))
-        return WordBoxes(np.concatenate(boxes), np.concatenate(scores), np.concatenate(words))
+                scores = tokens[:, span].mean(axis=1)
+                words = np.full(len(scores), number, np.intp)
+                parts.append(WordBoxes(found, scores, words).take(scores >= least))
+        return WordBoxes.join(parts)
 
     def _frame(self, height: int, width: int) -> tuple[int, int]:
         """Return the size of the picture: that of the graph, or the photograph's with sides within the limits.
@@ -105,11 +103,11 @@ class GroundingDino:
             "pixel_mask": np.ones((1, *pixels.shape[2:]), np.int64),
         }
         if self._image == "img":
-            inputs |= self._special.phrase_masks(ids)
+            inputs |= self._separators.phrase_masks(ids)
         return inputs
 
 
-class _Special:
+class _Separators:
     """The tokens between phrases, and what follows from where they are."""
 
     def __init__(self, tokens: PhraseTokenizer) -> None:
@@ -156,12 +154,12 @@ class _Special:
 
 
 def _bind_hf(graphs: Sequence[Graph]) -> dict[str, Graph] | None:
-    graph = only(graphs, _HF_INPUTS, {"logits", "pred_boxes"})
+    graph = graph_with(graphs, _HF_INPUTS, {"logits", "pred_boxes"})
     return None if graph is None else {"model": graph}
 
 
 def _bind_idea(graphs: Sequence[Graph]) -> dict[str, Graph] | None:
-    graph = only(graphs, _IDEA_INPUTS, {"logits", "boxes"})
+    graph = graph_with(graphs, _IDEA_INPUTS, {"logits", "boxes"})
     return None if graph is None else {"model": graph}
 
 

@@ -163,7 +163,7 @@ class MatcherLayout:
     open: Callable[[Parts, SideFiles, MatcherFacts], Matcher]
 
 
-def only(
+def graph_with(
     graphs: Sequence[Graph], inputs: set[str], outputs: set[str], optional: frozenset[str] = frozenset()
 ) -> Graph | None:
     """Return the graph that has exactly these inputs, and at least these outputs. None if there is none."""

@@ -82,7 +82,7 @@ def load_matcher(
 ) -> TextBoxes | ImageText:
     """Load a model that finds words in pictures, for `TextSegmenter`.
 
-    What it is, is told by the names and shapes of its inputs: OWLv2, Grounding DINO, YOLO-World with a CLIP text
+    The names and shapes of its inputs say what it is: OWLv2, Grounding DINO, YOLO-World with a CLIP text
     model, CLIP, MobileCLIP2 or SigLIP. docs/text.md says where to get one. Its tokenizer and the sizes of its
     pictures are read from the files beside it.
 

@@ -308,16 +308,15 @@ def _decoded(segmentation: Any) -> NDArray[np.bool_]:
 def _inside(found: WordBoxes, size: tuple[int, ...], region: NDArray[np.bool_] | None) -> WordBoxes:
     """Cut boxes at the photograph's border, and drop those without a pixel in it or in the region."""
     height, width = size
-    boxes = found.boxes.clip(0, (width, height, width, height))
-    kept = np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] - boxes[:, :2] >= 1).all(axis=1)
-    boxes, scores, words = boxes[kept], found.scores[kept], found.words[kept]
-    if region is not None:
-        sums = cv2.integral(region.view(np.uint8))
-        x0, y0 = np.floor(boxes[:, :2]).astype(np.intp).T
-        x1, y1 = np.ceil(boxes[:, 2:]).astype(np.intp).T
-        valid = sums[y1, x1] - sums[y0, x1] - sums[y1, x0] + sums[y0, x0] > 0
-        boxes, scores, words = boxes[valid], scores[valid], words[valid]
-    return WordBoxes(boxes, scores, words)
+    found = replace(found, boxes=found.boxes.clip(0, (width, height, width, height)))
+    sides = found.boxes[:, 2:] - found.boxes[:, :2]
+    found = found.take(np.isfinite(found.boxes).all(axis=1) & (sides >= 1).all(axis=1))
+    if region is None:
+        return found
+    sums = cv2.integral(region.view(np.uint8))
+    x0, y0 = np.floor(found.boxes[:, :2]).astype(np.intp).T
+    x1, y1 = np.ceil(found.boxes[:, 2:]).astype(np.intp).T
+    return found.take(sums[y1, x1] - sums[y0, x1] - sums[y1, x0] + sums[y0, x0] > 0)
 
 
 def _box_iou(boxes: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
