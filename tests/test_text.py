@@ -16,12 +16,15 @@ from command_line import invoke, run_here
 from conftest import PHOTOGRAPHS, iou
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
+from PIL import Image
 from test_text_layouts import MODELS, picture
 
 import edge_sam
+from edge_sam import Stream
 from edge_sam.annotate.text_job import TextJob
+from edge_sam.camera.word_prompts import WordPrompts
 from edge_sam.errors import InputError
-from edge_sam.imaging.masks import decode_rle
+from edge_sam.imaging.masks import box_of, decode_rle
 from edge_sam.predictor import Predictor
 from edge_sam.text import TextSegmenter, load_matcher
 from edge_sam.text.graphs import find_graphs
@@ -31,6 +34,7 @@ from edge_sam.text.matcher import ImageText, MatcherFacts, TextBoxes, WordBoxes
 from edge_sam.text.packing import pack_matcher
 from edge_sam.text.settings import TextSettings
 from edge_sam.text.tokens import check_phrases
+from edge_sam.tracking import Tracker
 
 COFFEE = PHOTOGRAPHS / "coffee.png"
 CUP = (76.0, 18.0, 478.0, 390.0)
@@ -126,6 +130,42 @@ def test_a_pair_gives_the_masks_that_it_compared(predictor: Predictor) -> None:
     drawn[60:160, 80:200] = True
     assert iou(result.masks[0], drawn) > 0.95
     assert result.predicted_iou[0] == pytest.approx(found.record["predicted_iou"])
+
+
+COLOURS = {"red": (200, 40, 40), "blue": (40, 60, 200)}
+
+
+class Coloured(Boxes):
+    """A matcher of a user's own: the part of a picture that has a colour's very value."""
+
+    def find(self, image: NDArray[np.uint8], phrases: Sequence[str], least: float) -> WordBoxes:  # noqa: ARG002 (the protocol)
+        found = {i: box_of((image == COLOURS[phrase]).all(axis=2)) for i, phrase in enumerate(phrases)}
+        boxes = {i: box for i, box in found.items() if box is not None}
+        places = np.array(list(boxes.values()), np.float64).reshape(-1, 4)
+        return WordBoxes(places, np.full(len(boxes), 0.9, np.float32), np.array(list(boxes), np.intp))
+
+
+def test_an_object_that_is_found_again_restarts_no_other(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, blue in enumerate((True, True, False, False, True, True)):
+        image = np.full((240, 320, 3), 128, np.uint8)
+        image[40:120, 30 + 4 * number : 110 + 4 * number] = COLOURS["red"]
+        if blue:
+            image[130:220, 190:290] = COLOURS["blue"]
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    starts: list[int] = []
+    start = Tracker.start
+    monkeypatch.setattr(Tracker, "start", lambda *given: starts.append(len(given[2])) or start(*given))
+    prompts = WordPrompts(TextSegmenter(predictor, Coloured()), ["red", "blue"], every=0)
+    with Stream(tmp_path, predictor, prompts, every_frame=True, sinks=[prompts], long_side=512) as stream:
+        frames = list(stream)
+    assert starts == [2]
+    states = [dict(zip(prompts.words_of(each), each.objects, strict=True)) for each in frames]
+    assert [state["blue"].box is not None for state in states] == [True, True, False, False, True, True]
+    red = states[-1]["red"]
+    assert red.box is not None
+    np.testing.assert_allclose(red.box, (50, 40, 130, 120), atol=6)
 
 
 def test_a_pair_needs_a_background(predictor: Predictor) -> None:

@@ -17,7 +17,7 @@ from edge_sam.embedding import ImageEmbedding
 from edge_sam.errors import InputError
 from edge_sam.everything import MaskGenerator
 from edge_sam.everything.records import MaskRecord
-from edge_sam.everything.suppression import suppress
+from edge_sam.everything.suppression import box_ious, suppress
 from edge_sam.imaging.images import read_image
 from edge_sam.imaging.masks import box_of, decode_rle, most_interior
 from edge_sam.imaging.preprocess import check_image
@@ -180,7 +180,7 @@ class TextSegmenter:
                 points_per_side=_POINTS_PER_SIDE,
                 output_mode="coco_rle",
                 long_side=long_side,
-                square=square,
+                square=MaskGenerator.square if square is None else square,
             )
             found = self._compared(self.matcher, pixels, phrases, generator.generate(pixels, valid_mask=valid_mask))
         return sorted(found, key=lambda each: -each.score)
@@ -280,7 +280,7 @@ class TextSegmenter:
         scores = np.zeros((len(tight), len(phrases)), np.float32)
         for each in found:
             assert each.prompt.box is not None
-            fits = _box_iou(tight, each.prompt.box) >= _FITS
+            fits = box_ious(tight, each.prompt.box) >= _FITS
             column = phrases.index(each.word)
             scores[fits, column] = np.maximum(scores[fits, column], each.score)
         return scores
@@ -316,12 +316,5 @@ def _inside(found: WordBoxes, size: tuple[int, ...], region: NDArray[np.bool_] |
     sums = cv2.integral(region.view(np.uint8))
     x0, y0 = np.floor(found.boxes[:, :2]).astype(np.intp).T
     x1, y1 = np.ceil(found.boxes[:, 2:]).astype(np.intp).T
-    return found.take(sums[y1, x1] - sums[y0, x1] - sums[y1, x0] + sums[y0, x0] > 0)
-
-
-def _box_iou(boxes: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    sides = np.minimum(boxes[:, 2:], other[2:]) - np.maximum(boxes[:, :2], other[:2])
-    common = sides.clip(min=0).prod(axis=1)
-    union = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + (other[2:] - other[:2]).prod() - common
-    iou: NDArray[np.float64] = common / np.maximum(union, 1e-9)
-    return iou
+    valid: NDArray[np.bool_] = sums[y1, x1] - sums[y0, x1] - sums[y1, x0] + sums[y0, x0] > 0
+    return found.take(valid)
