@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -17,7 +15,7 @@ from edge_sam.embedding import ImageEmbedding
 from edge_sam.errors import InputError
 from edge_sam.everything import MaskGenerator
 from edge_sam.everything.records import MaskRecord
-from edge_sam.everything.suppression import box_ious, suppress
+from edge_sam.everything.suppression import box_ious
 from edge_sam.imaging.images import read_image
 from edge_sam.imaging.masks import box_of, decode_rle, most_interior
 from edge_sam.imaging.preprocess import check_image
@@ -28,6 +26,7 @@ from edge_sam.preference import Preference
 from edge_sam.prompts import Prompt
 from edge_sam.result import Result
 from edge_sam.system.timing import elapsed_ms
+from edge_sam.text.choice import choose, inside
 from edge_sam.text.crops import crop_object
 from edge_sam.text.matcher import ImageText, Matcher, TextBoxes, WordBoxes
 from edge_sam.text.result import TextResult, WordPrompt
@@ -221,10 +220,10 @@ class TextSegmenter:
         valid_mask: ArrayLike | None = None,
     ) -> list[WordPrompt]:
         region = check_region(valid_mask, (image.shape[0], image.shape[1]))
-        found = _inside(matcher.find(image, self._sentences(phrases), self.threshold), image.shape[:2], region)
+        found = inside(matcher.find(image, self._sentences(phrases), self.threshold), image.shape[:2], region)
         return [
             WordPrompt(Prompt(box=found.boxes[i]), phrases[found.words[i]], float(found.scores[i]))
-            for i in self._choose(found)
+            for i in choose(found, self.settings)
         ]
 
     def _compared(
@@ -243,21 +242,8 @@ class TextSegmenter:
                 float(found.scores[i]),
                 records[masks[i]],
             )
-            for i in self._choose(found)
+            for i in choose(found, self.settings)
         ]
-
-    def _choose(self, found: WordBoxes) -> list[int]:
-        """Choose candidates: none overlaps a better one, of any text or of its own, and at most `top` are of a text."""
-        groups = [np.arange(len(found.words))]
-        if not self.settings.exclusive:
-            groups = [np.flatnonzero(found.words == word) for word in np.unique(found.words)]
-        scores, counts, chosen = found.scores.astype(np.float64), Counter[int](), []
-        for group in groups:
-            for i in group[suppress(found.boxes[group], scores[group], self.settings.overlap)]:
-                counts[found.words[i]] += 1
-                if self.settings.top is None or counts[found.words[i]] <= self.settings.top:
-                    chosen.append(int(i))
-        return chosen
 
     def _shares(
         self, matcher: ImageText, image: NDArray[np.uint8], masks: Iterable[NDArray[np.bool_]], phrases: Sequence[str]
@@ -303,18 +289,3 @@ def _drawn(record: MaskRecord, provider: str) -> Result:
 def _decoded(segmentation: Any) -> NDArray[np.bool_]:
     """Return the mask of a record, in whichever form the generator gives it."""
     return segmentation if isinstance(segmentation, np.ndarray) else decode_rle(segmentation)
-
-
-def _inside(found: WordBoxes, size: tuple[int, ...], region: NDArray[np.bool_] | None) -> WordBoxes:
-    """Cut boxes at the photograph's border, and drop those without a pixel in it or in the region."""
-    height, width = size
-    found = replace(found, boxes=found.boxes.clip(0, (width, height, width, height)))
-    sides = found.boxes[:, 2:] - found.boxes[:, :2]
-    found = found.take(np.isfinite(found.boxes).all(axis=1) & (sides >= 1).all(axis=1))
-    if region is None:
-        return found
-    sums = cv2.integral(region.view(np.uint8))
-    x0, y0 = np.floor(found.boxes[:, :2]).astype(np.intp).T
-    x1, y1 = np.ceil(found.boxes[:, 2:]).astype(np.intp).T
-    valid: NDArray[np.bool_] = sums[y1, x1] - sums[y0, x1] - sums[y1, x0] + sums[y0, x0] > 0
-    return found.take(valid)
