@@ -16,9 +16,10 @@ from edge_sam.camera.word_prompts import WordPrompts
 from edge_sam.errors import InputError
 from edge_sam.imaging.masks import box_of
 from edge_sam.predictor import Predictor
+from edge_sam.prompts import Prompt
 from edge_sam.text import TextSegmenter
 from edge_sam.text.matcher import MatcherFacts, WordBoxes
-from edge_sam.tracking import Tracker
+from edge_sam.tracking import Tracked, Tracker
 
 CUP = (76.0, 18.0, 478.0, 390.0)
 
@@ -136,7 +137,12 @@ def test_an_object_that_is_found_again_restarts_no_other(
         Image.fromarray(image).save(tmp_path / f"{number}.png")
     starts: list[int] = []
     start = Tracker.start
-    monkeypatch.setattr(Tracker, "start", lambda *given: starts.append(len(given[2])) or start(*given))
+
+    def counted(tracker: Tracker, image: NDArray[np.uint8], asked: Sequence[Prompt]) -> list[Tracked]:
+        starts.append(len(asked))
+        return start(tracker, image, asked)
+
+    monkeypatch.setattr(Tracker, "start", counted)
     prompts = WordPrompts(TextSegmenter(predictor, Coloured()), ["red", "blue"], every=0)
     with Stream(tmp_path, predictor, prompts, every_frame=True, sinks=[prompts], long_side=512) as stream:
         frames = list(stream)
