@@ -19,8 +19,7 @@ def inside(found: WordBoxes, size: tuple[int, ...], region: NDArray[np.bool_] | 
     height, width = size
     found = replace(found, boxes=found.boxes.clip(0, (width, height, width, height)))
     sides = found.boxes[:, 2:] - found.boxes[:, :2]
-    drawable: NDArray[np.bool_] = np.isfinite(found.boxes).all(axis=1) & (sides >= 1).all(axis=1)
-    found = found.take(drawable)
+    found = found.take(np.asarray(np.isfinite(found.boxes).all(axis=1) & (sides >= 1).all(axis=1), np.bool_))
     if region is None:
         return found
     sums = cv2.integral(region.view(np.uint8))
