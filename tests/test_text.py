@@ -1,11 +1,11 @@
-"""Text prompts: what is refused, and how; packing; labels; the command line. The proof is in `test_text_proof`."""
+"""Text prompts: what is refused, and how; packing; the command line. The proof is in `test_text_proof`."""
 
 from __future__ import annotations
 
 import json
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,72 +14,28 @@ import onnx
 import pytest
 from command_line import invoke, run_here
 from conftest import PHOTOGRAPHS
-from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from test_text_layouts import MODELS, picture
 
 import edge_sam
+from edge_sam.annotate.text_job import TextJob
 from edge_sam.errors import InputError
 from edge_sam.predictor import Predictor
 from edge_sam.text import TextSegmenter, load_matcher
 from edge_sam.text.graphs import find_graphs
 from edge_sam.text.layouts import LAYOUTS
-from edge_sam.text.matcher import ImageText, MatcherFacts, TextBoxes, WordBoxes
+from edge_sam.text.loading import find_matcher
+from edge_sam.text.matcher import ImageText, TextBoxes
+from edge_sam.text.packing import pack_matcher
+from edge_sam.text.settings import TextSettings
 from edge_sam.text.tokens import check_phrases
 
 COFFEE = PHOTOGRAPHS / "coffee.png"
-CUP = (76.0, 18.0, 478.0, 390.0)
-
-
-class Boxes:
-    """A matcher of a user's own: the cup, twice, for the word cup, and something far outside for every word."""
-
-    threshold = 0.5
-    facts = MatcherFacts("own", {}, "fp32", "none")
-
-    def find(self, image: NDArray[np.uint8], phrases: Sequence[str], least: float) -> WordBoxes:  # noqa: ARG002 (the protocol)
-        cups = [i for i, phrase in enumerate(phrases) if "cup" in phrase]
-        words = [*cups, *cups, *range(len(phrases))]
-        boxes, scores = ([CUP, tuple(value + 3 for value in CUP)], [0.7, 0.9]) if cups else ([], [])
-        height, width = image.shape[:2]
-        outside = [(width + 5.0, height + 5.0, width + 50.0, height + 60.0)] * len(phrases)
-        certain = np.array([*scores, *[0.95] * len(phrases)], np.float32)
-        return WordBoxes(np.array([*boxes, *outside]), certain, np.array(words))
 
 
 def copied(tmp_path: Path, name: str) -> Path:
     """A matcher of the recordings that may be damaged."""
     return Path(shutil.copytree(MODELS / name, tmp_path / name))
-
-
-def test_a_users_own_matcher_needs_two_members(predictor: Predictor, coffee: np.ndarray) -> None:
-    segmenter = TextSegmenter(predictor, Boxes())
-    result = segmenter.segment(coffee, ["a cup", "a  dog"], long_side=512)
-    assert result.words == ["a cup"]
-    assert result.masks.shape == (1, 400, 600)
-    assert result.scores.tolist() == [pytest.approx(0.9)]
-    assert result.predicted_iou.shape == (1,)
-    assert "match" in result.timings
-    assert result.boxes[0] == pytest.approx(CUP, abs=40)
-    assert result.prompts[0].box is not None
-
-
-def test_absent_objects_give_nothing(predictor: Predictor, coffee: np.ndarray) -> None:
-    result = TextSegmenter(predictor, Boxes()).segment(coffee, "a dog", long_side=512)
-    assert result.masks.shape == (0, 400, 600)
-    assert result.words == []
-    assert result.to_rle() == []
-    assert result.boxes.shape == (0, 4)
-
-
-def test_labels_go_to_the_masks_that_a_box_fits(predictor: Predictor, coffee: np.ndarray) -> None:
-    cup, corner = np.zeros((2, 400, 600), np.bool_)
-    cup[20:390, 80:480] = True
-    corner[:40, :40] = True
-    labels = TextSegmenter(predictor, Boxes()).label(coffee, [corner, cup], ["a dog", "a cup"])
-    assert labels[0] is None
-    assert labels[1] is not None
-    assert labels[1][0] == "a cup"
 
 
 def test_a_model_without_a_matcher_says_what_is_needed(predictor: Predictor, embedding: Any) -> None:
@@ -142,6 +98,19 @@ def _larger_vocabulary(folder: Path) -> None:
 
 def _other_vision(folder: Path) -> None:
     shutil.copy(MODELS / "siglip" / "vision_model.onnx", folder)
+    _rename_output(folder / "vision_model.onnx", "pooler_output", "image_embeds")
+
+
+def _rename_output(path: Path, old: str, new: str) -> None:
+    model = onnx.load(path)
+    for node in model.graph.node:
+        node.output[:] = [new if name == old else name for name in node.output]
+    model.graph.output[0].name = new
+    onnx.save(model, path)
+
+
+def _pooled_vision(folder: Path) -> None:
+    _rename_output(folder / "vision_model.onnx", "image_embeds", "pooler_output")
 
 
 def _no_words(folder: Path) -> None:
@@ -166,8 +135,10 @@ def _garbage(name: str) -> Callable[[Path], None]:
         ("owlv2", _no_words, "same for two different phrases"),
         ("clip", _other_tokenizer, r"no token <\|endoftext\|>"),
         ("clip", _other_vision, "gives embeddings of 32 numbers, text_model.onnx of 24"),
+        ("clip", _pooled_vision, "vision_model.onnx gives only pooler_output"),
         ("clip", _without("vision_model.onnx"), "is one half of an image-text pair; give its vision model"),
         ("siglip", _without("config.json"), "gives only pooler_output"),
+        ("grounding-dino", _without("preprocessor_config.json"), "normalisation of the pictures is unknown"),
         ("grounding-dino", _other_tokenizer, r"no token \[CLS\]|no token \[PAD\]"),
     ],
 )
@@ -217,9 +188,19 @@ def test_two_files_may_be_given_one_by_one() -> None:
     matcher = load_matcher([MODELS / "clip" / "vision_model.onnx", MODELS / "clip" / "text_model.onnx"])
     assert isinstance(matcher, ImageText)
     assert set(matcher.facts.matcher_files) == {
-        "text_model.onnx",
-        "vision_model.onnx",
+        "text/text_model.onnx",
+        "vision/vision_model.onnx",
     }
+
+
+def test_two_files_may_have_one_name(tmp_path: Path) -> None:
+    folder = copied(tmp_path, "clip")
+    for part in ("text", "vision"):
+        (folder / part).mkdir()
+        (folder / f"{part}_model.onnx").rename(folder / part / "model.onnx")
+    files = load_matcher(folder).facts.matcher_files
+    assert set(files) == {"text/model.onnx", "vision/model.onnx"}
+    assert len(set(files.values())) == 2
 
 
 def test_a_graph_that_answers_always_the_same_is_refused(tmp_path: Path) -> None:
@@ -284,6 +265,38 @@ def test_a_matcher_is_packed_with_hashes_and_licence(tmp_path: Path) -> None:
         file.write(" ")
     with pytest.raises(InputError, match=r"tokenizer.json does not match its hash"):
         load_matcher(tmp_path / "packed")
+
+
+def test_parts_of_two_precisions_are_packed_together(tmp_path: Path) -> None:
+    folder = copied(tmp_path, "clip")
+    (folder / "text_model.onnx").rename(folder / "text_model_quantized.onnx")
+    pack_matcher([folder], tmp_path / "packed")
+    found = find_matcher(tmp_path / "packed")
+    assert {part: graph.precision for part, graph in found.parts.items()} == {"text": "int8", "vision": "fp32"}
+    assert load_matcher(tmp_path / "packed").facts.matcher_precision == "int8"
+    with pytest.raises(InputError, match="packed has text in int8, not in fp32"):
+        find_matcher(tmp_path / "packed", "fp32")
+
+
+def test_only_what_was_read_is_packed(tmp_path: Path) -> None:
+    folder = copied(tmp_path, "clip")
+    (folder / "vocab.txt").write_text("of another model")
+    for name in ("LICENSE", "open_clip_config.json"):
+        (tmp_path / name).write_text("of another model")
+    pack_matcher([folder], tmp_path / "packed")
+    assert {path.name for path in (tmp_path / "packed").iterdir()} == {
+        *("matcher.json", "text.fp32.onnx", "vision.fp32.onnx"),
+        *("config.json", "preprocessor_config.json", "special_tokens_map.json", "tokenizer.json"),
+    }
+
+
+def test_a_data_set_knows_the_files_beside_its_matcher(tmp_path: Path) -> None:
+    folder = copied(tmp_path, "owlv2")
+    job = TextJob(("a cup",), (str(folder),), "auto", TextSettings())
+    before = job.facts()
+    path = folder / "preprocessor_config.json"
+    path.write_text(path.read_text().replace('"do_pad": true', '"do_pad": false'))
+    assert job.facts() != before
 
 
 def test_import_says_what_does_not_go_together(tmp_path: Path) -> None:

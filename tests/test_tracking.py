@@ -296,7 +296,7 @@ def test_what_fails_changes_nothing(predictor: Predictor, coffee: np.ndarray) ->
         failing.fails_after = None
         with pytest.raises(InputError, match="outside"):
             ours.start(half, [Prompt(box=CUP), Prompt(points=[(299.5, 10), (300, 10)])])
-        with pytest.raises(InputError, match="got str"):
+        with pytest.raises(InputError, match="reads no text"):
             ours.start(half, ["cup"])  # type: ignore[list-item]
         with pytest.raises(InputError, match="shape"):
             ours.step(half[..., 0])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
+from edge_sam.bundles.bundle import file_sha256
 from edge_sam.inference.run_options import RunOptions
 from edge_sam.predictor import Predictor
 from edge_sam.text import TextSegmenter
@@ -41,9 +43,10 @@ class TextJob(msgspec.Struct, frozen=True):
     def facts(self) -> dict[str, Any]:
         """Return everything that affects the prompts, without the folder of the files."""
         found = find_matcher(self.matcher, self.precision)
-        return {"text": self.text, "matcher": sorted(found.hashes.values()), "settings": vars(self.settings)}
+        beside = {file.name: file_sha256(file) for file in found.beside.candidates()}
+        return {"text": self.text, "matcher": found.hashes, "beside": beside, "settings": vars(self.settings)}
 
-    def segmenter(self, predictor: Predictor, threads: int | None) -> TextSegmenter:
-        """Load the matcher."""
-        matcher = open_matcher(find_matcher(self.matcher, self.precision), RunOptions(threads=threads))
+    def segmenter(self, predictor: Predictor, run: RunOptions) -> TextSegmenter:
+        """Load the matcher in the model's runtime, and in no other: boxes of two runtimes must not be mixed."""
+        matcher = open_matcher(find_matcher(self.matcher, self.precision), replace(run, strict=True))
         return TextSegmenter(predictor, matcher, self.settings)

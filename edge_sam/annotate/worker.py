@@ -105,7 +105,7 @@ class Annotator:
         self._predictor = load_with(job.model, replace(job.run, strict=True))
         self._function = find_function(job.function)[1] if job.function else None
         self._generator = mask_generator(job, self._predictor)
-        self._segmenter = job.text.segmenter(self._predictor, job.run.threads) if job.text else None
+        self._segmenter = job.text.segmenter(self._predictor, job.run) if job.text else None
 
     def __call__(self, task: Task) -> Outcome:
         """Annotate one photograph. Any error goes into the outcome."""
@@ -161,7 +161,7 @@ class Annotator:
     ) -> tuple[int, list[LabelledMask], Counter[str]]:
         """Take the preferred mask of each prompt."""
         rejected: Counter[str] = Counter()
-        prompts = self._prompts(task, image, rejected)
+        prompts = self._prompts(task, image, region, rejected)
         if not prompts:
             return 0, [], rejected
         embedding = self._predictor.encode(image, long_side=self._job.view.long_side, square=self._job.view.square)
@@ -175,13 +175,16 @@ class Annotator:
                 masks.append(LabelledMask.of(record, category))
         return len(prompts), masks, rejected
 
-    def _prompts(self, task: Task, image: NDArray[np.uint8], rejected: Counter[str]) -> list[tuple[Prompt, str]]:
+    def _prompts(
+        self, task: Task, image: NDArray[np.uint8], region: NDArray[np.bool_] | None, rejected: Counter[str]
+    ) -> list[tuple[Prompt, str]]:
         """Return the prompts with their categories. Prompts that do not fit the photograph are counted and skipped."""
         given: Sequence[GivenPrompt | Prompt | tuple[Prompt, str]] = task.prompts
         if self._function is not None:
             given = self._function(image, task.item.name)
         elif self._segmenter is not None and self._job.text is not None:
-            given = [(each.prompt, each.word) for each in self._segmenter.find(image, self._job.text.text)]
+            found = self._segmenter.find(image, self._job.text.text, valid_mask=region, **vars(self._job.view))
+            given = [(each.prompt, each.word) for each in found]
         prompts = []
         for one in given:
             try:

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,15 @@ from edge_sam.prompts import Prompt, check_prompts
 from edge_sam.system.timing import elapsed_ms
 from edge_sam.tracking import Tracked, Tracker
 
-PromptCallback = Callable[[Captured], Prompt | Sequence[Prompt] | None]
+
+class MorePrompts(NamedTuple):
+    """Prompts for further objects. The objects at the places `kept` of the last answer go on, the others do not."""
+
+    prompts: Sequence[Prompt]
+    kept: Sequence[int]
+
+
+PromptCallback = Callable[[Captured], Prompt | Sequence[Prompt] | MorePrompts | None]
 _log = logging.getLogger("edge_sam")
 
 
@@ -107,18 +116,21 @@ class StreamTracker:
             timings=timings,
         )
 
-    def _take_prompts(self, captured: Captured) -> list[Prompt] | None:
+    def _take_prompts(self, captured: Captured) -> list[Prompt] | MorePrompts | None:
         """Return the new prompts that fit this frame, or None to go on with the earlier ones."""
         with self._lock:
             given, self._asked = self._asked, None
-        asked: Prompt | Sequence[Prompt] | None = given
+        asked: Prompt | Sequence[Prompt] | MorePrompts | None = given
+        kept: Sequence[int] = ()
         if asked is None and self._ask is not None:
             asked = self._ask(captured)
+        if isinstance(asked, MorePrompts):
+            asked, kept = asked
         prompts, problem = self._choose(asked, captured)
         self._given = None
         if problem is not None:
             _log.warning("skipping the new prompt: %s", problem)
-        return prompts
+        return MorePrompts(prompts, kept) if prompts and kept else prompts
 
     def _choose(
         self, asked: Prompt | Sequence[Prompt] | None, captured: Captured
@@ -136,9 +148,12 @@ class StreamTracker:
         return self._given, problem
 
     def _track(
-        self, tracker: Tracker, image: NDArray[np.uint8], asked: list[Prompt] | None
+        self, tracker: Tracker, image: NDArray[np.uint8], asked: list[Prompt] | MorePrompts | None
     ) -> tuple[list[Tracked], dict[str, float]]:
-        if asked:
+        if isinstance(asked, MorePrompts):
+            objects = tracker.add(image, *asked)
+            self._since_encoded = 0
+        elif asked:
             objects = tracker.start(image, asked)
             self._since_encoded, self._tracking = 0, True
         elif asked is None and self._tracking:

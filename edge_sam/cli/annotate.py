@@ -147,7 +147,7 @@ def annotate(
     )
     mask_generator(job, predictor)  # Reports impossible settings before any work.
     if text is not None:
-        text.segmenter(predictor, threads)  # Reports a matcher that cannot be loaded.
+        text.segmenter(predictor, run)  # Reports a matcher that cannot be loaded.
     bundle = predictor.bundle
     del predictor
     categories: Mapping[str, Id] | None = {"object": 1} if on_grid else table.categories if table else None

@@ -104,7 +104,11 @@ def segment(
     else:
         if pixels is None:
             raise InputError("--text needs the photograph as well as its --embedding; give both")
-        found = segmenter.segment(pixels, words.text or [], embedding=encoded, valid_mask=region, prefer=prefer)
+        if save_logits and segmenter.compares:
+            raise InputError("--save-logits: the masks of an image-text pair have no logits; leave it out")
+        found = segmenter.segment(
+            pixels, words.text or [], embedding=encoded, valid_mask=region, prefer=prefer, **vars(view)
+        )
         prompts, results = found.prompts, found.single()
 
     stem = "stdin" if image == "-" else Path(image or str(embedding)).stem

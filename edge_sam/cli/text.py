@@ -75,10 +75,12 @@ def describe(
     """Put text and score into the entries of masks, and return what the report says of the text."""
     for entry, word, score in zip(masks, found.words, found.scores, strict=True):
         entry |= {"text": word, "predicted_iou": entry["score"], "score": round(float(score), 4)}
-    asked = words.text or []
+    from edge_sam.text.tokens import check_phrases
+
+    asked = check_phrases(words.text)
     return {
         "text": asked,
-        "absent": [text for text in asked if " ".join(text.split()) not in found.words],
+        "absent": [text for text in asked if text not in found.words],
         "threshold": segmenter.threshold,
         **msgspec.to_builtins(segmenter.matcher.facts),
     }
@@ -89,10 +91,12 @@ def label_records(
 ) -> dict[str, Any]:
     """Put ``text`` and ``text_score`` into the records of everything mode, and return what the report says of them."""
     from edge_sam.imaging.masks import decode_rle
+    from edge_sam.text.tokens import check_phrases
 
-    labels = segmenter.label(image, (decode_rle(record["segmentation"]) for record in records), words.text or [])
+    texts = check_phrases(words.text)
+    labels = segmenter.label(image, (decode_rle(record["segmentation"]) for record in records), texts)
     for record, label in zip(records, labels, strict=True):
         text, score = (None, None) if label is None else label
         record |= {"text": text, "text_score": score and round(score, 4)}
     facts = msgspec.to_builtins(segmenter.matcher.facts)
-    return {"text": words.text, "threshold": segmenter.threshold, **facts}
+    return {"text": texts, "threshold": segmenter.threshold, **facts}

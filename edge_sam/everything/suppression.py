@@ -6,6 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def box_ious(boxes: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the IoU of each of (N, 4) XYXY boxes with another box, (4,)."""
+    sides = np.minimum(boxes[:, 2:], other[2:]) - np.maximum(boxes[:, :2], other[:2])
+    common = sides.clip(min=0).prod(axis=1)
+    union = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + (other[2:] - other[:2]).prod() - common
+    ious: NDArray[np.float64] = common / np.maximum(union, 1e-9)
+    return ious
+
+
 def suppress(boxes: NDArray[np.float64], scores: NDArray[np.float64], threshold: float) -> list[int]:
     """Choose boxes greedily, best score first, so that no two of them overlap more than `threshold`.
 
@@ -23,15 +32,12 @@ def suppress(boxes: NDArray[np.float64], scores: NDArray[np.float64], threshold:
     list of int
         Indices of the kept boxes, best first.
     """
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     remaining = np.argsort(-scores, kind="stable")
     kept = []
     while len(remaining):
         best, remaining = remaining[0], remaining[1:]
         kept.append(int(best))
-        sides = np.minimum(boxes[remaining, 2:], boxes[best, 2:]) - np.maximum(boxes[remaining, :2], boxes[best, :2])
-        common = sides.clip(min=0).prod(axis=1)
-        remaining = remaining[common <= threshold * (areas[remaining] + areas[best] - common)]
+        remaining = remaining[box_ious(boxes[remaining], boxes[best]) <= threshold]
     return kept
 
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from edge_sam.errors import InputError
 from edge_sam.runtimes import Tensors
 from edge_sam.text.graphs import Graph
-from edge_sam.text.layout import MatcherLayout, OpenGraph, Parts, SideFiles, only
+from edge_sam.text.layout import MatcherLayout, OpenGraph, Parts, SideFiles, graph_with
 from edge_sam.text.matcher import MatcherFacts
+from edge_sam.text.tokens import KEPT
 
 _LENGTH, _SIGLIP_LENGTH = 77, 64
 """Tokens of a phrase if neither graph nor file says it."""
@@ -47,20 +48,15 @@ class PhraseEmbeddings:
 
     def __init__(self, part: OpenGraph, beside: SideFiles, pixels: NDArray[np.float32] | None = None) -> None:
         self._part, self._pixels, graph = part, pixels, part.graph
-        self._input = _named(graph.inputs, _TEXT_INPUTS, graph)
-        self._output = _named(graph.outputs, _TEXT_OUTPUTS, graph)
+        self._input = _first_name(graph.inputs, _TEXT_INPUTS, graph)
+        self._output = _first_name(graph.outputs, _TEXT_OUTPUTS, graph)
         config = beside.config()
-        siglip = config.model_type.startswith("siglip")
-        if self._output == _POOLED and not siglip:
-            raise InputError(
-                f"{graph.path.name} gives only pooler_output, which for CLIP lies before the projection; export"
-                " CLIPTextModelWithProjection (for SigLIP, put its config.json beside the graph)"
-            )
+        siglip = config.siglip
+        _refuse_unprojected(self._output, graph, beside)
         longest = (config.text_config or {}).get("max_position_embeddings")
         length = graph.size(self._input, 1) or (longest if isinstance(longest, int) else None)
-        # OpenAI and open_clip fill rows with 0, Hugging Face with the end of the text.
-        pad: str | int = 0 if self._input != "input_ids" else "</s>" if siglip else "<|endoftext|>"
-        self.tokens = beside.tokenizer(length or (_SIGLIP_LENGTH if siglip else _LENGTH), pad)
+        # OpenAI and open_clip fill rows with 0. It matters where words see what follows them, as in MobileCLIP2.
+        self.tokens = beside.tokenizer(length or (_SIGLIP_LENGTH if siglip else _LENGTH), "</s>" if siglip else 0)
         if not siglip:
             self.tokens.id_of("<|endoftext|>")
         self._rows = graph.size(self._input, 0)
@@ -70,6 +66,8 @@ class PhraseEmbeddings:
     def __call__(self, phrases: Sequence[str]) -> NDArray[np.float32]:
         """Return (phrases, size)."""
         new = [phrase for phrase in dict.fromkeys(phrases) if phrase not in self._kept]
+        if len(self._kept) + len(new) > KEPT:
+            self._kept, new = {}, list(dict.fromkeys(phrases))
         step = self._rows or max(1, len(new))
         for start in range(0, len(new), step):
             asked = new[start : start + step]
@@ -100,8 +98,9 @@ class ClipPair:
         self._whole = "model" in parts
         self._vision = parts["model"] if self._whole else parts["vision"]
         graph = self._vision.graph
-        self._input = _named(graph.inputs, _IMAGE_INPUTS, graph)
-        self._output = _named(graph.outputs, _IMAGE_OUTPUTS, graph)
+        self._input = _first_name(graph.inputs, _IMAGE_INPUTS, graph)
+        self._output = _first_name(graph.outputs, _IMAGE_OUTPUTS, graph)
+        _refuse_unprojected(self._output, graph, beside)
         self._pixels = beside.pixels()
         given = self._pixels.size
         side = graph.size(self._input, -1) or given.get("height") or given.get("shortest_edge")
@@ -191,11 +190,20 @@ def _bind_two(graphs: Sequence[Graph]) -> dict[str, Graph] | None:
 
 def _bind_one(graphs: Sequence[Graph]) -> dict[str, Graph] | None:
     optional = frozenset({"attention_mask"})
-    graph = only(graphs, {"input_ids", "pixel_values"}, {"text_embeds", "image_embeds"}, optional)
+    graph = graph_with(graphs, {"input_ids", "pixel_values"}, {"text_embeds", "image_embeds"}, optional)
     return None if graph is None else {"model": graph}
 
 
-def _named(tensors: Any, names: Sequence[str], graph: Graph) -> str:
+def _refuse_unprojected(output: str, graph: Graph, beside: SideFiles) -> None:
+    if output == _POOLED and not beside.config().siglip:
+        raise InputError(
+            f"{graph.path.name} gives only pooler_output, which for CLIP lies before the projection; export"
+            " CLIPTextModelWithProjection and CLIPVisionModelWithProjection (for SigLIP, put its config.json beside the"
+            " graph)"
+        )
+
+
+def _first_name(tensors: Any, names: Sequence[str], graph: Graph) -> str:
     """Return the first of some names that a graph has."""
     for name in names:
         if name in tensors:

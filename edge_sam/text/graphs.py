@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from edge_sam.bundles.bundle import GRAPH_FILES, file_sha256
+from edge_sam.bundles.bundle import GRAPH_FILES
 from edge_sam.bundles.manifest import TensorSpec
 from edge_sam.errors import InputError
 from edge_sam.importing.graph_file import files_of, read_tensors
@@ -62,7 +62,7 @@ class Graph:
         return length if isinstance(length, int) else None
 
 
-class _Named(NamedTuple):
+class _FileName(NamedTuple):
     """A file with the parts of its name."""
 
     path: Path
@@ -82,7 +82,7 @@ def read_graph(path: Path, precision: str = "") -> Graph:
     return Graph(
         path,
         format,
-        precision or _named(path).precision,
+        precision or _parse_name(path).precision,
         {tensor.name: tensor for tensor in inputs},
         {tensor.name: tensor for tensor in outputs},
     )
@@ -116,14 +116,35 @@ def side_folders(graphs: Sequence[Graph]) -> list[Path]:
     return list(dict.fromkeys([*folders, *(folder.parent for folder in folders)]))
 
 
-def digests(files: Sequence[Path]) -> dict[str, str]:
-    """Return the sha256 of each file by name."""
-    return {file.name: file_sha256(file) for file in files}
+def choose_variant(variants: Sequence[tuple[str, int]], precision: str, what: str) -> int:
+    """Return the index of the variant of a graph that suits a precision.
+
+    Parameters
+    ----------
+    variants : sequence of (str, int)
+        Precision and bytes of each.
+    precision : str
+        See `find_graphs`.
+    what : str
+        The graph, for the message.
+
+    Raises
+    ------
+    InputError
+        No variant has this precision.
+    """
+    if precision == "smallest":
+        return min(range(len(variants)), key=lambda i: variants[i][1])
+    for wanted in PRECISIONS if precision == "auto" else (precision,):
+        for i, (own, _) in enumerate(variants):
+            if own == wanted:
+                return i
+    raise InputError(f"{what} in {', '.join(sorted({own for own, _ in variants}))}, not in {precision}")
 
 
 def _chosen(folder: Path, precision: str) -> list[Path]:
     """Choose the files of a folder: each graph in one precision, and no whole model beside its parts."""
-    variants: dict[tuple[Path, str], list[_Named]] = {}
+    variants: dict[tuple[Path, str], list[_FileName]] = {}
     for found in _files(folder):
         variants.setdefault((found.path.parent, found.stem), []).append(found)
     if not variants:
@@ -134,27 +155,20 @@ def _chosen(folder: Path, precision: str) -> list[Path]:
     return [_variant(folder, files, precision) for _, files in sorted(variants.items())]
 
 
-def _files(folder: Path) -> Iterator[_Named]:
+def _files(folder: Path) -> Iterator[_FileName]:
     for pattern in _DEPTH:
         for path in sorted(folder.glob(pattern)):
             if path.suffix.lower() in GRAPH_FILES and path.is_file():
-                yield _named(path)
+                yield _parse_name(path)
 
 
-def _named(path: Path) -> _Named:
+def _parse_name(path: Path) -> _FileName:
     for end in sorted(SUFFIXES, key=len, reverse=True):
         if path.stem.endswith(end):
-            return _Named(path, path.stem.removesuffix(end), SUFFIXES[end])
-    return _Named(path, path.stem, "fp32")
+            return _FileName(path, path.stem.removesuffix(end), SUFFIXES[end])
+    return _FileName(path, path.stem, "fp32")
 
 
-def _variant(folder: Path, files: Sequence[_Named], precision: str) -> Path:
-    if precision == "smallest":
-        return min(files, key=lambda found: found.path.stat().st_size).path
-    order = PRECISIONS if precision == "auto" else (precision,)
-    for wanted in order:
-        for found in files:
-            if found.precision == wanted:
-                return found.path
-    have = ", ".join(sorted({found.precision for found in files}))
-    raise InputError(f"{folder} has {files[0].stem} in {have}, not in {precision}")
+def _variant(folder: Path, files: Sequence[_FileName], precision: str) -> Path:
+    variants = [(found.precision, found.path.stat().st_size) for found in files]
+    return files[choose_variant(variants, precision, f"{folder} has {files[0].stem}")].path

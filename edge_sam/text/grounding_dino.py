@@ -6,20 +6,20 @@ logits say for each box and each token of the text whether the box is meant.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from edge_sam.text.graphs import Graph
-from edge_sam.text.layout import MatcherLayout, Parts, SideFiles, corners, only, sigmoid
+from edge_sam.text.layout import MatcherLayout, Parts, SideFiles, corners, graph_with, sigmoid
 from edge_sam.text.matcher import MatcherFacts, WordBoxes
 from edge_sam.text.pixels import IMAGENET, PixelFormat
-from edge_sam.text.tokens import PhraseTokenizer
+from edge_sam.text.tokens import KEPT, PhraseTokenizer
 
-_log = logging.getLogger("edge_sam")
 _LENGTH = 256
 """Most tokens of a text, as the models were trained."""
 _SHORTEST, _LONGEST = 800, 1333
@@ -57,26 +57,25 @@ class GroundingDino:
         self.facts = facts
         self._model, self._graph = parts["model"], parts["model"].graph
         self._image, self._boxes = ("img", "boxes") if "img" in self._graph.inputs else ("pixel_values", "pred_boxes")
-        self._pixels = beside.pixels(PixelFormat(*IMAGENET, size={}))
+        usual = PixelFormat(*IMAGENET, resample=Image.Resampling.BILINEAR) if self._image == "img" else None
+        self._pixels = beside.pixels(usual)
         self._length = self._graph.size("input_ids", 1) or _LENGTH
         self._tokens = beside.tokenizer(self._length, "[PAD]")
-        self._special = _Special(self._tokens)
+        self._separators = _Separators(self._tokens)
 
     def find(self, image: NDArray[np.uint8], phrases: Sequence[str], least: float) -> WordBoxes:
         """See `TextBoxes.find`."""
         height, width = image.shape[:2]
         pixels = self._pixels.tensor(self._pixels.resized(image, self._frame(height, width)))[None]
-        boxes, scores, words = [np.zeros((0, 4))], [np.zeros(0, np.float32)], [np.zeros(0, np.intp)]
-        for text in self._special.texts(phrases, self._length):
+        parts = []
+        for text in self._separators.texts(phrases, self._length):
             outputs = self._model.run(self._inputs(text, pixels))
             tokens, found = sigmoid(outputs["logits"][0]), corners(outputs[self._boxes][0], width, height)
             for number, span in text.spans:
-                share = tokens[:, span].mean(axis=1)
-                chosen = share >= least
-                boxes.append(found[chosen])
-                scores.append(share[chosen])
-                words.append(np.full(int(chosen.sum()), number, np.intp))
-        return WordBoxes(np.concatenate(boxes), np.concatenate(scores), np.concatenate(words))
+                scores = tokens[:, span].mean(axis=1)
+                words = np.full(len(scores), number, np.intp)
+                parts.append(WordBoxes(found, scores, words).take(scores >= least))
+        return WordBoxes.join(parts)
 
     def _frame(self, height: int, width: int) -> tuple[int, int]:
         """Return the size of the picture: that of the graph, or the photograph's with sides within the limits.
@@ -104,26 +103,24 @@ class GroundingDino:
             "pixel_mask": np.ones((1, *pixels.shape[2:]), np.int64),
         }
         if self._image == "img":
-            inputs |= self._special.phrase_masks(ids)
+            inputs |= self._separators.phrase_masks(ids)
         return inputs
 
 
-class _Special:
+class _Separators:
     """The tokens between phrases, and what follows from where they are."""
 
     def __init__(self, tokens: PhraseTokenizer) -> None:
         self._tokens = tokens
         self._begin, self._end, self._stop = (tokens.id_of(token) for token in ("[CLS]", "[SEP]", "."))
         self._between = [self._begin, self._end, self._stop, tokens.id_of("?")]
+        self._row = lru_cache(KEPT)(self._cut)
 
     def texts(self, phrases: Sequence[str], length: int) -> Iterator[_Text]:
         """Put phrases into as few texts of at most `length` tokens as will hold them."""
         ids, spans = [self._begin], list[tuple[int, slice]]()
         for number, phrase in enumerate(phrases):
-            row = [token for token in self._tokens.ids(phrase.lower()) if token not in self._between]
-            if len(row) > length - 3:
-                _log.warning("%r has %d tokens; the model reads the first %d", phrase, len(row), length - 3)
-                row = row[: length - 3]
+            row = self._row(phrase, length - 3)
             if len(ids) + len(row) + 2 > length:
                 yield _Text(np.array([*ids, self._end], np.int64), spans)
                 ids, spans = [self._begin], []
@@ -131,6 +128,12 @@ class _Special:
                 spans.append((number, slice(len(ids), len(ids) + len(row))))
                 ids += [*row, self._stop]
         yield _Text(np.array([*ids, self._end], np.int64), spans)
+
+    def _cut(self, phrase: str, length: int) -> list[int]:
+        row = [token for token in self._tokens.ids(phrase.lower()) if token not in self._between]
+        if len(row) > length:
+            self._tokens.say_cut(phrase, len(row), length)
+        return row[:length]
 
     def phrase_masks(self, ids: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
         """Return which tokens see each other, (1, L, L), and their positions, (1, L): both start anew in each phrase.
@@ -151,12 +154,12 @@ class _Special:
 
 
 def _bind_hf(graphs: Sequence[Graph]) -> dict[str, Graph] | None:
-    graph = only(graphs, _HF_INPUTS, {"logits", "pred_boxes"})
+    graph = graph_with(graphs, _HF_INPUTS, {"logits", "pred_boxes"})
     return None if graph is None else {"model": graph}
 
 
 def _bind_idea(graphs: Sequence[Graph]) -> dict[str, Graph] | None:
-    graph = only(graphs, _IDEA_INPUTS, {"logits", "boxes"})
+    graph = graph_with(graphs, _IDEA_INPUTS, {"logits", "boxes"})
     return None if graph is None else {"model": graph}
 
 

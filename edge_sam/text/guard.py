@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -17,61 +17,83 @@ _SIDES = (96, 128)
 _DIFFERENT = 1e-5
 """Least relative difference between two answers."""
 BOUND = {"fp32": 0.02, "fp16": 0.05, "int8": 0.2, "int4": 0.3}
-"""Largest relative difference from the reference runtime's answers, by the precision of the files."""
+"""Largest relative difference of the scores from the reference runtime's, by the precision of the files."""
+BOX_BOUND = {"fp32": 0.005, "fp16": 0.01, "int8": 0.05, "int4": 0.08}
+"""Largest distance of the boxes from the reference runtime's, as a fraction of the picture's longer side."""
 
 
-def run_probe(matcher: Matcher) -> NDArray[np.float32]:
-    """Return the answers for two pictures (first axis) and two phrases (second).
+class Answers(NamedTuple):
+    """Answers for two pictures (first axis) and two phrases (second).
 
-    For boxes, scores and boxes of every token; for similarities, the logits.
+    Attributes
+    ----------
+    scores : ndarray of float32, (2, 2, N)
+        Logarithms of a detector's scores, or the logits of an image-text pair.
+    boxes : ndarray of float32, (2, 2, 4)
+        Mean box as fractions of the picture's longer side. 0 for an image-text pair.
     """
+
+    scores: NDArray[np.float32]
+    boxes: NDArray[np.float32]
+
+
+def run_probe(matcher: Matcher) -> Answers:
+    """Ask a matcher for the two phrases in the two pictures."""
     if isinstance(matcher, ImageText):
         pictures = [np.asarray(cv2.resize(each, (matcher.side, matcher.side)), np.uint8) for each in _pictures()]
-        return matcher.similarity(pictures, PHRASES)[..., None]
+        return Answers(matcher.similarity(pictures, PHRASES)[..., None], np.zeros((2, 2, 4), np.float32))
     answers = [[_answer(matcher, picture, phrase) for phrase in PHRASES] for picture in _pictures()]
-    return np.array(answers, np.float32)
+    return Answers(*(np.array([[each[i] for each in row] for row in answers], np.float32) for i in range(2)))
 
 
-def check_probe(answers: NDArray[np.float32], reference: NDArray[np.float32] | None, precision: str) -> float:
+def check_probe(answers: Answers, reference: Answers | None, precision: str) -> float:
     """Check answers, alone and against those of the reference runtime.
 
     Returns
     -------
     float
-        Relative difference from the reference; 0 without one.
+        Relative difference of the scores from the reference's; 0 without one.
 
     Raises
     ------
     RuntimeUnavailableError
         They are not finite, are the same for two pictures or two phrases, or differ from the reference.
     """
-    if not np.isfinite(answers).all():
+    joined = np.concatenate(answers, axis=2)
+    if not np.isfinite(joined).all():
         raise RuntimeUnavailableError("its answers to the test pictures are not finite")
-    if _difference(answers[0], answers[1]) < _DIFFERENT:
+    if _difference(joined[0], joined[1]) < _DIFFERENT:
         raise RuntimeUnavailableError("it answers the same for two different pictures")
-    if _difference(answers[:, 0], answers[:, 1]) < _DIFFERENT:
+    if _difference(joined[:, 0], joined[:, 1]) < _DIFFERENT:
         raise RuntimeUnavailableError(
             "it answers the same for two different phrases; the tokenizer may be another one's"
         )
     if reference is None:
         return 0.0
-    difference = _difference(answers, reference)
+    difference = _difference(answers.scores, reference.scores)
     if difference > BOUND[precision]:
         raise RuntimeUnavailableError(
-            f"its answers differ by {difference:.2g} from the reference (allowed for {precision}: {BOUND[precision]:g})"
+            f"its scores differ by {difference:.2g} from the reference (allowed for {precision}: {BOUND[precision]:g})"
+        )
+    distance = float(np.abs(answers.boxes - reference.boxes).max())
+    if distance > BOX_BOUND[precision]:
+        raise RuntimeUnavailableError(
+            f"its boxes differ by {distance:.2g} of the picture from the reference (allowed for {precision}:"
+            f" {BOX_BOUND[precision]:g})"
         )
     return difference
 
 
-def _answer(matcher: TextBoxes, picture: NDArray[np.uint8], phrase: str) -> NDArray[np.float32]:
-    """Return means over all boxes, weighted by their scores: boxes may come in another order in another runtime."""
+def _answer(
+    matcher: TextBoxes, picture: NDArray[np.uint8], phrase: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return sums over all boxes, weighted by their scores: boxes may come in another order in another runtime."""
     found = matcher.find(picture, [phrase], 0.0)
     weights = found.scores.astype(np.float64)
     total = max(float(weights.sum()), 1e-12)
-    means = (weights[:, None] * found.boxes).sum(axis=0) / total / max(_SIDES)
     strongest = np.sort(weights)[::-1][:8]
-    sums = np.array([weights.mean(), *np.pad(strongest, (0, 8 - len(strongest)))])
-    return np.concatenate([means, np.log(np.maximum(sums, 1e-9))]).astype(np.float32)
+    scores = np.array([weights.mean(), *np.pad(strongest, (0, 8 - len(strongest)))])
+    return np.log(np.maximum(scores, 1e-9)), (weights[:, None] * found.boxes).sum(axis=0) / total / max(_SIDES)
 
 
 def _pictures() -> list[NDArray[np.uint8]]:

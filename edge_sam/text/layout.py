@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,11 +16,10 @@ from edge_sam.files.serialization import decode_json
 from edge_sam.runtimes import Session, Tensors
 from edge_sam.text.graphs import Graph
 from edge_sam.text.matcher import Matcher, MatcherFacts
-from edge_sam.text.pixels import PixelFormat, read_pixel_format
-from edge_sam.text.tokens import PhraseTokenizer, open_tokenizer, pad_token
+from edge_sam.text.pixels import PIXEL_CONFIGS, PixelFormat, read_pixel_format
+from edge_sam.text.tokens import PAD_CONFIGS, TOKENIZERS, OpenTokenizer, PhraseTokenizer, open_tokenizer, pad_token
 
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+_CONFIG = "config.json"
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,11 @@ class ModelConfig(msgspec.Struct):
     model_type: str = ""
     text_config: dict[str, Any] | None = None
 
+    @property
+    def siglip(self) -> bool:
+        """Whether the model is SigLIP or SigLIP 2."""
+        return self.model_type.startswith("siglip")
+
 
 class SideFiles:
     """The files beside the graphs of a matcher. Each is read when it is asked for.
@@ -72,12 +76,21 @@ class SideFiles:
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = list(folders)
         self.used: list[Path] = []
-        self._tokenizer: tuple[Tokenizer, Path] | None = None
+        self._tokenizer: OpenTokenizer | None = None
+
+    def candidates(self) -> list[Path]:
+        """List the files that may be read, the first of each name."""
+        found: dict[str, Path] = {}
+        for folder in self._folders:
+            for name in (*TOKENIZERS, *PAD_CONFIGS, *PIXEL_CONFIGS, _CONFIG):
+                if name not in found and (folder / name).is_file():
+                    found[name] = folder / name
+        return list(found.values())
 
     def config(self) -> ModelConfig:
         """Read `config.json`. Without one, nothing is known."""
         for folder in self._folders:
-            path = folder / "config.json"
+            path = folder / _CONFIG
             if path.is_file():
                 try:
                     config: ModelConfig = decode_json(path.read_bytes(), ModelConfig)
@@ -106,11 +119,11 @@ class SideFiles:
         """
         if self._tokenizer is None:
             self._tokenizer = open_tokenizer(self._folders)
-            self._use(self._tokenizer[1])
-        tokenizer, path = self._tokenizer
-        number = None
+            self._use(self._tokenizer.path)
+        tokenizer, path, number = self._tokenizer
         if (named := pad_token(path.parent)) is not None:
-            number = tokenizer.token_to_id(named[0])
+            named_id = tokenizer.token_to_id(named[0])
+            number = number if named_id is None else named_id
             self._use(named[1])
         if number is None:
             number = pad if isinstance(pad, int) else tokenizer.token_to_id(pad)
@@ -150,7 +163,7 @@ class MatcherLayout:
     open: Callable[[Parts, SideFiles, MatcherFacts], Matcher]
 
 
-def only(
+def graph_with(
     graphs: Sequence[Graph], inputs: set[str], outputs: set[str], optional: frozenset[str] = frozenset()
 ) -> Graph | None:
     """Return the graph that has exactly these inputs, and at least these outputs. None if there is none."""

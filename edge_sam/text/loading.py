@@ -8,17 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from edge_sam.bundles.bundle import file_sha256
 from edge_sam.errors import InputError, RuntimeFallbackWarning, RuntimeUnavailableError, one_line
 from edge_sam.files.cache_home import cache_home
 from edge_sam.inference.cache import Verdict, files_key, read_record, write_record
 from edge_sam.inference.choice import thread_count
 from edge_sam.inference.run_options import RunOptions
 from edge_sam.runtimes import AUTO, BACKENDS, REFERENCE, SessionOptions, backend, split_runtime, why_unusable
-from edge_sam.text.graphs import PRECISIONS, Graph, digests, find_graphs, read_graph, side_folders
-from edge_sam.text.guard import check_probe, run_probe
+from edge_sam.text.graphs import PRECISIONS, Graph, find_graphs, read_graph, side_folders
+from edge_sam.text.guard import Answers, check_probe, run_probe
 from edge_sam.text.layout import MatcherLayout, OpenGraph, SideFiles
 from edge_sam.text.layouts import find_layout
 from edge_sam.text.manifest import read_manifest
@@ -38,22 +36,21 @@ class FoundMatcher:
     parts : mapping of str to Graph
         The graphs by part.
     hashes : mapping of str to str
-        sha256 of each file of the graphs by name.
+        sha256 of each file of the graphs by part and name, such as ``text/model.onnx``: two parts may have files of
+        one name.
+    beside : SideFiles
+        The files beside the graphs. Which of them are used is known after `open_matcher`.
     """
 
     layout: MatcherLayout
     parts: Mapping[str, Graph]
     hashes: Mapping[str, str]
+    beside: SideFiles
 
     @property
     def precision(self) -> str:
         """The least exact precision of the graphs."""
         return max((graph.precision for graph in self.parts.values()), key=PRECISIONS.index)
-
-    @property
-    def folders(self) -> list[Path]:
-        """Where the files beside the graphs may lie."""
-        return side_folders(list(self.parts.values()))
 
 
 def find_matcher(files: str | Path | Sequence[str | Path], precision: str = "auto") -> FoundMatcher:
@@ -68,10 +65,10 @@ def find_matcher(files: str | Path | Sequence[str | Path], precision: str = "aut
     if manifest is None:
         graphs = find_graphs(paths, precision)
     else:
-        known = {each.file: each.precision or "" for each in manifest.files}
-        graphs = [read_graph(paths[0] / name, known[name]) for name in manifest.graphs(precision)]
+        graphs = [read_graph(paths[0] / each.file, each.precision) for each in manifest.graphs(precision)]
     layout, parts = find_layout(graphs)
-    return FoundMatcher(layout, parts, digests([file for graph in parts.values() for file in graph.files]))
+    hashes = {f"{part}/{file.name}": file_sha256(file) for part, graph in parts.items() for file in graph.files}
+    return FoundMatcher(layout, parts, hashes, SideFiles(side_folders(list(parts.values()))))
 
 
 def load_matcher(
@@ -85,7 +82,7 @@ def load_matcher(
 ) -> TextBoxes | ImageText:
     """Load a model that finds words in pictures, for `TextSegmenter`.
 
-    What it is, is told by the names and shapes of its inputs: OWLv2, Grounding DINO, YOLO-World with a CLIP text
+    The names and shapes of its inputs say what it is: OWLv2, Grounding DINO, YOLO-World with a CLIP text
     model, CLIP, MobileCLIP2 or SigLIP. docs/text.md says where to get one. Its tokenizer and the sizes of its
     pictures are read from the files beside it.
 
@@ -129,17 +126,16 @@ def open_matcher(found: FoundMatcher, run: RunOptions) -> Matcher:
         try:
             matcher = _load(found, runtime, thread_count(run.threads), options)
         except RuntimeUnavailableError as error:
-            if runtime in named:
-                causes.append(f"{runtime}: {one_line(error)}")
-                if run.strict:
-                    break
+            causes.append(f"{runtime}: {one_line(error)}")
+            if runtime in named and run.strict:
+                break
             _log.info("the matcher does not run on %s: %s", runtime, error)
             continue
-        if causes:
+        if named and causes:  # Nobody asked for those before it with auto.
             message = f"using {runtime} for the matcher: {'; '.join(causes)}"
             warnings.warn(message, RuntimeFallbackWarning, stacklevel=2)
         return matcher
-    raise RuntimeUnavailableError("no usable runtime for the matcher; " + "; ".join(causes or ["see edge-sam doctor"]))
+    raise RuntimeUnavailableError("no usable runtime for the matcher; " + "; ".join(causes))
 
 
 def _load(found: FoundMatcher, runtime: str, threads: int | None, options: Mapping[str, str]) -> Matcher:
@@ -151,9 +147,9 @@ def _load(found: FoundMatcher, runtime: str, threads: int | None, options: Mappi
         raise RuntimeUnavailableError("it builds engines for edge_sam's own graphs only, not for imported ones")
     hashes = sorted(found.hashes.values())
     cache = _cache(files_key(hashes, runtime, found.precision, options))
-    beside = SideFiles(found.folders)
-    matcher = _open(found, beside, runtime, SessionOptions(threads, split_runtime(runtime)[1], cache, extra=options))
-    key = files_key([*hashes, *digests(beside.used).values()], runtime, found.precision, options)
+    matcher = _open(found, runtime, SessionOptions(threads, split_runtime(runtime)[1], cache, extra=options))
+    beside = [file_sha256(file) for file in found.beside.used]
+    key = files_key([*hashes, *beside], runtime, found.precision, options)
     verdict = read_record(key, Verdict)
     if verdict is None:
         verdict = _judge(found, matcher, runtime)
@@ -163,7 +159,7 @@ def _load(found: FoundMatcher, runtime: str, threads: int | None, options: Mappi
     return matcher
 
 
-def _open(found: FoundMatcher, beside: SideFiles, runtime: str, options: SessionOptions) -> Matcher:
+def _open(found: FoundMatcher, runtime: str, options: SessionOptions) -> Matcher:
     parts = {}
     for part, graph in found.parts.items():
         if graph.format not in backend(runtime).MODEL_FORMATS:
@@ -172,7 +168,7 @@ def _open(found: FoundMatcher, beside: SideFiles, runtime: str, options: Session
     provider = next(iter(parts.values())).session.provider
     facts = MatcherFacts(found.layout.name, dict(found.hashes), found.precision, provider)
     try:
-        return found.layout.open(parts, beside, facts)
+        return found.layout.open(parts, found.beside, facts)
     except RuntimeUnavailableError as error:
         raise _unanswered(runtime, error) from error
 
@@ -180,9 +176,9 @@ def _open(found: FoundMatcher, beside: SideFiles, runtime: str, options: Session
 def _judge(found: FoundMatcher, matcher: Matcher, runtime: str) -> Verdict:
     """Run the guard. Raises `InputError` where the reference runtime cannot answer: then the files are at fault."""
     answers = _probe(matcher, runtime)
-    reference: NDArray[np.float32] | None = None
+    reference: Answers | None = None
     if runtime != REFERENCE and _formats(found) <= set(backend(REFERENCE).MODEL_FORMATS):
-        reference = _probe(_open(found, SideFiles(found.folders), REFERENCE, SessionOptions()), REFERENCE)
+        reference = _probe(_open(found, REFERENCE, SessionOptions()), REFERENCE)
     try:
         difference = check_probe(answers, reference, found.precision)
     except RuntimeUnavailableError as error:
@@ -202,7 +198,7 @@ def compare_precisions(folder: Path, exact: Matcher) -> None:
         raise InputError(f"int8 does not suit this model: {error}; leave out --int8") from error
 
 
-def _probe(matcher: Matcher, runtime: str) -> NDArray[np.float32]:
+def _probe(matcher: Matcher, runtime: str) -> Answers:
     try:
         return run_probe(matcher)
     except RuntimeUnavailableError as error:

@@ -10,6 +10,7 @@ from edge_sam.bundles.bundle import file_sha256
 from edge_sam.bundles.manifest import Count, FamilyName, FileName, MadeBy, Sha256
 from edge_sam.errors import InputError
 from edge_sam.files.serialization import decode_json
+from edge_sam.text.graphs import choose_variant
 
 MATCHER = "matcher.json"
 SCHEMA = 1
@@ -17,12 +18,13 @@ _LARGEST = 1 << 20
 
 
 class MatcherFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One file. Graphs have a precision; weights and side files have none."""
+    """One file. Graphs have a part (see `edge_sam.text.layout.Parts`) and a precision; other files have none."""
 
     file: FileName
     sha256: Sha256
     bytes: Count
-    precision: str | None = None
+    part: str | None = None
+    precision: str = ""
 
 
 class MatcherManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,21 +54,18 @@ class MatcherManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     made_by: MadeBy
     files: tuple[MatcherFile, ...]
 
-    def graphs(self, precision: str) -> list[str]:
-        """Return the names of the graphs in a precision; see `edge_sam.text.graphs.find_graphs`."""
-        from edge_sam.text.graphs import PRECISIONS
-
-        sizes: dict[str, int] = {}
+    def graphs(self, precision: str) -> list[MatcherFile]:
+        """Return the file of each part in a precision; see `edge_sam.text.graphs.find_graphs`."""
+        parts: dict[str, list[MatcherFile]] = {}
         for each in self.files:
-            if each.precision is not None:
-                sizes[each.precision] = sizes.get(each.precision, 0) + each.bytes
-        order = PRECISIONS if precision == "auto" else (precision,)
-        if precision == "smallest":
-            order = (min(sizes, key=lambda name: sizes[name]),)
-        for wanted in order:
-            if wanted in sizes:
-                return [each.file for each in self.files if each.precision == wanted]
-        raise InputError(f"matcher {self.name} has no precision {precision!r}; it has {', '.join(sizes)}")
+            if each.part is not None:
+                parts.setdefault(each.part, []).append(each)
+        return [
+            files[
+                choose_variant([(each.precision, each.bytes) for each in files], precision, f"{self.name} has {part}")
+            ]
+            for part, files in parts.items()
+        ]
 
 
 def read_manifest(folder: Path) -> MatcherManifest | None:

@@ -29,6 +29,21 @@ class WordBoxes:
     scores: NDArray[np.float32]
     words: NDArray[np.intp]
 
+    @classmethod
+    def join(cls, parts: Sequence[WordBoxes]) -> WordBoxes:
+        """Put boxes together."""
+        if not parts:
+            return cls(np.zeros((0, 4)), np.zeros(0, np.float32), np.zeros(0, np.intp))
+        return cls(
+            np.concatenate([part.boxes for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.words for part in parts]),
+        )
+
+    def take(self, chosen: NDArray[np.bool_]) -> WordBoxes:
+        """Return the chosen boxes."""
+        return WordBoxes(self.boxes[chosen], self.scores[chosen], self.words[chosen])
+
 
 class MatcherFacts(msgspec.Struct, frozen=True):
     """What a report says about a matcher that ran.
@@ -38,7 +53,7 @@ class MatcherFacts(msgspec.Struct, frozen=True):
     matcher : str
         Name of its layout.
     matcher_files : dict of str to str
-        sha256 of each file by name.
+        sha256 of each file by part and name, such as ``text/model.onnx``.
     matcher_precision : str
         Precision of its graphs.
     matcher_provider : str

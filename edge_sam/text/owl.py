@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge_sam.errors import InputError
 from edge_sam.text.graphs import Graph
-from edge_sam.text.layout import MatcherLayout, Parts, SideFiles, corners, only, sigmoid
+from edge_sam.text.layout import MatcherLayout, Parts, SideFiles, corners, graph_with, sigmoid
 from edge_sam.text.matcher import MatcherFacts, WordBoxes
 
 _LENGTH = 16
@@ -70,7 +70,7 @@ class OwlDetector:
 
 def _bind(graphs: Sequence[Graph]) -> dict[str, Graph] | None:
     optional = frozenset({"attention_mask"})
-    graph = only(graphs, {"input_ids", "pixel_values"}, {"logits", "pred_boxes"}, optional)
+    graph = graph_with(graphs, {"input_ids", "pixel_values"}, {"logits", "pred_boxes"}, optional)
     if graph is None:
         return None
     if len(graph.outputs["logits"].shape) != 3:

@@ -24,16 +24,6 @@ from edge_sam.text.manifest import MATCHER, SCHEMA, MatcherFile, MatcherManifest
 from edge_sam.text.matcher import ImageText
 from edge_sam.version import __version__
 
-_SIDE_FILES = (
-    *(
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "special_tokens_map.json",
-        "bpe_simple_vocab_16e6.txt.gz",
-        "vocab.txt",
-    ),
-    *("config.json", "preprocessor_config.json", "preprocess_cfg.json", "open_clip_config.json"),
-)
 _TERMS = ("LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE")
 
 
@@ -94,7 +84,9 @@ def pack_matcher(
             MadeBy(_command(files, target), _versions()),
             (*_copied(found, folder), *_quantized(found, folder, quantize)),
         )
+        _copy_terms(files, folder)
         (folder / MATCHER).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
+        find_matcher(folder)  # What cannot be found again must not replace what could.
         if quantize is not None:
             compare_precisions(folder, matcher)
         if target.exists():
@@ -104,14 +96,17 @@ def pack_matcher(
 
 
 def _copied(found: FoundMatcher, folder: Path) -> Iterator[MatcherFile]:
-    """Copy the graphs, their weights, and the files beside them. Yields their entries."""
+    """Copy the graphs, their weights, and the files beside them that were read. Yields their entries."""
     for part, graph in found.parts.items():
         yield from _copied_graph(part, graph, folder)
-    for source in found.folders:
-        for name in _SIDE_FILES:
-            if (source / name).is_file() and not (folder / name).exists():
-                shutil.copyfile(source / name, folder / name)
-                yield MatcherFile(**entry(folder / name))
+    for source in found.beside.used:
+        shutil.copyfile(source, folder / source.name)
+        yield MatcherFile(**entry(folder / source.name))
+
+
+def _copy_terms(files: Sequence[Path], folder: Path) -> None:
+    """Copy the terms of the folders that were given. Those of a folder above may be another model's."""
+    for source in files:
         for name in _TERMS:
             if (source / name).is_file() and not (folder / name).exists():
                 shutil.copyfile(source / name, folder / name)
@@ -120,7 +115,7 @@ def _copied(found: FoundMatcher, folder: Path) -> Iterator[MatcherFile]:
 def _copied_graph(part: str, graph: Graph, folder: Path) -> Iterator[MatcherFile]:
     file = folder / f"{part}.{graph.precision}{graph.path.suffix.lower()}"
     shutil.copyfile(graph.path, file)
-    yield MatcherFile(**entry(file), precision=graph.precision)
+    yield MatcherFile(**entry(file), part=part, precision=graph.precision)
     for weights in graph.files[1:]:
         # An ONNX file names its weights; OpenVINO looks for them under the graph's name.
         copy = file.with_suffix(".bin") if graph.format == "openvino" else folder / weights.name
@@ -144,7 +139,7 @@ def _quantized(
         assert quantize is not None
         file = folder / f"{part}.int8.onnx"
         quantize(folder / f"{part}.fp32.onnx", file)
-        yield MatcherFile(**entry(file), precision="int8")
+        yield MatcherFile(**entry(file), part=part, precision="int8")
 
 
 def _refuse_existing(output: Path, overwrite: bool) -> None:

@@ -18,7 +18,7 @@ from edge_sam.files.serialization import decode_json
 Colours = tuple[float, float, float]
 IMAGENET: tuple[Colours, Colours] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and deviation of R, G, B from 0 to 1."""
-_CONFIGS = ("preprocessor_config.json", "preprocess_cfg.json", "open_clip_config.json")
+PIXEL_CONFIGS = ("preprocessor_config.json", "preprocess_cfg.json", "open_clip_config.json")
 _RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
     "lanczos": Image.Resampling.LANCZOS,
@@ -77,7 +77,7 @@ class _OpenClip(msgspec.Struct):
 
 
 class _Config(_OpenClip):
-    """The fields of the files of `_CONFIGS` that are used."""
+    """The fields of the files of `PIXEL_CONFIGS` that are used."""
 
     image_mean: Colours | None = None
     image_std: Colours | None = None
@@ -91,7 +91,7 @@ class _Config(_OpenClip):
 
 
 def read_pixel_format(folders: Sequence[Path], usual: PixelFormat | None = None) -> tuple[PixelFormat, Path | None]:
-    """Read the first file of `_CONFIGS` in some folders.
+    """Read the first file of `PIXEL_CONFIGS` in some folders.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def read_pixel_format(folders: Sequence[Path], usual: PixelFormat | None = None)
         There is no such file and nothing is usual, or the file is damaged.
     """
     for folder in folders:
-        for name in _CONFIGS:
+        for name in PIXEL_CONFIGS:
             path = folder / name
             if path.is_file():
                 return _parse(path), path

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sam.everything.records import MaskRecord
 from edge_sam.prompts import Prompt
 from edge_sam.result import Result
 
@@ -24,11 +25,14 @@ class WordPrompt:
         The text.
     score : float
         How well it fits, 0 to 1.
+    record : dict, optional
+        For an image-text pair: the mask that was compared; see `edge_sam.MaskGenerator.generate`.
     """
 
     prompt: Prompt
     word: str
     score: float
+    record: MaskRecord | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +43,8 @@ class TextResult(Result):
 
     Attributes
     ----------
+    logits : ndarray of float32, (N, rows, columns)
+        As in `Result`; (N, 0, 0) for an image-text pair, whose masks come from everything mode.
     scores : ndarray of float32, (N,)
         How well each mask fits its words, by the matcher: 0 to 1.
     words : list of str

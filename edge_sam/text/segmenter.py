@@ -14,15 +14,19 @@ from numpy.typing import ArrayLike, NDArray
 from edge_sam.embedding import ImageEmbedding
 from edge_sam.errors import InputError
 from edge_sam.everything import MaskGenerator
-from edge_sam.everything.suppression import suppress
+from edge_sam.everything.records import MaskRecord
+from edge_sam.everything.suppression import box_ious
 from edge_sam.imaging.images import read_image
 from edge_sam.imaging.masks import box_of, decode_rle, most_interior
 from edge_sam.imaging.preprocess import check_image
+from edge_sam.imaging.region import check_region
 from edge_sam.imaging.view import View
 from edge_sam.predictor import Predictor
 from edge_sam.preference import Preference
 from edge_sam.prompts import Prompt
+from edge_sam.result import Result
 from edge_sam.system.timing import elapsed_ms
+from edge_sam.text.choice import choose, inside
 from edge_sam.text.crops import crop_object
 from edge_sam.text.matcher import ImageText, Matcher, TextBoxes, WordBoxes
 from edge_sam.text.result import TextResult, WordPrompt
@@ -31,6 +35,8 @@ from edge_sam.text.tokens import check_phrases
 
 _POINTS_PER_SIDE = 16
 """Side of the grid of points for masks to compare with words, if no generator is given."""
+_FITS = 0.6
+"""IoU of a detector's box and that of a mask from which the box's text labels the mask."""
 
 
 class TextSegmenter:
@@ -89,6 +95,11 @@ class TextSegmenter:
         given = self.settings.threshold
         return self.matcher.threshold if given is None else given
 
+    @property
+    def compares(self) -> bool:
+        """Whether the matcher compares masks with words, as an image-text pair does."""
+        return isinstance(self.matcher, ImageText)
+
     def segment(
         self,
         image: NDArray[np.uint8] | str | Path,
@@ -109,11 +120,14 @@ class TextSegmenter:
         text : str or sequence of str
             What to find: ``"a red mug"``, or several texts, each of its own.
         embedding : ImageEmbedding, optional
-            The photograph's embedding, if it has been encoded before.
-        valid_mask, prefer
+            The photograph's embedding, if it has been encoded before. An image-text pair does not use it.
+        valid_mask
             See `Predictor.predict`.
+        prefer
+            See `Predictor.predict`. For an image-text pair the masks are those of the generator.
         long_side, square
-            See `Predictor.encode`.
+            See `Predictor.encode`. They change a detector's masks and those of the default generator; a generator that
+            was given has its own.
 
         Returns
         -------
@@ -127,10 +141,14 @@ class TextSegmenter:
         """
         pixels, phrases = _inputs(image, text)
         start = time.perf_counter()
-        found = self.find(pixels, phrases, valid_mask=valid_mask)
+        found = self.find(pixels, phrases, valid_mask=valid_mask, long_side=long_side, square=square)
         match_ms = elapsed_ms(start)
         if not found:
             return TextResult.of([], [], pixels.shape[:2], match_ms)
+        if self.compares:
+            provider = self.predictor.facts.provider
+            results = [_drawn(each.record, provider) for each in found if each.record is not None]
+            return TextResult.of(found, results, pixels.shape[:2], match_ms)
         if embedding is None:
             embedding = self.predictor.encode(pixels, long_side=long_side, square=square)
         results = self.predictor.predict(
@@ -145,6 +163,8 @@ class TextSegmenter:
         text: str | Sequence[str],
         *,
         valid_mask: ArrayLike | None = None,
+        long_side: int = View.long_side,
+        square: bool | None = View.square,
     ) -> list[WordPrompt]:
         """Return a prompt for every object that the words describe, best score first.
 
@@ -152,9 +172,16 @@ class TextSegmenter:
         """
         pixels, phrases = _inputs(image, text)
         if isinstance(self.matcher, TextBoxes):
-            found = self._boxes(self.matcher, pixels, phrases)
+            found = self._boxes(self.matcher, pixels, phrases, valid_mask)
         else:
-            found = self._compared(self.matcher, pixels, phrases, valid_mask)
+            generator = self._generator or MaskGenerator(
+                self.predictor,
+                points_per_side=_POINTS_PER_SIDE,
+                output_mode="coco_rle",
+                long_side=long_side,
+                square=MaskGenerator.square if square is None else square,
+            )
+            found = self._compared(self.matcher, pixels, phrases, generator.generate(pixels, valid_mask=valid_mask))
         return sorted(found, key=lambda each: -each.score)
 
     def label(
@@ -185,38 +212,38 @@ class TextSegmenter:
             for row, word in zip(scores, best, strict=True)
         ]
 
-    def _boxes(self, matcher: TextBoxes, image: NDArray[np.uint8], phrases: Sequence[str]) -> list[WordPrompt]:
-        found = _inside(matcher.find(image, self._sentences(phrases), self.threshold), image.shape[:2])
-        chosen = []
-        for number, phrase in enumerate(phrases):
-            mine = np.flatnonzero(found.words == number)
-            kept = mine[suppress(found.boxes[mine], found.scores[mine].astype(np.float64), self.settings.overlap)]
-            chosen += [
-                WordPrompt(Prompt(box=found.boxes[i]), phrase, float(found.scores[i]))
-                for i in kept[: self.settings.top]
-            ]
-        return chosen
+    def _boxes(
+        self,
+        matcher: TextBoxes,
+        image: NDArray[np.uint8],
+        phrases: Sequence[str],
+        valid_mask: ArrayLike | None = None,
+    ) -> list[WordPrompt]:
+        region = check_region(valid_mask, (image.shape[0], image.shape[1]))
+        found = inside(matcher.find(image, self._sentences(phrases), self.threshold), image.shape[:2], region)
+        return [
+            WordPrompt(Prompt(box=found.boxes[i]), phrases[found.words[i]], float(found.scores[i]))
+            for i in choose(found, self.settings)
+        ]
 
     def _compared(
-        self, matcher: ImageText, image: NDArray[np.uint8], phrases: Sequence[str], valid_mask: ArrayLike | None
+        self, matcher: ImageText, image: NDArray[np.uint8], phrases: Sequence[str], records: Sequence[MaskRecord]
     ) -> list[WordPrompt]:
-        """Compare all masks of the photograph with the words."""
-        generator = self._generator or MaskGenerator(
-            self.predictor, points_per_side=_POINTS_PER_SIDE, output_mode="coco_rle"
-        )
-        records = generator.generate(image, valid_mask=valid_mask)
-        masks = [_decoded(record["segmentation"]) for record in records]
-        scores = self._shares(matcher, image, masks, phrases)
+        """Compare all masks of the photograph with the words. Masks are large: each is decoded when it is used."""
+        scores = self._shares(matcher, image, (_decoded(record["segmentation"]) for record in records), phrases)
         boxes = np.array([record["bbox"] for record in records], np.float64).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
-        chosen = []
-        for number, phrase in enumerate(phrases):
-            mine = np.flatnonzero(scores[:, number] >= self.threshold)
-            kept = mine[suppress(boxes[mine], scores[mine, number].astype(np.float64), self.settings.overlap)]
-            for i in kept[: self.settings.top]:
-                prompt = Prompt(points=[most_interior(masks[i])], box=boxes[i])
-                chosen.append(WordPrompt(prompt, phrase, float(scores[i, number])))
-        return chosen
+        masks, words = np.nonzero(scores >= self.threshold)
+        found = WordBoxes(boxes[masks], scores[masks, words], words)
+        return [
+            WordPrompt(
+                Prompt(points=[most_interior(_decoded(records[masks[i]]["segmentation"]))], box=found.boxes[i]),
+                phrases[words[i]],
+                float(found.scores[i]),
+                records[masks[i]],
+            )
+            for i in choose(found, self.settings)
+        ]
 
     def _shares(
         self, matcher: ImageText, image: NDArray[np.uint8], masks: Iterable[NDArray[np.bool_]], phrases: Sequence[str]
@@ -225,8 +252,6 @@ class TextSegmenter:
         texts = [*self._sentences(phrases), *self._sentences(self.settings.background)]
         logits = matcher.similarity((crop_object(image, mask, matcher.side) for mask in masks), texts)
         words, behind = logits[:, : len(phrases)], logits[:, len(phrases) :]
-        if not behind.shape[1]:
-            return np.ones_like(words)
         highest = np.maximum(words, behind.max(axis=1, keepdims=True))
         others = np.exp(behind[:, None, :] - highest[:, :, None]).sum(axis=2)
         own = np.exp(words - highest)
@@ -241,7 +266,7 @@ class TextSegmenter:
         scores = np.zeros((len(tight), len(phrases)), np.float32)
         for each in found:
             assert each.prompt.box is not None
-            fits = _box_iou(tight, each.prompt.box) >= self.settings.overlap
+            fits = box_ious(tight, each.prompt.box) >= _FITS
             column = phrases.index(each.word)
             scores[fits, column] = np.maximum(scores[fits, column], each.score)
         return scores
@@ -255,22 +280,12 @@ def _inputs(image: NDArray[np.uint8] | str | Path, text: object) -> tuple[NDArra
     return check_image(read_image(image) if isinstance(image, str | Path) else image), phrases
 
 
+def _drawn(record: MaskRecord, provider: str) -> Result:
+    """Return the result of a mask of everything mode, which has no low-res logits."""
+    scores = np.array([record["predicted_iou"]], np.float32)
+    return Result(_decoded(record["segmentation"])[None], scores, np.zeros((1, 0, 0), np.float32), provider)
+
+
 def _decoded(segmentation: Any) -> NDArray[np.bool_]:
     """Return the mask of a record, in whichever form the generator gives it."""
     return segmentation if isinstance(segmentation, np.ndarray) else decode_rle(segmentation)
-
-
-def _inside(found: WordBoxes, size: tuple[int, ...]) -> WordBoxes:
-    """Cut boxes at the photograph's border, and drop those without a pixel in it."""
-    height, width = size
-    boxes = found.boxes.clip(0, (width, height, width, height))
-    kept = np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] - boxes[:, :2] >= 1).all(axis=1)
-    return WordBoxes(boxes[kept], found.scores[kept], found.words[kept])
-
-
-def _box_iou(boxes: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    sides = np.minimum(boxes[:, 2:], other[2:]) - np.maximum(boxes[:, :2], other[:2])
-    common = sides.clip(min=0).prod(axis=1)
-    union = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + (other[2:] - other[:2]).prod() - common
-    iou: NDArray[np.float64] = common / np.maximum(union, 1e-9)
-    return iou

@@ -23,7 +23,9 @@ class TextSettings(Settings):
     threshold : float, optional
         Least score of a mask, 0 to 1. An object that is not there scores less. Default: as suits the matcher.
     overlap : float
-        Overlap (IoU) above which the worse of two masks of a text is dropped.
+        Overlap (IoU of their boxes) above which the worse of two objects is dropped.
+    exclusive : bool
+        Whether an object gets only the text that fits it best. False: it gets every text that fits.
     template : str
         Sentence around a text for the matcher, with {} for the text, such as "a photo of {}".
     background : tuple of str
@@ -33,6 +35,7 @@ class TextSettings(Settings):
     top: Annotated[int, Meta(ge=1)] | None = None
     threshold: Annotated[float, Meta(ge=0, le=1)] | None = None
     overlap: Annotated[float, Meta(ge=0, le=1)] = 0.6
+    exclusive: bool = True
     template: str = "{}"
     background: tuple[str, ...] = BACKGROUND
 
@@ -40,3 +43,5 @@ class TextSettings(Settings):
         super().__post_init__()
         if not isinstance(self.template, str) or self.template.count("{}") != 1:
             raise InputError(f"template {self.template!r} must have {{}} once, in the place of the text")
+        if not self.background or not all(text.strip() for text in self.background):
+            raise InputError("background needs a text, and none that is empty: a mask is compared with it")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gzip
 import logging
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 _log = logging.getLogger("edge_sam")
 CLIP_VOCABULARY = "bpe_simple_vocab_16e6.txt.gz"
 """The file of merges that comes with CLIP and open_clip."""
+KEPT = 1024
+"""Phrases that are kept, those that were asked last."""
+TOKENIZERS = ("tokenizer.json", CLIP_VOCABULARY, "vocab.txt")
+"""Files of tokenizers, those that are read first."""
+PAD_CONFIGS = ("tokenizer_config.json", "special_tokens_map.json")
 _CLIP_MERGES = 49152 - 256 - 2
 _CLIP_WORDS = r"""<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
 _START, _END = "<|startoftext|>", "<|endoftext|>"
@@ -67,7 +73,7 @@ class PhraseTokenizer:
 
     def __init__(self, tokenizer: Tokenizer, length: int, pad: int, name: str) -> None:
         self._tokenizer, self.length, self.pad, self.name = tokenizer, length, pad, name
-        self._rows: dict[str, list[int]] = {}
+        self._row = lru_cache(KEPT)(self._cut)
 
     def __call__(self, phrases: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return ids and attention mask, both (N, length)."""
@@ -89,17 +95,27 @@ class PhraseTokenizer:
             raise InputError(f"{self.name} is not the tokenizer of this model: it has no token {token}")
         return int(found)
 
-    def _row(self, phrase: str) -> list[int]:
-        if phrase not in self._rows:
-            row = self.ids(phrase)
-            if len(row) > self.length:
-                _log.warning("%r has %d tokens; the model reads the first %d", phrase, len(row), self.length)
-                row = [*row[: self.length - 1], row[-1]]
-            self._rows[phrase] = row
-        return self._rows[phrase]
+    def say_cut(self, phrase: str, count: int, length: int) -> None:
+        """Warn that a phrase of `count` tokens is cut to `length`."""
+        _log.warning("%r has %d tokens; the model reads the first %d", phrase, count, length)
+
+    def _cut(self, phrase: str) -> list[int]:
+        row = self.ids(phrase)
+        if len(row) > self.length:
+            self.say_cut(phrase, len(row), self.length)
+            row = [*row[: self.length - 1], row[-1]]
+        return row
 
 
-def open_tokenizer(folders: Sequence[Path]) -> tuple[Tokenizer, Path]:
+class OpenTokenizer(NamedTuple):
+    """A tokenizer without padding and truncation, its file, and the id that fills rows if the file says one."""
+
+    tokenizer: Tokenizer
+    path: Path
+    pad: int | None
+
+
+def open_tokenizer(folders: Sequence[Path]) -> OpenTokenizer:
     """Open the tokenizer that lies beside the graphs.
 
     Parameters
@@ -109,10 +125,7 @@ def open_tokenizer(folders: Sequence[Path]) -> tuple[Tokenizer, Path]:
 
     Returns
     -------
-    tokenizers.Tokenizer
-        Without padding and truncation.
-    Path
-        Its file.
+    OpenTokenizer
 
     Raises
     ------
@@ -127,13 +140,13 @@ def open_tokenizer(folders: Sequence[Path]) -> tuple[Tokenizer, Path]:
         raise MissingExtraError(
             f'text prompts need {error.name}, which is not installed: pip install "edge-sam[text]"'
         ) from error
-    readers: dict[str, Callable[[Path], Any]] = {
-        "tokenizer.json": lambda path: tokenizers.Tokenizer.from_file(str(path)),
-        CLIP_VOCABULARY: _clip,
-        "vocab.txt": lambda path: tokenizers.BertWordPieceTokenizer(str(path))._tokenizer,
-    }
+    readers: tuple[Callable[[Path], Any], ...] = (
+        lambda path: tokenizers.Tokenizer.from_file(str(path)),
+        _clip,
+        lambda path: tokenizers.BertWordPieceTokenizer(str(path))._tokenizer,
+    )
     for folder in folders:
-        for name, reader in readers.items():
+        for name, reader in zip(TOKENIZERS, readers, strict=True):
             path = folder / name
             if not path.is_file():
                 continue
@@ -141,9 +154,10 @@ def open_tokenizer(folders: Sequence[Path]) -> tuple[Tokenizer, Path]:
                 tokenizer = reader(path)
             except Exception as error:  # The package raises plain `Exception`.
                 raise InputError(f"{path} is not a tokenizer: {one_line(error)}") from error
+            pad = (tokenizer.padding or {}).get("pad_id")
             tokenizer.no_padding()
             tokenizer.no_truncation()
-            return tokenizer, path
+            return OpenTokenizer(tokenizer, path, pad)
     raise InputError(
         f"there is no tokenizer beside the model; put its tokenizer.json into {folders[0]}"
         f" (or CLIP's {CLIP_VOCABULARY}, or BERT's vocab.txt)"
@@ -158,7 +172,7 @@ class _TokenizerConfig(msgspec.Struct):
 
 def pad_token(folder: Path) -> tuple[str, Path] | None:
     """Return the token that fills rows, and the file beside the tokenizer that says so. None if none does."""
-    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+    for name in PAD_CONFIGS:
         try:
             config = decode_json((folder / name).read_bytes(), _TokenizerConfig)
         except (OSError, msgspec.DecodeError):

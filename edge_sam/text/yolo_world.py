@@ -9,11 +9,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from edge_sam.errors import InputError
 from edge_sam.text.clip import PhraseEmbeddings, text_graph
 from edge_sam.text.graphs import Graph
-from edge_sam.text.layout import MatcherLayout, Parts, SideFiles, only
+from edge_sam.text.layout import MatcherLayout, Parts, SideFiles, graph_with
 from edge_sam.text.matcher import MatcherFacts, WordBoxes
 from edge_sam.text.pixels import PixelFormat
 
@@ -31,7 +32,7 @@ class YoloWorld:
     def __init__(self, parts: Parts, beside: SideFiles, facts: MatcherFacts) -> None:
         self.facts = facts
         self._model, graph = parts["model"], parts["model"].graph
-        self._pixels = PixelFormat((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+        self._pixels = PixelFormat((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), resample=Image.Resampling.BILINEAR)
         self._side = graph.size("images", -1) or _SIDE
         self._count = graph.size("text_features", 1)
         self._embed = PhraseEmbeddings(parts["text"], beside)
@@ -46,17 +47,16 @@ class YoloWorld:
         """See `TextBoxes.find`."""
         pixels, scale, corner = self._picture(image)
         step = len(phrases) if self._count is None else self._count - 1
-        boxes, scores, words = [np.zeros((0, 4))], [np.zeros(0, np.float32)], [np.zeros(0, np.intp)]
+        parts = []
         for start in range(0, len(phrases), step):
             asked = list(phrases[start : start + step])
             filled = [*asked, *[_NOTHING] * (1 if self._count is None else self._count - len(asked))]
             outputs = self._model.run({"images": pixels, "text_features": self._embed(filled)[None]})
             found = outputs["scores"][0][:, : len(asked)]
             places, which = np.nonzero(found >= least)
-            boxes.append((outputs["boxes"][0][places] - np.tile(corner, 2)) / scale)
-            scores.append(found[places, which])
-            words.append(which + start)
-        return WordBoxes(np.concatenate(boxes), np.concatenate(scores), np.concatenate(words))
+            boxes = (outputs["boxes"][0][places] - np.tile(corner, 2)) / scale
+            parts.append(WordBoxes(boxes, found[places, which], which + start))
+        return WordBoxes.join(parts)
 
     def _picture(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], float, NDArray[np.float64]]:
         """Return the graph's input, its scale, and the XY of the photograph's corner in it."""
@@ -70,7 +70,7 @@ class YoloWorld:
 
 
 def _bind(graphs: Sequence[Graph]) -> dict[str, Graph] | None:
-    model = only(graphs, {"images", "text_features"}, {"scores", "boxes"})
+    model = graph_with(graphs, {"images", "text_features"}, {"scores", "boxes"})
     if model is None:
         return None
     text = text_graph([graph for graph in graphs if graph is not model])

@@ -131,6 +131,38 @@ class Tracker:
                 self._carry(image)
         return self._report()
 
+    def add(self, image: NDArray[np.uint8], prompts: Sequence[Prompt], kept: Sequence[int]) -> list[Tracked]:
+        """Track some of the objects into the next frame, as `step` does, and start further ones in it.
+
+        Parameters
+        ----------
+        image, prompts
+            See `start`.
+        kept : sequence of int
+            The objects that go on, by their place in the earlier answer. The others are given up.
+
+        Returns
+        -------
+        list of Tracked
+            The kept objects, then one for each prompt.
+
+        Raises
+        ------
+        InputError
+            There is no such object, a prompt does not fit the frame, or the frame is not RGB.
+        """
+        prompts, image = check_prompts(prompts), check_image(image)
+        if not all(0 <= i < len(self._objects) for i in kept):
+            raise InputError(f"there are {len(self._objects)} objects to keep, but {list(kept)} were asked for")
+        self.timings = {}
+        with self._transaction():
+            self._objects = [self._objects[i] for i in kept]
+            frame = self._search(image)
+            with stage(self.timings, "decode"):
+                self._objects += [self._start_track(frame, prompt) for prompt in prompts]
+            self._keep(image)
+        return self._report()
+
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         """Work on copies and drop them if the block raises, so that a bad frame or prompt loses no object."""
@@ -161,8 +193,8 @@ class Tracker:
             item.tracked = item.decoded
         self._flow.see(image)
 
-    def _search(self, image: NDArray[np.uint8]) -> None:
-        """Search for each object near its last place, then in the whole frame."""
+    def _search(self, image: NDArray[np.uint8]) -> EncodedFrame:
+        """Search for each object near its last place, then in the whole frame. Returns the frame."""
         self._resize(image.shape[:2])
         if self._seen_at != self.long_side:
             self._recall()
@@ -176,6 +208,7 @@ class Tracker:
         for item, detection in found.items():
             item.accept(frame, detection)
         self._keep(image)
+        return frame
 
     def _carry(self, image: NDArray[np.uint8]) -> None:
         """Move the masks by optical flow."""

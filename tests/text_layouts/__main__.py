@@ -83,9 +83,7 @@ def siglip_words() -> PreTrainedTokenizerFast:
 def bert_words() -> PreTrainedTokenizerFast:
     """BERT's special tokens, whose ids Grounding DINO's code has in it: 101, 102, 1012 and 1029."""
     special = {"[PAD]": 0, "<unk>": 100, "[CLS]": 101, "[SEP]": 102, ".": 1012, "?": 1029}
-    names = {name: i for i, name in enumerate(special)} and dict(special)
-    names |= {word: 200 + i for i, word in enumerate(WORDS)}
-    return words(names, "[CLS]", "[SEP]")
+    return words(special | {word: 200 + i for i, word in enumerate(WORDS)}, "[CLS]", "[SEP]")
 
 
 def export(
