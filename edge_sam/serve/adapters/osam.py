@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -31,13 +31,11 @@ class OsamPrompt(msgspec.Struct):
 
 
 class OsamRequest(msgspec.Struct):
-    """A request to generate masks."""
+    """A request to generate masks. `image_embedding` is not read: the server knows a photograph by its content."""
 
     model: str
     image: str | None = None
     """Base64 of an encoded photograph."""
-    image_embedding: Any = None
-    """Refused: send the photograph, the server knows it again by its content."""
     prompt: OsamPrompt | None = None
     """Default: the photograph's centre."""
 
