@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
-from served import COFFEE_BASE64, client_of
+import uvicorn
+from served import COFFEE_BASE64, CUP, client_of, upload
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
 from starlette.testclient import TestClient
 from test_serve_adapters import BRUSH, label_studio
 
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
+from edge_sam.serve import operations, work_queue
 from edge_sam.serve.adapters import x_anylabeling
+from edge_sam.serve.errors import HttpError
+from edge_sam.serve.server import _Connection
+from edge_sam.serve.work_queue import WorkQueue
 
 DATA_URI = f"data:image/png;base64,{COFFEE_BASE64}"
 MANY_LISTS = "[" + "[]," * 100_000 + "[]]"
@@ -69,8 +84,6 @@ def test_rectangles_beyond_the_limit_make_no_prompts(client: TestClient, monkeyp
 def test_what_is_never_read_becomes_no_objects(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, path: str, body: str, status: int
 ) -> None:
-    from edge_sam.serve import operations
-
     decoded: list[Any] = []
     decode = operations.decode_json
 
@@ -81,3 +94,93 @@ def test_what_is_never_read_becomes_no_objects(
     monkeypatch.setattr(operations, "decode_json", spy)
     assert client.post(path, content=body).status_code == status
     assert len(repr(decoded)) < 1000
+
+
+def test_a_search_is_measured_as_a_whole() -> None:
+    """Its many short steps together are what the next client waits for."""
+
+    async def scenario() -> int:
+        queue = WorkQueue("everything", 1, 60.0)
+        for _ in range(20):
+            with queue.admit() as place:
+                for _ in range(3):
+                    await place.run(partial(clock.sleep, 1.0))
+        with queue.admit(), pytest.raises(HttpError) as full, queue.admit():
+            pass
+        queue.close()
+        return int(full.value.headers["Retry-After"])
+
+    clock = Clock()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(work_queue, "time", clock)
+        assert asyncio.run(scenario()) == 3
+
+
+class Clock:
+    """Time that passes only when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    monotonic = perf_counter
+
+
+class SilentLabelStudio(BaseHTTPRequestHandler):
+    """A Label Studio that takes requests and does not answer before it is told to."""
+
+    free = threading.Event()
+    asked = threading.Semaphore(0)
+
+    def do_GET(self) -> None:
+        self.asked.release()
+        self.free.wait(60)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_clicks_do_not_wait_for_downloads(predictor: Predictor, tmp_path: Path) -> None:
+    studio = SilentLabelStudio
+    with ThreadingHTTPServer(("127.0.0.1", 0), studio) as server, ThreadPoolExecutor(7) as clients:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        with client_of(predictor, tmp_path, label_studio=address) as client:
+            id = upload(client)
+            mark = {"type": "keypointlabels", "value": {"x": 50, "y": 50}}
+            body = label_studio(BRUSH, "/data/cup.png", mark)
+            waiting = [clients.submit(client.post, "/predict", json=body) for _ in range(7)]
+            for _ in waiting:
+                assert studio.asked.acquire(timeout=60)
+            assert client.post(f"/images/{id}/masks", json={"prompts": [{"box": CUP}]}).status_code == 200
+            assert client.get("/images/0123456789abcdef0123456789abcdef/embedding").status_code == 404
+            assert not any(each.done() for each in waiting)
+            studio.free.set()
+            assert {each.result().status_code for each in waiting} == {503}
+        server.shutdown()
+
+
+def test_a_connection_without_a_header_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_sam.serve.server._HEADER_SECONDS", 0.2)
+    opened = socket.create_server(("127.0.0.1", 0))
+    app = Starlette(routes=[Route("/", lambda _: Response(b"here"))])
+    server = uvicorn.Server(uvicorn.Config(app, http=_Connection, lifespan="off", log_config=None))
+    thread = threading.Thread(target=asyncio.run, args=(server.serve([opened]),))
+    thread.start()
+    for sent in (b"", b"GET / HTTP/1.1\r\nHost: x\r\n"):
+        with socket.create_connection(opened.getsockname()) as client:
+            client.sendall(sent)
+            client.settimeout(60)
+            assert client.recv(100) == b""
+    with socket.create_connection(opened.getsockname()) as client:
+        client.settimeout(60)
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
+    server.should_exit = True
+    thread.join()
+    opened.close()

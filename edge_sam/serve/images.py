@@ -144,12 +144,17 @@ class Images:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def find(self, id: str) -> ServedImage | None:
-        """Return an image by its id. None: it was never there, or is no longer."""
+    def recall(self, id: str) -> ServedImage | None:
+        """Return an image that is in memory."""
         with self._lock:
             found = self._kept.get(id)
             if found is not None:
                 self._kept.move_to_end(id)
+        return found
+
+    def find(self, id: str) -> ServedImage | None:
+        """Return an image by its id. None: it was never there, or is no longer."""
+        found = self.recall(id)
         if found is None and self._store is not None and _is_id(id):
             found = self._store.load(id)
             if found is not None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import uuid
+from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -113,7 +113,9 @@ async def label_studio_predict(call: Call) -> LabelStudioAnswer:
         address = decode_json(body.tasks[0].data[control.data_key], str)
     except (KeyError, msgspec.DecodeError) as error:
         raise InputError(f"the task has no {control.data_key!a} in its data") from error
-    photograph = await asyncio.to_thread(read_task_photograph, address, call.segmenter.settings)
+    read = partial(read_task_photograph, address, call.segmenter.settings)
+    with call.segmenter.downloads.admit(call.request) as place:
+        photograph = await place.run(read)
     image, _ = await call.segmenter.encode(photograph, request=call.request)
     prompt, label = _prompt(context.result, image.embedding.geometry.image_size)
     labels = [label] if label else list(control.labels[:1])
