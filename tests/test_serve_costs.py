@@ -14,19 +14,27 @@ from typing import Any
 
 import pytest
 import uvicorn
-from served import COFFEE_BASE64, CUP, client_of, upload
+from served import COFFEE, COFFEE_BASE64, CUP, client_of, upload
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 from test_serve_adapters import BRUSH, label_studio
 
+from edge_sam.imaging.view import View
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
 from edge_sam.serve import operations, work_queue
 from edge_sam.serve.adapters import x_anylabeling
+from edge_sam.serve.bodies import read_body
+from edge_sam.serve.endpoints.everything import EverythingBody, everything
 from edge_sam.serve.errors import HttpError
+from edge_sam.serve.messages import Query
+from edge_sam.serve.operations import Call
+from edge_sam.serve.segmenter import Segmenter
 from edge_sam.serve.server import _Connection
+from edge_sam.serve.settings import Limits, ServeSettings
 from edge_sam.serve.work_queue import WorkQueue
 
 DATA_URI = f"data:image/png;base64,{COFFEE_BASE64}"
@@ -184,3 +192,38 @@ def test_a_connection_without_a_header_ends(monkeypatch: pytest.MonkeyPatch) -> 
     server.should_exit = True
     thread.join()
     opened.close()
+
+
+def test_a_body_that_does_not_come_is_given_up() -> None:
+    async def nothing() -> dict[str, str]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    request = Request({"type": "http", "headers": []}, nothing)
+    with pytest.raises(HttpError) as late:
+        asyncio.run(read_body(request, Limits(upload_timeout=0.01), lambda _: None))
+    assert (late.value.status, late.value.headers["Connection"]) == (408, "close")
+
+
+def test_a_client_that_takes_no_lines_loses_its_place(predictor: Predictor) -> None:
+    segmenter = Segmenter(predictor, ServeSettings(upload_timeout=0.01), View(long_side=128), None)
+
+    async def hang(_: object) -> None:
+        await asyncio.Event().wait()
+
+    async def scenario() -> None:
+        image, _ = await segmenter.encode(COFFEE)
+        scope = {"type": "http", "path_params": {"id": image.id}, "state": {"request_id": "1"}}
+        request = Request(scope, never)
+        answer = await everything(Call(request, segmenter, Query(), EverythingBody(points_per_side=1)))
+        assert segmenter.searches.present == 1
+        with pytest.raises(HttpError, match="does not take"):
+            await answer.stream_response(hang)  # type: ignore[attr-defined]
+        assert segmenter.searches.present == 0
+
+    async def never() -> dict[str, str]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    asyncio.run(scenario())
+    segmenter.close()

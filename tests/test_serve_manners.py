@@ -321,6 +321,7 @@ def test_a_full_queue_a_slow_job_and_one_that_never_began() -> None:
                     await job
         assert queue.present == 0
         free.set()
+        queue.seconds = 60.0
         with queue.admit() as third:
             assert await third.run(lambda: "done") == "done"
         assert not ran

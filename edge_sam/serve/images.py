@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from edge_sam.files.atomic import write_files
 _log = logging.getLogger("edge_sam.serve")
 _ID_DIGITS = 32
 _EMBEDDING, _PHOTOGRAPH = ".npz", ".photograph"
+_MODE = 0o600
+"""Only this user may read the files, whatever the mode of a folder that was there before."""
 _ABANDONED = 3600
 """Seconds after which a file that is only half written belongs to no living process."""
 
@@ -87,12 +90,18 @@ class ImageStore:
             return None
         return found
 
+    def touch(self, ids: Iterable[str]) -> None:
+        """Note that images were used, the one that was used last at the end."""
+        for id in ids:
+            with contextlib.suppress(OSError):
+                os.utime(self._files(id)[0])
+
     def save(self, image: ServedImage) -> None:
         """Write an image. A failure (disk full, no permission) is logged."""
         embedding, photograph = self._files(image.id)
         try:
-            write_files({photograph: image.photograph})
-            image.embedding.save(embedding)  # Last: an image with an embedding is complete.
+            write_files({photograph: image.photograph}, mode=_MODE)
+            write_files({embedding: image.embedding.to_bytes()}, mode=_MODE)  # Last: then the image is complete.
             self._shrink()
         except OSError as error:
             _log.warning("cannot keep an image: %s", one_line(error))
@@ -103,6 +112,7 @@ class ImageStore:
     def _shrink(self) -> None:
         used: dict[str, float] = {}
         sizes: dict[str, int] = {}
+        excess = -self._max_bytes
         with os.scandir(self._folder) as entries:
             for entry in entries:
                 id, suffix = os.path.splitext(entry.name)  # noqa: PTH122 (a name, not a path)
@@ -110,7 +120,9 @@ class ImageStore:
                     status = entry.stat()
                     used[id] = max(used.get(id, 0.0), status.st_mtime)
                     sizes[id] = sizes.get(id, 0) + status.st_size
-        excess = sum(sizes.values()) - self._max_bytes
+                elif suffix == ".part":
+                    excess += entry.stat().st_size
+        excess += sum(sizes.values())
         for id in sorted(used, key=lambda id: used[id]):
             if excess <= 0:
                 return
@@ -163,6 +175,10 @@ class Images:
 
     def add(self, image: ServedImage) -> None:
         """Keep an image."""
+        if self._store is not None:
+            with self._lock:
+                used = list(self._kept)
+            self._store.touch(used)  # Before others go: what is found in memory leaves no trace in the folder.
         self._keep(image)
         if self._store is not None:
             self._store.save(image)

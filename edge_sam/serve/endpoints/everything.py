@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
@@ -10,12 +11,13 @@ from typing import Union
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Message, Send
 
 from edge_sam.everything.generator import Update
 from edge_sam.everything.records import MaskRecord
 from edge_sam.everything.search import Found
 from edge_sam.everything.settings import EverythingSettings
-from edge_sam.serve.errors import as_http_error
+from edge_sam.serve.errors import HttpError, as_http_error
 from edge_sam.serve.messages import EverythingLine, MaskAnswer, Rle
 from edge_sam.serve.operations import Call, Operation
 
@@ -38,7 +40,27 @@ async def everything(call: Call) -> Response:
     steps = call.segmenter.search(image, _settings(call), call.request)
     first = await anext(steps)  # What fails before the first line has a status of its own.
     lines = _lines(first, steps, start, call.request.state.request_id)
-    return StreamingResponse(lines, media_type=NDJSON, headers={"X-Accel-Buffering": "no"})
+    return _Stream(lines, call.segmenter.settings.upload_timeout)
+
+
+class _Stream(StreamingResponse):
+    """Lines for a client that takes each one in time. Another would hold its place among the searches."""
+
+    def __init__(self, lines: AsyncIterator[bytes], seconds: float) -> None:
+        super().__init__(lines, media_type=NDJSON, headers={"X-Accel-Buffering": "no"})
+        self._lines, self._seconds = lines, seconds
+
+    async def stream_response(self, send: Send) -> None:
+        async def in_time(message: Message) -> None:
+            try:
+                await asyncio.wait_for(send(message), self._seconds)
+            except asyncio.TimeoutError:
+                raise HttpError(408, "slow_client", "the client does not take what it asked for") from None
+
+        try:
+            await super().stream_response(in_time)
+        finally:
+            await self._lines.aclose()  # type: ignore[attr-defined]
 
 
 def _settings(call: Call) -> EverythingSettings:

@@ -8,6 +8,7 @@ import { WorkerCalls } from './worker_calls.js';
 export class BrowserDecoder {
   #model;
   #calls = null;
+  #loaded = null; // The promise of `load`.
   #photograph = null; // The one that the worker has.
   #geometry;
   #last = Promise.resolve();
@@ -23,8 +24,21 @@ export class BrowserDecoder {
     return Boolean(decoder?.runtime_url && globalThis.WebAssembly);
   }
 
-  async load() {
-    if (this.#calls) return;
+  /** Load the decoder once. Callers that come meanwhile wait for the same. */
+  load() {
+    this.#loaded ??= this.#load();
+    return this.#loaded;
+  }
+
+  /** Give up the worker. `load` starts another. */
+  end() {
+    this.#calls?.end();
+    this.#calls = null;
+    this.#loaded = null;
+    this.#photograph = null;
+  }
+
+  async #load() {
     const calls = new WorkerCalls(new URL('worker.js', import.meta.url));
     const runtime = new URL(this.#model.decoder.runtime_url.replace(/^\//, ''), document.baseURI).href;
     try {
