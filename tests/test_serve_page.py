@@ -341,7 +341,7 @@ def test_a_wrong_key_is_told(browser: Any, tmp_path: Path) -> None:
 def test_the_server_decodes_when_the_switch_is_off_again_or_the_worker_fails(clicker: Clicker) -> None:
     switch = clicker.page.locator("#local-switch")
     graphs: list[Any] = []
-    clicker.page.route("**/model/decoder.onnx", graphs.append)
+    clicker.page.route("**/model/decoder.onnx", lambda route: graphs.append(route))
     switch.check()
     clicker.page.wait_for_function("() => document.getElementById('status').textContent.startsWith('Loading')")
     switch.uncheck()

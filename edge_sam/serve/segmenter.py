@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -196,7 +196,7 @@ class Segmenter:
 
     async def search(
         self, image: ServedImage, settings: EverythingSettings, request: Request | None = None
-    ) -> AsyncIterator[tuple[Found, Update]]:
+    ) -> AsyncGenerator[tuple[Found, Update], None]:
         """Find all masks of a photograph; see `MaskGenerator.stream`. Masks are COCO RLE.
 
         It ends when the client of `request` goes away.

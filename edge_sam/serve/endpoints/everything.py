@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import fields
 from typing import Union
 
@@ -21,6 +20,7 @@ from edge_sam.serve.errors import HttpError, as_http_error
 from edge_sam.serve.messages import EverythingLine, MaskAnswer, Rle
 from edge_sam.serve.operations import Call, Operation
 
+_Steps = AsyncGenerator[tuple[Found, Update], None]
 NDJSON = "application/x-ndjson"
 EverythingBody = msgspec.defstruct(
     "EverythingBody",
@@ -40,15 +40,15 @@ async def everything(call: Call) -> Response:
     steps = call.segmenter.search(image, _settings(call), call.request)
     first = await anext(steps)  # What fails before the first line has a status of its own.
     lines = _lines(first, steps, start, call.request.state.request_id)
-    return _Stream(lines, call.segmenter.settings.upload_timeout)
+    return _Stream(lines, steps, call.segmenter.settings.upload_timeout)
 
 
 class _Stream(StreamingResponse):
     """Lines for a client that takes each one in time. Another would hold its place among the searches."""
 
-    def __init__(self, lines: AsyncIterator[bytes], seconds: float) -> None:
+    def __init__(self, lines: AsyncGenerator[bytes, None], steps: _Steps, seconds: float) -> None:
         super().__init__(lines, media_type=NDJSON, headers={"X-Accel-Buffering": "no"})
-        self._lines, self._seconds = lines, seconds
+        self._lines, self._steps, self._seconds = lines, steps, seconds
 
     async def stream_response(self, send: Send) -> None:
         async def in_time(message: Message) -> None:
@@ -60,7 +60,8 @@ class _Stream(StreamingResponse):
         try:
             await super().stream_response(in_time)
         finally:
-            await self._lines.aclose()  # type: ignore[attr-defined]
+            await self._lines.aclose()
+            await self._steps.aclose()
 
 
 def _settings(call: Call) -> EverythingSettings:
@@ -73,8 +74,8 @@ def _settings(call: Call) -> EverythingSettings:
 
 
 async def _lines(
-    first: tuple[Found, Update], steps: AsyncIterator[tuple[Found, Update]], start: float, request_id: str
-) -> AsyncIterator[bytes]:
+    first: tuple[Found, Update], steps: _Steps, start: float, request_id: str
+) -> AsyncGenerator[bytes, None]:
     """Write one line for each mask, and the summary."""
     present = set[int]()
     found, update = first
@@ -93,9 +94,6 @@ async def _lines(
     except Exception as error:
         known = as_http_error(error, request_id)
         yield _line(EverythingLine(error={"code": known.code, "message": known.message}))
-    finally:
-        with contextlib.suppress(Exception):
-            await steps.aclose()  # type: ignore[attr-defined]
 
 
 def _mask(number: int, record: MaskRecord) -> EverythingLine:
