@@ -156,8 +156,9 @@ def native_cpu(arguments: argparse.Namespace) -> dict[str, Any]:
 def our_mask(photograph: str, box: list[float]) -> np.ndarray:
     """Return the mask of the Python package."""
     predictor = edge_sam.load("mobile-sam", runtime="onnxruntime", precision="w16")
-    masks: np.ndarray = predictor.predict(predictor.encode(photograph), Prompt(box=box), multimask=False).masks
-    return masks[0]
+    result = predictor.predict(predictor.encode(photograph), Prompt(box=box), multimask=False)
+    mask: np.ndarray = result.masks[0]
+    return mask
 
 
 def main() -> None:

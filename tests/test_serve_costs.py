@@ -22,10 +22,11 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from test_serve_adapters import BRUSH, label_studio
 
+from edge_sam.files.serialization import decode_json
 from edge_sam.imaging.view import View
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
-from edge_sam.serve import operations, work_queue
+from edge_sam.serve import work_queue
 from edge_sam.serve.adapters import x_anylabeling
 from edge_sam.serve.bodies import read_body
 from edge_sam.serve.endpoints.everything import EverythingBody, everything
@@ -93,13 +94,12 @@ def test_what_is_never_read_becomes_no_objects(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, path: str, body: str, status: int
 ) -> None:
     decoded: list[Any] = []
-    decode = operations.decode_json
 
     def spy(data: bytes, kind: Any) -> Any:
-        decoded.append(decode(data, kind))
+        decoded.append(decode_json(data, kind))
         return decoded[-1]
 
-    monkeypatch.setattr(operations, "decode_json", spy)
+    monkeypatch.setattr("edge_sam.serve.operations.decode_json", spy)
     assert client.post(path, content=body).status_code == status
     assert len(repr(decoded)) < 1000
 

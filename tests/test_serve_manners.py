@@ -255,7 +255,7 @@ KEY = "a key with ümlauts"
 def test_the_key(predictor: Predictor, tmp_path: Path, headers: dict[str, str], status: int) -> None:
     file = tmp_path / "key"
     file.write_text(f"{KEY}\n", encoding="utf-8")
-    encoded = {name: value.encode() for name, value in headers.items()}
+    encoded = {name.encode(): value.encode() for name, value in headers.items()}
     with client_of(predictor, api_key_file=file) as client:
         answer = client.get("/models", headers=encoded)
         assert answer.status_code == status

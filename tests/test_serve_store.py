@@ -12,8 +12,8 @@ import pytest
 from served import COFFEE_BASE64, CUP, client_of, upload
 
 from edge_sam.errors import InputError
+from edge_sam.everything.generator import MaskGenerator
 from edge_sam.predictor import Predictor
-from edge_sam.serve import segmenter
 from edge_sam.serve.images import ImageStore
 from edge_sam.serve.logs import log_request
 
@@ -85,7 +85,7 @@ def test_a_page_of_an_allowed_site_can_read_why_it_was_refused(predictor: Predic
         assert (refused.status_code, refused.json()["error"]["code"]) == (401, "unauthorized")
         assert refused.headers["access-control-allow-origin"] == "https://tool.example"
         assert "Retry-After" in refused.headers["access-control-expose-headers"]
-        key = {"Authorization": "Bearer voilà ".encode()}
+        key = {b"Authorization": "Bearer voilà ".encode()}
         assert client.get("/models", headers=key).status_code == 200
 
 
@@ -94,12 +94,12 @@ def test_everything_mode_sees_the_photograph_as_the_server_was_told(
 ) -> None:
     views: list[tuple[int, bool]] = []
 
-    class Noted(segmenter.MaskGenerator):
+    class Noted(MaskGenerator):
         def __post_init__(self) -> None:
             super().__post_init__()
             views.append((self.long_side, self.square))
 
-    monkeypatch.setattr(segmenter, "MaskGenerator", Noted)
+    monkeypatch.setattr("edge_sam.serve.segmenter.MaskGenerator", Noted)
     with client_of(predictor) as client:
         id = upload(client)
         for body in ({"points_per_side": 1}, {"points_per_side": 1, "long_side": 256, "square": False}):
