@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from starlette.types import Message, Receive, Scope, Send
 from test_serve_adapters import BRUSH, label_studio
 
 from edge_sam.files.serialization import decode_json
@@ -27,11 +28,14 @@ from edge_sam.imaging.view import View
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
 from edge_sam.serve import work_queue
+from edge_sam.serve.access import Access
 from edge_sam.serve.adapters import x_anylabeling
 from edge_sam.serve.bodies import read_body
 from edge_sam.serve.endpoints.everything import EverythingBody, everything
 from edge_sam.serve.errors import HttpError
 from edge_sam.serve.messages import Query
+from edge_sam.serve.metrics import Metrics
+from edge_sam.serve.middleware import Entrance
 from edge_sam.serve.operations import Call
 from edge_sam.serve.segmenter import Segmenter
 from edge_sam.serve.server import _Connection
@@ -227,3 +231,22 @@ def test_a_client_that_takes_no_lines_loses_its_place(predictor: Predictor) -> N
 
     asyncio.run(scenario())
     segmenter.close()
+
+
+def test_an_answer_that_has_begun_is_not_begun_again() -> None:
+    sent: list[str] = []
+
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise HttpError(408, "slow_client", "too slow")
+
+    async def nothing() -> Message:
+        raise AssertionError
+
+    async def note(message: Message) -> None:
+        sent.append(message["type"])
+
+    entrance = Entrance(app, Access(ServeSettings()), Metrics())
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"localhost")], "client": None}
+    asyncio.run(entrance(scope, nothing, note))
+    assert sent == ["http.response.start"]

@@ -78,8 +78,6 @@ class Entrance:
         try:
             self._access.check_names(headers)
             await self._app(scope, receive, answer)
-        except HttpError as error:
-            await error_response(error, request_id)(scope, receive, answer)
         except Exception as error:
             known = as_http_error(error, request_id)
             if not status:  # Else a part of the answer is out already.
