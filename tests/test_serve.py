@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 from collections.abc import Iterator
@@ -148,8 +149,13 @@ def test_the_decoder_runs_outside_on_raw_tensors(
     feeds["point_labels"] = np.array([[2, 3]])
     described = client.get("/model").json()["decoder"]
     assert {entry["name"] for entry in described["inputs"]} == set(feeds)
-    session = onnxruntime.InferenceSession(client.get(described["url"]).content)
-    logits, scores = session.run(["low_res_logits", "predicted_iou"], feeds)
+    attention, upscaling = (
+        onnxruntime.InferenceSession(client.get(part["url"]).content) for part in (described, described["upscaling"])
+    )
+    names = [each.name for each in attention.get_outputs()]
+    first = dict(zip(names, attention.run(names, feeds), strict=True))
+    scores = first.pop("predicted_iou")
+    (logits,) = upscaling.run(["low_res_logits"], {**first, "token_size": feeds["token_size"]})
     order = np.argsort(-scores[0, 1:], kind="stable")
     rows, columns = facts["cell_size"]
     difference = logits[0, 1:][order][:, :rows, :columns] - expected.logits[:, :rows, :columns]
@@ -201,6 +207,18 @@ def test_answers_fit_their_schema(client: TestClient, cup: str) -> None:
         (operation,) = document["paths"][path].values()
         schema = operation["responses"][str(answer.status_code)]["content"]["application/json"]["schema"]
         jsonschema.validate(answer.json(), {**schema, "components": document["components"]})
+
+
+def test_a_browser_asks_whether_its_decoder_is_still_the_right_one(client: TestClient) -> None:
+    described = client.get("/model").json()["decoder"]
+    for part in (described, described["upscaling"]):
+        answer = client.get(part["url"])
+        assert hashlib.sha256(answer.content).hexdigest() == part["sha256"]
+        assert "no-cache" in answer.headers["cache-control"]
+        again = client.get(part["url"], headers={"If-None-Match": answer.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+        other = client.get(part["url"], headers={"If-None-Match": '"0"'})
+        assert other.content == answer.content
 
 
 def test_an_imported_model_is_decoded_by_the_server_only(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""The protocols of labelling tools. Requests are those that the tools' own clients send (docs/lab/serve.md)."""
+"""The protocols of labelling tools. Requests are written by hand as the tools' own clients send them; docs/lab/serve.md
+says which real clients were run."""
 
 from __future__ import annotations
 

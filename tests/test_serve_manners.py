@@ -159,9 +159,8 @@ def test_bad_prompts(client: TestClient, cup: str, body: Any, status: int) -> No
 @pytest.mark.parametrize(("body", "status"), BAD_BODIES)
 def test_bad_json(client: TestClient, cup: str, body: str | bytes, status: int) -> None:
     check_error(client.post(f"/images/{cup}/masks", content=body), status)
-    other = client.post(f"/images/{cup}/everything", content=body)
-    check_error(other, other.status_code)
-    assert other.status_code in (status, 400, 422)  # It takes names that it does not know to a later check.
+    unknown = isinstance(body, str) and body.startswith('{"prompts"')  # Refused for that name, whatever follows.
+    check_error(client.post(f"/images/{cup}/everything", content=body), 422 if unknown else status)
 
 
 @pytest.mark.parametrize(("body", "status"), BAD_SETTINGS)
@@ -321,6 +320,7 @@ def test_a_full_queue_a_slow_job_and_one_that_never_began() -> None:
                     await job
         assert queue.present == 0
         free.set()
+        queue.seconds = 60.0
         with queue.admit() as third:
             assert await third.run(lambda: "done") == "done"
         assert not ran

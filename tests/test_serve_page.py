@@ -19,6 +19,7 @@ import pytest
 from command_line import run_here
 from conftest import PHOTOGRAPHS, ROOT, iou, read_pixels
 from numpy.typing import NDArray
+from served import running
 
 from edge_sam.imaging.masks import decode_rle
 
@@ -290,6 +291,75 @@ def test_errors_are_shown_and_mended(clicker: Clicker, tmp_path: Path) -> None:
     with clicker.page.expect_request("**/images"):  # It sends the photograph again.
         clicker.page.mouse.click(*clicker.at(*POINT))
     clicker.wait("Mask")
+
+
+@needs_browser
+def test_a_prompt_without_an_answer_has_no_mask(clicker: Clicker) -> None:
+    clicker.click(*POINT)
+    first = clicker.mask()
+    refused = {"error": {"code": "invalid_input", "message": "refused"}, "request_id": "1"}
+    clicker.page.route("**/images/*/masks", lambda route: route.fulfill(status=422, json=refused))
+    clicker.page.mouse.click(*clicker.at(40, 40))
+    clicker.page.get_by_text("Refused").wait_for()
+    assert clicker.page.locator("#save-mask").is_disabled()
+    clicker.page.keyboard.press("k")
+    assert clicker.page.locator("#objects li").count() == 0
+    clicker.page.unroute("**/images/*/masks")
+    clicker.page.keyboard.press("Control+z")
+    assert iou(clicker.mask(), first) == 1
+    clicker.page.route("**/everything", lambda route: route.continue_(post_data='{"points_per_side": 3}'))
+    clicker.page.keyboard.press("e")
+    clicker.page.wait_for_function("() => document.getElementById('status').textContent.includes('Click one to keep')")
+    clicker.page.keyboard.press("Control+z")  # The prompt is back, so everything mode ends.
+    assert clicker.page.get_attribute("#everything", "aria-pressed") == "false"
+    assert iou(clicker.mask(), first) == 1
+
+
+@needs_browser
+def test_a_wrong_key_is_told(browser: Any, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("right")
+    with running("--no-store", "--api-key-file", str(file), home=tmp_path) as server:
+        page = browser.new_page()
+        page.goto(server.address)
+        page.fill("#key-value", "wrong")
+        page.keyboard.press("Enter")
+        page.get_by_text("That key is wrong.").wait_for()
+        page.fill("#key-value", "right")
+        page.keyboard.press("Enter")
+        page.get_by_text("Open a photograph.").first.wait_for()
+        page.reload()
+        page.locator("#key-value").wait_for()
+        page.keyboard.press("Escape")
+        page.get_by_text("Reload the page to give it.").wait_for()
+        assert not page.locator("#key-value").is_visible()
+        page.close()
+
+
+@needs_browser
+@pytest.mark.skipif(web_runtime() is None, reason="no onnxruntime-web on NODE_PATH or beside examples/browser")
+def test_the_server_decodes_when_the_switch_is_off_again_or_the_worker_fails(clicker: Clicker) -> None:
+    switch = clicker.page.locator("#local-switch")
+    graphs: list[Any] = []
+    clicker.page.route("**/model/decoder.onnx", lambda route: graphs.append(route))
+    switch.check()
+    clicker.page.wait_for_function("() => document.getElementById('status').textContent.startsWith('Loading')")
+    switch.uncheck()
+    switch.check()
+    switch.uncheck()
+    clicker.wait("The server decodes")
+    (graph,) = graphs
+    graph.continue_()
+    clicker.page.unroute("**/model/decoder.onnx")
+    with clicker.asking():
+        clicker.click(*POINT)
+    clicker.page.keyboard.press("Escape")
+    clicker.page.route("**/embedding?*", lambda route: route.fulfill(body=b"damaged"))
+    switch.check()
+    clicker.wait("This browser decodes")
+    with clicker.asking():
+        clicker.click(*POINT)
+    assert not switch.is_checked()
 
 
 @needs_browser

@@ -35,14 +35,9 @@ def test_kill_in_mid_upload_leaves_nothing_and_a_restart_serves_the_same_ids(tmp
         assert client.post("/images", content=COFFEE).json()["cached"]
 
 
-def test_sigterm_lets_requests_end_and_slow_bodies_do_not_stay(tmp_path: Path) -> None:
-    options = ("--long-side", "512", "--log-format", "json", "--no-store", "--upload-timeout", "0.4")
+def test_sigterm_lets_requests_end(tmp_path: Path) -> None:
+    options = ("--long-side", "512", "--log-format", "json", "--no-store")
     with running(*options, home=tmp_path) as server, httpx.Client(base_url=server.address, timeout=60) as client:
-        parts = urlsplit(server.address)
-        with socket.create_connection((parts.hostname or "", parts.port or 0)) as slow:
-            slow.sendall(f"POST /images HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: 99\r\n\r\n".encode())
-            slow.settimeout(20)
-            assert b"408" in slow.recv(100)
         id = upload(client)
         with client.stream("POST", f"/images/{id}/everything", json=SEARCH) as lines:
             found = lines.iter_lines()
@@ -54,7 +49,6 @@ def test_sigterm_lets_requests_end_and_slow_bodies_do_not_stay(tmp_path: Path) -
         assert server.process.returncode == 0
     entries = [json.loads(line) for line in log.splitlines()]
     assert [(entry["method"], entry["path"], entry["status"]) for entry in entries] == [
-        ("POST", "/images", 408),
         ("POST", "/images", 201),
         ("POST", f"/images/{id}/everything", 200),
     ]

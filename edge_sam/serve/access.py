@@ -45,14 +45,17 @@ class Access:
         name = socket.gethostname().lower()
         self._hosts = {"localhost", name, f"{name}.local", *(host.lower() for host in settings.allow_host)}
 
-    def check(self, method: str, path: str, headers: Headers) -> None:
-        """Raise `HttpError` if a request may not be answered."""
+    def check_names(self, headers: Headers) -> None:
+        """Raise `HttpError` if a request names another server, or comes from a page of another site."""
         host = headers.get("host", "")
         if not self._is_ours(host):
             raise HttpError(400, "unknown_host", "this server has another name; allow yours with --allow-host NAME")
         origin = headers.get("origin")
         if origin is not None and origin not in self._origins and _netloc(origin) != host.lower():
             raise HttpError(403, "foreign_origin", "a page of another site asks; allow it with --allow-origin URL")
+
+    def check_key(self, method: str, path: str, headers: Headers) -> None:
+        """Raise `HttpError` if a request needs the key and has another or none."""
         is_open = method in ("GET", "HEAD") and (path in _OPEN_PATHS or path.startswith(_OPEN_FOLDERS))
         if self.key is None or is_open or method == "OPTIONS":
             return
@@ -103,7 +106,7 @@ def _given_key(headers: Headers) -> bytes:
     """Return the key that a client sent: as a bearer token, a Basic password, or X-AnyLabeling's header."""
     scheme, _, value = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        return value.strip().encode("latin-1")  # As the bytes came.
+        return value.strip(" \t").encode("latin-1")  # As the bytes came.
     if scheme.lower() == "basic":
         try:
             return base64.b64decode(value, validate=True).partition(b":")[2]

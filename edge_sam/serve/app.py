@@ -20,7 +20,7 @@ from edge_sam.serve.access import Access
 from edge_sam.serve.adapters import label_studio, osam, roboflow, x_anylabeling
 from edge_sam.serve.endpoints import everything, images, models
 from edge_sam.serve.errors import as_http_error, error_response
-from edge_sam.serve.middleware import Entrance
+from edge_sam.serve.middleware import Entrance, KeyCheck
 from edge_sam.serve.openapi import openapi
 from edge_sam.serve.operations import JSON, Operation
 from edge_sam.serve.segmenter import Segmenter
@@ -77,9 +77,14 @@ def make_app(segmenter: Segmenter, access: Access) -> ASGIApp:
     if segmenter.settings.browser_runtime is not None:
         routes.append(Mount(models.BROWSER_RUNTIME.rstrip("/"), _browser_runtime(segmenter.settings.browser_runtime)))
     app: ASGIApp = Starlette(routes=routes, exception_handlers={HTTPException: _refused, Exception: _refused})
+    app = KeyCheck(app, access)
     if segmenter.settings.allow_origin:
         app = CORSMiddleware(
-            app, allow_origins=segmenter.settings.allow_origin, allow_methods=["GET", "POST"], allow_headers=["*"]
+            app,
+            allow_origins=segmenter.settings.allow_origin,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=["Retry-After", "X-Request-ID"],
         )
     return Entrance(app, access, segmenter.metrics)
 

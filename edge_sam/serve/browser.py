@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sam.bundles.contract import Role
 from edge_sam.bundles.manifest import Component
 from edge_sam.embedding import ImageEmbedding
 from edge_sam.inference.token_list import decoder_tokens
@@ -18,12 +19,12 @@ _KINDS = {"f4": "F32", "f2": "F16", "i8": "I64"}
 _ALIGNED = 8
 
 
-def decoder_component(predictor: Predictor) -> Component | None:
-    """Return the decoder as an ONNX file. None: the bundle has none of this package's."""
+def decoder_component(predictor: Predictor, role: Role = "decoder") -> Component | None:
+    """Return the decoder, or its part `upscaling`, as an ONNX file. None: the bundle has none of this package's."""
     bundle = predictor.bundle
     if bundle.layout is not None:
         return None
-    found = (c for c in bundle.manifest.components if (c.role, c.format) == ("decoder", "onnx"))
+    found = (c for c in bundle.manifest.components if (c.role, c.format) == (role, "onnx"))
     decoders = {component.precision: component for component in found}
     return decoders.get(predictor.precision) or next(iter(decoders.values()), None)
 

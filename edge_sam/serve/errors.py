@@ -73,6 +73,12 @@ def as_http_error(error: Exception, request_id: str) -> HttpError:
     return HttpError(500, "internal_error", "the server failed; its log has the request id and the cause")
 
 
+def bad_request(error: HttpError, body: msgspec.Struct) -> Response:
+    """Return an error in the form of a server that answers 400 where this one answers 422."""
+    status = 400 if error.status == 422 else error.status
+    return Response(msgspec.json.encode(body), status, dict(error.headers), "application/json")
+
+
 def error_response(error: HttpError, request_id: str) -> Response:
     """Return the response for an error."""
     body = ErrorAnswer(ErrorBody(error.code, error.message), request_id)

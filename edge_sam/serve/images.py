@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from edge_sam.files.atomic import write_files
 _log = logging.getLogger("edge_sam.serve")
 _ID_DIGITS = 32
 _EMBEDDING, _PHOTOGRAPH = ".npz", ".photograph"
+_MODE = 0o600
+"""Only this user may read the files, whatever the mode of a folder that was there before."""
 _ABANDONED = 3600
 """Seconds after which a file that is only half written belongs to no living process."""
 
@@ -87,12 +90,19 @@ class ImageStore:
             return None
         return found
 
+    def touch(self, ids: Iterable[str]) -> None:
+        """Note that images were used, the one that was used last at the end."""
+        for id in ids:
+            now = time.time_ns()  # The system's own stamps are too coarse to tell one from the next.
+            with contextlib.suppress(OSError):
+                os.utime(self._files(id)[0], ns=(now, now))
+
     def save(self, image: ServedImage) -> None:
         """Write an image. A failure (disk full, no permission) is logged."""
         embedding, photograph = self._files(image.id)
         try:
-            write_files({photograph: image.photograph})
-            image.embedding.save(embedding)  # Last: an image with an embedding is complete.
+            write_files({photograph: image.photograph}, mode=_MODE)
+            write_files({embedding: image.embedding.to_bytes()}, mode=_MODE)  # Last: then the image is complete.
             self._shrink()
         except OSError as error:
             _log.warning("cannot keep an image: %s", one_line(error))
@@ -103,6 +113,7 @@ class ImageStore:
     def _shrink(self) -> None:
         used: dict[str, float] = {}
         sizes: dict[str, int] = {}
+        excess = -self._max_bytes
         with os.scandir(self._folder) as entries:
             for entry in entries:
                 id, suffix = os.path.splitext(entry.name)  # noqa: PTH122 (a name, not a path)
@@ -110,7 +121,9 @@ class ImageStore:
                     status = entry.stat()
                     used[id] = max(used.get(id, 0.0), status.st_mtime)
                     sizes[id] = sizes.get(id, 0) + status.st_size
-        excess = sum(sizes.values()) - self._max_bytes
+                elif suffix == ".part":
+                    excess += entry.stat().st_size
+        excess += sum(sizes.values())
         for id in sorted(used, key=lambda id: used[id]):
             if excess <= 0:
                 return
@@ -144,12 +157,17 @@ class Images:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def find(self, id: str) -> ServedImage | None:
-        """Return an image by its id. None: it was never there, or is no longer."""
+    def recall(self, id: str) -> ServedImage | None:
+        """Return an image that is in memory."""
         with self._lock:
             found = self._kept.get(id)
             if found is not None:
                 self._kept.move_to_end(id)
+        return found
+
+    def find(self, id: str) -> ServedImage | None:
+        """Return an image by its id. None: it was never there, or is no longer."""
+        found = self.recall(id)
         if found is None and self._store is not None and _is_id(id):
             found = self._store.load(id)
             if found is not None:
@@ -158,6 +176,10 @@ class Images:
 
     def add(self, image: ServedImage) -> None:
         """Keep an image."""
+        if self._store is not None:
+            with self._lock:
+                used = list(self._kept)
+            self._store.touch(used)  # Before others go: what is found in memory leaves no trace in the folder.
         self._keep(image)
         if self._store is not None:
             self._store.save(image)

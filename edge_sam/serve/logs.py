@@ -51,7 +51,7 @@ def start_log(form: Literal["text", "json"]) -> None:
 
 def log_request(method: str, path: str, status: int, milliseconds: float, client: str, request_id: str) -> None:
     """Write the line of a request. Its query is left out: a key may be in it."""
-    path = path.encode("ascii", "backslashreplace").decode()[:200]
+    path = path.encode("unicode_escape").decode()[:200]  # Else a line break in it could forge a line.
     LOGGER.info(
         "%s %s %d %.1f ms %s %s",
         method,

@@ -128,15 +128,22 @@ class Health(msgspec.Struct):
     version: str
 
 
-class DecoderFile(msgspec.Struct):
-    """The decoder for pages that decode themselves."""
+class GraphFile(msgspec.Struct):
+    """A graph for pages that decode themselves."""
 
     url: str
     bytes: int
     sha256: str
-    precision: str
     inputs: list[dict[str, Any]]
     outputs: list[dict[str, Any]]
+
+
+class DecoderFile(GraphFile):
+    """The decoder for pages that decode themselves."""
+
+    precision: str
+    upscaling: GraphFile | None
+    """Of a decoder in two parts: the graph that makes `low_res_logits` of the first one's outputs."""
     runtime_url: str | None
     """Where the files of onnxruntime-web are, if the server has them."""
 

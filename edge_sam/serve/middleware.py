@@ -31,6 +31,23 @@ HEADERS = {
 }
 
 
+class KeyCheck:
+    """Asks for the key. It answers itself, so that the layers around it can change what it answers."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app, self._access = app, access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection of ASGI."""
+        if scope["type"] == "http":
+            try:
+                self._access.check_key(scope["method"], scope["path"], Headers(scope=scope))
+            except HttpError as error:
+                await error_response(error, scope["state"]["request_id"])(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
 class Entrance:
     """The outermost layer of the server. No error leaves it as anything but one line of JSON."""
 
@@ -59,10 +76,8 @@ class Entrance:
             await send(message)
 
         try:
-            self._access.check(scope["method"], scope["path"], headers)
+            self._access.check_names(headers)
             await self._app(scope, receive, answer)
-        except HttpError as error:
-            await error_response(error, request_id)(scope, receive, answer)
         except Exception as error:
             known = as_http_error(error, request_id)
             if not status:  # Else a part of the answer is out already.

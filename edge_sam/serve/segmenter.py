@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -53,7 +53,7 @@ class Segmenter:
     images : Images
     bodies : ByteBudget
         Memory for bodies of requests.
-    encodes, clicks, searches : WorkQueue
+    encodes, clicks, searches, downloads : WorkQueue
         Apart, so that a click need not wait until an upload is encoded.
     """
 
@@ -65,7 +65,8 @@ class Segmenter:
         self.encodes = WorkQueue("encode", settings.max_encodes, settings.encode_timeout)
         self.clicks = WorkQueue("decode", settings.max_clicks, settings.click_timeout)
         self.searches = WorkQueue("everything", settings.max_searches, settings.search_timeout)
-        self._queues = (self.encodes, self.clicks, self.searches)
+        self.downloads = WorkQueue("download", settings.max_encodes, settings.upload_timeout, settings.max_encodes)
+        self._queues = (self.encodes, self.clicks, self.searches, self.downloads)
         self.metrics.watch(
             "edge_sam_queue",
             "Requests at work or waiting.",
@@ -195,7 +196,7 @@ class Segmenter:
 
     async def search(
         self, image: ServedImage, settings: EverythingSettings, request: Request | None = None
-    ) -> AsyncIterator[tuple[Found, Update]]:
+    ) -> AsyncGenerator[tuple[Found, Update], None]:
         """Find all masks of a photograph; see `MaskGenerator.stream`. Masks are COCO RLE.
 
         It ends when the client of `request` goes away.
@@ -217,7 +218,7 @@ class Segmenter:
                 yield step
 
     async def _look_up(self, id: str) -> ServedImage | None:
-        found = await asyncio.to_thread(self.images.find, id)
+        found = self.images.recall(id) or await asyncio.to_thread(self.images.find, id)
         self.metrics.lookups.labels("miss" if found is None else "hit").inc()
         return found
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from edge_sam.errors import EdgeSamError, InputError, one_line
 from edge_sam.files.cache_home import cache_home
@@ -22,6 +25,42 @@ from edge_sam.serve.settings import ServeSettings
 from edge_sam.system.signals import stop_on_signal
 
 _BACKLOG = 128
+_HEADER_SECONDS = 15.0
+"""Time for a connection to send the header of a request; else idle connections could take every place."""
+
+
+class _Connection(H11Protocol):
+    """Uvicorn's connection, which also ends if no complete header comes."""
+
+    _limit: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._limit_header()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._limit_header()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._drop_limit()
+        super().connection_lost(exc)
+
+    def _limit_header(self) -> None:
+        """Set the limit while a header is due, and drop it once that is complete."""
+        if self.conn.their_state is not h11.IDLE:
+            self._drop_limit()
+        elif self._limit is None:
+            self._limit = self.loop.call_later(_HEADER_SECONDS, self._end)
+
+    def _drop_limit(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
+
+    def _end(self) -> None:
+        LOGGER.info("closed a connection that sent no complete header in %g seconds", _HEADER_SECONDS)
+        self.transport.close()
 
 
 class _Server(uvicorn.Server):
@@ -71,6 +110,7 @@ def serve(predictor: Predictor, settings: ServeSettings, view: View, listening: 
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            http=_Connection,
             ws="none",
             lifespan="off",
             limit_concurrency=settings.max_connections,

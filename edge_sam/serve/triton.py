@@ -94,5 +94,7 @@ def _tensors(what: str, tensors: Sequence[TensorSpec]) -> str:
     entries = []
     for tensor in tensors:
         dims = ", ".join(str(size) if isinstance(size, int) else "-1" for size in tensor.shape)
+        if tensor.dtype not in _TYPES:
+            raise InputError(f"{tensor.name} is {tensor.dtype}, a type that this package does not write for Triton")
         entries.append(f'  {{ name: "{tensor.name}" data_type: {_TYPES[tensor.dtype]} dims: [ {dims} ] }}')
     return f"{what} [\n" + ",\n".join(entries) + "\n]\n"

@@ -1,4 +1,4 @@
-"""Work that takes the processor: one thread for each kind, a bounded number of requests, a time limit."""
+"""Work that takes long: threads for each kind, a bounded number of requests, a time limit."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from edge_sam.serve.errors import HttpError
 
 _T = TypeVar("_T")
 _SMOOTHING = 0.2
-"""Weight of the newest job in the mean duration."""
+"""Weight of the newest request in the mean duration."""
 
 
 class WorkQueue:
-    """Runs jobs of one kind in a thread of its own, first come, first served.
+    """Runs jobs of one kind in threads of its own, first come, first served.
 
     Parameters
     ----------
@@ -31,6 +31,8 @@ class WorkQueue:
         Requests that may be at work or waiting.
     seconds : float
         Time limit of a request, waiting included.
+    threads : int
+        More than one is for jobs that wait for others, not for the processor.
 
     Attributes
     ----------
@@ -40,11 +42,11 @@ class WorkQueue:
         Requests at work or waiting.
     """
 
-    def __init__(self, name: str, limit: int, seconds: float) -> None:
+    def __init__(self, name: str, limit: int, seconds: float, threads: int = 1) -> None:
         self.name, self.limit, self.seconds = name, limit, seconds
         self.present = 0
         self._mean = 0.0
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"edge-sam {name}")
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=f"edge-sam {name}")
 
     @contextmanager
     def admit(self, request: Request | None = None) -> Iterator[Place]:
@@ -61,34 +63,35 @@ class WorkQueue:
                 429, "queue_full", f"{self.present} requests wait to {self.name}; try again", {"Retry-After": wait}
             )
         self.present += 1
+        place = Place(self, request)
         try:
-            yield Place(self, request)
+            yield place
         finally:
             self.present -= 1
+            self._mean += _SMOOTHING * (place.worked - self._mean)
 
     def submit(self, job: Callable[[], _T]) -> Future[_T]:
-        """Run a job in the thread, after those that were submitted before."""
-
-        def timed() -> _T:
-            start = time.perf_counter()
-            try:
-                return job()
-            finally:
-                self._mean += _SMOOTHING * (time.perf_counter() - start - self._mean)
-
-        return self._thread.submit(timed)
+        """Run a job in a thread, after those that were submitted before."""
+        return self._threads.submit(job)
 
     def close(self) -> None:
         """Drop the jobs that wait and let the thread end after the one at work."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class Place:
-    """The place of one request in a `WorkQueue`. A request with several jobs lets others in between them."""
+    """The place of one request in a `WorkQueue`. A request with several jobs lets others in between them.
+
+    Attributes
+    ----------
+    worked : float
+        Seconds that its jobs took, without waiting.
+    """
 
     def __init__(self, queue: WorkQueue, request: Request | None) -> None:
         self._queue, self._request = queue, request
         self._end = time.monotonic() + queue.seconds
+        self.worked = 0.0
 
     async def run(self, job: Callable[[], _T]) -> _T:
         """Run a job in the queue's thread and wait for its result.
@@ -98,7 +101,15 @@ class Place:
         HttpError
             The request's time is over, or its client went away. A job that had not begun never runs.
         """
-        submitted = self._queue.submit(job)
+
+        def timed() -> _T:
+            start = time.perf_counter()
+            try:
+                return job()
+            finally:
+                self.worked += time.perf_counter() - start
+
+        submitted = self._queue.submit(timed)
         work = asyncio.wrap_future(submitted)
         watch = asyncio.ensure_future(_disconnected(self._request)) if self._request is not None else None
         awaited: set[asyncio.Future[object]] = {work, watch} if watch is not None else {work}  # type: ignore[arg-type]

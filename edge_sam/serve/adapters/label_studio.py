@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import uuid
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import msgspec
 import numpy as np
 from starlette.responses import Response
 
 from edge_sam.errors import InputError
+from edge_sam.files.serialization import decode_json
 from edge_sam.prompts import Prompt
 from edge_sam.result import Result
 from edge_sam.serve.adapters.label_studio_config import Control, find_control
@@ -30,13 +31,33 @@ _POINTS, _BOXES = ("keypointlabels", "keypoint"), ("rectanglelabels", "rectangle
 class LabelStudioTask(msgspec.Struct):
     """A task: `data` holds the address of its photograph."""
 
-    data: dict[str, Any]
+    data: dict[str, msgspec.Raw]
+
+
+class LabelStudioMark(msgspec.Struct):
+    """A region that the user has marked. Only key points and rectangles are read."""
+
+    type: str
+    value: msgspec.Raw
+    is_positive: bool | None = None
+
+
+class LabelStudioValue(msgspec.Struct):
+    """The place of a key point or a rectangle, in per cent of the photograph."""
+
+    x: float
+    y: float
+    width: float = 0.0
+    height: float = 0.0
+    positive: bool = True
+    keypointlabels: list[str] = []
+    rectanglelabels: list[str] = []
 
 
 class LabelStudioContext(msgspec.Struct):
-    """What the user has marked, in per cent of the photograph."""
+    """What the user has marked."""
 
-    result: list[dict[str, Any]] = []
+    result: list[LabelStudioMark] = []
 
 
 class LabelStudioParams(msgspec.Struct):
@@ -67,11 +88,8 @@ class LabelStudioAnswer(msgspec.Struct):
     results: list[LabelStudioPrediction]
 
 
-class LabelStudioSetup(msgspec.Struct):
-    """A project that is connected."""
-
-    project: Any = None
-    schema: str = ""
+class LabelStudioNotice(msgspec.Struct):
+    """A project that is connected, or an event. Nothing of it is read."""
 
 
 async def label_studio_setup(call: Call) -> dict[str, str]:
@@ -91,10 +109,13 @@ async def label_studio_predict(call: Call) -> LabelStudioAnswer:
     if not context or not context.result or not body.tasks:
         return LabelStudioAnswer([])
     control = find_control(body.label_config)
-    address = body.tasks[0].data.get(control.data_key)
-    if not isinstance(address, str):
-        raise InputError(f"the task has no {control.data_key!a} in its data")
-    photograph = await asyncio.to_thread(read_task_photograph, address, call.segmenter.settings)
+    try:
+        address = decode_json(body.tasks[0].data[control.data_key], str)
+    except (KeyError, msgspec.DecodeError) as error:
+        raise InputError(f"the task has no {control.data_key!a} in its data") from error
+    read = partial(read_task_photograph, address, call.segmenter.settings)
+    with call.segmenter.downloads.admit(call.request) as place:
+        photograph = await place.run(read)
     image, _ = await call.segmenter.encode(photograph, request=call.request)
     prompt, label = _prompt(context.result, image.embedding.geometry.image_size)
     labels = [label] if label else list(control.labels[:1])
@@ -112,27 +133,31 @@ def _version(segmenter: Segmenter) -> str:
     return f"{facts.model} {facts.precision} {facts.weights[:12]}"
 
 
-def _prompt(marks: list[dict[str, Any]], image_size: tuple[int, int]) -> tuple[Prompt, str | None]:
+def _prompt(marks: list[LabelStudioMark], image_size: tuple[int, int]) -> tuple[Prompt, str | None]:
     """Return the prompt that the user's marks make, and the label of the last one."""
     height, width = image_size
     points: list[tuple[float, float]] = []
-    labels: list[int] = []
+    labels: list[bool] = []
     box, label = None, None
+    for mark in marks:
+        if mark.type not in (*_POINTS, *_BOXES):
+            continue
+        value = _value(mark)
+        x, y = value.x * width / 100, value.y * height / 100
+        if mark.type in _POINTS:
+            points.append((min(x, width - 1), min(y, height - 1)))
+            labels.append(value.positive if mark.is_positive is None else mark.is_positive)
+        else:
+            box = (x, y, x + value.width * width / 100, y + value.height * height / 100)
+        label = next(iter(value.keypointlabels or value.rectanglelabels), label)
+    return Prompt(points or None, labels or None, box), label
+
+
+def _value(mark: LabelStudioMark) -> LabelStudioValue:
     try:
-        for mark in marks:
-            kind, value = mark["type"], mark["value"]
-            if kind not in (*_POINTS, *_BOXES):
-                continue
-            x, y = value["x"] * width / 100, value["y"] * height / 100
-            if kind in _POINTS:
-                points.append((min(x, width - 1), min(y, height - 1)))
-                labels.append(int(bool(mark.get("is_positive", value.get("positive", True)))))
-            else:
-                box = (x, y, x + value["width"] * width / 100, y + value["height"] * height / 100)
-            label = next(iter(value.get(kind) or ()), label)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError("the context has a mark without type, value, x or y, as Label Studio sends them") from error
-    return Prompt(points or None, labels or None, box), label if isinstance(label, str) else None
+        return cast(LabelStudioValue, decode_json(mark.value, LabelStudioValue))
+    except msgspec.DecodeError as error:
+        raise InputError(f"a mark is not as Label Studio sends it: {error}") from error
 
 
 def _values(result: Result, control: Control, labels: list[str]) -> list[dict[str, Any]]:
@@ -179,7 +204,7 @@ OPERATIONS = (
         summary="As Label Studio's ML backend.",
         tag=_TAG,
         query=LooseQuery,
-        body=LabelStudioSetup,
+        body=LabelStudioNotice,
         answer=dict[str, str],
         errors=(408, 413, 429),
     ),
@@ -190,7 +215,7 @@ OPERATIONS = (
         summary="As Label Studio's ML backend; no event has an effect.",
         tag=_TAG,
         query=LooseQuery,
-        body=dict[str, Any],
+        body=LabelStudioNotice,
         answer=dict[str, str],
         status=201,
         errors=(408, 413, 429),

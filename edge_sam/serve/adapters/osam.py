@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -14,10 +14,10 @@ from edge_sam.errors import InputError
 from edge_sam.prompts import Prompt
 from edge_sam.result import Result
 from edge_sam.serve.adapters.photographs import decode_photograph
-from edge_sam.serve.errors import HttpError
+from edge_sam.serve.errors import HttpError, bad_request
 from edge_sam.serve.mask_formats import mask_png
 from edge_sam.serve.messages import LooseQuery, Point
-from edge_sam.serve.operations import JSON, Call, Operation
+from edge_sam.serve.operations import Call, Operation
 
 _CORNERS = (2, 3)
 
@@ -31,13 +31,11 @@ class OsamPrompt(msgspec.Struct):
 
 
 class OsamRequest(msgspec.Struct):
-    """A request to generate masks."""
+    """A request to generate masks. `image_embedding` is not read: the server knows a photograph by its content."""
 
     model: str
     image: str | None = None
     """Base64 of an encoded photograph."""
-    image_embedding: Any = None
-    """Refused: send the photograph, the server knows it again by its content."""
     prompt: OsamPrompt | None = None
     """Default: the photograph's centre."""
 
@@ -118,9 +116,7 @@ class OsamError(msgspec.Struct):
 
 
 def _fails(error: HttpError, request_id: str) -> Response:
-    body = OsamError(error.message, error.code, request_id)
-    status = 400 if error.status == 422 else error.status
-    return Response(msgspec.json.encode(body), status, dict(error.headers), JSON)
+    return bad_request(error, OsamError(error.message, error.code, request_id))
 
 
 OPERATIONS = (

@@ -14,10 +14,10 @@ from edge_sam.errors import InputError
 from edge_sam.prompts import Prompt
 from edge_sam.result import Result
 from edge_sam.serve.adapters.photographs import decode_photograph
-from edge_sam.serve.errors import HttpError
+from edge_sam.serve.errors import HttpError, bad_request
 from edge_sam.serve.images import ServedImage
 from edge_sam.serve.messages import LooseQuery
-from edge_sam.serve.operations import JSON, Call, Operation
+from edge_sam.serve.operations import Call, Operation
 from edge_sam.serve.segmenter import Segmenter
 
 _TAG = "Roboflow"
@@ -62,14 +62,13 @@ class RoboflowPrompts(msgspec.Struct):
 
 
 class RoboflowEmbed(msgspec.Struct):
-    """A photograph to encode."""
+    """A photograph to encode. A given `image_id` is not read."""
 
     image: RoboflowImage
-    image_id: str | None = None
 
 
 class RoboflowEmbedded(msgspec.Struct):
-    """The photograph's id: the given one, or this server's."""
+    """The photograph's id, which is always this server's."""
 
     image_id: str
     time: float
@@ -105,7 +104,7 @@ async def roboflow_embed(call: Call) -> RoboflowEmbedded:
     """Encode a photograph."""
     start = time.perf_counter()
     image = await _encoded(call.segmenter, call.body.image, call.request)
-    return RoboflowEmbedded(call.body.image_id or image.id, time.perf_counter() - start)
+    return RoboflowEmbedded(image.id, time.perf_counter() - start)
 
 
 async def roboflow_segment(call: Call) -> RoboflowAnswer:
@@ -167,9 +166,7 @@ class RoboflowError(msgspec.Struct):
 
 
 def _fails(error: HttpError, request_id: str) -> Response:
-    body = RoboflowError(error.message, error.code, request_id)
-    status = 400 if error.status == 422 else error.status
-    return Response(msgspec.json.encode(body), status, dict(error.headers), JSON)
+    return bad_request(error, RoboflowError(error.message, error.code, request_id))
 
 
 OPERATIONS = (

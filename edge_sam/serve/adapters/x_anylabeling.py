@@ -95,7 +95,7 @@ async def any_labeling_predict(call: Call) -> AnyLabelingAnswer:
     """Answer marks."""
     body: AnyLabelingRequest = call.body
     _check_model(call.segmenter, body.model)
-    prompts = _prompts(body.params)
+    prompts = _prompts(body.params, call.segmenter.settings.max_prompts + 1)
     shapes: list[list[AnyLabelingShape]] = []
     if prompts:
         image, _ = await call.segmenter.encode(decode_photograph(body.image), request=call.request)
@@ -123,14 +123,16 @@ def _check_model(segmenter: Segmenter, id: str) -> None:
         raise HttpError(404, "MODEL_NOT_FOUND", f"this server has the model {_id(segmenter)} only")
 
 
-def _prompts(params: AnyLabelingParams) -> list[Prompt]:
-    """Return a prompt for each rectangle, with all points, or one for the points alone."""
+def _prompts(params: AnyLabelingParams, most: int) -> list[Prompt]:
+    """Return a prompt for each of the first `most` rectangles, with all points, or one for the points alone."""
     if params.text_prompt:
         raise HttpError(422, "INVALID_PARAMS", "this model takes points and rectangles, no text")
     points = [mark for mark in params.marks if mark.type == "point"]
-    boxes = [mark.data for mark in params.marks if mark.type == "rectangle"]
-    coords, labels = [mark.data for mark in points] or None, [mark.label for mark in points] or None
-    return [Prompt(coords, labels, _ordered(box)) for box in boxes] or ([Prompt(coords, labels)] if coords else [])
+    boxes = [mark.data for mark in params.marks if mark.type == "rectangle"][:most]
+    if not points:
+        return [Prompt(box=_ordered(box)) for box in boxes]
+    clicks = Prompt([mark.data for mark in points], [mark.label for mark in points])
+    return [Prompt(clicks.points, clicks.labels, _ordered(box)) for box in boxes] or [clicks]
 
 
 def _ordered(box: list[float]) -> list[float]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import time
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncGenerator
+from dataclasses import fields
+from typing import Union
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Message, Send
 
-from edge_sam.errors import InputError
 from edge_sam.everything.generator import Update
 from edge_sam.everything.records import MaskRecord
 from edge_sam.everything.search import Found
@@ -19,33 +20,62 @@ from edge_sam.serve.errors import HttpError, as_http_error
 from edge_sam.serve.messages import EverythingLine, MaskAnswer, Rle
 from edge_sam.serve.operations import Call, Operation
 
+_Steps = AsyncGenerator[tuple[Found, Update], None]
 NDJSON = "application/x-ndjson"
-_NAMES = frozenset(EverythingSettings.__dataclass_fields__)
+EverythingBody = msgspec.defstruct(
+    "EverythingBody",
+    [
+        (each.name, Union[each.type, msgspec.UnsetType], msgspec.UNSET)  # noqa: UP007 (a type that is not written here)
+        for each in fields(EverythingSettings)
+    ],
+    namespace={"__doc__": "Settings of everything mode, all optional."},
+    forbid_unknown_fields=True,
+)
 
 
 async def everything(call: Call) -> Response:
     """Find all masks of a photograph."""
     image = await call.segmenter.find(call.request.path_params["id"])
     start = time.perf_counter()
-    steps = call.segmenter.search(image, _settings(call.body), call.request)
+    steps = call.segmenter.search(image, _settings(call), call.request)
     first = await anext(steps)  # What fails before the first line has a status of its own.
     lines = _lines(first, steps, start, call.request.state.request_id)
-    return StreamingResponse(lines, media_type=NDJSON, headers={"X-Accel-Buffering": "no"})
+    return _Stream(lines, steps, call.segmenter.settings.upload_timeout)
 
 
-def _settings(body: dict[str, Any]) -> EverythingSettings:
-    unknown = body.keys() - _NAMES
-    if unknown:
-        raise HttpError(422, "invalid_body", f"body: no setting is called {min(unknown)[:40]!a}")
-    try:
-        return msgspec.convert(body, EverythingSettings)
-    except msgspec.ValidationError as error:
-        raise InputError(f"body: {error}") from error
+class _Stream(StreamingResponse):
+    """Lines for a client that takes each one in time. Another would hold its place among the searches."""
+
+    def __init__(self, lines: AsyncGenerator[bytes, None], steps: _Steps, seconds: float) -> None:
+        super().__init__(lines, media_type=NDJSON, headers={"X-Accel-Buffering": "no"})
+        self._lines, self._steps, self._seconds = lines, steps, seconds
+
+    async def stream_response(self, send: Send) -> None:
+        async def in_time(message: Message) -> None:
+            try:
+                await asyncio.wait_for(send(message), self._seconds)
+            except asyncio.TimeoutError:
+                raise HttpError(408, "slow_client", "the client does not take what it asked for") from None
+
+        try:
+            await super().stream_response(in_time)
+        finally:
+            await self._lines.aclose()
+            await self._steps.aclose()
+
+
+def _settings(call: Call) -> EverythingSettings:
+    """Return the settings of a request. The view that it leaves open is as the server was told."""
+    settings = {name: value for name, value in vars(call.segmenter.view).items() if value is not None}
+    for name, value in msgspec.structs.asdict(call.body).items():
+        if value is not msgspec.UNSET:
+            settings[name] = value
+    return EverythingSettings(**settings)
 
 
 async def _lines(
-    first: tuple[Found, Update], steps: AsyncIterator[tuple[Found, Update]], start: float, request_id: str
-) -> AsyncIterator[bytes]:
+    first: tuple[Found, Update], steps: _Steps, start: float, request_id: str
+) -> AsyncGenerator[bytes, None]:
     """Write one line for each mask, and the summary."""
     present = set[int]()
     found, update = first
@@ -64,9 +94,6 @@ async def _lines(
     except Exception as error:
         known = as_http_error(error, request_id)
         yield _line(EverythingLine(error={"code": known.code, "message": known.message}))
-    finally:
-        with contextlib.suppress(Exception):
-            await steps.aclose()  # type: ignore[attr-defined]
 
 
 def _mask(number: int, record: MaskRecord) -> EverythingLine:
@@ -87,7 +114,7 @@ OPERATIONS = (
         path="/images/{id}/everything",
         handle=everything,
         summary="All masks of a photograph, a line of JSON for each as it is found; the last line is the summary.",
-        body=dict[str, Any],
+        body=EverythingBody,
         answer=EverythingLine,
         media=NDJSON,
         errors=(404, 408, 413, 415, 429, 503, 504),

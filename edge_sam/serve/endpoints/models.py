@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import FileResponse, Response
 
-from edge_sam.bundles.contract import ABSENT, BOTTOM_RIGHT, NOT_A_POINT, TOP_LEFT
+from edge_sam.bundles.contract import ABSENT, BOTTOM_RIGHT, NOT_A_POINT, TOP_LEFT, Role
+from edge_sam.bundles.manifest import Component
 from edge_sam.errors import InputError
 from edge_sam.imaging.geometry import CELL
 from edge_sam.imaging.view import FRAME, TOKEN
 from edge_sam.serve.browser import decoder_component, no_decoder
 from edge_sam.serve.errors import HttpError
-from edge_sam.serve.messages import DecoderFile, Health, ModelAnswer, ModelEntry, ModelsAnswer
+from edge_sam.serve.messages import DecoderFile, GraphFile, Health, ModelAnswer, ModelEntry, ModelsAnswer
 from edge_sam.serve.operations import BYTES, Call, Operation
 from edge_sam.serve.segmenter import Segmenter
 from edge_sam.version import __version__
@@ -73,23 +77,46 @@ def _decoder(segmenter: Segmenter) -> DecoderFile | None:
     component = decoder_component(segmenter.predictor)
     if component is None:
         return None
-    inputs, outputs = (
-        [msgspec.to_builtins(each) for each in tensors] for tensors in (component.inputs, component.outputs)
-    )
-    runtime = None if segmenter.settings.browser_runtime is None else BROWSER_RUNTIME
+    second = decoder_component(segmenter.predictor, "upscaling")
     return DecoderFile(
-        "/model/decoder.onnx", component.bytes, component.sha256, component.precision, inputs, outputs, runtime
+        **_described(component),
+        precision=component.precision,
+        upscaling=None if second is None else GraphFile(**_described(second)),
+        runtime_url=None if segmenter.settings.browser_runtime is None else BROWSER_RUNTIME,
     )
+
+
+def _described(component: Component) -> dict[str, Any]:
+    """Return the fields of a `GraphFile`."""
+    return {
+        "url": f"/model/{component.role}.onnx",
+        "bytes": component.bytes,
+        "sha256": component.sha256,
+        "inputs": [msgspec.to_builtins(each) for each in component.inputs],
+        "outputs": [msgspec.to_builtins(each) for each in component.outputs],
+    }
 
 
 async def decoder(call: Call) -> Response:
     """Return the decoder's file."""
-    component = decoder_component(call.segmenter.predictor)
+    return await _graph(call, "decoder")
+
+
+async def upscaling(call: Call) -> Response:
+    """Return the file of the decoder's second part."""
+    return await _graph(call, "upscaling")
+
+
+async def _graph(call: Call, role: Role) -> Response:
+    component = decoder_component(call.segmenter.predictor, role)
     if component is None:
         raise no_decoder()
-    headers = {"Cache-Control": "private, max-age=86400", "ETag": f'"{component.sha256}"'}
+    # Another model may answer at this address after a restart, so a browser asks whether its copy is still right.
+    headers = {"Cache-Control": "private, no-cache", "ETag": f'"{component.sha256}"'}
+    if headers["ETag"] in call.request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
     try:
-        file = call.segmenter.predictor.bundle.verified_file(component)
+        file = await asyncio.to_thread(call.segmenter.predictor.bundle.verified_file, component)
     except InputError as error:
         raise HttpError(503, "unavailable", "the decoder's file is damaged; make or pull the bundle again") from error
     return FileResponse(file, headers=headers, media_type=BYTES)
@@ -109,6 +136,14 @@ OPERATIONS = (
         path="/model/decoder.onnx",
         handle=decoder,
         summary="The decoder, to run in a browser.",
+        media=BYTES,
+        errors=(404, 503),
+    ),
+    Operation(
+        method="GET",
+        path="/model/upscaling.onnx",
+        handle=upscaling,
+        summary="The second part of a decoder in two.",
         media=BYTES,
         errors=(404, 503),
     ),

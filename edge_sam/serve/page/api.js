@@ -83,8 +83,8 @@ async function* chunks(stream) {
 /** What the server runs. */
 export const askModel = async () => (await request('model')).json();
 
-/** The decoder's graph, as ArrayBuffer. */
-export const askDecoder = async () => (await request('model/decoder.onnx')).arrayBuffer();
+/** A graph of the decoder, as ArrayBuffer. */
+export const askGraph = async ({ url }) => (await request(url.replace(/^\//, ''))).arrayBuffer();
 
 /** A photograph's embedding for a decoder elsewhere: the response. */
 export const askEmbedding = (id) => request(`images/${id}/embedding?format=raw`);

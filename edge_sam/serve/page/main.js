@@ -21,6 +21,7 @@ const downloads = new Downloads(workspace);
 const candidates = new Candidates((index) => actions.select(index));
 const objects = new ObjectList(workspace);
 let decode = decodeOnServer;
+let wantsLocal = false; // Whether the switch for this browser's decoder is on.
 let local = null; // The decoder of this browser, if the server offers one.
 
 const actions = {
@@ -37,7 +38,7 @@ const actions = {
     else workspace.clear();
   },
   select(index) {
-    if (workspace.answer?.masks[index]) {
+    if (workspace.mask && workspace.answer.masks[index]) {
       workspace.set({ answer: { ...workspace.answer, selected: index } });
       sayMask();
     }
@@ -59,6 +60,7 @@ const actions = {
     if (workspace.cursor && workspace.photograph.id) point(workspace.cursor, off ? 0 : workspace.sign);
   },
   boxAtCursor() {
+    if (workspace.everything) return;
     const box = stage.boxAtCursor();
     if (box) workspace.setBox(box);
     else if (workspace.cursor) say('Move the cursor to the opposite corner and press B.');
@@ -71,7 +73,8 @@ const stage = new Stage(workspace, { point, hover, box: (box) => !workspace.ever
 const controls = new Controls(workspace, actions);
 const keys = keyTable(actions);
 
-async function start() {
+/** Ask what the server runs. `given`: whether the user has given a key. */
+async function start(given = false) {
   say('Starting…');
   try {
     const model = await askModel();
@@ -80,14 +83,17 @@ async function start() {
     controls.offerLocal(local !== null);
     say('Open a photograph.');
   } catch (error) {
-    if (error.status === 401) return controls.askKey((key) => { useKey(key); start(); });
-    fail(error);
+    if (error.status !== 401) return fail(error);
+    controls.askKey({
+      wrong: given,
+      use: (key) => { useKey(key); start(true); },
+      leave: () => fail(new Error('This server asks for a key. Reload the page to give it.')),
+    });
   }
 }
 
 /** Take a file in: show it at once, and encode it on the server. */
 const open = latestOnly(async (file) => {
-  workspace.everything?.stop();
   hideFailure();
   let bitmap;
   try {
@@ -95,6 +101,8 @@ const open = latestOnly(async (file) => {
   } catch {
     return showFailure(new Error(`This browser cannot show ${file.name || 'the picture'}. Save it as JPEG or PNG.`));
   }
+  workspace.everything?.stop();
+  stage.dropBox();
   workspace.begin({ file, bitmap, width: bitmap.width, height: bitmap.height, id: null });
   say('Encoding the photograph…');
   const { photograph } = workspace;
@@ -115,6 +123,7 @@ const open = latestOnly(async (file) => {
 /** A point on the stage: of the prompt, or the choice of a mask in everything mode. */
 function point(at, label) {
   const { everything } = workspace;
+  stage.dropBox();
   if (!everything) return workspace.addPoint(at, label);
   const mask = everything.at(at);
   if (!mask) return;
@@ -133,7 +142,7 @@ const ask = latestOnly(async () => {
     const [answer, ms] = await timed(() => decode(photograph, prompt));
     if (workspace.prompt !== prompt || workspace.photograph !== photograph) return; // Stale.
     hideFailure();
-    workspace.set({ answer: { masks: answer.masks, selected: answer.preferred }, preview: null });
+    workspace.set({ answer: { masks: answer.masks, selected: answer.preferred, prompt }, preview: null });
     showTimings({ 'Decode': answer.timings.decode ?? null, 'Click to mask': ms });
     sayMask();
   } catch (error) {
@@ -148,13 +157,14 @@ let hovered = null; // The pixel under the pointer.
 /** Preview the mask under the pointer, as long as there is no prompt. */
 const preview = latestOnly(async (at) => {
   const { photograph } = workspace;
-  const idle = () => hovered === at && workspace.photograph === photograph && !workspace.asked && !workspace.everything;
-  if (!idle()) return;
+  const idle = () => workspace.photograph === photograph && hovered
+    && !workspace.asked && !workspace.everything && !workspace.dragged;
+  if (hovered !== at || !idle()) return;
   try {
     const { masks } = await decode(
       photograph, { points: [{ x: at[0], y: at[1], label: 1 }], box: null }, { multimask: false, patient: false },
     );
-    if (!workspace.asked && !workspace.everything && hovered) workspace.set({ preview: masks[0] });
+    if (idle()) workspace.set({ preview: masks[0] });
   } catch (error) {
     if (!(error instanceof ApiError)) fail(error); // Else the click that follows says what is wrong.
   }
@@ -199,30 +209,49 @@ function leaveEverything() {
   say('Click an object, or drag a box around it.');
 }
 
-/** Switch between decoding in this browser and on the server. The server stays where the browser fails. */
+/** Switch between decoding in this browser and on the server. */
 async function decodeHere(wanted) {
+  wantsLocal = wanted;
   if (wanted) {
     say('Loading the decoder into this browser…');
     controls.busy(true);
     try {
       await local.load();
     } catch (error) {
-      controls.localOff();
-      return fail(new Error(`This browser cannot decode: ${error.message}. The server decodes instead.`));
+      return leaveLocal(error);
     } finally {
       controls.busy(false);
     }
+    if (!wantsLocal) return; // Switched off meanwhile.
   }
-  decode = wanted ? local.decode : decodeOnServer;
+  decode = wanted ? decodeLocally : decodeOnServer;
   say(wanted ? 'This browser decodes from now on.' : 'The server decodes from now on.');
   if (workspace.asked) ask();
 }
 
+/** Decode in this browser. The server takes over for good where that fails. */
+async function decodeLocally(photograph, prompt, options) {
+  try {
+    return await local.decode(photograph, prompt, options);
+  } catch (error) {
+    if (error instanceof ApiError) throw error;
+    leaveLocal(error);
+    return decodeOnServer(photograph, prompt, options);
+  }
+}
+
+function leaveLocal(error) {
+  local.end();
+  wantsLocal = false;
+  decode = decodeOnServer;
+  controls.localOff();
+  fail(new Error(`This browser cannot decode: ${error.message}. The server decodes instead.`));
+}
+
 function sayMask() {
-  const { mask, answer, photograph } = workspace;
-  const share = (100 * mask.area) / (photograph.width * photograph.height);
+  const { mask, answer } = workspace;
   const number = `Mask ${answer.selected + 1} of ${answer.masks.length}`;
-  say(`${number}: predicted IoU ${mask.score.toFixed(2)}, ${share.toFixed(1)} % of the photograph.`);
+  say(`${number}: predicted IoU ${mask.score.toFixed(2)}, ${(100 * mask.extent.share).toFixed(1)} % of the photograph.`);
 }
 
 function fail(error) {
@@ -236,7 +265,10 @@ workspace.addEventListener('change', () => {
   candidates.show(workspace.answer, workspace.photograph);
   objects.show(workspace.objects);
 });
-workspace.addEventListener('prompt', () => ask());
+workspace.addEventListener('prompt', () => {
+  if (workspace.everything && workspace.asked) leaveEverything(); // Undo has brought back a prompt.
+  ask();
+});
 fillHelp(keys);
 listenToKeys(keys);
 listenToIncoming(open, showFailure);

@@ -28,7 +28,17 @@ export class Workspace extends EventTarget {
     return this.#steps[this.#at].objects;
   }
 
+  /** The chosen mask of the answer to this very prompt. */
   get mask() {
+    return this.answer?.prompt === this.prompt ? this.#answered : null;
+  }
+
+  /** The mask of the prompt before, until this one is answered. */
+  get formerMask() {
+    return this.mask ? null : this.#answered;
+  }
+
+  get #answered() {
     return this.answer?.masks[this.answer.selected] ?? null;
   }
 

@@ -2,18 +2,22 @@
 
 const CACHE = 'edge-sam-bundles';
 
-/** Return `{manifest, encoder, decoder, constants}` of the bundle at `base`; `progress(loaded, total)` is in bytes. */
+/**
+ * Return `{manifest, encoder, decoder, upscaling, constants}` of the bundle at `base`; `upscaling` is undefined if the
+ * decoder has one part. `progress(loaded, total)` is in bytes.
+ */
 export async function openBundle(base, progress) {
   const response = await fetch(`${base}manifest.json`);
   if (!response.ok) throw new Error(`there is no bundle at ${base} (${response.status})`);
   const manifest = await response.json();
   const [{ precision }] = manifest.components;
-  const chosen = ['encoder', 'decoder', 'constants'].map((role) => component(manifest, role, precision));
+  const second = manifest.components.some(({ role }) => role === 'upscaling') ? ['upscaling'] : [];
+  const chosen = ['encoder', 'decoder', 'constants', ...second].map((role) => component(manifest, role, precision));
   const total = chosen.reduce((sum, { bytes }) => sum + bytes, 0);
   let loaded = 0;
   const files = chosen.map((each) => file(base, each, (bytes) => progress((loaded += bytes), total)));
-  const [encoder, decoder, constants] = await Promise.all(files);
-  return { manifest, encoder, decoder, constants };
+  const [encoder, decoder, constants, upscaling] = await Promise.all(files);
+  return { manifest, encoder, decoder, upscaling, constants };
 }
 
 function component(manifest, role, precision) {

@@ -44,9 +44,10 @@ const handlers = {
     const start = performance.now();
     const options = { executionProviders: [device] };
     const encoding = await ort.InferenceSession.create(bundle.encoder, options); // WebGPU makes one at a time.
-    const decoding = await ort.InferenceSession.create(bundle.decoder, options);
+    const sessions = { decoder: await ort.InferenceSession.create(bundle.decoder, options) };
+    if (bundle.upscaling) sessions.upscaling = await ort.InferenceSession.create(bundle.upscaling, options);
     encoder = new Encoder(ort, encoding, bundle.manifest, readNpz(bundle.constants));
-    decoder = new Decoder(ort, decoding);
+    decoder = new Decoder(ort, sessions);
     return { model: bundle.manifest.name, ms: performance.now() - start };
   },
 

@@ -1,6 +1,6 @@
 /** Decoding in this browser: the server sends the embedding once, and answers no clicks. */
 
-import { askDecoder, askEmbedding, sendImage } from '../api.js';
+import { askEmbedding, askGraph, sendImage } from '../api.js';
 import { LogitMask } from '../masks/mask.js';
 import { Geometry } from '../model/geometry.js';
 import { WorkerCalls } from './worker_calls.js';
@@ -8,6 +8,7 @@ import { WorkerCalls } from './worker_calls.js';
 export class BrowserDecoder {
   #model;
   #calls = null;
+  #loaded = null; // The promise of `load`.
   #photograph = null; // The one that the worker has.
   #geometry;
   #last = Promise.resolve();
@@ -23,13 +24,28 @@ export class BrowserDecoder {
     return Boolean(decoder?.runtime_url && globalThis.WebAssembly);
   }
 
-  async load() {
-    if (this.#calls) return;
+  /** Load the decoder once. Callers that come meanwhile wait for the same. */
+  load() {
+    this.#loaded ??= this.#load();
+    return this.#loaded;
+  }
+
+  /** Give up the worker. `load` starts another. */
+  end() {
+    this.#calls?.end();
+    this.#calls = null;
+    this.#loaded = null;
+    this.#photograph = null;
+  }
+
+  async #load() {
     const calls = new WorkerCalls(new URL('worker.js', import.meta.url));
     const runtime = new URL(this.#model.decoder.runtime_url.replace(/^\//, ''), document.baseURI).href;
     try {
-      const graph = await askDecoder();
-      await calls.call('load', { runtime, graph, padBoxes: this.#model.pad_boxes }, [graph]);
+      const { decoder } = this.#model;
+      const graphs = { decoder: await askGraph(decoder) };
+      if (decoder.upscaling) graphs.upscaling = await askGraph(decoder.upscaling);
+      await calls.call('load', { runtime, graphs, padBoxes: this.#model.pad_boxes }, Object.values(graphs));
     } catch (error) {
       calls.end();
       throw error;

@@ -8,11 +8,13 @@ let decoder;
 let image;
 
 const handlers = {
-  async load({ runtime, graph, padBoxes }) {
+  async load({ runtime, graphs, padBoxes }) {
     const ort = await import(`${runtime}ort.wasm.min.mjs`);
     ort.env.wasm.wasmPaths = runtime;
     ort.env.wasm.numThreads = 1; // docs/lab/browser.md: more gain little for the decoder alone.
-    decoder = new Decoder(ort, await ort.InferenceSession.create(graph), { padBoxes });
+    const sessions = {};
+    for (const [part, graph] of Object.entries(graphs)) sessions[part] = await ort.InferenceSession.create(graph);
+    decoder = new Decoder(ort, sessions, { padBoxes });
   },
 
   async image({ embedding }) {

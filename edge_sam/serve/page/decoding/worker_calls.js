@@ -15,9 +15,13 @@ export class WorkerCalls {
       else resolve(data.answer);
     };
     this.#worker.onerror = ({ message }) => {
-      for (const { reject } of this.#open.values()) reject(new Error(message || 'the worker did not start'));
-      this.#open.clear();
+      this.#refuse(message || 'the worker did not start');
     };
+  }
+
+  #refuse(message) {
+    for (const { reject } of this.#open.values()) reject(new Error(message));
+    this.#open.clear();
   }
 
   call(kind, message = {}, transfer = []) {
@@ -30,5 +34,6 @@ export class WorkerCalls {
 
   end() {
     this.#worker.terminate();
+    this.#refuse('the worker has ended');
   }
 }

@@ -1,6 +1,7 @@
 /**
  * Masks, whoever decoded them: `score` (predicted IoU), `area` in pixels, `box` (XYXY), `bitmap(size)` in the
- * photograph's size or a smaller one, and `rle()` as in COCO JSON.
+ * photograph's size or a smaller one, and `rle()` as in COCO JSON. `path` and `extent` are for the screen: they come from
+ * a reduced bitmap, so they are quick for any photograph.
  */
 
 import { bitmapOfRuns, measure, reduced } from './bitmap.js';
@@ -11,6 +12,7 @@ const SHOWN = 1280; // Longest side of the bitmap behind an outline on the scree
 
 class Mask {
   #path;
+  #extent;
 
   constructor(width, height, score) {
     Object.assign(this, { width, height, score });
@@ -19,11 +21,29 @@ class Mask {
   /** The outline as a Path2D in pixels of the photograph, for the rule `evenodd`. */
   get path() {
     if (!this.#path) {
-      const shown = this.bitmap(reduced(this, SHOWN));
+      const shown = this.#shown();
       const rings = traceEdges(shown).map(smooth);
       this.#path = new Path2D(pathData(rings, this.width / shown.width, this.height / shown.height));
     }
     return this.#path;
+  }
+
+  /** About what part of the photograph it covers, from 0 to 1, and the box around that: `{share, box}`. */
+  get extent() {
+    if (!this.#extent) {
+      const shown = this.#shown();
+      const { area, box } = measure(shown);
+      const [right, down] = [this.width / shown.width, this.height / shown.height];
+      this.#extent = {
+        share: area / (shown.width * shown.height),
+        box: box.map((side, i) => side * (i % 2 ? down : right)),
+      };
+    }
+    return this.#extent;
+  }
+
+  #shown() {
+    return this.bitmap(reduced(this, SHOWN));
   }
 }
 

@@ -9,13 +9,16 @@ const AMBIGUOUS = [1, 2, 3]; // The masks for a prompt that may mean several thi
 
 export class Decoder {
   #ort;
-  #session;
+  #sessions;
   #padBoxes;
 
-  /** `ort` is the module of onnxruntime-web, `session` its InferenceSession of the decoder. */
-  constructor(ort, session, { padBoxes = false } = {}) {
+  /**
+   * `ort` is the module of onnxruntime-web. `sessions` are its InferenceSessions: `decoder`, and `upscaling` if the
+   * decoder has two parts.
+   */
+  constructor(ort, sessions, { padBoxes = false } = {}) {
     this.#ort = ort;
-    this.#session = session;
+    this.#sessions = sessions;
     this.#padBoxes = padBoxes;
   }
 
@@ -28,13 +31,18 @@ export class Decoder {
    */
   async decode({ geometry, inputs }, prompt) {
     const { Tensor } = this.#ort;
-    const feeds = Object.entries({ ...inputs, ...promptInputs(prompt, geometry, this.#padBoxes) });
-    const outputs = await this.#session.run(
-      Object.fromEntries(feeds.map(([name, { type, data, dims }]) => [name, new Tensor(type, data, dims)])),
+    const given = Object.entries({ ...inputs, ...promptInputs(prompt, geometry, this.#padBoxes) });
+    const feeds = Object.fromEntries(
+      given.map(([name, { type, data, dims }]) => [name, new Tensor(type, data, dims)]),
     );
-    const values = await outputs.low_res_logits.getData();
-    const scores = await outputs.predicted_iou.getData();
-    const [, , rows, columns] = outputs.low_res_logits.dims;
+    const { decoder, upscaling } = this.#sessions;
+    const { predicted_iou: predicted, ...first } = await decoder.run(feeds);
+    const { low_res_logits: logits } = upscaling
+      ? await upscaling.run({ ...first, token_size: feeds.token_size })
+      : first;
+    const values = await logits.getData();
+    const scores = await predicted.getData();
+    const [, , rows, columns] = logits.dims;
     const plane = (i) => values.slice(i * rows * columns, (i + 1) * rows * columns);
     const masks = AMBIGUOUS.map((i) => ({ logits: { data: plane(i), rows, columns }, score: scores[i] }));
     masks.sort((a, b) => b.score - a.score);

@@ -32,7 +32,7 @@ export class Candidates {
     button.className = 'candidate';
     button.setAttribute('role', 'radio');
     button.setAttribute('aria-label', `Mask ${index + 1}, predicted IoU ${mask.score.toFixed(2)}`);
-    button.title = `Predicted IoU ${mask.score.toFixed(3)}, ${mask.area.toLocaleString()} pixels`;
+    button.title = `Predicted IoU ${mask.score.toFixed(3)}, ${(100 * mask.extent.share).toFixed(1)} % of the photograph`;
     const picture = document.createElement('canvas');
     picture.width = SIDE;
     picture.height = SIDE;
@@ -62,7 +62,8 @@ export class Candidates {
 
 /** Draw what a mask contains, the rest of the photograph faded. */
 function drawMasked(context, mask, { bitmap, width, height }) {
-  const [x0, y0, x1, y1] = mask.area ? mask.box : [0, 0, width, height];
+  const { share, box } = mask.extent;
+  const [x0, y0, x1, y1] = share ? box : [0, 0, width, height];
   const side = Math.max(x1 - x0, y1 - y0) * (1 + 2 * MARGIN);
   const scale = SIDE / side;
   context.translate(SIDE / 2, SIDE / 2);

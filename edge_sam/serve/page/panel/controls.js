@@ -59,10 +59,13 @@ export class Controls {
     element('local-switch').checked = false;
   }
 
-  /** Ask for the API key, and hand it over. */
-  askKey(use) {
+  /** Ask for the API key, and hand it to `use`; call `leave` if none is given. `wrong`: the one before was. */
+  askKey({ wrong, use, leave }) {
     const dialog = element('key');
-    dialog.addEventListener('close', () => use(element('key-value').value), { once: true });
+    element('key-wrong').hidden = !wrong;
+    dialog.returnValue = '';
+    const close = () => (dialog.returnValue ? use(element('key-value').value) : leave());
+    dialog.addEventListener('close', close, { once: true });
     dialog.showModal();
   }
 

@@ -15,7 +15,7 @@ export function drawPhotograph(context, view, { bitmap, width, height }) {
 /** Draw masks, prompts and the cursor of a workspace. */
 export function drawOverlay(context, view, workspace) {
   prepare(context);
-  const { objects, mask, preview, everything, prompt, dragged, cursor } = workspace;
+  const { objects, mask, formerMask, preview, everything, prompt, dragged, cursor } = workspace;
   everything?.masks.forEach((each) => {
     const lit = each === everything.hovered;
     drawMask(context, view, each.path, { colour: each.colour, fill: lit ? 0.7 : 0.42, line: lit ? 2.5 : 1 });
@@ -24,6 +24,7 @@ export function drawOverlay(context, view, workspace) {
     if (object.shown) drawMask(context, view, object.mask.path, { colour: object.colour, fill: 0.4, line: 2 });
   }
   if (preview) drawMask(context, view, preview.path, { colour: ACCENT, fill: 0.28, line: 1.5, dash: [5, 4] });
+  if (formerMask) drawMask(context, view, formerMask.path, { colour: ACCENT, fill: 0.15, line: 1 });
   if (mask) drawMask(context, view, mask.path, { colour: ACCENT, fill: 0.42, line: 2.5, halo: true });
   const box = dragged ?? prompt.box;
   if (box) drawBox(context, view, box);
