@@ -93,7 +93,7 @@ def test_operators_are_told_by_block(report: tuple[dict[str, Any], Path]) -> Non
                 assert sum(share["share"] for share in shares) == pytest.approx(1)
             events = json.loads((report[1].parent / profile["trace"]).read_text())["traceEvents"]
             assert {"name", "ph", "ts", "dur", "pid", "tid"} <= events[0].keys()
-        encoder, decoder = row["operators"]
+        encoder, decoder, _ = row["operators"]
         assert any(share["name"].startswith("stages.1") for share in encoder["by_block"])
         assert any(share["name"].startswith("blocks.0/") for share in decoder["by_block"])
 
