@@ -15,7 +15,7 @@ from edge_sam.cli import COMMANDS
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted((DOCS / "lab").glob("*.md"))]
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-OTHERS = {"--system-site-packages"}
+OTHERS = {"--include", "--system-site-packages"}
 """Options of other programs that pages speak of."""
 _INLINE = re.compile(r"`edge-sam ([a-z]+)((?:\s+[^`]*)?)`")
 
