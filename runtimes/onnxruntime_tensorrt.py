@@ -66,11 +66,11 @@ def _profile(shapes: Mapping[str, ShapeRange], which: int) -> str:
 
 def open_session(model: Path, options: SessionOptions) -> DeviceSession:
     """Load an ONNX file in TensorRT; see `Backend.open_session`. Engines are only built on request."""
+    if not options.build and (options.cache is None or not any(options.cache.glob("*.engine"))):
+        raise RuntimeUnavailableError(
+            "no TensorRT engines of this model for this device and these versions; build them with: edge-sam build"
+        )
     if options.cache is not None:
-        if not options.build and not any(options.cache.glob("*.engine")):
-            raise RuntimeUnavailableError(
-                "no TensorRT engines of this model for this device and these versions; build them with: edge-sam build"
-            )
         options.cache.mkdir(parents=True, exist_ok=True)
     providers = [(PROVIDER, tensorrt_options(options)), (CUDA, cuda_options(SessionOptions(device=options.device)))]
     return DeviceSession(model, options, [*providers, (CPU, {})])

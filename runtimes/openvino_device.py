@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from edge_sam.runtimes.cores import default_threads
 from edge_sam.runtimes.errors import RuntimeUnavailableError
+from edge_sam.runtimes.file_identity import file_identity
 from edge_sam.runtimes.session import Event, Session, SessionOptions, Tensors
 
 _log = logging.getLogger("edge_sam")
@@ -125,7 +126,7 @@ class OpenVinoSession(Session):
     """
 
     def __init__(self, model: Path, options: SessionOptions) -> None:
-        self._file = model
+        self._file, self._read = model, file_identity(model, model.with_suffix(".bin"))
         self._device = options.device or _CPU
         # Pinned: the plugin's own choice of f16 once gave the same embedding for every image.
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
@@ -237,6 +238,8 @@ class OpenVinoSession(Session):
                 compiled = _core().compile_model(str(self._file), self._device, self._settings | self._kept)
             else:
                 model = _core().read_model(str(self._file))
+                if file_identity(self._file, self._file.with_suffix(".bin")) != self._read:
+                    raise RuntimeError("the file was replaced since it was loaded")
                 model.reshape({name: list(shape) for name, shape in shapes.items()})
                 compiled = _core().compile_model(model, self._device, self._settings)
         except RuntimeError as error:

@@ -18,8 +18,9 @@ from onnx import TensorProto, helper
 
 import edge_sam
 from edge_sam.bundles.bundle import Bundle, open_bundle
+from edge_sam.bundles.external_data import weights_beside
 from edge_sam.errors import EdgeSamError, InputError, RuntimeUnavailableError
-from edge_sam.files.cache_home import cache_home
+from edge_sam.files.cache_home import cache_home, make_private
 from edge_sam.importing.model_import import import_model
 from edge_sam.inference.cache import Best, Tuned, Verdict, read_record, read_verdict, runtime_key, write_record
 from edge_sam.inference.choice import Choice
@@ -150,6 +151,29 @@ class TestFiles:
         with pytest.raises(InputError, match=r"keeps its weights in elsewhere\.bin, which manifest\.json does not"):
             edge_sam.load(bundle.path, runtime="onnxruntime")
         assert not (own_cache / "guard").exists()
+
+    @pytest.mark.parametrize("location", ["w.bin", "./" * 70 + "w.bin"])
+    @pytest.mark.parametrize("value_first", [False, True])
+    def test_names_of_weights_are_found_however_they_are_written(
+        self, tmp_path: Path, location: str, value_first: bool
+    ) -> None:
+        model = onnx.load(BUNDLED.path / "mask_encoder.w16.onnx")
+        weight = model.graph.initializer[0]
+        weight.data_location = onnx.TensorProto.EXTERNAL
+        weight.external_data.add(key="location", value=location)
+        (tmp_path / "a.onnx").write_bytes(model.SerializeToString())
+        if value_first:
+            written = weight.external_data[0].SerializeToString()
+            value = written[written.index(b"location") + 8 :]
+            content = model.SerializeToString().replace(written, value + written[: len(written) - len(value)])
+            (tmp_path / "a.onnx").write_bytes(content)
+        assert weights_beside(tmp_path / "a.onnx", "onnx") == {location}
+
+    @pytest.mark.parametrize("content", [b"", b"\x3a\xff\xff\x01", b"\x0f", b"\x80" * 12])
+    def test_what_is_no_graph_is_damaged(self, tmp_path: Path, content: bytes) -> None:
+        (tmp_path / "a.onnx").write_bytes(content)
+        with pytest.raises(ValueError, match=r"."):
+            weights_beside(tmp_path / "a.onnx", "onnx")
 
     def test_weights_of_openvino_under_another_name(self, tmp_path: Path, own_cache: Path) -> None:
         openvino = pytest.importorskip("openvino")
@@ -299,11 +323,22 @@ class TestCache:
         LoadedModel(BUNDLED, ORT)
         for folder in (own_cache, *(path for path in own_cache.rglob("*") if path.is_dir())):
             assert folder.stat().st_mode & 0o777 == 0o700
+        monkeypatch.setenv("EDGE_SAM_HOME", str(tmp_path / "shared"))
+        (tmp_path / "shared").mkdir()
+        (tmp_path / "shared").chmod(0o777)
+        make_private(tmp_path / "shared" / "guard" / "deep")
+        assert (tmp_path / "shared" / "guard").stat().st_mode & 0o777 == 0o755
         monkeypatch.delenv("EDGE_SAM_HOME")
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
         monkeypatch.setenv("HOME", str(tmp_path))
         older = cache_home()
         older.mkdir(parents=True)
         older.chmod(0o755)
         assert cache_home() == older
         assert older.stat().st_mode & 0o777 == 0o700
+        chosen = tmp_path / "chosen"
+        shutil.move(older, chosen)
+        chosen.chmod(0o755)
+        older.symlink_to(chosen)
+        assert cache_home() == older
+        assert chosen.stat().st_mode & 0o777 == 0o755

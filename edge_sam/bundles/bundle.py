@@ -20,6 +20,7 @@ from edge_sam.errors import InputError
 from edge_sam.files.arrays import load_arrays
 from edge_sam.files.cache_home import cache_home
 from edge_sam.imaging.geometry import GRID
+from edge_sam.runtimes.file_identity import file_identity
 
 BUNDLED = Path(__file__).parent
 """Folder of the bundles that come with the package."""
@@ -139,9 +140,9 @@ class Bundle:
             if self._identities(component) != before:
                 raise InputError(f"bundle {self.path}: {component.file} was changed while it was loaded; load it again")
 
-    def _identities(self, component: Component) -> list[tuple[int, ...]]:
+    def _identities(self, component: Component) -> tuple[tuple[int, ...], ...]:
         """Return what changes when one of a component's files is written, replaced or renamed."""
-        return [_identity(self.path / part.file) for part in component.files]
+        return file_identity(*(self.path / part.file for part in component.files))
 
     def check_named(self, component: Component) -> None:
         """Check that a runtime will read no file for a component but those of the manifest, whose hashes are known.
@@ -155,6 +156,8 @@ class Bundle:
             used = weights_beside(self.path / component.file, component.format)
         except OSError as error:
             raise InputError(f"bundle {self.path}: cannot read {component.file}: {error.strerror}") from error
+        except ValueError as error:
+            raise InputError(f"bundle {self.path}: {component.file} is damaged: {error}") from error
         unknown = used - {part.file for part in component.files}
         if unknown:
             raise InputError(
@@ -279,14 +282,6 @@ def _read_bundle(path: Path) -> Bundle:
     if len(text) > _LARGEST_MANIFEST:
         raise InputError(f"{path} is not a model bundle: {MANIFEST} is larger than {_LARGEST_MANIFEST >> 20} MiB")
     return Bundle(path, parse_manifest(text, str(path)))
-
-
-def _identity(path: Path) -> tuple[int, ...]:
-    try:
-        status = path.stat()
-    except OSError:
-        return ()
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def file_sha256(path: Path) -> str:

@@ -56,7 +56,8 @@ def write_files(contents: Mapping[Path, bytes], *, mode: int | None = None) -> N
             if mode is None:
                 _keep_mode(place, temporary)
             else:
-                temporary.chmod(mode)
+                with contextlib.suppress(OSError):  # File systems without modes, such as FAT, refuse.
+                    temporary.chmod(mode)
         for target in filter(_is_special, contents):
             with _open_special(target) as file:
                 file.write(contents[target])

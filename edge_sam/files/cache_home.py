@@ -32,7 +32,8 @@ def cache_home() -> Path:
     if given:
         return folder
     if folder.is_absolute() and (os.access(folder, os.F_OK) or is_writable(folder)):
-        _hide_from_others(folder)
+        if "XDG_CACHE_HOME" not in os.environ:  # Else the user chose the place.
+            _hide_from_others(folder)
         return folder
     try:
         return _temporary_home()
@@ -41,16 +42,20 @@ def cache_home() -> Path:
 
 
 def make_private(folder: Path) -> None:
-    """Create a folder of the cache. It and the parents that are missing are for this user alone.
+    """Create a folder of the cache. Others may read it only if they may read the cache, and may never write.
+
+    So an administrator can fill a cache for the users of a machine: in a folder that others may read.
 
     Raises
     ------
     OSError
         It cannot be created.
     """
+    home = cache_home()
+    readable = stat.S_IMODE(home.stat().st_mode) & 0o055 if home.is_dir() else 0
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     for path in reversed(missing):
-        path.mkdir(mode=0o700, exist_ok=True)
+        path.mkdir(mode=0o700 | readable if path.is_relative_to(home) else 0o755, exist_ok=True)
 
 
 def is_trusted(status: os.stat_result) -> bool:
@@ -67,9 +72,11 @@ def is_writable(folder: Path) -> bool:
 
 
 def _hide_from_others(folder: Path) -> None:
-    """Close the cache of an older version, which others could read. A folder that the user chose stays as it is."""
+    """Close the cache of an older version, which others could read. What a link leads to stays as it is."""
     with contextlib.suppress(OSError):
-        status = folder.stat()
+        status = folder.lstat()
+        if stat.S_ISLNK(status.st_mode):
+            return
         if hasattr(os, "getuid") and status.st_uid == os.getuid() and status.st_mode & 0o077:
             folder.chmod(0o700)
 

@@ -135,7 +135,10 @@ def _spec(path: Path, name: str, kind: str, shape: Iterable[int | str | None]) -
 
 def _companion(path: Path, format: str) -> Path | None:
     """Return the file of weights beside a graph, if it has one."""
-    names = weights_beside(path, format)
+    try:
+        names = weights_beside(path, format)
+    except ValueError as error:
+        raise InputError(f"{path} is not a readable ONNX file, or it is damaged: {error}") from error
     if len(names) > 1:
         raise InputError(f"{path} keeps its weights in {len(names)} files; save it with one file of weights")
     weights = path.parent / names.pop() if names else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -32,7 +33,7 @@ class CompiledFiles:
                 if name in vouched and file_sha256(path) == vouched[name]:
                     self._kept.add(name)
                 else:
-                    path.unlink()
+                    path.unlink(missing_ok=True)
         except OSError:  # It cannot be read or removed.
             self._usable = False
 
@@ -51,7 +52,11 @@ class CompiledFiles:
 
     def hashes(self) -> dict[str, str]:
         """Return the sha256 of all files by path below the model's folder."""
-        return {name: file_sha256(path) for name, path in self._files()} if self._usable else {}
+        found = {}
+        for name, path in self._files() if self._usable else ():
+            with contextlib.suppress(FileNotFoundError):  # Another process has just replaced it.
+                found[name] = file_sha256(path)
+        return found
 
     def _files(self) -> Iterator[tuple[str, Path]]:
         for path in sorted(self._folder.rglob("*")):

@@ -81,6 +81,11 @@ class LoadedModel:
             raise RuntimeUnavailableError("it builds engines for edge_sam's own graphs only, not for imported ones")
         components = {role: bundle.component(role, choice.precision, *formats) for role in bundle.graphs}
         self.timings = {"compile": 0.0, "guard": 0.0}
+        if verdict is None and not build and backend(choice.runtime).BUILDS_ENGINES:
+            # Before `CompiledFiles`, which would remove the engines that another process builds now.
+            raise RuntimeUnavailableError(
+                "its engines for this model are not built or not checked on this machine; build them: edge-sam build"
+            )
         if verdict is None:
             for component in components.values():
                 bundle.check_named(component)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import msgspec
@@ -19,6 +21,9 @@ from edge_sam.system.processes import python_command, reason_of_end
 
 Progress = Callable[[str], object]
 _MEBIBYTE = 1 << 20
+_PYTHON = re.compile(r"(python|pypy)", re.IGNORECASE)
+"""Begin of the name of an interpreter. In a frozen program, or in one with Python inside, `sys.executable` is the
+program."""
 
 
 class Limits(NamedTuple):
@@ -93,7 +98,7 @@ def run_confined(function: str, request: bytes, limits: Limits, progress: Progre
     RuntimeUnavailableError
         The function raised another error, or the process crashed or went beyond a limit.
     """
-    if getattr(sys, "frozen", False):  # The executable is a whole program, not Python.
+    if not _PYTHON.match(Path(sys.executable or "").name):
         return _find(function)(request, progress)
     with tempfile.TemporaryFile() as stderr:  # An unread pipe would fill up.
         try:

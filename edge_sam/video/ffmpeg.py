@@ -12,14 +12,16 @@ CONTAINERS = (
     ",wtv,yuv4mpegpipe"
 )
 """Containers that hold their frames themselves. Playlists such as concat, hls and dash read other files."""
-_STREAMED = f"{CONTAINERS},live_flv,mpjpeg,rtp,rtsp"
+_STREAMED = f"{CONTAINERS},jpeg_pipe,live_flv,mpjpeg,png_pipe,rtp,rtsp"
+_RENDITIONS = "aac,ac3,eac3,mp3,webvtt"
+"""Sound and subtitles beside the video of a playlist."""
 _PROTOCOLS = {
     "http": "http,https,httpproxy,tcp,tls",
     "https": "https,httpproxy,tcp,tls",
     "rtmp": "rtmp,tcp",
     "rtmps": "rtmps,tcp,tls",
     "rtp": "rtp,udp",
-    "rtsp": "rtp,rtsp,tcp,udp",
+    "rtsp": "http,rtp,rtsp,tcp,udp",
     "rtsps": "rtp,rtsps,srtp,tcp,tls,udp",
     "srt": "srt",
     "tcp": "tcp",
@@ -48,17 +50,22 @@ def stream_options(address: str) -> dict[str, str]:
     playlist = path.lower().endswith(_PLAYLIST)
     return {
         "rtsp_transport": "tcp",  # OpenCV's own choice if the variable is not set.
-        "format_whitelist": _STREAMED + (",hls" if playlist else ""),
+        "format_whitelist": _STREAMED + (f",hls,{_RENDITIONS}" if playlist else ""),
         "protocol_whitelist": _PROTOCOLS[scheme.lower()] + (",crypto" if playlist else ""),
     }
 
 
 @contextlib.contextmanager
 def opencv_options(options: Mapping[str, str]) -> Iterator[None]:
-    """Pass options to the FFmpeg of OpenCV, which takes them from an environment variable only. The user's own win."""
+    """Pass options to the FFmpeg of OpenCV, which takes them from an environment variable only. The user's own win.
+
+    A user who sets ``protocol_whitelist`` there also decides on the containers.
+    """
     with _OPENING:
         given = os.environ.get(_VARIABLE)
         own = {pair.partition(";")[0] for pair in (given or "").split("|")}
+        if "protocol_whitelist" in own:  # The user says what may be opened.
+            own.add("format_whitelist")
         added = [f"{name};{value}" for name, value in options.items() if name not in own]
         if added:
             os.environ[_VARIABLE] = "|".join([*([given] if given else []), *added])

@@ -35,10 +35,13 @@ def open_capture(
 ) -> cv2.VideoCapture:
     """Open a source of frames with OpenCV. Raises `InputError` with the text `failure` if that fails.
 
-    FFmpeg gets `options`, by default those of a file.
+    FFmpeg gets `options`, by default those of a file. Names and addresses are left to FFmpeg if OpenCV has it, because
+    other backends know no such options, and take ``img001.mp4`` for a series of pictures.
     """
     if isinstance(target, str):
         _check_name(target)
+        if backend == cv2.CAP_ANY and cv2.videoio_registry.hasBackend(cv2.CAP_FFMPEG):
+            backend = cv2.CAP_FFMPEG
     _quiet_ffmpeg()
     try:
         with opencv_options(file_options() if options is None else options):
