@@ -22,15 +22,17 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from playwright.sync_api import Browser, sync_playwright
 
 import edge_sam
 from edge_sam import Prompt
 from edge_sam.imaging.masks import iou
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parent.parent
 PLACE = """([x, y]) => {
@@ -174,6 +176,8 @@ def main() -> None:
     parser.add_argument("--native", action="store_true", help="measure the Python package too")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    from playwright.sync_api import sync_playwright
+
     gpu = SOFTWARE_GPU if arguments.device == "webgpu" else []
     with site(arguments.site) as address, sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         browser = playwright.chromium.launch(

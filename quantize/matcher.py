@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from onnxruntime.quantization import QuantType, quantize_dynamic
+from edge_sam.runtimes import REFERENCE, backend
 
 
 def quantize_products(source: Path, target: Path) -> None:
@@ -30,6 +30,9 @@ def quantize_products(source: Path, target: Path) -> None:
 
 
 def _quantize(source: Path, target: Path) -> None:
+    backend(REFERENCE).load_package()  # Before any import of ONNX Runtime, because it turns telemetry off.
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
     quantize_dynamic(
         source,
         target,

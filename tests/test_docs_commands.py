@@ -103,6 +103,9 @@ def place(
     scenes.write_grey(tmp_path / "first.png", scenes.CUP * 255)
     for name, model in {"MATCHER": "owlv2", "owlv2-download": "owlv2", "mobileclip2-download/onnx/s0": "clip"}.items():
         shutil.copytree(TEXT_MODELS / model, tmp_path / name)
+    web = tmp_path / "node_modules" / "onnxruntime-web" / "dist"  # A folder that npm would fill.
+    web.mkdir(parents=True)
+    (web / "ort-wasm-simd-threaded.wasm").write_bytes(b"\0asm")
     for name in ("old", "new"):
         (tmp_path / name).symlink_to("DIR")
     return tmp_path

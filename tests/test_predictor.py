@@ -165,7 +165,7 @@ def test_refuses_what_is_no_image(predictor: Predictor, image: object, message: 
 
 
 def test_refuses_what_is_no_prompt(predictor: Predictor, embedding: ImageEmbedding) -> None:
-    with pytest.raises(InputError, match=r"expected an edge_sam\.Prompt, got tuple"):
+    with pytest.raises(InputError, match=r"expected an edge_sam\.Prompt or a sequence of them, got tuple"):
         predictor.predict(embedding, [(1, 2)])  # type: ignore[list-item]
     with pytest.raises(InputError, match=r"expected an edge_sam\.ImageEmbedding"):
         predictor.predict("photo.jpg", Prompt(box=CUP))  # type: ignore[call-overload]

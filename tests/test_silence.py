@@ -92,5 +92,5 @@ def test_one_function_imports_a_package_that_has_to_be_silenced(package: str) ->
                 names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
                 if package in {name.split(".")[0] for name in names}:
                     importers.add(file.relative_to(ROOT).as_posix())
-    after = {"export/graph_file.py", "quantize/half.py"}  # They call that function first.
+    after = {"export/graph_file.py", "quantize/half.py", "quantize/matcher.py"}  # They call that function first.
     assert importers - after == {IMPORTERS[package]}
