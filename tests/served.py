@@ -59,12 +59,12 @@ class Served:
 
 
 @contextlib.contextmanager
-def running(*arguments: str, home: Path) -> Iterator[Served]:
+def running(*arguments: str, home: Path, cwd: Path | None = None) -> Iterator[Served]:
     """Run `edge-sam serve` on a free port; end it if it is still there."""
     command = [sys.executable, "-m", "edge_sam", "serve", *arguments, "--port", "0"]
     environment = {**os.environ, "EDGE_SAM_HOME": str(home)}
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, bufsize=1
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, bufsize=1, cwd=cwd
     )
     assert process.stdout is not None
     assert process.stderr is not None

@@ -130,7 +130,7 @@ def test_commands_of_a_page_run_one_after_the_other(page: Path, place: Path, req
             shutil.copytree(made.path if isinstance(made, Bundle) else made[0].path, output)
             continue
         if arguments[0] == "serve":
-            with running(*_with(arguments[1:], ["--port", "0"])[:-2], home=place / "served") as server:
+            with running(*_with(arguments[1:], ["--port", "0"])[:-2], home=place / "served", cwd=place) as server:
                 server.process.terminate()
                 assert server.process.wait(60) == 0, f"{page.name}: {line}"
             continue

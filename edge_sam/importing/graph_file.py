@@ -138,7 +138,7 @@ def _companion(path: Path, format: str) -> Path | None:
     try:
         names = weights_beside(path, format)
     except ValueError as error:
-        raise InputError(f"{path} is not a readable ONNX file, or it is damaged: {error}") from error
+        raise InputError(f"{path} is not an ONNX model, or it is damaged: {error}") from error
     if len(names) > 1:
         raise InputError(f"{path} keeps its weights in {len(names)} files; save it with one file of weights")
     weights = path.parent / names.pop() if names else None
