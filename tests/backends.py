@@ -53,6 +53,7 @@ def register_backend(monkeypatch: pytest.MonkeyPatch, name: str, **members: Any)
         {
             "MODEL_FORMATS": ("onnx",),
             "PACKAGES": (),
+            "BUILDS_ENGINES": False,
             "why_unusable": lambda _: None,
             "hardware": lambda _: name,
             "open_session": onnxruntime_cpu.open_session,
