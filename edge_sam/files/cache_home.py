@@ -55,7 +55,7 @@ def make_private(folder: Path) -> None:
     readable = stat.S_IMODE(home.stat().st_mode) & 0o055 if home.is_dir() else 0
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     for path in reversed(missing):
-        path.mkdir(mode=0o700 | readable if path.is_relative_to(home) else 0o755, exist_ok=True)
+        path.mkdir(mode=0o700 | readable, exist_ok=True)
 
 
 def is_trusted(status: os.stat_result) -> bool:
