@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 from hypothesis import settings
+from PIL import Image
 
 import edge_sam
 from edge_sam.bundles.bundle import Bundle, open_bundle
@@ -71,6 +72,18 @@ def predictor() -> Predictor:
 def coffee() -> np.ndarray:
     """A 600×400 photograph of a cup, its box about (76, 18, 478, 390)."""
     return read_rgb(PHOTOGRAPHS / "coffee.png")
+
+
+@pytest.fixture
+def picture(coffee: np.ndarray) -> Image.Image:
+    """The cup as Pillow has it."""
+    return Image.fromarray(coffee)
+
+
+@pytest.fixture
+def small(picture: Image.Image) -> Image.Image:
+    """The cup in 60×40."""
+    return picture.resize((60, 40))
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,15 @@ import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
+
+from edge_sam.errors import InputError
+from edge_sam.imaging.images import decode_image
+
+FORMATS = ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"]
+DEEP = np.random.default_rng(0).integers(0, 1 << 16, (20, 30, 4)).astype(np.uint16)
+HIGH = (DEEP >> 8).astype(np.uint8)
+"""Pixels of 16 bits, and their upper halves."""
 
 
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:
@@ -102,3 +110,17 @@ def pnm(samples: np.ndarray, maximum: int, *, plain: bool = False) -> bytes:
     if plain:
         return head + " ".join(map(str, samples.ravel().tolist())).encode() + b"\n"
     return head + samples.astype(">u2" if maximum > 255 else "u1").tobytes()
+
+
+def as_pillow_has_it(data: bytes) -> np.ndarray:
+    """RGB as Pillow gives it, by the usual calls."""
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+def read_or_why(data: bytes) -> np.ndarray | str:
+    """The photograph, or the reason why there is none."""
+    try:
+        return decode_image(data, "photo")
+    except InputError as error:
+        return str(error)

@@ -29,6 +29,8 @@ COFFEE = (PHOTOGRAPHS / "coffee.png").read_bytes()
 COFFEE_BASE64 = base64.b64encode(COFFEE).decode()
 CUP = [76, 18, 478, 390]
 FAST = {"long_side": 512}
+DEEP = "[" * 100_000
+"""JSON that nests deeper than a reader should follow."""
 SERVER = "http://127.0.0.1:8765"
 
 
@@ -48,6 +50,19 @@ def upload(client: Any, data: bytes = COFFEE, **query: Any) -> str:
     answer = client.post("/images", content=data, params=query)
     assert answer.status_code in (200, 201), answer.text
     return str(answer.json()["id"])
+
+
+def check_error(answer: Any, status: int) -> None:
+    """Assert that an answer is an error in our form: one line, nothing of the inside."""
+    assert answer.status_code == status, (answer.status_code, answer.text)
+    body = answer.json()
+    assert set(body) == {"error", "request_id"}
+    message = body["error"]["message"]
+    assert message
+    assert "\n" not in message
+    assert len(message) < 500
+    assert "Traceback" not in answer.text
+    assert "/edge_sam/" not in answer.text
 
 
 @dataclass(frozen=True)
