@@ -15,7 +15,8 @@ import pytest
 from command_line import invoke, run_here
 from conftest import PHOTOGRAPHS
 from onnx import TensorProto, helper
-from test_text_layouts import MODELS, picture
+from test_text_layouts import MODELS
+from text_layouts.question import picture
 
 import edge_sam
 from edge_sam.annotate.text_job import TextJob

@@ -15,6 +15,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from text_layouts.question import PHRASES, picture
 
 from edge_sam.errors import InputError, RuntimeFallbackWarning, RuntimeUnavailableError
 from edge_sam.runtimes import openvino_device, why_unusable
@@ -27,16 +28,8 @@ from edge_sam.text.tokens import open_tokenizer
 from edge_sam.text.yolo_world import YoloWorld
 
 MODELS = Path(__file__).parent / "text_layouts" / "models"
-PHRASES = ["a red circle", "the large blue square"]
 EQUAL = 1e-4
 """Largest difference between a graph and torch."""
-
-
-def picture() -> NDArray[np.uint8]:
-    """The picture of the recording, (60, 90, 3)."""
-    y, x = np.mgrid[:60, :90] / 20.0
-    waves = np.stack([np.sin(x + y), np.cos(x - 0.5 * y), np.sin(0.7 * x * y / 3)], axis=-1)
-    return np.rint(127.5 + 100 * waves).astype(np.uint8)
 
 
 def answers(name: str) -> dict[str, NDArray[Any]]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from text_scenes import PHRASES, Scene, draw_scene, fits
-from text_tower import MEAN, STD, WIDTH, TextTower, word_ids, write_tokenizer
+from text_tower import MEAN, STD, WIDTH, TextTower, first_layers, word_ids, write_tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -44,12 +44,7 @@ class Detector(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.trunk = nn.Sequential(
-            nn.PixelUnshuffle(4),
-            nn.Conv2d(3 * 16, WIDTH, 1),
-            nn.ReLU(),
-            nn.Conv2d(WIDTH, WIDTH, 3, stride=2, padding=1),
-            nn.BatchNorm2d(WIDTH),
-            nn.ReLU(),
+            *first_layers(),
             Residual(),
             Residual(),
         )

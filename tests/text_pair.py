@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from text_scenes import PLAIN, Scene, draw_scene
-from text_tower import LENGTH, MEAN, STD, WIDTH, TextTower, word_ids, write_tokenizer
+from text_tower import LENGTH, MEAN, STD, WIDTH, TextTower, first_layers, word_ids, write_tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -26,12 +26,7 @@ class Vision(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.PixelUnshuffle(4),
-            nn.Conv2d(3 * 16, WIDTH, 1),
-            nn.ReLU(),
-            nn.Conv2d(WIDTH, WIDTH, 3, stride=2, padding=1),
-            nn.BatchNorm2d(WIDTH),
-            nn.ReLU(),
+            *first_layers(),
             nn.Flatten(),
             nn.Linear(WIDTH * (CROP // 8) ** 2, 2 * WIDTH),
             nn.GELU(),

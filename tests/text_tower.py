@@ -55,3 +55,15 @@ class TextTower(nn.Module):
         seen = (ids > 0).unsqueeze(-1).float()
         embedded: Tensor = self.layers((self.words(ids) * seen).sum(1) / seen.sum(1))
         return embedded
+
+
+def first_layers() -> list[nn.Module]:
+    """Pixels (N, 3, H, W) to (N, WIDTH, H / 8, W / 8)."""
+    return [
+        nn.PixelUnshuffle(4),
+        nn.Conv2d(3 * 16, WIDTH, 1),
+        nn.ReLU(),
+        nn.Conv2d(WIDTH, WIDTH, 3, stride=2, padding=1),
+        nn.BatchNorm2d(WIDTH),
+        nn.ReLU(),
+    ]

@@ -164,40 +164,17 @@ def _fails(error: HttpError, request_id: str) -> Response:
     return Response(msgspec.json.encode(answer), 503 if busy else 200, dict(error.headers), JSON)
 
 
+_operation = partial(
+    Operation,
+    summary="As X-AnyLabeling's server.",
+    tag=_TAG,
+    query=LooseQuery,
+    answer=AnyLabelingAnswer,
+    fails=_fails,
+    failure=AnyLabelingAnswer,
+)
 OPERATIONS = (
-    Operation(
-        method="GET",
-        path="/v1/models",
-        handle=any_labeling_models,
-        summary="As X-AnyLabeling's server.",
-        tag=_TAG,
-        query=LooseQuery,
-        answer=AnyLabelingAnswer,
-        fails=_fails,
-        failure=AnyLabelingAnswer,
-    ),
-    Operation(
-        method="GET",
-        path="/v1/models/{id}/info",
-        handle=any_labeling_model,
-        summary="As X-AnyLabeling's server.",
-        tag=_TAG,
-        query=LooseQuery,
-        answer=AnyLabelingAnswer,
-        fails=_fails,
-        failure=AnyLabelingAnswer,
-    ),
-    Operation(
-        method="POST",
-        path="/v1/predict",
-        handle=any_labeling_predict,
-        summary="As X-AnyLabeling's server.",
-        tag=_TAG,
-        query=LooseQuery,
-        body=AnyLabelingRequest,
-        answer=AnyLabelingAnswer,
-        errors=(503,),
-        fails=_fails,
-        failure=AnyLabelingAnswer,
-    ),
+    _operation(method="GET", path="/v1/models", handle=any_labeling_models),
+    _operation(method="GET", path="/v1/models/{id}/info", handle=any_labeling_model),
+    _operation(method="POST", path="/v1/predict", handle=any_labeling_predict, body=AnyLabelingRequest, errors=(503,)),
 )
