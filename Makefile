@@ -4,16 +4,22 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 DEMO := .venv-demo
 EVAL := $(BIN)/edge-sam eval build/bench/mobile-sam --prompts point,box --worst 0
+PYTEST := $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist worksteal --cov --cov-report ''
+COVERAGE := printf 'branch coverage without subprocesses, in percent: ' && $(BIN)/coverage report --format=total
 PHOTO := examples/photographs/coffee.png
 
-.PHONY: demo test lint docs format dist matrix sbom bench fuzz accuracy readme-chart schemas build/types clean
+.PHONY: demo test test-thorough lint docs format dist matrix sbom bench fuzz accuracy readme-chart schemas build/types clean
 
 demo: $(DEMO)/.done  ## Segment a photograph with the package as users get it: no torch.
 	$(DEMO)/bin/edge-sam segment $(PHOTO) --box 76,18,478,390 --point 300,120 --output demo
 
-test: lint docs  ## Lint, check types, build the documentation, run the tests.
-	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist worksteal --cov --cov-report ''
-	@printf 'branch coverage without subprocesses, in percent: ' && $(BIN)/coverage report --format=total
+test: lint docs  ## Lint, check types, build the documentation, run all tests but the thorough ones.
+	$(PYTEST) -m "not thorough"
+	@$(COVERAGE)
+
+test-thorough: .venv/.done  ## The tests that make models, run every command of the documentation, or take long.
+	$(PYTEST) --cov-append -m thorough
+	@$(COVERAGE)
 
 lint: .venv/.done build/types
 	$(BIN)/ruff check .

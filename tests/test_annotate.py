@@ -131,6 +131,7 @@ def test_writes_coco_that_pycocotools_loads(photos: Path) -> None:
         assert mask[y : y + height, x : x + width].sum() == mask.sum()
 
 
+@pytest.mark.thorough
 def test_the_data_set_does_not_depend_on_who_made_it(photos: Path) -> None:
     annotate(photos, "one.json", "--workers", "1", "--threads", "2")
     annotate(photos, "two.json", "--workers", "2", "--threads", "1")
@@ -168,6 +169,7 @@ def test_killed_and_started_again_nothing_is_lost_or_done_twice(photos: Path) ->
     assert not list(photos.rglob("*.part"))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ends_in_order_when_asked_to(photos: Path, number: signal.Signals) -> None:
     process = started(photos, "out.json", "--workers", "1")
@@ -186,6 +188,7 @@ def test_ends_in_order_when_asked_to(photos: Path, number: signal.Signals) -> No
     assert annotate(photos, "out.json")["done_before"] == report["done_now"]
 
 
+@pytest.mark.thorough
 def test_one_run_at_a_time_and_asked_twice_it_stops_at_once(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLOW", "rocket.jpg")  # The last one.
     process = started(photos, "out.json", "--workers", "1", prompts="mine.py:middle")
@@ -217,6 +220,7 @@ def test_a_list_that_climbs_stays_in_the_data_set(photos: Path) -> None:
     assert written == {"folder/photos/rocket.json"}
 
 
+@pytest.mark.thorough
 def test_goes_on_with_what_changed_only(photos: Path) -> None:
     annotate(photos, "out.json")
     assert annotate(photos, "out.json")["done_now"] == 0
@@ -233,6 +237,7 @@ def test_goes_on_with_what_changed_only(photos: Path) -> None:
     assert (photos / "out.json").read_bytes() == (photos / "fresh.json").read_bytes()
 
 
+@pytest.mark.thorough
 def test_other_settings_are_not_mixed_in(photos: Path) -> None:
     annotate(photos, "out.json")
     before = (photos / "out.json").read_bytes()
@@ -246,6 +251,7 @@ def test_other_settings_are_not_mixed_in(photos: Path) -> None:
     assert report["rejected"]["border"] + report["annotations"] <= 8
 
 
+@pytest.mark.thorough
 def test_a_damaged_photograph_is_recorded_and_skipped(photos: Path) -> None:
     (photos / "photos" / "b.jpg").write_bytes((PHOTOGRAPHS / "rocket.jpg").read_bytes()[:5000])
     report = annotate(photos, "out.json")
@@ -260,6 +266,7 @@ def test_a_damaged_photograph_is_recorded_and_skipped(photos: Path) -> None:
     assert (report["done_now"], report["skipped"]) == (1, [])
 
 
+@pytest.mark.thorough
 def test_a_photograph_that_kills_its_worker_does_not_end_the_run(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KILLED", "rocket.jpg")
     report = annotate(photos, "out.json", "--workers", "2", prompts="mine.py:middle", code=1)

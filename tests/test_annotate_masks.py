@@ -78,6 +78,7 @@ def ask(annotator: Annotator, *prompts: GivenPrompt, path: Path = PHOTOGRAPHS / 
     return annotator.annotate(Task("key", Item("name", str(path)), prompts))
 
 
+@pytest.mark.thorough
 def test_masks_are_those_of_the_predictor(annotator: Annotator, predictor: Predictor, coffee: np.ndarray) -> None:
     import edge_sam
 

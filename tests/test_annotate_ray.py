@@ -12,6 +12,8 @@ from conftest import PHOTOGRAPHS
 from test_annotate_hostile import HOSTILE, started_by_script
 from test_cli import edge_sam, refused
 
+pytestmark = pytest.mark.thorough
+
 pytest.importorskip("ray", reason='needs Ray: pip install "edge-sam[ray]"')
 FUNCTION = """
 import os, edge_sam

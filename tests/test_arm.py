@@ -37,6 +37,7 @@ def resolve(requirements: list[str], python: str, folder: Path) -> subprocess.Co
     return subprocess.run(pip, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(os.environ.get("EDGE_SAM_OFFLINE") == "1", reason="EDGE_SAM_OFFLINE=1")
 @pytest.mark.parametrize("python", ["3.10", "3.12"])  # JetPack 6 and 7.
 def test_core_dependencies_have_wheels(python: str, tmp_path: Path) -> None:

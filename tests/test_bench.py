@@ -51,6 +51,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Pa
     return json.loads(run.stdout), folder / "out"
 
 
+@pytest.mark.thorough
 def test_json_is_as_published(report: tuple[dict[str, Any], Path]) -> None:
     schema = json.loads((ROOT / "docs" / "schemas" / "bench.json").read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -58,6 +59,7 @@ def test_json_is_as_published(report: tuple[dict[str, Any], Path]) -> None:
     assert json.loads((report[1] / "bench.json").read_text()) == report[0]
 
 
+@pytest.mark.thorough
 def test_every_row_is_complete_and_adds_up(report: tuple[dict[str, Any], Path]) -> None:
     rows = report[0]["rows"]
     assert [(row["combination"]["runtime"], row["combination"]["long_side"]) for row in rows] == [
@@ -84,6 +86,7 @@ def test_every_row_is_complete_and_adds_up(report: tuple[dict[str, Any], Path]) 
     assert rows[0]["files_mb"] == pytest.approx(sum(path.stat().st_size for path in weights) / 1e6)
 
 
+@pytest.mark.thorough
 def test_operators_are_told_by_block(report: tuple[dict[str, Any], Path]) -> None:
     for row in report[0]["rows"]:
         assert [profile["component"] for profile in row["operators"]] == ["encoder", "decoder", "upscaling"]
@@ -98,6 +101,7 @@ def test_operators_are_told_by_block(report: tuple[dict[str, Any], Path]) -> Non
         assert any(share["name"].startswith("blocks.0/") for share in decoder["by_block"])
 
 
+@pytest.mark.thorough
 def test_the_page_needs_nothing_beside_it(report: tuple[dict[str, Any], Path]) -> None:
     page = (report[1] / "index.html").read_text()
     assert page.count("data:image/png;base64,") == 1
@@ -106,6 +110,7 @@ def test_the_page_needs_nothing_beside_it(report: tuple[dict[str, Any], Path]) -
     assert (report[1] / "latency.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.thorough
 def test_accuracy_beside_speed(tmp_path: Path) -> None:
     import scenes
 
@@ -136,6 +141,7 @@ def test_masks_that_disagree_are_marked_and_not_ranked() -> None:
     assert row.rank == 1
 
 
+@pytest.mark.thorough
 def test_a_regression_is_told_by_the_exit_code(report: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
     old = report[1] / "bench.json"
     same = edge_sam("bench", "--compare", old, old, "--json", cwd=tmp_path)
@@ -169,6 +175,7 @@ def test_a_report_of_another_version_is_refused(tmp_path: Path) -> None:
     assert "old.json was written by another version of edge_sam (its report has version 1, this one reads 2)" in message
 
 
+@pytest.mark.thorough
 def test_the_figures_of_the_models_and_their_chart(report: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
     made = json.loads((report[1] / "bench.json").read_text())
     (tmp_path / "without.json").write_text(json.dumps({**made, "rows": [{**made["rows"][0], "miou": None}]}))
@@ -293,6 +300,7 @@ def test_bad_input_gets_one_line_and_leaves_nothing(tmp_path: Path, arguments: l
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino:CPU"])
 def test_what_is_profiled_is_what_was_timed(monkeypatch: pytest.MonkeyPatch, runtime: str) -> None:
     """Threads from the environment, and everything else that a session is opened with."""

@@ -42,6 +42,7 @@ def as_nobody(temporary: Path, *command: object, **environment: str) -> subproce
     return subprocess.run(program, cwd=temporary, env=own, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_without_a_home_it_is_among_the_temporary_files(temporary: Path, runtime: str) -> None:
     if why_unusable(runtime):

@@ -305,6 +305,7 @@ def test_stopping_from_another_thread(stream_of: Make, frames: list[np.ndarray])
     assert stream.summary()["ended"] == "stopped"
 
 
+@pytest.mark.thorough
 def test_a_deadline_chooses_from_what_was_measured(
     stream_of: Make, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -316,6 +317,7 @@ def test_a_deadline_chooses_from_what_was_measured(
     assert stream.summary()["setting"] == {"long_side": 256, "interval": 1, "met": False}
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("own_cache")
 def test_the_fastest_runtime_keeps_the_threads_and_the_fallback(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     threads, lost = set(), set()

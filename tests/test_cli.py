@@ -75,6 +75,7 @@ def test_prints_a_table_for_people(tmp_path: Path) -> None:
     assert read_pixels(tmp_path / "edge-sam-output" / "coffee-overlay.png").shape == (400, 1800, 3)
 
 
+@pytest.mark.thorough
 def test_standard_input_several_boxes_and_logits_to_refine(tmp_path: Path) -> None:
     arguments = ("--box", BOX, "--box", "170,15,415,215", "--save-logits", "--json", "--output", "out")
     run = edge_sam("segment", "-", *arguments, cwd=tmp_path, stdin=COFFEE.read_bytes())
@@ -175,6 +176,7 @@ def test_a_plain_terminal_gets_its_table(tmp_path: Path, monkeypatch: pytest.Mon
     assert edge_sam("segment", "--help", cwd=tmp_path).returncode == 0
 
 
+@pytest.mark.thorough
 def test_termination_leaves_nothing(checkpoint: Path, tmp_path: Path) -> None:
     command = [
         sys.executable,
@@ -226,6 +228,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.thorough
 def test_a_full_disk_leaves_no_bundle(checkpoint: Path, tmp_path: Path) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000_000, 10_000_000))

@@ -41,6 +41,7 @@ def test_writes_masks_labels_and_overlay(tmp_path: Path) -> None:
     assert len(list((tmp_path / "out").iterdir())) == 3
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read as Linux tells it")
 def test_twelve_megapixels_take_at_most_600_mb(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "large.jpg"), cv2.resize(read_pixels(COFFEE), (4000, 3000)))
@@ -65,6 +66,7 @@ finally:
     assert int(kilobytes) * 1024 <= 600e6
 
 
+@pytest.mark.thorough
 def test_streams_json_lines(tmp_path: Path) -> None:
     run = edge_sam("everything", "-", *QUICK, "--stream", cwd=tmp_path, stdin=COFFEE.read_bytes())
     assert run.returncode == 0, run.stderr
@@ -78,6 +80,7 @@ def test_streams_json_lines(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.thorough
 def test_talks_to_people(tmp_path: Path) -> None:
     run = edge_sam("everything", COFFEE, *QUICK, "--exhaustive", cwd=tmp_path)
     assert run.returncode == 0, run.stderr

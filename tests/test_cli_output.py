@@ -46,6 +46,7 @@ def test_what_is_damaged_is_refused(data: bytes) -> None:
         from_json(data, Record)
 
 
+@pytest.mark.thorough
 def test_bench_measures_it(folder: Path) -> None:
     few = ("--runtime", "onnxruntime", "--precision", "w16", "--rounds", "1", "--warm-up", "0")
     run = edge_sam("bench", "--image", NAME, *few, "--report", "out", *QUICK, cwd=folder)
@@ -54,6 +55,7 @@ def test_bench_measures_it(folder: Path) -> None:
     assert json.loads((folder / "out" / "bench.json").read_bytes())["images"] == [NAME]
 
 
+@pytest.mark.thorough
 def test_annotate_keeps_its_name_and_goes_on(folder: Path) -> None:
     (folder / "boxes.csv").write_bytes(b"image,x0,y0,x1,y1\nrocket.png,1,1,90,90\n")
     shutil.copy2(PHOTOGRAPHS / "rocket.jpg", folder / "rocket.png")

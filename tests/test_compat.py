@@ -59,6 +59,7 @@ def notebook(module: ModuleType, checkpoint: Path, image: np.ndarray) -> dict[st
     return found
 
 
+@pytest.mark.thorough
 def test_the_reference_s_notebook_gives_its_arrays(checkpoint: Path, coffee: np.ndarray) -> None:
     """Held to: masks' IoU 0.995 on average, scores 0.002, logits 0.5 of tens. The package's weights have 16 bits."""
     install_stubs()

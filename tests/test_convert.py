@@ -20,6 +20,8 @@ from edge_sam.bundles.bundle import BUNDLED, Bundle, open_bundle
 from edge_sam.bundles.manifest import MANIFEST
 from edge_sam.export.openvino_writer import convert_bundle, require_formats
 
+pytestmark = pytest.mark.thorough
+
 pytest.importorskip("openvino")
 
 

@@ -34,6 +34,8 @@ from edge_sam.bundles.bundle import Bundle, open_bundle
 from edge_sam.files.cache_home import cache_home
 from edge_sam.runtimes import why_unusable
 
+pytestmark = pytest.mark.thorough
+
 BUNDLE = open_bundle("mobile-sam").path
 CHEAPER = {
     "annotate": "--long-side 256",

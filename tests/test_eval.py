@@ -27,6 +27,8 @@ from edge_sam.evaluation.video import box_on_every_frame, measure_clip
 from edge_sam.export.reference import TorchReference
 from edge_sam.imaging.masks import iou
 
+pytestmark = pytest.mark.thorough
+
 EVERYWHERE = np.ones(SIZE, bool)
 
 

@@ -71,6 +71,7 @@ def test_boxes_overlap_no_more_than_asked(masks: list[dict[str, Any]]) -> None:
     assert overlaps[~np.eye(len(boxes), dtype=bool)].max() < 0.72  # Boxes of masks are measured once more at the end.
 
 
+@pytest.mark.thorough
 def test_adaptive_asks_less_and_finds_nearly_the_same(predictor: edge_sam.Predictor, astronaut: np.ndarray) -> None:
     found: dict[bool, list[dict[str, Any]]] = {}
     asked: dict[bool, Found] = {}
@@ -85,6 +86,7 @@ def test_adaptive_asks_less_and_finds_nearly_the_same(predictor: edge_sam.Predic
     assert (coco.iou(quick, every, [0] * len(every)).max(axis=0) >= 0.9).mean() >= 0.85
 
 
+@pytest.mark.thorough
 def test_stream_ends_with_what_generate_returns(predictor: edge_sam.Predictor, astronaut: np.ndarray) -> None:
     crops = {"crop_n_layers": 1, "crop_n_points_downscale_factor": 2}
     maker = generator(predictor, output_mode="coco_rle", min_mask_region_area=200, points_per_side=4, **crops)

@@ -22,6 +22,8 @@ from edge_sam.export.bundle_writer import export_bundle
 from edge_sam.export.onnx_writer import UNFIT_OPERATORS
 from edge_sam.inference.token_list import token_list
 
+pytestmark = pytest.mark.thorough
+
 Tensors = dict[str, torch.Tensor]
 
 

@@ -75,6 +75,7 @@ def test_mobile_sams_relatives(tmp_path: Path) -> None:
         load_model(tmp_path / "lite.pth")
 
 
+@pytest.mark.thorough
 def test_export_with_weights_beside_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a checkpoint to masks, for a model whose encoder is beyond the limit of protobuf."""
     monkeypatch.setattr(onnx_writer, "LARGEST", 1_000_000)

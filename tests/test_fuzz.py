@@ -15,7 +15,10 @@ import pytest
 from fuzz.targets import TARGETS
 from fuzz.worker import CORPUS
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits and peak memory are Linux's")
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(sys.platform != "linux", reason="limits and peak memory are Linux's"),
+]
 RUNS = {"checkpoint": 500, "embedding": 800, "graph": 500}
 """Mutations; of the other targets 1500. All together take half a minute of a processor."""
 

@@ -115,6 +115,7 @@ def test_a_record_without_a_verdict_is_not_trust(own_cache: Path, exported: Bund
     assert json.loads(file.read_bytes())["rejected"] is None
 
 
+@pytest.mark.thorough
 def test_two_processes_fill_one_cache(own_cache: Path) -> None:
     pytest.importorskip("openvino")
     program = "import edge_sam, sys; print(edge_sam.load(runtime=sys.argv[1], strict=True).runtime)"

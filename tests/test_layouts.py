@@ -30,6 +30,8 @@ from edge_sam.importing.graph_file import read_component
 from edge_sam.layouts import find_layout as recognised
 from edge_sam.runtimes import Session, SessionOptions, backend
 
+pytestmark = pytest.mark.thorough
+
 BOX = (76, 18, 478, 390)
 SCALE = np.array([1024 / 600, 683 / 400], np.float32)
 """From the photograph's pixels to the frame's."""

@@ -68,6 +68,7 @@ class Device:
             monkeypatch.setattr(module, "missing_provider", lambda *_: None)
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("own_cache")
 def test_image_tokens_cross_the_bus_once(
     monkeypatch: pytest.MonkeyPatch, predictor: Predictor, coffee: np.ndarray

@@ -20,7 +20,10 @@ from edge_sam.inference.decoder_parts import TwoPartDecoder
 from edge_sam.runtimes import SessionOptions, openvino_device, why_unusable
 from edge_sam.runtimes.openvino_device import RUNS_ALIKE, OpenVinoSession
 
-pytestmark = pytest.mark.skipif(why_unusable("openvino") is not None, reason="openvino is not usable here")
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(why_unusable("openvino") is not None, reason="openvino is not usable here"),
+]
 WIDE, TALL = (128, 256), (256, 192)
 Inputs = dict[str, NDArray[Any]]
 

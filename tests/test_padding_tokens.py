@@ -79,6 +79,7 @@ def test_a_token_counts_as_often_as_it_says(runtime: str, embedding: ImageEmbedd
     assert np.abs(unweighted["low_res_logits"] - all_of_them["low_res_logits"]).max() > 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("long_side", [1024, 512])
 def test_masks_agree_with_those_of_the_full_grid(predictor: Predictor, full: Predictor, long_side: int) -> None:
     """On all 80 photographs: 0.996 and more (docs/lab/padding-tokens.md)."""

@@ -29,6 +29,8 @@ from edge_sam.quantize.quantizer import QuantizationResult, quantize_bundle
 from edge_sam.quantize.recipe import Blocks, every_block
 from edge_sam.quantize.settings import QuantizeSettings
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Path:

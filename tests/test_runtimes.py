@@ -75,6 +75,7 @@ def test_a_file_that_is_no_model_is_refused(other: Predictor, tmp_path: Path) ->
         backend(other.runtime).open_session(tmp_path / "x.onnx", SessionOptions())
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("own_cache")
 def test_options_reach_the_runtime() -> None:
     with pytest.raises(InputError, match="name it instead of auto"):
@@ -90,6 +91,7 @@ def test_options_reach_the_runtime() -> None:
         edge_sam.load(runtime="openvino", strict=True, options={"NO_SUCH_THING": "1"})
 
 
+@pytest.mark.thorough
 def test_a_thousand_clicks_leave_no_memory_behind(predictor: Predictor, coffee: np.ndarray) -> None:
     embedding = predictor.encode(coffee, long_side=256)
 

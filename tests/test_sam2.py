@@ -115,6 +115,7 @@ def test_the_decoder_is_the_two_way_transformer(model: TorchModel, tensors: Tens
         assert float((scores[0] - expected[1]).abs().max()) < 1e-4
 
 
+@pytest.mark.thorough
 @torch.no_grad()
 def test_the_graphs_are_the_modules(model: TorchModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Traced at one size and run at others."""

@@ -14,6 +14,8 @@ from conftest import PHOTOGRAPHS, ROOT
 
 from edge_sam.runtimes import why_unusable
 
+pytestmark = pytest.mark.thorough
+
 COFFEE = PHOTOGRAPHS / "coffee.png"
 HOOK = """
 import os, socket, sys

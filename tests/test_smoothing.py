@@ -17,6 +17,8 @@ from edge_sam.quantize.recipe import default_blocks
 from edge_sam.quantize.sessions import ROLES, open_predictor, with_graphs
 from edge_sam.quantize.smoothing import smooth
 
+pytestmark = pytest.mark.thorough
+
 FILES = [PHOTOGRAPHS / "chelsea.png", PHOTOGRAPHS / "coffee.png"]
 Watched = dict[str, ActivationStatistics]
 

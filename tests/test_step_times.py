@@ -77,6 +77,7 @@ def test_a_carried_frame_is_timed_and_not_one_that_is_reused(
     assert carried > 0
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(why_unusable("openvino") is not None, reason="openvino is not usable here")
 def test_openvino_is_compiled_for_a_size_before_it_is_timed(
     frame: np.ndarray, stages: list[set[str]], monkeypatch: pytest.MonkeyPatch

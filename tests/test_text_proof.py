@@ -23,6 +23,8 @@ from edge_sam.predictor import Predictor
 from edge_sam.quantize.matcher import quantize_products
 from edge_sam.text.packing import pack_matcher
 
+pytestmark = pytest.mark.thorough
+
 FOUND, ABSENT, LOSS = 0.90, 0.85, 0.02
 """Least share of phrases that find their object, and of absent ones that find nothing; what int8 may lose."""
 LEAST = 0.8

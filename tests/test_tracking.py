@@ -131,6 +131,7 @@ def test_a_still_frame_uses_the_embedding_again(tracker: Tracker, coffee: np.nda
     assert "encode" in tracker.timings
 
 
+@pytest.mark.thorough
 def test_the_long_side_may_change(predictor: Predictor, coffee: np.ndarray) -> None:
     tracker = Tracker(predictor, long_side=1024)
     first = tracker.start(coffee, [Prompt(box=CUP), Prompt(points=[(520, 60)])])

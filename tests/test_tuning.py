@@ -21,6 +21,8 @@ from edge_sam.inference.choice import Choice
 from edge_sam.predictor import Predictor
 from edge_sam.runtimes import AUTO, why_unusable
 
+pytestmark = pytest.mark.thorough
+
 
 def test_tunes_and_auto_follows(own_cache: Path, tmp_path: Path) -> None:
     shutil.copy(PHOTOGRAPHS / "coffee.png", tmp_path)

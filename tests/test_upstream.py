@@ -17,6 +17,8 @@ from edge_sam import Predictor, Prompt
 from edge_sam.bundles.bundle import Bundle
 from edge_sam.export.reference import load_predictor
 
+pytestmark = pytest.mark.thorough
+
 DATA = ROOT.parent / "shared" / "data"
 EVERY = 10
 """Of the development photographs every so many; `edge-sam eval` takes them all."""
