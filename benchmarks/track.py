@@ -1,7 +1,7 @@
 """Tracking through videos: frames per second of the tracker alone, its stages, and J.
 
-    python benchmarks/track.py FOLDER [--model mobile-sam] [--long-side 768,512] [--interval 1] [--frames N] [--click]
-        [--output FILE]
+    python benchmarks/track.py FOLDER [--model mobile-sam] [--precision auto] [--runtime auto] [--long-side 768,512]
+        [--interval 1] [--frames N] [--click] [--output FILE]
 
 FOLDER holds videos with masks in a layout that `edge-sam eval` reads. The only prompt is the true box in the first
 frame, or with --click the object's most interior pixel. All frames are processed. J excludes the first and the last
@@ -74,13 +74,17 @@ def main() -> None:
     parser.add_argument("--long-side", default="768,512")
     parser.add_argument("--interval", type=int, default=1)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--runtime", default="auto")
+    parser.add_argument("--precision", default="auto")
     parser.add_argument("--frames", type=int, help="Most frames of each video.")
     parser.add_argument("--click", action="store_true")
     parser.add_argument("--output", type=Path, help="JSON file for the means.")
     arguments = parser.parse_args()
     prompt = click_prompt if arguments.click else box_prompt
     clips = open_dataset(arguments.dataset, layout="auto", split=None, limit=None).clips
-    predictor = edge_sam.load(arguments.model, threads=arguments.threads)
+    predictor = edge_sam.load(
+        arguments.model, runtime=arguments.runtime, precision=arguments.precision, threads=arguments.threads
+    )
     print(f"{predictor.runtime}, {predictor.precision}")
     print("| video | long side | J | frames/s | ms p50 / p95 | frames lost | re-used | stages, median ms |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")

@@ -39,7 +39,8 @@ def load(
     runtime : str
         ``"auto"`` (what `edge-sam tune` measured as the fastest here, else the first usable of
         `edge_sam.runtimes.AUTO`), or a name in `edge_sam.runtimes.BACKENDS`, with a device after a colon where
-        it has several: ``"openvino:GPU"``, ``"cuda:1"``.
+        it has several: ``"openvino:GPU"``, ``"cuda:1"``. Two joined by a plus run the image encoder in the first and
+        the rest in the second: ``"openvino+onnxruntime"``.
     precision : str
         ``"auto"`` for the most exact one that the bundle has (or what was tuned), ``"smallest"`` for the one with
         the smallest files, ``"fp32"``, ``"w16"`` (weights stored in 16 bits, arithmetic in fp32), or ``"int8"``.

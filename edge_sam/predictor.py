@@ -82,7 +82,7 @@ class Predictor:
     @property
     def provider(self) -> str:
         """The provider that really runs, as the backend names it."""
-        return self.model.active.decoder.provider
+        return self.model.active.provider
 
     def encode(
         self,

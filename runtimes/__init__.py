@@ -6,6 +6,7 @@ import importlib
 from typing import cast
 
 from edge_sam.runtimes.errors import RuntimeUnavailableError
+from edge_sam.runtimes.pair import PLUS, BackendPair
 from edge_sam.runtimes.session import (
     Backend,
     Event,
@@ -19,6 +20,7 @@ from edge_sam.runtimes.session import (
 __all__ = [
     "AUTO",
     "BACKENDS",
+    "PAIRS",
     "REFERENCE",
     "Backend",
     "Event",
@@ -29,6 +31,8 @@ __all__ = [
     "ShapeRange",
     "Tensors",
     "backend",
+    "is_known",
+    "is_pair",
     "packages",
     "profiler",
     "runs_on_cpu",
@@ -42,7 +46,13 @@ BACKENDS = {
     "cuda": "edge_sam.runtimes.onnxruntime_cuda",
     "tensorrt": "edge_sam.runtimes.onnxruntime_tensorrt",
 }
-"""Module of each backend by public name. A device may follow after a colon: ``openvino:GPU``, ``cuda:1``."""
+"""Module of each backend by public name. A device may follow after a colon: ``openvino:GPU``, ``cuda:1``.
+
+Two runtimes joined by a plus are one: the first runs the image encoder, the second everything else.
+"""
+
+PAIRS = ("openvino+onnxruntime",)
+"""Those that `edge-sam tune` measures beside the single ones."""
 
 REFERENCE = "onnxruntime"
 """The backend whose results the others are compared with."""
@@ -53,14 +63,30 @@ its engines for minutes, which should only happen on request."""
 
 
 def split_runtime(runtime: str) -> tuple[str, str]:
-    """Split ``name:device`` into the backend's name and the device. The device is empty if none is named."""
-    name, _, device = runtime.partition(":")
-    return name, device
+    """Split ``name:device`` into the backend's name and the device. The device is empty if none is named.
+
+    A pair's names are joined by a plus, and so are its devices.
+    """
+    parts = [part.partition(":") for part in runtime.split(PLUS)]
+    return PLUS.join(part[0] for part in parts), PLUS.join(part[2] for part in parts)
+
+
+def is_known(runtime: str) -> bool:
+    """Tell whether `backend` has this runtime, usable here or not."""
+    names = split_runtime(runtime)[0].split(PLUS)
+    return len(names) <= 2 and all(name in BACKENDS for name in names)
+
+
+def is_pair(runtime: str) -> bool:
+    """Tell whether two runtimes are joined by a plus."""
+    return PLUS in runtime
 
 
 def backend(runtime: str) -> Backend:
     """Import a backend's module. Raises `KeyError` for a name that is not in `BACKENDS`."""
-    return cast(Backend, importlib.import_module(BACKENDS[split_runtime(runtime)[0]]))
+    names = split_runtime(runtime)[0].split(PLUS)
+    modules = [cast(Backend, importlib.import_module(BACKENDS[name])) for name in names]
+    return modules[0] if len(modules) == 1 else cast(Backend, BackendPair((names[0], names[1]), *modules))
 
 
 def why_unusable(runtime: str) -> str | None:

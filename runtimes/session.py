@@ -32,6 +32,8 @@ class SessionOptions:
         nothing is kept.
     shapes : mapping of str to ShapeRange
         Range of each input with a dynamic shape, for backends that compile for a range.
+    encoder : bool
+        Whether the component is an image encoder.
     steady : bool
         Whether most inputs have the same shapes as in the previous run, so that compiling for them pays off.
     precision : str
@@ -46,6 +48,7 @@ class SessionOptions:
     device: str = ""
     cache: Path | None = None
     shapes: Mapping[str, ShapeRange] = field(default_factory=dict)
+    encoder: bool = False
     steady: bool = False
     precision: str = ""
     extra: Mapping[str, str] = field(default_factory=dict)

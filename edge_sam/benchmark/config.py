@@ -12,7 +12,7 @@ from edge_sam.benchmark.settings import BenchSettings
 from edge_sam.bundles.bundle import open_bundle
 from edge_sam.errors import InputError
 from edge_sam.evaluation.variant import Variant
-from edge_sam.runtimes import BACKENDS, split_runtime, why_unusable
+from edge_sam.runtimes import BACKENDS, is_known, why_unusable
 
 ALL = "all"
 
@@ -75,8 +75,8 @@ def expand_variants(
         A runtime is unknown, the bundle lacks a precision, a long side is invalid, or nothing is left to measure.
     """
     available = [name for each in ("auto", *precisions) for name in open_bundle(bundle, each).precisions]
-    names = _expanded(runtimes, list(BACKENDS), "runtime", lambda name: split_runtime(name)[0])
-    wanted = _expanded(precisions, available, "precision")
+    names = _expanded(runtimes, list(BACKENDS), "runtime", is_known)
+    wanted = _expanded(precisions, available, "precision", available.__contains__)
     skipped = [Skipped(name, reason) for name in names if (reason := why_unusable(name)) is not None]
     usable = [name for name in names if name not in {skip.combination for skip in skipped}]
     variants = [
@@ -88,10 +88,8 @@ def expand_variants(
     return variants, skipped
 
 
-def _expanded(
-    given: Sequence[str], known: list[str], what: str, without_device: Callable[[str], str] = str
-) -> list[str]:
+def _expanded(given: Sequence[str], known: list[str], what: str, is_known: Callable[[str], bool]) -> list[str]:
     for name in given:
-        if without_device(name) not in (ALL, *known):
+        if name != ALL and not is_known(name):
             raise InputError(f"unknown {what} {name!r}; known: {ALL}, {', '.join(dict.fromkeys(known))}")
     return list(dict.fromkeys(known if ALL in given else given))

@@ -42,7 +42,7 @@ def tune(
     image
         Photograph, or folder of them, like those you will segment; repeatable.
     runtime
-        Only this runtime; repeatable. Default: all.
+        Only this runtime; repeatable. Default: all, and OpenVINO for the encoder beside ONNX Runtime for the rest.
     threads
         Comma-separated numbers of threads to try.
     rounds
@@ -54,9 +54,11 @@ def tune(
 
     opened = open_bundle(bundle)
     for name in runtime or []:
-        if edge_sam.runtimes.split_runtime(name)[0] not in edge_sam.runtimes.BACKENDS:
+        if not edge_sam.runtimes.is_known(name):
             raise InputError(f"unknown runtime {name!r}; known: {', '.join(edge_sam.runtimes.BACKENDS)}")
-    choices = tuning.candidates(opened, runtime or list(edge_sam.runtimes.BACKENDS), _thread_counts(threads))
+    choices = tuning.candidates(
+        opened, runtime or [*edge_sam.runtimes.BACKENDS, *edge_sam.runtimes.PAIRS], _thread_counts(threads)
+    )
     photographs = _photographs(image or [])
     with status("") as show:
         rows = tuning.measure(opened, choices, photographs, rounds, show)

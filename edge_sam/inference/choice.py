@@ -11,7 +11,7 @@ from edge_sam.bundles.bundle import Bundle
 from edge_sam.errors import InputError, RuntimeUnavailableError
 from edge_sam.inference.cache import Tuned, read_record, tuning_key
 from edge_sam.inference.run_options import RunOptions
-from edge_sam.runtimes import AUTO, BACKENDS, backend, split_runtime, why_unusable
+from edge_sam.runtimes import AUTO, BACKENDS, backend, is_known, is_pair, why_unusable
 from edge_sam.runtimes.cores import check_threads
 
 _log = logging.getLogger("edge_sam")
@@ -70,10 +70,10 @@ def choices(bundle: Bundle, run: RunOptions) -> list[Choice]:
     runtime, precision, count = run.runtime, run.precision, thread_count(run.threads)
     if not bundle.precisions:
         raise InputError(f"bundle {bundle.path} has no encoder")
-    if runtime != "auto" and split_runtime(runtime)[0] not in BACKENDS:
+    if runtime != "auto" and not is_known(runtime):
         raise InputError(f"unknown runtime {runtime!r}; known: auto, {', '.join(BACKENDS)}")
-    if run.options and runtime == "auto":
-        raise InputError("options belong to one runtime; name it instead of auto")
+    if run.options and (runtime == "auto" or is_pair(runtime)):
+        raise InputError(f"options belong to one runtime; name it instead of {runtime}")
     if precision == "smallest":
         precision = bundle.smallest
     if precision != "auto" and precision not in bundle.precisions:
@@ -111,7 +111,7 @@ def _tuned(bundle: Bundle, precision: str, threads: int | None) -> list[Choice]:
     if record is None:
         return []
     best = record.best
-    known = split_runtime(best.runtime)[0] in BACKENDS and best.precision in bundle.precisions
+    known = is_known(best.runtime) and best.precision in bundle.precisions
     if not known or precision not in ("auto", best.precision):
         return []
     reason = why_unusable(best.runtime)

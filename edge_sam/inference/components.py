@@ -35,6 +35,7 @@ def session_options(choice: Choice, role: Role, contract: Contract) -> SessionOp
         threads=choice.threads,
         device=split_runtime(choice.runtime)[1],
         shapes={} if contract.fixed else profiles(contract).get(role, {}),
+        encoder=role == "encoder",
         steady=role == "encoder",
         precision=choice.precision,
         extra=choice.options,

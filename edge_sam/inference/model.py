@@ -105,6 +105,11 @@ class LoadedModel:
             write_record(key, verdict)
             _raise_if_rejected(verdict)
 
+    @property
+    def provider(self) -> str:
+        """The provider that really runs, as the backend names it. Two, if encoder and decoder run in different ones."""
+        return " + ".join(dict.fromkeys((self.encoder.provider, self.decoder.provider)))
+
     def listed_tokens(self, token_size: tuple[int, int]) -> TokenList | None:
         """Return the image tokens that the decoder takes for a photograph of so many rows and columns of tokens.
 
@@ -194,13 +199,12 @@ class Model:
     def facts(self) -> Facts:
         """What answers: the model and how it runs, for reports."""
         manifest, choice = self.bundle.manifest, self.active.choice
-        provider = self.active.decoder.provider
         return Facts(
             manifest.name,
             manifest.source.sha256,
             choice.precision,
             choice.runtime,
-            provider,
+            self.active.provider,
             self.bundle.layout is not None,
         )
 

@@ -18,7 +18,8 @@ class RunOptions(Settings):
     ----------
     runtime : str
         auto (the fastest that `edge-sam tune` measured here, else the first usable), or one that `edge-sam doctor`
-        lists. A device may follow a colon: openvino:GPU, cuda:1.
+        lists. A device may follow a colon: openvino:GPU, cuda:1. Two joined by a plus run the image encoder in the
+        first and the rest in the second: openvino+onnxruntime.
     precision : str
         auto (the most exact that the bundle has, or the one that was tuned), smallest, or one of the bundle's
         precisions, such as fp32, w16 or int8.
