@@ -13,6 +13,8 @@ import httpx
 from command_line import invoke
 from served import COFFEE, CUP, running, upload
 
+from edge_sam.serve.server import listen
+
 SEARCH = {"points_per_side": 3, "long_side": 512, "square": False}
 
 
@@ -62,3 +64,10 @@ def test_an_address_in_use_is_one_line(tmp_path: Path) -> None:
     assert done.exit_code == 1
     assert done.stderr.startswith("error: cannot listen on 127.0.0.1 port ")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_answer_is_sent_at_once() -> None:
+    with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()[:2]):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

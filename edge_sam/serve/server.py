@@ -102,7 +102,7 @@ def serve(predictor: Predictor, settings: ServeSettings, view: View, listening: 
     access = Access(settings)
     segmenter = Segmenter(predictor, settings, view, _open_store(settings))
     app = make_app(segmenter, access)
-    with _listen(settings.host, settings.port) as opened:
+    with listen(settings.host, settings.port) as opened:
         start_log(settings.log_format)
         config = uvicorn.Config(
             app,
@@ -128,10 +128,15 @@ def serve(predictor: Predictor, settings: ServeSettings, view: View, listening: 
         segmenter.close()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """Open a socket that listens. Raises `EdgeSamError` if the address is unknown, in use or not allowed."""
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+        opened = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+        # Else the kernel keeps the last part of an answer back for 40 ms. asyncio sets it only on sockets that name
+        # their protocol, which those of `create_server` do not. Connections inherit it.
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return opened
     except socket.gaierror as error:
         raise InputError(f"--host {host}: no such address here: {error.strerror}") from error
     except (OSError, UnicodeError) as error:
