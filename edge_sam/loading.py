@@ -43,7 +43,8 @@ def load(
         the rest in the second: ``"openvino+onnxruntime"``.
     precision : str
         ``"auto"`` for the most exact one that the bundle has (or what was tuned), ``"smallest"`` for the one with
-        the smallest files, ``"fp32"``, ``"w16"`` (weights stored in 16 bits, arithmetic in fp32), or ``"int8"``.
+        the smallest files, ``"fp32"``, ``"w16"`` (weights stored in 16 bits, arithmetic in fp32), ``"bf16"`` (the files
+        of w16, arithmetic in bf16, in OpenVINO on processors that have instructions for it), or ``"int8"``.
     threads : int, optional
         Threads for one inference. Default: ``EDGE_SAM_THREADS``, else one for each physical core that this
         process may use.

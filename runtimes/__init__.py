@@ -30,6 +30,7 @@ __all__ = [
     "SessionOptions",
     "ShapeRange",
     "Tensors",
+    "arithmetics",
     "backend",
     "is_known",
     "is_pair",
@@ -100,6 +101,12 @@ def why_unusable(runtime: str) -> str | None:
 def runs_on_cpu(runtime: str) -> bool:
     """Tell whether a runtime computes on the CPU, so that processes share its cores."""
     return backend(runtime).runs_on_cpu(split_runtime(runtime)[1])
+
+
+def arithmetics(runtime: str) -> tuple[str, ...]:
+    """List the precisions that a runtime computes in here, whatever its files are stored in, besides fp32."""
+    found = getattr(backend(runtime), "arithmetics", None)
+    return found(split_runtime(runtime)[1]) if found is not None else ()
 
 
 def packages() -> list[str]:

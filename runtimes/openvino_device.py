@@ -92,6 +92,12 @@ def hardware(device: str) -> str:
     return name
 
 
+def arithmetics(device: str) -> tuple[str, ...]:
+    """See `Arithmetics`: bf16 where the device has instructions for it, such as AVX512_BF16 or AMX."""
+    capabilities = _core().get_property(device or _CPU, "OPTIMIZATION_CAPABILITIES")
+    return ("bf16",) if "BF16" in capabilities else ()
+
+
 @dataclass(frozen=True)
 class _Compiled:
     """A compiled model, its shapes (None: dynamic), and its idle infer requests, each for one thread at a time."""
@@ -129,7 +135,8 @@ class OpenVinoSession(Session):
         self._file, self._read = model, file_identity(model, model.with_suffix(".bin"))
         self._device = options.device or _CPU
         # Pinned: the plugin's own choice of f16 once gave the same embedding for every image.
-        settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        arithmetic = "bf16" if options.precision == "bf16" else "f32"
+        settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": arithmetic}
         threads = options.threads or default_threads()
         if threads is not None and self._device == _CPU:
             settings["INFERENCE_NUM_THREADS"] = threads

@@ -37,7 +37,8 @@ class SessionOptions:
     steady : bool
         Whether most inputs have the same shapes as in the previous run, so that compiling for them pays off.
     precision : str
-        Precision of the file (``fp32``, ``w16``, ``fp16`` or ``int8``), for backends that must enable number types.
+        Precision of the file (``fp32``, ``w16``, ``fp16`` or ``int8``), for backends that must enable number types; or
+        one of the backend's arithmetics, which is then to be used.
     extra : mapping of str to str
         Options passed to the backend unchanged.
     build : bool
@@ -131,4 +132,11 @@ Profile = Callable[[Path, SessionOptions, Mapping[str, NDArray[Any]], int], list
 
 It opens the model as `open_session` does, with the profiler on, runs it once to warm up and then `runs` times. It
 returns the nodes of the timed runs in the order in which they ran.
+"""
+
+Arithmetics = Callable[[str], tuple[str, ...]]
+"""The optional function `arithmetics` of a backend: ``arithmetics(device)``.
+
+It lists the precisions that the backend computes in on this device, whatever its files are stored in, besides fp32. It
+loads no model.
 """

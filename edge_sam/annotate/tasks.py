@@ -81,7 +81,7 @@ def job_settings(job: Job, bundle: Bundle) -> dict[str, Any]:
     """
     from edge_sam.version import __version__
 
-    files = [c.sha256 for c in bundle.manifest.components if c.precision == job.run.precision]
+    files = [file.sha256 for file in bundle.manifest.files(job.run.precision)]
     function = source_hash(find_function(job.function)[1])[:16] if job.function else None
     facts = {
         **msgspec.to_builtins(job),

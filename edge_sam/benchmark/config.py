@@ -74,9 +74,10 @@ def expand_variants(
     InputError
         A runtime is unknown, the bundle lacks a precision, a long side is invalid, or nothing is left to measure.
     """
-    available = [name for each in ("auto", *precisions) for name in open_bundle(bundle, each).precisions]
+    opened = [open_bundle(bundle, each) for each in ("auto", *precisions)]
+    available = [name for each in opened for name in each.precisions]
     names = _expanded(runtimes, list(BACKENDS), "runtime", is_known)
-    wanted = _expanded(precisions, available, "precision", available.__contains__)
+    wanted = _expanded(precisions, available, "precision", lambda name: any(each.runs_in(name) for each in opened))
     skipped = [Skipped(name, reason) for name in names if (reason := why_unusable(name)) is not None]
     usable = [name for name in names if name not in {skip.combination for skip in skipped}]
     variants = [

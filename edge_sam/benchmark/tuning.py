@@ -20,7 +20,7 @@ from edge_sam.loading import load_choice
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
 from edge_sam.result import Result
-from edge_sam.runtimes import REFERENCE, why_unusable
+from edge_sam.runtimes import REFERENCE, arithmetics, why_unusable
 from edge_sam.system.timing import elapsed_ms
 
 CLICKS = 3
@@ -60,7 +60,7 @@ class TuningRow:
 
 
 def candidates(bundle: Bundle, runtimes: Sequence[str], threads: Sequence[int | None]) -> list[Choice]:
-    """Combine the usable runtimes with the bundle's precisions and the numbers of threads.
+    """Combine the usable runtimes with the bundle's precisions, their own arithmetics, and the numbers of threads.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def candidates(bundle: Bundle, runtimes: Sequence[str], threads: Sequence[int | 
     return [
         Choice(runtime, precision, count, "tuning")
         for runtime in usable
-        for precision in bundle.precisions
+        for precision in (*bundle.precisions, *filter(bundle.runs_in, arithmetics(runtime)))
         for count in threads
     ]
 

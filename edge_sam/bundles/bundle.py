@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edge_sam.bundles.contract import CHANNELS, GRID_SAM, Contract, Role
 from edge_sam.bundles.external_data import weights_beside
 from edge_sam.bundles.manifest import MANIFEST, Component, ForeignLayout, Manifest, parse_manifest
-from edge_sam.bundles.precisions import find_precision, most_exact_first
+from edge_sam.bundles.precisions import find_precision, most_exact_first, stored_as
 from edge_sam.bundles.zoo import read_index
 from edge_sam.errors import InputError
 from edge_sam.files.arrays import load_arrays
@@ -63,6 +63,10 @@ class Bundle:
         """Precisions that compute in fp32, or all of them if none does."""
         return [name for name in self.precisions if find_precision(name).exact] or self.precisions
 
+    def runs_in(self, precision: str) -> bool:
+        """Tell whether the bundle has the files of a precision."""
+        return stored_as(precision) in self.precisions
+
     @property
     def smallest(self) -> str:
         """The precision with the smallest files; the bundle has at least one."""
@@ -81,19 +85,20 @@ class Bundle:
         return round(sum(roles.values()) / 1e6, 1)
 
     def component(self, role: Role, precision: str, *formats: str) -> Component:
-        """Find a component in the first of the formats that the bundle has.
+        """Find a component in the first of the formats that the bundle has. Precisions may share their files.
 
         Raises
         ------
         InputError
             The bundle has no such component.
         """
+        stored = stored_as(precision)
         for format in formats:
             for component in self.manifest.components:
-                if (component.role, component.precision, component.format) == (role, precision, format):
+                if (component.role, component.precision, component.format) == (role, stored, format):
                     return component
         have = sorted({f"{c.precision}/{c.format}" for c in self.manifest.components if c.role == role})
-        wanted = f"{precision}/{' or '.join(formats)}"
+        wanted = f"{stored}/{' or '.join(formats)}"
         raise InputError(f"bundle {self.manifest.name} has no {role} in {wanted}; it has {', '.join(have) or 'none'}")
 
     def verified_file(self, component: Component) -> Path:
@@ -236,7 +241,7 @@ def open_bundle(name_or_path: str | Path, precision: str = "auto") -> Bundle:
     path, name = Path(name_or_path), str(name_or_path)
     first = None
     for bundle in named_bundles(name) if isinstance(name_or_path, str) and name == path.name else ():
-        if precision in ("auto", "smallest", *bundle.precisions):
+        if precision in ("auto", "smallest") or bundle.runs_in(precision):
             return bundle
         first = first or bundle
     if first is not None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from edge_sam.bundles.contract import GRID_SAM, Contract, Role
+from edge_sam.bundles.precisions import stored_as
 from edge_sam.errors import InputError
 from edge_sam.files.serialization import decode_json
 from edge_sam.imaging.view import FRAME
@@ -142,8 +143,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Only if the graphs are those of another maker."""
 
     def files(self, precision: str | None = None) -> list[Component | Companion]:
-        """List the files of all components, or of those in one precision. Precisions may share a file."""
-        chosen = (each for each in self.components if precision in (None, each.precision))
+        """List the files of all components, or of those that one precision needs. Precisions may share a file."""
+        stored = precision and stored_as(precision)
+        chosen = (each for each in self.components if stored in (None, each.precision))
         return [file for component in chosen for file in component.files]
 
 

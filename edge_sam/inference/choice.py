@@ -76,7 +76,7 @@ def choices(bundle: Bundle, run: RunOptions) -> list[Choice]:
         raise InputError(f"options belong to one runtime; name it instead of {runtime}")
     if precision == "smallest":
         precision = bundle.smallest
-    if precision != "auto" and precision not in bundle.precisions:
+    if precision != "auto" and not bundle.runs_in(precision):
         raise InputError(
             f"bundle {bundle.manifest.name} has no precision {precision!r}; it has {', '.join(bundle.precisions)}"
         )
@@ -111,7 +111,7 @@ def _tuned(bundle: Bundle, precision: str, threads: int | None) -> list[Choice]:
     if record is None:
         return []
     best = record.best
-    known = is_known(best.runtime) and best.precision in bundle.precisions
+    known = is_known(best.runtime) and bundle.runs_in(best.precision)
     if not known or precision not in ("auto", best.precision):
         return []
     reason = why_unusable(best.runtime)

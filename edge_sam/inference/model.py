@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge_sam.bundles.bundle import Bundle
 from edge_sam.bundles.contract import Role
+from edge_sam.bundles.precisions import find_precision
 from edge_sam.errors import InputError, RuntimeFallbackWarning, RuntimeUnavailableError, one_line
 from edge_sam.inference.cache import Verdict, read_verdict, runtime_key, write_record
 from edge_sam.inference.choice import Choice
@@ -26,7 +27,7 @@ from edge_sam.inference.facts import Facts
 from edge_sam.inference.guard import check_probe, run_probe
 from edge_sam.inference.token_list import TokenList, token_list
 from edge_sam.inference.trial import try_out
-from edge_sam.runtimes import Session, backend, why_unusable
+from edge_sam.runtimes import Session, arithmetics, backend, why_unusable
 from edge_sam.system.timing import stage
 
 _log = logging.getLogger("edge_sam")
@@ -73,6 +74,8 @@ class LoadedModel:
         reason = why_unusable(choice.runtime)
         if reason is not None:
             raise RuntimeUnavailableError(reason)
+        if find_precision(choice.precision).weights and choice.precision not in arithmetics(choice.runtime):
+            raise RuntimeUnavailableError(f"it does not compute in {choice.precision} on this machine")
         key = runtime_key(bundle, choice.runtime, choice.precision, choice.options)
         verdict = read_verdict(key, choice.runtime, choice.precision, self.contract.probed)
         _raise_if_rejected(verdict)  # A rejected runtime need not compile first.

@@ -22,7 +22,8 @@ class RunOptions(Settings):
         first and the rest in the second: openvino+onnxruntime.
     precision : str
         auto (the most exact that the bundle has, or the one that was tuned), smallest, or one of the bundle's
-        precisions, such as fp32, w16 or int8.
+        precisions, such as fp32, w16 or int8. bf16 computes with the files of w16, in OpenVINO on processors that have
+        instructions for it.
     threads : int, optional
         Threads for one inference. Default: the environment variable EDGE_SAM_THREADS, else one for each physical core.
     strict : bool
