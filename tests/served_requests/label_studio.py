@@ -26,6 +26,8 @@ CONFIG = """<View>
   <RectangleLabels name="box" toName="image" smart="true"><Label value="Cup" smart="true"/></RectangleLabels>
 </View>"""
 SIZE = (96, 64)
+QUIET = {"COLLECT_ANALYTICS": "0", "LATEST_VERSION_CHECK": "0", "ML_BLOCK_LOCAL_IP": "0"}
+"""Settings of Label Studio: it asks no other host, and takes a model on this machine."""
 
 
 def mark(kind: str, x: float, y: float, **more: Any) -> dict[str, Any]:
@@ -55,7 +57,7 @@ def main(program: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         command = [program, "start", "--no-browser", "--port", str(port), "--data-dir", folder, *user]
         command += ["--enable-legacy-api-token"]
-        environment = {**os.environ, "COLLECT_ANALYTICS": "0", "LATEST_VERSION_CHECK": "0"}
+        environment = {**os.environ, **QUIET}
         server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
         try:
             version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
@@ -72,7 +74,7 @@ def main(program: str) -> None:
 
 def wait_for(studio: str) -> None:
     """Wait until Label Studio answers."""
-    end = time.monotonic() + 300
+    end = time.monotonic() + 600
     while time.monotonic() < end:
         try:
             if requests.get(f"{studio}/health", timeout=5).ok:
