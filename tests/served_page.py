@@ -96,7 +96,12 @@ class Clicker:
         """Return the place on the screen of a pixel of the photograph."""
         return self.origin[0] + (x + 0.5) * self.scale, self.origin[1] + (y + 0.5) * self.scale
 
+    def forget(self) -> None:
+        """Empty the page's status, so that `wait` waits for the next one."""
+        self.page.evaluate("document.getElementById('status').textContent = ''")
+
     def click(self, x: float, y: float, **options: Any) -> None:
+        self.forget()
         self.page.mouse.click(*self.at(x, y), **options)
         self.wait("Mask")
 

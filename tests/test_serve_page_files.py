@@ -21,8 +21,7 @@ def test_files_hold_every_object(clicker: Clicker) -> None:
     clicker.page.fill("#objects input", "cat")
     clicker.page.keyboard.press("Tab")
     clicker.click(40, 40)
-    clicker.page.mouse.click(*clicker.at(225, 150), button="right")
-    clicker.wait("Mask")
+    clicker.click(225, 150, button="right")
     both = clicker.mask()
     coco = json.loads(clicker.saved("save-coco").read_text())
     masks = [decode_rle(each["segmentation"]) for each in coco["annotations"]]
