@@ -117,13 +117,15 @@ def run(browser: Browser, address: str, arguments: argparse.Namespace, threads: 
     assert mask is not None
     if arguments.screenshot:
         page.screenshot(path=arguments.screenshot)
-    times = {name: page.evaluate(MEASURED, name) for name in ("encode", "decode")}
+    times = {name: page.evaluate(MEASURED, name) for name in ("check", "encode", "decode")}
     isolated = page.evaluate("crossOriginIsolated")
     context.close()
     return {
         "device": arguments.device,
         "threads": threads if isolated else 1,
         "started": started,
+        "check_ms": round(times["check"][0].pop("all")),
+        "check": times["check"][0],
         "iou": iou(mask > 0, our_mask(arguments.photograph, arguments.box)),
         **{
             f"{stage}_ms": round(statistics.median(each[stage] for each in times[kind]))

@@ -1,5 +1,4 @@
-"""The protocols of labelling tools. Requests are written by hand as the tools' own clients send them; docs/lab/serve.md
-says which real clients were run."""
+"""The protocols of labelling tools. Requests are written by hand; `test_serve_recorded` has those of real clients."""
 
 from __future__ import annotations
 

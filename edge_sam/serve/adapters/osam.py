@@ -13,7 +13,7 @@ from starlette.responses import Response
 from edge_sam.errors import InputError
 from edge_sam.prompts import Prompt
 from edge_sam.result import Result
-from edge_sam.serve.adapters.photographs import decode_photograph
+from edge_sam.serve.adapters.photographs import photograph_in
 from edge_sam.serve.errors import HttpError, bad_request
 from edge_sam.serve.mask_formats import mask_png
 from edge_sam.serve.messages import LooseQuery, Point
@@ -72,7 +72,7 @@ async def osam_generate(call: Call) -> OsamAnswer:
     body: OsamRequest = call.body
     if body.image is None:
         raise InputError("the request has no image; this server takes no image_embedding, it keeps embeddings itself")
-    image, _ = await call.segmenter.encode(decode_photograph(body.image), request=call.request)
+    image, _ = await call.segmenter.encode(await photograph_in(body.image), request=call.request)
     height, width = image.embedding.geometry.image_size
     prompt = body.prompt or OsamPrompt(points=[(width / 2, height / 2)], point_labels=[1])
     annotations, _ = await call.segmenter.predict(

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from edge_sam.prompts import Prompt
 from edge_sam.result import Result
-from edge_sam.serve.adapters.photographs import decode_photograph
+from edge_sam.serve.adapters.photographs import photograph_in
 from edge_sam.serve.errors import HttpError
 from edge_sam.serve.messages import LooseQuery
 from edge_sam.serve.operations import JSON, Call, Operation
@@ -98,7 +98,7 @@ async def any_labeling_predict(call: Call) -> AnyLabelingAnswer:
     prompts = _prompts(body.params, call.segmenter.settings.max_prompts + 1)
     shapes: list[list[AnyLabelingShape]] = []
     if prompts:
-        image, _ = await call.segmenter.encode(decode_photograph(body.image), request=call.request)
+        image, _ = await call.segmenter.encode(await photograph_in(body.image), request=call.request)
         convert = partial(_shapes, epsilon_factor=body.params.epsilon_factor)
         shapes, _ = await call.segmenter.predict(image, prompts, convert, multimask=False, request=call.request)
     return AnyLabelingAnswer(True, {"shapes": list(chain(*shapes)), "description": "", "replace": False})

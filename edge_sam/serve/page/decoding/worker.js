@@ -11,7 +11,7 @@ const handlers = {
   async load({ runtime, graphs, padBoxes }) {
     const ort = await import(`${runtime}ort.wasm.min.mjs`);
     ort.env.wasm.wasmPaths = runtime;
-    ort.env.wasm.numThreads = 1; // docs/lab/browser.md: more gain little for the decoder alone.
+    ort.env.wasm.numThreads = 1; // docs/lab/browser.md: more make clicks slower on a busy machine.
     const sessions = {};
     for (const [part, graph] of Object.entries(graphs)) sessions[part] = await ort.InferenceSession.create(graph);
     decoder = new Decoder(ort, sessions, { padBoxes });
