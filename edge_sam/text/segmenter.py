@@ -147,7 +147,7 @@ class TextSegmenter:
             return TextResult.of([], [], pixels.shape[:2], match_ms)
         if self.compares:
             provider = self.predictor.facts.provider
-            results = [_drawn(each.record, provider) for each in found if each.record is not None]
+            results = [recorded_result(each.record, provider) for each in found if each.record is not None]
             return TextResult.of(found, results, pixels.shape[:2], match_ms)
         if embedding is None:
             embedding = self.predictor.encode(pixels, long_side=long_side, square=square)
@@ -280,7 +280,7 @@ def _inputs(image: NDArray[np.uint8] | str | Path, text: object) -> tuple[NDArra
     return check_image(read_image(image) if isinstance(image, str | Path) else image), phrases
 
 
-def _drawn(record: MaskRecord, provider: str) -> Result:
+def recorded_result(record: MaskRecord, provider: str) -> Result:
     """Return the result of a mask of everything mode, which has no low-res logits."""
     scores = np.array([record["predicted_iou"]], np.float32)
     return Result(_decoded(record["segmentation"])[None], scores, np.zeros((1, 0, 0), np.float32), provider)
