@@ -225,7 +225,7 @@ class Predictor:
             The embedding belongs to another model or precision, a prompt does not fit the photograph,
             `valid_mask` has the wrong shape or type, or the preference is unknown.
         """
-        self._check(embedding)
+        self.check_embedding(embedding)
         prefer = check_preference(prefer)
         several = check_prompts(prompts)
         pixels = check_region(valid_mask, embedding.geometry.image_size)
@@ -272,7 +272,8 @@ class Predictor:
         model, outputs = self.model.attempt(partial(answer, embedding=embedding, prompts=prompts))
         return to_answers(outputs, embedding.geometry, self.bundle.contract, model.decoder.provider, start)
 
-    def _check(self, embedding: ImageEmbedding) -> None:
+    def check_embedding(self, embedding: ImageEmbedding) -> None:
+        """Raise `InputError` if the embedding was made with another model or in another precision."""
         if not isinstance(embedding, ImageEmbedding):
             raise InputError(f"expected an edge_sam.ImageEmbedding, got {type(embedding).__name__}")
         for what, theirs, ours in (

@@ -25,6 +25,7 @@ from edge_sam.predictor import Predictor
 
 ROOT = Path(__file__).parent.parent
 PHOTOGRAPHS = ROOT / "examples" / "photographs"
+pytest_plugins = ["served_page"]
 
 settings.register_profile("same", deadline=None, derandomize=True, database=None, max_examples=60)
 """The same examples at every call. To search for new ones: ``pytest --hypothesis-profile default``."""

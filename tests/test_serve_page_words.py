@@ -1,4 +1,4 @@
-"""Words on the page of `edge-sam serve`, in Chromium; see `test_serve_page`."""
+"""Words on the page of `edge-sam serve`, in Chromium; see `served_page`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 from conftest import iou
 from PIL import Image
 from served import running
-from test_serve_page import Clicker, browser, needs_browser
+from served_page import Clicker, needs_browser
 from test_text_proof import LEAST, THRESHOLD, detector
 from text_scenes import PLAIN, Scene, draw_scene
 
 from edge_sam.imaging.masks import decode_rle
 
-__all__ = ["browser", "detector"]
+__all__ = ["detector"]
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +42,10 @@ def address(detector: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @needs_browser
-def test_words_are_typed_found_and_kept(address: str, browser: Any, scene: Scene, photograph: Path) -> None:
+def test_words_are_typed_found_and_kept(address: str, chromium: Any, scene: Scene, photograph: Path) -> None:
     phrase = f"a {' '.join(scene.objects[0].kind)}"
     absent = next(each for each in PLAIN if not scene.meant(each))
-    page = browser.new_page()
+    page = chromium.new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.goto(address)
@@ -73,9 +73,9 @@ def test_words_are_typed_found_and_kept(address: str, browser: Any, scene: Scene
 
 @needs_browser
 def test_fingers_find_words_too_and_a_server_without_a_matcher_has_no_field(
-    address: str, browser: Any, scene: Scene, photograph: Path
+    address: str, chromium: Any, scene: Scene, photograph: Path
 ) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
+    context = chromium.new_context(viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
     page = context.new_page()
     page.goto(address)
     finger = Clicker(page, photograph)

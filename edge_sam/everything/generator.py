@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edge_sam.embedding import ImageEmbedding
 from edge_sam.errors import InputError
 from edge_sam.everything.candidates import Candidate
 from edge_sam.everything.records import MaskRecord, RecordBuilder
@@ -79,6 +80,7 @@ class MaskGenerator(EverythingSettings):
         image: NDArray[np.uint8] | str | Path,
         *,
         valid_mask: ArrayLike | None = None,
+        embedding: ImageEmbedding | None = None,
         progress: Callable[[Found], object] | None = None,
     ) -> list[MaskRecord]:
         """Find all masks.
@@ -89,6 +91,8 @@ class MaskGenerator(EverythingSettings):
             RGB, or a file.
         valid_mask : array_like of bool or integer, (height, width), optional
             Region of interest. No point outside it is asked, and masks are cut to it.
+        embedding : ImageEmbedding, optional
+            The image, encoded by this predictor with the same `long_side` and `square`. Default: it is encoded here.
         progress : callable, optional
             Called with a `Found` after each call of the decoder.
 
@@ -101,19 +105,23 @@ class MaskGenerator(EverythingSettings):
         Raises
         ------
         InputError
-            The image cannot be read or is invalid, or `valid_mask` does not fit it.
+            The image cannot be read or is invalid, or `valid_mask` or `embedding` does not fit it.
         """
-        pixels, region = _inputs(image, valid_mask)
+        search = self._search(image, valid_mask, embedding)
         candidates: list[Candidate] = []
-        for found, kept in Search(self.predictor, self, pixels, region).run(self.layers(self.point_grids)):
+        for found, kept in search.run(self.layers(self.point_grids)):
             candidates = kept
             if progress is not None:
                 progress(found)
-        builder = RecordBuilder(self, pixels.shape[:2], region)
+        builder = RecordBuilder(self, search.image.shape[:2], search.region)
         return [self._output(record) for record in builder.choose(candidates).values()]
 
     def stream(
-        self, image: NDArray[np.uint8] | str | Path, *, valid_mask: ArrayLike | None = None
+        self,
+        image: NDArray[np.uint8] | str | Path,
+        *,
+        valid_mask: ArrayLike | None = None,
+        embedding: ImageEmbedding | None = None,
     ) -> Iterator[tuple[Found, Update]]:
         """Find all masks and yield each one as soon as it is found.
 
@@ -121,7 +129,7 @@ class MaskGenerator(EverythingSettings):
 
         Parameters
         ----------
-        image, valid_mask
+        image, valid_mask, embedding
             See `generate`.
 
         Yields
@@ -134,11 +142,11 @@ class MaskGenerator(EverythingSettings):
         InputError
             See `generate`.
         """
-        pixels, region = _inputs(image, valid_mask)
-        builder = RecordBuilder(self, pixels.shape[:2], region)
+        search = self._search(image, valid_mask, embedding)
+        builder = RecordBuilder(self, search.image.shape[:2], search.region)
         numbers: dict[Candidate, int] = {}
         shown: set[int] = set()
-        for found, candidates in Search(self.predictor, self, pixels, region).run(self.layers(self.point_grids)):
+        for found, candidates in search.run(self.layers(self.point_grids)):
             for candidate in candidates:
                 numbers.setdefault(candidate, len(numbers))
             present = {numbers[candidate]: builder.record(candidate) for candidate in candidates}
@@ -148,15 +156,23 @@ class MaskGenerator(EverythingSettings):
         final = {numbers[candidate] for candidate in builder.choose(candidates)}
         yield found, Update({}, sorted(shown - final))
 
+    def _search(
+        self,
+        image: NDArray[np.uint8] | str | Path,
+        valid_mask: ArrayLike | None,
+        embedding: ImageEmbedding | None,
+    ) -> Search:
+        pixels = check_image(read_image(image) if isinstance(image, str | Path) else image)
+        size = (pixels.shape[0], pixels.shape[1])
+        if embedding is not None:
+            self.predictor.check_embedding(embedding)
+            geometry, wanted = embedding.geometry, self.predictor.bundle.contract.view(self.long_side, self.square)
+            if (geometry.image_size, (geometry.long_side, geometry.square)) != (size, wanted):
+                raise InputError("the embedding is of another image, or was made with another long_side or square")
+        return Search(self.predictor, self, pixels, check_region(valid_mask, size), embedding)
+
     def _output(self, record: MaskRecord) -> MaskRecord:
         if self.output_mode == "coco_rle":
             return record
         convert = decode_rle if self.output_mode == "binary_mask" else uncompress_rle
         return record | {"segmentation": convert(record["segmentation"])}
-
-
-def _inputs(
-    image: NDArray[np.uint8] | str | Path, valid_mask: ArrayLike | None
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
-    pixels = check_image(read_image(image) if isinstance(image, str | Path) else image)
-    return pixels, check_region(valid_mask, (pixels.shape[0], pixels.shape[1]))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sam.embedding import ImageEmbedding
 from edge_sam.everything.candidates import Candidate, CandidateFilter, without_duplicates
 from edge_sam.everything.point_queue import PointQueue
 from edge_sam.everything.points import Crop, cut
@@ -56,6 +57,8 @@ class Search:
         RGB.
     region : ndarray of bool, (height, width), or None
         Region of interest.
+    embedding : ImageEmbedding, optional
+        The whole image, encoded with the view of `settings`. Default: it is encoded here, as crops always are.
     rejected : Counter of str
         See `Found`.
     """
@@ -64,6 +67,7 @@ class Search:
     settings: EverythingSettings
     image: NDArray[np.uint8]
     region: NDArray[np.bool_] | None
+    embedding: ImageEmbedding | None = None
     rejected: Counter[str] = field(default_factory=Counter)
 
     def run(self, grids: Sequence[NDArray[np.float64]]) -> Iterator[tuple[Found, list[Candidate]]]:
@@ -94,9 +98,7 @@ class Search:
         if not len(points):
             return
         settings, (x0, y0, x1, y1) = self.settings, crop.box
-        part = self.image[y0:y1, x0:x1]
-        embedding = self.predictor.encode(part, long_side=settings.long_side, square=settings.square)
-        embedding = embedding.cropped()
+        embedding = self._encoded(crop).cropped()
         self.predictor.release_memory()  # Hundreds of prompts follow, then masks of the photograph's size.
         region = None if self.region is None else self.region[y0:y1, x0:x1]
         candidate_filter = CandidateFilter(
@@ -118,6 +120,13 @@ class Search:
             self.rejected["duplicate"] += count - len(kept)
             asked += len(chosen)
             yield asked, kept
+
+    def _encoded(self, crop: Crop) -> ImageEmbedding:
+        if crop.layer == 0 and self.embedding is not None:
+            return self.embedding
+        x0, y0, x1, y1 = crop.box
+        part, settings = self.image[y0:y1, x0:x1], self.settings
+        return self.predictor.encode(part, long_side=settings.long_side, square=settings.square)
 
 
 def _points(grid: NDArray[np.float64], crop: Crop, region: NDArray[np.bool_] | None) -> NDArray[np.float64]:

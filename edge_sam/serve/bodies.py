@@ -12,6 +12,9 @@ from starlette.requests import ClientDisconnect, Request
 from edge_sam.serve.errors import HttpError
 from edge_sam.serve.settings import Limits
 
+_PIECE = 1 << 20
+"""Bytes of a form that are read at once. Other requests go on between two pieces."""
+
 
 async def read_body(request: Request, limits: Limits, take: Callable[[int], None]) -> bytes:
     """Read a body.
@@ -69,11 +72,13 @@ async def photograph_of(request: Request, body: bytes) -> bytes:
             415, "unsupported_type", "send a photograph as image/*, application/octet-stream or multipart/form-data"
         )
 
-    async def once() -> AsyncGenerator[bytes, None]:
-        yield body
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        for start in range(0, len(body), _PIECE):
+            yield body[start : start + _PIECE]
+            await asyncio.sleep(0)
 
     try:
-        form = await MultiPartParser(request.headers, once(), max_files=1, max_fields=8).parse()
+        form = await MultiPartParser(request.headers, pieces(), max_files=1, max_fields=8).parse()
         image = form.get("image")
         if isinstance(image, UploadFile):
             return await image.read()

@@ -20,8 +20,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 HEADERS = {
     # The page and its scripts come from this server, and it shows photographs that it holds itself.
     "Content-Security-Policy": "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:;"
-    " img-src 'self' blob: data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none';"
-    " form-action 'self'",
+    " img-src 'self' blob: data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     # These two let WebAssembly use threads.
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",

@@ -210,12 +210,13 @@ class Segmenter:
     ) -> AsyncGenerator[tuple[Found, Update], None]:
         """Find all masks of a photograph; see `MaskGenerator.stream`. Masks are COCO RLE.
 
-        It ends when the client of `request` goes away.
+        The photograph is encoded in the view of `settings` once, as `encode` does it. Crops are encoded each time. The
+        search ends when the client of `request` goes away.
 
         Raises
         ------
         HttpError
-            Other searches are at work (429), or the time is over (504).
+            Other searches are at work or the queue of uploads is full (429), or the time is over (504).
         InputError
             A setting is impossible, or takes too much memory for a server.
         """
@@ -223,8 +224,12 @@ class Segmenter:
             raise InputError(f"points_per_batch is {settings.points_per_batch}; a server takes at most {MAX_PROMPTS}")
         generator = MaskGenerator(self.predictor, output_mode="coco_rle", **vars(settings))
         with self.searches.admit(request) as place:
-            pixels = await place.run(lambda: self.pixels(image.photograph))
-            steps = generator.stream(pixels)
+            photograph = image.photograph
+            seen, _ = await self.encode(
+                photograph, long_side=settings.long_side, square=settings.square, request=request
+            )
+            pixels = await place.run(lambda: self.pixels(photograph))
+            steps = generator.stream(pixels, embedding=seen.embedding)
             while (step := await place.run(lambda: next(steps, None))) is not None:
                 yield step
 

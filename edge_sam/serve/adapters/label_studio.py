@@ -25,6 +25,8 @@ from edge_sam.serve.segmenter import Segmenter
 
 _TAG = "Label Studio"
 _ERRORS = (408, 413, 415, 429, 503, 504)
+_VALUES = 4_000_000
+"""A task comes with its annotations, whose brush masks are lists of numbers. They are skipped, which is quick."""
 _POINTS, _BOXES = ("keypointlabels", "keypoint"), ("rectanglelabels", "rectangle")
 
 
@@ -205,6 +207,7 @@ OPERATIONS = (
         tag=_TAG,
         query=LooseQuery,
         body=LabelStudioNotice,
+        values=_VALUES,
         answer=dict[str, str],
         errors=(408, 413, 429),
     ),
@@ -216,6 +219,7 @@ OPERATIONS = (
         tag=_TAG,
         query=LooseQuery,
         body=LabelStudioNotice,
+        values=_VALUES,
         answer=dict[str, str],
         status=201,
         errors=(408, 413, 429),
@@ -228,6 +232,7 @@ OPERATIONS = (
         tag=_TAG,
         query=LooseQuery,
         body=LabelStudioRequest,
+        values=_VALUES,
         answer=LabelStudioAnswer,
         errors=_ERRORS,
     ),

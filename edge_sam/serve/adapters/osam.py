@@ -13,7 +13,7 @@ from starlette.responses import Response
 from edge_sam.errors import InputError
 from edge_sam.prompts import Prompt
 from edge_sam.result import Result
-from edge_sam.serve.adapters.photographs import decode_photograph
+from edge_sam.serve.adapters.photographs import photograph_in
 from edge_sam.serve.errors import HttpError, bad_request
 from edge_sam.serve.images import ServedImage
 from edge_sam.serve.mask_formats import mask_png
@@ -81,7 +81,7 @@ async def osam_generate(call: Call) -> OsamAnswer:
     if prompt is not None and prompt.texts is not None and not prompt.points:
         check_texts(call.segmenter, prompt.texts)  # Before the photograph is encoded.
         answer = _by_words
-    image, _ = await call.segmenter.encode(decode_photograph(body.image), request=call.request)
+    image, _ = await call.segmenter.encode(await photograph_in(body.image), request=call.request)
     height, width = image.embedding.geometry.image_size
     middle = OsamPrompt(points=[(width / 2, height / 2)], point_labels=[1])
     annotations = await answer(call, image, prompt or middle)

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from edge_sam.errors import InputError
 from edge_sam.prompts import Prompt
 from edge_sam.result import Result
-from edge_sam.serve.adapters.photographs import decode_photograph
+from edge_sam.serve.adapters.photographs import photograph_in
 from edge_sam.serve.errors import HttpError, bad_request
 from edge_sam.serve.images import ServedImage
 from edge_sam.serve.messages import LooseQuery
@@ -137,7 +137,7 @@ async def _encoded(segmenter: Segmenter, image: RoboflowImage, request: Request)
         raise InputError(
             f"the image has type {image.type[:20]!a}; this server takes base64 only, and fetches no addresses"
         )
-    found, _ = await segmenter.encode(decode_photograph(image.value), request=request)
+    found, _ = await segmenter.encode(await photograph_in(image.value), request=request)
     return found
 
 

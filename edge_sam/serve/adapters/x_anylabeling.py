@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from edge_sam.prompts import Prompt
 from edge_sam.result import Result
-from edge_sam.serve.adapters.photographs import decode_photograph
+from edge_sam.serve.adapters.photographs import photograph_in
 from edge_sam.serve.errors import HttpError
 from edge_sam.serve.messages import LooseQuery, Share
 from edge_sam.serve.operations import JSON, Call, Operation
@@ -111,7 +111,7 @@ async def any_labeling_predict(call: Call) -> AnyLabelingAnswer:
     if body.params.text_prompt:
         shapes = await _by_words(call, body, _texts(body.params.text_prompt), convert)
     elif prompts := _prompts(body.params, call.segmenter.settings.max_prompts + 1):
-        image, _ = await call.segmenter.encode(decode_photograph(body.image), request=call.request)
+        image, _ = await call.segmenter.encode(await photograph_in(body.image), request=call.request)
         shapes, _ = await call.segmenter.predict(image, prompts, convert, multimask=False, request=call.request)
     return AnyLabelingAnswer(True, {"shapes": list(chain(*shapes)), "description": "", "replace": False})
 
@@ -121,7 +121,7 @@ async def _by_words(
 ) -> list[list[AnyLabelingShape]]:
     """Answer texts: the shapes of each mask, named by its words."""
     check_texts(call.segmenter, texts)  # Before the photograph is encoded.
-    image, _ = await call.segmenter.encode(decode_photograph(body.image), request=call.request)
+    image, _ = await call.segmenter.encode(await photograph_in(body.image), request=call.request)
     found = await find_words(
         call.segmenter,
         image,

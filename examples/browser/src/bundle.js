@@ -3,8 +3,8 @@
 const CACHE = 'edge-sam-bundles';
 
 /**
- * Return `{manifest, encoder, decoder, upscaling, constants}` of the bundle at `base`; `upscaling` is undefined if the
- * decoder has one part. `progress(loaded, total)` is in bytes.
+ * Return `{manifest, precision, encoder, decoder, upscaling, constants, probe}` of the bundle at `base`; `upscaling` is
+ * undefined if the decoder has one part. `progress(loaded, total)` is in bytes.
  */
 export async function openBundle(base, progress) {
   const response = await fetch(`${base}manifest.json`);
@@ -12,16 +12,18 @@ export async function openBundle(base, progress) {
   const manifest = await response.json();
   const [{ precision }] = manifest.components;
   const second = manifest.components.some(({ role }) => role === 'upscaling') ? ['upscaling'] : [];
-  const chosen = ['encoder', 'decoder', 'constants', ...second].map((role) => component(manifest, role, precision));
+  const chosen = ['encoder', 'decoder', 'constants', 'probe', ...second].map((role) => (
+    component(manifest, role, precision)
+  ));
   const total = chosen.reduce((sum, { bytes }) => sum + bytes, 0);
   let loaded = 0;
   const files = chosen.map((each) => file(base, each, (bytes) => progress((loaded += bytes), total)));
-  const [encoder, decoder, constants, upscaling] = await Promise.all(files);
-  return { manifest, encoder, decoder, upscaling, constants };
+  const [encoder, decoder, constants, probe, upscaling] = await Promise.all(files);
+  return { manifest, precision, encoder, decoder, upscaling, constants, probe };
 }
 
 function component(manifest, role, precision) {
-  const format = role === 'constants' ? 'npz' : 'onnx';
+  const format = role === 'constants' || role === 'probe' ? 'npz' : 'onnx';
   const found = manifest.components.find(
     (each) => each.role === role && each.precision === precision && each.format === format,
   );

@@ -29,10 +29,19 @@ export class Encoder {
     const [rows, columns] = [geometry.scaledHeight, geometry.scaledWidth].map((side) => Math.ceil(side / TOKEN));
     const data = this.#normalise(pixels, geometry, rows * TOKEN, columns * TOKEN);
     const prepared = performance.now();
+    const { image } = await this.run(data, { rows, columns, geometry });
+    return { ...image, timings: { prepare: prepared - start, encode: performance.now() - prepared } };
+  }
+
+  /**
+   * Run the encoder on normalised planes of `rows` × `columns` tokens. Returns `{embedding, image}`: the values, and
+   * what the decoder takes. Without a `geometry` the planes are the photograph.
+   */
+  async run(data, { rows, columns, geometry = whole(rows, columns) }) {
     const image = new this.#ort.Tensor('float32', data, [1, 3, rows * TOKEN, columns * TOKEN]);
-    const { image_embedding: embedding } = await this.#session.run({ image });
-    const inputs = this.#decoderInputs(await embedding.getData(), rows, columns);
-    return { geometry, inputs, timings: { prepare: prepared - start, encode: performance.now() - prepared } };
+    const { image_embedding: output } = await this.#session.run({ image });
+    const embedding = await output.getData();
+    return { embedding, image: { geometry, inputs: this.#decoderInputs(embedding, rows, columns) } };
   }
 
   /** Planes of red, green and blue. What the photograph does not cover is zero, the mean colour. */
@@ -68,6 +77,12 @@ export class Encoder {
       token_size: { type: 'int64', data: BigInt64Array.from([rows, columns], BigInt), dims: [2] },
     };
   }
+}
+
+/** The geometry of a photograph that fills its tokens. */
+function whole(rows, columns) {
+  const [height, width] = [rows * TOKEN, columns * TOKEN];
+  return new Geometry({ width, height, scaledWidth: width, scaledHeight: height });
 }
 
 /** Scale the longer side of a photograph to the frame. */

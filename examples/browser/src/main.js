@@ -24,7 +24,10 @@ async function start() {
   segmenter = await Segmenter.load(new URL('./', location.href).href, {
     wanted: asked.get('device') ?? undefined,
     threads: asked.has('threads') ? Number(asked.get('threads')) : undefined,
-    progress: (fraction) => { element('progress').value = fraction; },
+    progress: (fraction) => {
+      element('progress').value = fraction;
+      if (fraction === 1) say('Starting and checking the model…');
+    },
   });
   const { model, device, threads, ms } = segmenter.facts;
   element('progress').hidden = true;

@@ -9,7 +9,7 @@ export function readNpz(buffer) {
   const arrays = {};
   let at = 0;
   while (at + 30 <= buffer.byteLength && view.getUint32(at, true) === LOCAL_FILE) {
-    if (view.getUint16(at + 8, true) !== 0) throw new Error('the constants are compressed');
+    if (view.getUint16(at + 8, true) !== 0) throw new Error('the file of arrays is compressed');
     const nameLength = view.getUint16(at + 26, true);
     const extraLength = view.getUint16(at + 28, true);
     const name = new TextDecoder().decode(new Uint8Array(buffer, at + 30, nameLength));
@@ -32,7 +32,7 @@ function readNpy(buffer, start) {
   const count = shape.reduce((product, side) => product * side, 1);
   if (header.includes("'<f4'")) return { shape, data: new Float32Array(buffer.slice(data, data + 4 * count)) };
   if (header.includes("'<f2'")) return { shape, data: fromHalf(new Uint16Array(buffer.slice(data, data + 2 * count))) };
-  throw new Error(`the constants have another type: ${header.trim()}`);
+  throw new Error(`an array has another type: ${header.trim()}`);
 }
 
 /** Convert bits of float16 to float32. */

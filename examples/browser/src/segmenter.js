@@ -1,10 +1,11 @@
-/** The model: in WebAssembly with as many threads as it may use, or with WebGPU if that is wanted and there. */
+/** The model: with WebGPU where a GPU computes the right results, else in WebAssembly with the threads it may use. */
 
 import { LogitMask } from '@edge-sam/masks/mask.js';
 import { Geometry } from '@edge-sam/model/geometry.js';
 import { WorkerCalls } from '@edge-sam/decoding/worker_calls.js';
 
 const MOST_THREADS = 4;
+const PATIENCE = 20_000; // Milliseconds for a GPU to pass the check. WebAssembly takes about two seconds for it.
 
 export class Segmenter {
   #calls;
@@ -20,11 +21,12 @@ export class Segmenter {
    * Load the bundle at `base`. A device that fails is replaced by the next, in a fresh worker: what the first left
    * behind must not harm the second.
    *
-   * `wanted` is a device, by default `wasm`: WebGPU has not been checked. `threads` limits them. `progress(fraction)` is
-   * about the download.
+   * `wanted` is a device: `wasm`, or `webgpu` even if a processor emulates it, however long that takes. Default: WebGPU
+   * on a GPU that passes the check in time, else `wasm`. `threads` limits them. `progress(fraction)` is about the
+   * download.
    */
   static async load(base, { wanted, threads, progress }) {
-    const devices = [...(wanted === 'webgpu' && (await hasWebGpu()) ? ['webgpu'] : []), 'wasm'];
+    const devices = [...((await usesWebGpu(wanted)) ? ['webgpu'] : []), 'wasm'];
     const most = globalThis.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
     const setting = { threads: Math.min(threads ?? most, most), base };
     for (const device of devices) {
@@ -32,7 +34,10 @@ export class Segmenter {
       const calls = new WorkerCalls(worker, (message) => progress(message.progress));
       try {
         const loaded = await calls.call('load', { device, ...setting });
-        return new Segmenter(calls, { ...loaded, device, threads: setting.threads });
+        const isPatient = device === wanted || device === 'wasm';
+        const { differences, ms } = await inTime(calls.call('check'), isPatient ? null : PATIENCE);
+        performance.measure('check', { start: performance.now() - ms, duration: ms, detail: differences });
+        return new Segmenter(calls, { ...loaded, ms: loaded.ms + ms, device, threads: setting.threads });
       } catch (error) {
         calls.end();
         if (device === devices.at(-1)) throw error;
@@ -59,6 +64,19 @@ export class Segmenter {
   }
 }
 
-async function hasWebGpu() {
-  return Boolean(await navigator.gpu?.requestAdapter().catch(() => null));
+/** Whether to try WebGPU: there is an adapter, and a GPU behind it unless WebGPU is wanted in any case. */
+async function usesWebGpu(wanted) {
+  if (wanted === 'wasm') return false;
+  const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
+  return Boolean(adapter && (wanted === 'webgpu' || !(adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter)));
+}
+
+/** The result of a promise; an error if it takes longer than so many milliseconds. */
+function inTime(promise, ms) {
+  if (ms === null) return promise;
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`the check takes more than ${ms / 1000} seconds`)), ms);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }

@@ -1,13 +1,17 @@
-/** The model in a worker, so that the page stays smooth. Messages: `load`, `encode`, `decode`; one answer to each. */
+/**
+ * The model in a worker, so that the page stays smooth. Messages: `load`, `check`, `encode`, `decode`; one answer to each.
+ */
 
 import { Decoder } from '@edge-sam/model/decoder.js';
 
 import { openBundle } from './bundle.js';
 import { Encoder, whyUnusable } from './encoder.js';
+import { checkProbe, runProbe } from './guard.js';
 import { readNpz } from './npz.js';
 
 let encoder;
 let decoder;
+let probe; // {precision, stored}
 let image;
 
 /** One build of onnxruntime-web for each device, so that only the one in use is downloaded. */
@@ -48,7 +52,15 @@ const handlers = {
     if (bundle.upscaling) sessions.upscaling = await ort.InferenceSession.create(bundle.upscaling, options);
     encoder = new Encoder(ort, encoding, bundle.manifest, readNpz(bundle.constants));
     decoder = new Decoder(ort, sessions);
+    probe = { precision: bundle.precision, stored: readNpz(bundle.probe) };
     return { model: bundle.manifest.name, ms: performance.now() - start };
+  },
+
+  async check() {
+    const start = performance.now();
+    const { precision, stored } = probe;
+    const differences = checkProbe(await runProbe(encoder, decoder, stored), stored, precision);
+    return { differences, ms: performance.now() - start };
   },
 
   async encode({ bitmap }) {

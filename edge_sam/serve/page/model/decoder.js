@@ -29,7 +29,17 @@ export class Decoder {
    * is `{points: [{x, y, label}], box}` in pixels of the photograph. Returns `{masks, preferred}`: three
    * `{logits, score}` with the best predicted IoU first, and the index of the one to show.
    */
-  async decode({ geometry, inputs }, prompt) {
+  async decode(image, prompt) {
+    const { scores, logits: { data, rows, columns } } = await this.run(image, prompt);
+    const plane = (i) => data.slice(i * rows * columns, (i + 1) * rows * columns);
+    const masks = AMBIGUOUS.map((i) => ({ logits: { data: plane(i), rows, columns }, score: scores[i] }));
+    masks.sort((a, b) => b.score - a.score);
+    const covered = masks.map(({ logits, score }) => ({ score, cells: image.geometry.cells(logits) }));
+    return { masks, preferred: preferred(covered, prompt.box !== null) };
+  }
+
+  /** The decoder's outputs for a prompt: `{scores, logits: {data, rows, columns}}`, four masks one after the other. */
+  async run({ geometry, inputs }, prompt) {
     const { Tensor } = this.#ort;
     const given = Object.entries({ ...inputs, ...promptInputs(prompt, geometry, this.#padBoxes) });
     const feeds = Object.fromEntries(
@@ -40,14 +50,8 @@ export class Decoder {
     const { low_res_logits: logits } = upscaling
       ? await upscaling.run({ ...first, token_size: feeds.token_size })
       : first;
-    const values = await logits.getData();
-    const scores = await predicted.getData();
     const [, , rows, columns] = logits.dims;
-    const plane = (i) => values.slice(i * rows * columns, (i + 1) * rows * columns);
-    const masks = AMBIGUOUS.map((i) => ({ logits: { data: plane(i), rows, columns }, score: scores[i] }));
-    masks.sort((a, b) => b.score - a.score);
-    const covered = masks.map(({ logits, score }) => ({ score, cells: geometry.cells(logits) }));
-    return { masks, preferred: preferred(covered, prompt.box !== null) };
+    return { scores: await predicted.getData(), logits: { data: await logits.getData(), rows, columns } };
   }
 }
 
