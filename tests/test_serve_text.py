@@ -139,7 +139,7 @@ def test_a_server_without_a_matcher_says_how_to_start_it(predictor: Predictor, s
 
 def test_masks_of_everything_mode_get_labels(client: TestClient, scene: Scene, present: str) -> None:
     id = upload(client, png_of(scene.image))
-    settings = {"points_per_side": 8, "text": [present]}
+    settings = {"points_per_side": 4, "long_side": 256, "text": [present]}
     lines = [json.loads(line) for line in client.post(f"/images/{id}/everything", json=settings).text.splitlines()]
     masks = {line["id"]: decode_rle(line["mask"]["rle"]) for line in lines if "mask" in line}
     labels, summary = lines[-2]["labels"], lines[-1]["summary"]
@@ -221,7 +221,7 @@ def test_a_pair_in_one_photograph_encodes_it_in_everything_mode_only(tmp_path: P
     scene = draw_scene(np.random.default_rng(101))
     Image.fromarray(scene.image).save(tmp_path / "scene.png")
     phrase = f"a {' '.join(scene.objects[0].kind[1:])}"
-    options = ("--text", phrase, "--matcher", pair, "--top", 1, "--long-side", 256, "--json")
+    options = ("--text", phrase, "--matcher", pair, "--top", 1, "--long-side", 128, "--json")
     done = run_here("segment", "scene.png", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)

@@ -85,7 +85,7 @@ async def find_words(
     """Segment what words describe.
 
     The matcher answers in a queue of its own. The boxes of a detector are then answered as clicks are. An image-text
-    pair looks at the photograph in everything mode, 16×16 points, and its masks are those that it compared.
+    pair compares the masks of everything mode, 16×16 points in the photograph's embedding, and returns those.
 
     Parameters
     ----------
@@ -123,7 +123,13 @@ async def find_words(
         with stage(timings, "read"):
             pixels = segmenter.pixels(image.photograph)
         with stage(timings, "match"):
-            return text.find(pixels, phrases, long_side=geometry.long_side, square=geometry.square)
+            return text.find(
+                pixels,
+                phrases,
+                embedding=image.embedding,
+                long_side=geometry.long_side,
+                square=geometry.square,
+            )
 
     def draw(each: WordPrompt) -> _T | None:
         assert each.record is not None

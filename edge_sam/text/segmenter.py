@@ -162,26 +162,32 @@ class TextSegmenter:
         image: NDArray[np.uint8] | str | Path,
         text: str | Sequence[str],
         *,
+        embedding: ImageEmbedding | None = None,
         valid_mask: ArrayLike | None = None,
         long_side: int = View.long_side,
         square: bool | None = View.square,
     ) -> list[WordPrompt]:
         """Return a prompt for every object that the words describe, best score first.
 
-        Parameters and errors are those of `segment`.
+        Parameters and errors are those of `segment`, but for `embedding`: the default generator of an image-text pair
+        searches in it. It must have been made with `long_side` and `square`.
         """
         pixels, phrases = _inputs(image, text)
         if isinstance(self.matcher, TextBoxes):
             found = self._boxes(self.matcher, pixels, phrases, valid_mask)
         else:
-            generator = self._generator or MaskGenerator(
-                self.predictor,
-                points_per_side=_POINTS_PER_SIDE,
-                output_mode="coco_rle",
-                long_side=long_side,
-                square=MaskGenerator.square if square is None else square,
-            )
-            found = self._compared(self.matcher, pixels, phrases, generator.generate(pixels, valid_mask=valid_mask))
+            if self._generator is not None:
+                records = self._generator.generate(pixels, valid_mask=valid_mask)
+            else:
+                generator = MaskGenerator(
+                    self.predictor,
+                    points_per_side=_POINTS_PER_SIDE,
+                    output_mode="coco_rle",
+                    long_side=long_side,
+                    square=MaskGenerator.square if square is None else square,
+                )
+                records = generator.generate(pixels, valid_mask=valid_mask, embedding=embedding)
+            found = self._compared(self.matcher, pixels, phrases, records)
         return sorted(found, key=lambda each: -each.score)
 
     def label(
