@@ -14,12 +14,12 @@ from edge_sam.predictor import Predictor
 
 
 def test_a_given_embedding_is_used_and_checked(predictor: Predictor, coffee: np.ndarray) -> None:
-    generator = MaskGenerator(predictor, points_per_side=2, long_side=256, output_mode="coco_rle")
-    embedding = predictor.encode(coffee, long_side=256, square=True)
+    generator = MaskGenerator(predictor, points_per_side=2, long_side=128, square=False, output_mode="coco_rle")
+    embedding = predictor.encode(coffee, long_side=128)
     assert generator.generate(coffee, embedding=embedding) == generator.generate(coffee)
-    flipped = predictor.encode(np.ascontiguousarray(coffee[:, ::-1]), long_side=256, square=True)
+    flipped = predictor.encode(np.ascontiguousarray(coffee[:, ::-1]), long_side=128)
     assert generator.generate(coffee, embedding=flipped) != generator.generate(coffee)
-    for other, pixels in ((predictor.encode(coffee, long_side=128), coffee), (embedding, coffee[1:])):
+    for other, pixels in ((predictor.encode(coffee, long_side=144), coffee), (embedding, coffee[1:])):
         with pytest.raises(InputError, match="another image"):
             generator.generate(pixels, embedding=other)
 
@@ -35,10 +35,10 @@ def test_a_server_encodes_a_view_once(predictor: Predictor, monkeypatch: pytest.
     monkeypatch.setattr(Predictor, "encode", spy)
     with client_of(predictor) as client:
         id = upload(client, long_side=128)
-        settings = {"points_per_side": 1, "long_side": 128}
+        settings = {"points_per_side": 1, "square": False}
         answers = [
-            client.post(f"/images/{id}/everything", json={**settings, "square": square}).text
-            for square in (False, True, True)
+            client.post(f"/images/{id}/everything", json={**settings, "long_side": side}).text
+            for side in (128, 144, 144)
         ]
         assert all('"summary"' in answer for answer in answers)
-    assert encoded == [{"long_side": 128, "square": square} for square in (False, True)]
+    assert encoded == [{"long_side": side, "square": False} for side in (128, 144)]

@@ -21,16 +21,15 @@ from served_requests.recorder import CUP, ON_CUP, PHOTOGRAPH, recording
 def main() -> None:
     """Ask for the models, then for a rectangle with a point, and for a point alone."""
     application = QGuiApplication([])
-    empty = Path(tempfile.mkdtemp()) / "empty.yaml"
-    empty.write_text("{}\n")
-    anylabeling.config.current_config_file = str(empty)
     from anylabeling.services.auto_labeling.remote_server import RemoteServer
 
-    with recording("x_anylabeling", f"x-anylabeling-cvhub {version('x-anylabeling-cvhub')}") as address:
+    client = f"x-anylabeling-cvhub {version('x-anylabeling-cvhub')}"
+    with recording("x_anylabeling", client) as address, tempfile.TemporaryDirectory() as folder:
+        settings = Path(folder) / "settings.yaml"
+        settings.write_text(f"remote_server_settings: {{server_url: '{address}', api_key: ''}}\n")
+        anylabeling.config.current_config_file = str(settings)
         failures: list[str] = []
-        server = {"server_url": address, "api_key": ""}
-        settings = {"type": "remote_server", "name": "r", "display_name": "R", "remote_server_settings": server}
-        remote = RemoteServer(settings, failures.append)
+        remote = RemoteServer({"type": "remote_server", "name": "r", "display_name": "R"}, failures.append)
         (model,) = remote.get_available_models()
         remote.set_model_id(model)
         rectangle = {"type": "rectangle", "data": list(CUP), "label": 1}
