@@ -24,6 +24,7 @@ from edge_sam.serve.app import make_app
 from edge_sam.serve.images import ImageStore
 from edge_sam.serve.segmenter import Segmenter
 from edge_sam.serve.settings import ServeSettings
+from edge_sam.text import TextSegmenter
 
 COFFEE = (PHOTOGRAPHS / "coffee.png").read_bytes()
 COFFEE_BASE64 = base64.b64encode(COFFEE).decode()
@@ -35,11 +36,13 @@ SERVER = "http://127.0.0.1:8765"
 
 
 @contextlib.contextmanager
-def client_of(predictor: Predictor, store: Path | None = None, **settings: Any) -> Iterator[TestClient]:
+def client_of(
+    predictor: Predictor, store: Path | None = None, text: TextSegmenter | None = None, **settings: Any
+) -> Iterator[TestClient]:
     """Serve in this process, and yield a client."""
     given = ServeSettings(**settings)
     kept = None if store is None else ImageStore(store, given.store_mb * 10**6)
-    segmenter = Segmenter(predictor, given, View(long_side=512), kept)
+    segmenter = Segmenter(predictor, given, View(long_side=512), kept, text)
     with TestClient(make_app(segmenter, Access(given)), base_url=SERVER) as client:
         yield client
     segmenter.close()

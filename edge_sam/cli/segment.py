@@ -96,7 +96,7 @@ def segment(
         predictor = load_with(with_decoder(model, decoder), run)
         region = read_region(valid_mask)
         segmenter = open_segmenter(predictor, words, run)
-    if encoded is None:
+    if encoded is None and not (segmenter and segmenter.compares):  # Everything mode encodes for itself.
         encoded = predictor.encode(pixels, **vars(view))
     found: TextResult | None = None
     if segmenter is None:
@@ -116,7 +116,7 @@ def segment(
     if segmenter is not None and found is not None:
         report |= describe(found, report["masks"], words, segmenter)
     _, write = _timed(lambda: write_files(files))
-    height, width = encoded.geometry.image_size
+    height, width = encoded.geometry.image_size if pixels is None else pixels.shape[:2]
     report = {
         "image": image,
         "width": width,
@@ -229,8 +229,10 @@ def _caption(results: list[Result], rank: int) -> str:
     return ", ".join(prefer for prefer, index in results[0].preferred.items() if index == rank)
 
 
-def _timings(read: float, embedding: ImageEmbedding, results: Sequence[Result], write: float) -> dict[str, float]:
-    stages = {"read": read, **embedding.timings}
+def _timings(
+    read: float, embedding: ImageEmbedding | None, results: Sequence[Result], write: float
+) -> dict[str, float]:
+    stages = {"read": read, **(embedding.timings if embedding else {})}
     for result in results:
         for stage, milliseconds in result.timings.items():
             stages[stage] = stages.get(stage, 0.0) + milliseconds

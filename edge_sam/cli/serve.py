@@ -9,6 +9,7 @@ from cyclopts import Group, Parameter
 
 from edge_sam.cli.options import Run, Shown, ViewOptions
 from edge_sam.cli.output import echo, needs
+from edge_sam.cli.text import WORDS, MatcherOptions, open_segmenter
 from edge_sam.inference.run_options import RunOptions
 from edge_sam.serve.settings import ServeSettings
 from edge_sam.system.quiet import silenced
@@ -22,10 +23,11 @@ def serve(
     *,
     settings: Annotated[ServeSettings, _SERVER] = ServeSettings(),
     view: Shown = ViewOptions(),
+    words: Annotated[MatcherOptions, WORDS] = MatcherOptions(),
     decoder: Path | None = None,
     run: Run = RunOptions(),
 ) -> None:
-    """Answer over HTTP: a page to click on, an API, and the protocols of labelling tools.
+    """Answer over HTTP: a page to click on, an API, and the protocols of labelling tools. With --matcher, find words.
 
     Parameters
     ----------
@@ -42,4 +44,5 @@ def serve(
 
     with silenced():
         predictor = load_with(with_decoder(model, decoder), run)
-    answer(predictor, settings, view, lambda address: echo(f"listening on {address}"))
+        text = open_segmenter(predictor, words, run)
+    answer(predictor, settings, view, lambda address: echo(f"listening on {address}"), text)

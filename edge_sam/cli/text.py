@@ -19,13 +19,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextOptions(TextSettings):
-    """What to find, and the model that finds it.
+class MatcherOptions(TextSettings):
+    """The model that reads text, and how its words become masks.
 
     Attributes
     ----------
-    text : list of str, optional
-        What to find, such as "a red mug". Repeatable.
     matcher : list of Path, optional
         The model that reads the text: a folder, or a file. Repeatable: two files may belong together. docs/text.md
         says where to get one.
@@ -33,9 +31,26 @@ class TextOptions(TextSettings):
         auto (the most exact that the folder has), smallest, fp32, fp16, int8 or int4.
     """
 
-    text: list[str] | None = None
     matcher: list[Path] | None = None
     matcher_precision: str = "auto"
+
+    @property
+    def settings(self) -> TextSettings:
+        """The settings alone."""
+        return TextSettings(**{each.name: getattr(self, each.name) for each in fields(TextSettings)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextOptions(MatcherOptions):
+    """What to find, and the model that finds it.
+
+    Attributes
+    ----------
+    text : list of str, optional
+        What to find, such as "a red mug". Repeatable.
+    """
+
+    text: list[str] | None = None
 
     def check(self) -> None:
         """Raise `InputError` for text without a model, or the other way round."""
@@ -48,24 +63,19 @@ class TextOptions(TextSettings):
         if self.matcher and not self.text:
             raise InputError("--matcher reads text, and there is none; give --text 'a red mug'")
 
-    @property
-    def settings(self) -> TextSettings:
-        """The settings alone."""
-        return TextSettings(**{each.name: getattr(self, each.name) for each in fields(TextSettings)})
-
 
 WORDS = Parameter(name="*", group=Group("Text", sort_key=0))
-"""Makes an option of each field of `TextOptions`."""
+"""Makes an option of each field of `TextOptions` or `MatcherOptions`."""
 
 
-def open_segmenter(predictor: "Predictor", words: TextOptions, run: RunOptions) -> "TextSegmenter | None":
-    """Load the matcher. None without text."""
-    if not words.text:
+def open_segmenter(predictor: "Predictor", words: MatcherOptions, run: RunOptions) -> "TextSegmenter | None":
+    """Load the matcher. None if none is given."""
+    if not words.matcher:
         return None
     from edge_sam.text import TextSegmenter
     from edge_sam.text.loading import find_matcher, open_matcher
 
-    matcher = open_matcher(find_matcher(words.matcher or [], words.matcher_precision), run)
+    matcher = open_matcher(find_matcher(words.matcher, words.matcher_precision), run)
     return TextSegmenter(predictor, matcher, words.settings)
 
 

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from edge_sam.errors import InputError
 from edge_sam.serve.access import Access
 from edge_sam.serve.adapters import label_studio, osam, roboflow, x_anylabeling
-from edge_sam.serve.endpoints import everything, images, models
+from edge_sam.serve.endpoints import everything, images, models, text
 from edge_sam.serve.errors import as_http_error, error_response
 from edge_sam.serve.middleware import Entrance, KeyCheck
 from edge_sam.serve.openapi import openapi
@@ -29,6 +29,7 @@ PAGE = Path(__file__).parent / "page"
 OPERATIONS: tuple[Operation, ...] = (
     *models.OPERATIONS,
     *images.OPERATIONS,
+    *text.OPERATIONS,
     *everything.OPERATIONS,
     *label_studio.OPERATIONS,
     *x_anylabeling.OPERATIONS,

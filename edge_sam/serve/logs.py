@@ -46,6 +46,7 @@ def start_log(form: Literal["text", "json"]) -> None:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger("edge_sam.text").setLevel(logging.ERROR)  # Its warnings quote what clients ask for.
     LOGGER.setLevel(logging.INFO)
 
 

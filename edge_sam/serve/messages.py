@@ -11,8 +11,12 @@ from edge_sam.imaging.view import FRAME, TOKEN
 from edge_sam.preference import Preference
 
 Format = Literal["rle", "polygons", "png"]
+LONGEST_TEXT = 200
+"""Characters of a text. The models read 16 to 256 tokens of it."""
+Text = Annotated[str, Meta(max_length=LONGEST_TEXT)]
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
+Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Query(msgspec.Struct, forbid_unknown_fields=True):
@@ -118,6 +122,41 @@ class MasksAnswer(msgspec.Struct):
     """Milliseconds by stage, all prompts together."""
 
 
+class TextBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Words for what to segment. What is left out is as the server was told."""
+
+    text: Annotated[list[Text], Meta(min_length=1)]
+    """What to find, such as "a red mug"."""
+    top: Annotated[int, Meta(ge=1)] | None = None
+    """Most masks for one text."""
+    threshold: Share | None = None
+    """Least score of a mask."""
+    overlap: Share | None = None
+    """Overlap (IoU of their boxes) above which the worse of two objects is dropped."""
+    exclusive: bool | None = None
+    """Whether an object gets only the text that fits it best."""
+    format: Format = "rle"
+
+
+class TextMaskAnswer(MaskAnswer, kw_only=True):
+    """A mask that words found. Its `score` tells how well they fit, 0 to 1."""
+
+    text: str
+    predicted_iou: float
+
+
+class TextAnswer(msgspec.Struct):
+    """The masks that words found, best score first."""
+
+    masks: list[TextMaskAnswer]
+    absent: list[str]
+    """The texts that nothing fits."""
+    threshold: float
+    """Least score of a mask."""
+    timings: dict[str, float]
+    """Milliseconds by stage, all masks together."""
+
+
 class Health(msgspec.Struct):
     """That the server runs. Label Studio reads `status` and `model_class`."""
 
@@ -126,6 +165,8 @@ class Health(msgspec.Struct):
     model_class: str
     models_loaded: int
     version: str
+    text: bool
+    """Whether it has a matcher, so that it finds words."""
 
 
 class GraphFile(msgspec.Struct):
@@ -146,6 +187,21 @@ class DecoderFile(GraphFile):
     """Of a decoder in two parts: the graph that makes `low_res_logits` of the first one's outputs."""
     runtime_url: str | None
     """Where the files of onnxruntime-web are, if the server has them."""
+
+
+class MatcherAnswer(msgspec.Struct):
+    """The model that reads text."""
+
+    layout: str
+    kind: Literal["boxes", "similarity"]
+    """Whether it finds boxes, or compares all masks of a photograph with the words."""
+    precision: str
+    provider: str
+    threshold: float
+    """Least score of a mask, unless a request has another."""
+    max_texts: int
+    max_text_length: int
+    """In characters."""
 
 
 class ModelAnswer(msgspec.Struct):
@@ -174,6 +230,8 @@ class ModelAnswer(msgspec.Struct):
     """What `point_labels` of the decoder mean."""
     decoder: DecoderFile | None
     """None if only the server can decode: an imported model."""
+    matcher: MatcherAnswer | None
+    """None if this server finds no words."""
     max_prompts: int
     max_body_mb: int
     max_megapixels: float
@@ -185,6 +243,8 @@ class ModelEntry(msgspec.Struct):
     name: str
     family: str
     precision: str
+    text: bool
+    """Whether it finds words."""
 
 
 class ModelsAnswer(msgspec.Struct):
@@ -193,8 +253,16 @@ class ModelsAnswer(msgspec.Struct):
     models: list[ModelEntry]
 
 
+class TextLabel(msgspec.Struct):
+    """The text that fits a mask best, and how well."""
+
+    id: int
+    text: str
+    score: float
+
+
 class EverythingLine(msgspec.Struct, omit_defaults=True):
-    """One line of everything mode: a mask, numbers of masks that go, the summary, or an error."""
+    """One line of everything mode: a mask, numbers of masks that go, labels, the summary, or an error."""
 
     id: int | None = None
     mask: MaskAnswer | None = None
@@ -202,5 +270,7 @@ class EverythingLine(msgspec.Struct, omit_defaults=True):
     point: Point | None = None
     removed: list[int] | None = None
     """Numbers of earlier masks that better ones replaced."""
+    labels: list[TextLabel] | None = None
+    """The masks that a text of the request fits."""
     summary: dict[str, Any] | None = None
     error: dict[str, str] | None = None

@@ -21,7 +21,8 @@ class Metrics:
     seconds : Histogram
         Duration of requests by ``route``.
     stages : Histogram
-        Duration of one stage by ``stage``: read, preprocess, encode, decode, upsample, format.
+        Duration of one stage by ``stage``: read, preprocess, encode, match, decode, upsample,
+        format.
     lookups : Counter
         Look-ups of images by ``result``: hit, miss.
     """

@@ -29,6 +29,7 @@ from edge_sam.serve.metrics import Metrics
 from edge_sam.serve.settings import ServeSettings
 from edge_sam.serve.work_queue import ByteBudget, WorkQueue
 from edge_sam.system.timing import stage
+from edge_sam.text import TextSegmenter
 
 _T = TypeVar("_T")
 
@@ -44,29 +45,39 @@ class Segmenter:
         How photographs are encoded unless a client says otherwise.
     store : ImageStore, optional
         Where photographs and embeddings outlive the server.
+    text : TextSegmenter, optional
+        What finds words. Without it requests with text are refused.
 
     Attributes
     ----------
-    predictor, settings, view
+    predictor, settings, view, text
         As above.
     metrics : Metrics
     images : Images
     bodies : ByteBudget
         Memory for bodies of requests.
-    encodes, clicks, searches, downloads : WorkQueue
-        Apart, so that a click need not wait until an upload is encoded.
+    encodes, clicks, searches, matches, downloads : WorkQueue
+        Apart, so that a click need not wait until an upload is encoded, or words are found.
     """
 
-    def __init__(self, predictor: Predictor, settings: ServeSettings, view: View, store: ImageStore | None) -> None:
-        self.predictor, self.settings, self.view = predictor, settings, view
+    def __init__(
+        self,
+        predictor: Predictor,
+        settings: ServeSettings,
+        view: View,
+        store: ImageStore | None,
+        text: TextSegmenter | None = None,
+    ) -> None:
+        self.predictor, self.settings, self.view, self.text = predictor, settings, view, text
         self.metrics = Metrics()
         self.images = Images(settings.cache_mb * 10**6, store)
         self.bodies = ByteBudget(settings.max_bodies_mb * 10**6)
         self.encodes = WorkQueue("encode", settings.max_encodes, settings.encode_timeout)
         self.clicks = WorkQueue("decode", settings.max_clicks, settings.click_timeout)
         self.searches = WorkQueue("everything", settings.max_searches, settings.search_timeout)
+        self.matches = WorkQueue("match", settings.max_matches, settings.match_timeout)
         self.downloads = WorkQueue("download", settings.max_encodes, settings.upload_timeout, settings.max_encodes)
-        self._queues = (self.encodes, self.clicks, self.searches, self.downloads)
+        self._queues = (self.encodes, self.clicks, self.searches, self.matches, self.downloads)
         self.metrics.watch(
             "edge_sam_queue",
             "Requests at work or waiting.",
@@ -217,7 +228,7 @@ class Segmenter:
             seen, _ = await self.encode(
                 photograph, long_side=settings.long_side, square=settings.square, request=request
             )
-            pixels = await place.run(lambda: self._decode(photograph))
+            pixels = await place.run(lambda: self.pixels(photograph))
             steps = generator.stream(pixels, embedding=seen.embedding)
             while (step := await place.run(lambda: next(steps, None))) is not None:
                 yield step
@@ -230,14 +241,15 @@ class Segmenter:
     def _encode(self, id: str, photograph: bytes, view: tuple[int, bool]) -> ServedImage:
         timings: dict[str, float] = {}
         with stage(timings, "read"):
-            pixels = self._decode(photograph)
+            pixels = self.pixels(photograph)
         embedding = self.predictor.encode(pixels, long_side=view[0], square=view[1])
         self.metrics.observe({**timings, **embedding.timings})
         image = ServedImage(id, photograph, replace(embedding, timings={**timings, **embedding.timings}))
         self.images.add(image)
         return image
 
-    def _decode(self, photograph: bytes) -> NDArray[np.uint8]:
+    def pixels(self, photograph: bytes) -> NDArray[np.uint8]:
+        """Decode a photograph to RGB. Raises `HttpError`: it is too large (413) or none (415)."""
         try:
             return decode_image(photograph, "the photograph", int(self.settings.max_megapixels * 10**6))
         except TooManyPixelsError as error:

@@ -23,6 +23,7 @@ from edge_sam.serve.logs import LOGGER, start_log
 from edge_sam.serve.segmenter import Segmenter
 from edge_sam.serve.settings import ServeSettings
 from edge_sam.system.signals import stop_on_signal
+from edge_sam.text import TextSegmenter
 
 _BACKLOG = 128
 _HEADER_SECONDS = 15.0
@@ -79,7 +80,13 @@ class _Server(uvicorn.Server):
         yield
 
 
-def serve(predictor: Predictor, settings: ServeSettings, view: View, listening: Callable[[str], None]) -> None:
+def serve(
+    predictor: Predictor,
+    settings: ServeSettings,
+    view: View,
+    listening: Callable[[str], None],
+    text: TextSegmenter | None = None,
+) -> None:
     """Answer requests until Ctrl-C or SIGTERM, then finish those at work. A second signal ends at once.
 
     Parameters
@@ -91,6 +98,8 @@ def serve(predictor: Predictor, settings: ServeSettings, view: View, listening: 
         How photographs are encoded unless a client says otherwise.
     listening : callable
         Called with the server's address when it listens.
+    text : TextSegmenter, optional
+        What finds words, for requests with text.
 
     Raises
     ------
@@ -100,7 +109,7 @@ def serve(predictor: Predictor, settings: ServeSettings, view: View, listening: 
         The address cannot be listened on.
     """
     access = Access(settings)
-    segmenter = Segmenter(predictor, settings, view, _open_store(settings))
+    segmenter = Segmenter(predictor, settings, view, _open_store(settings), text)
     app = make_app(segmenter, access)
     with listen(settings.host, settings.port) as opened:
         start_log(settings.log_format)

@@ -26,13 +26,17 @@ class Limits(Settings):
     max_megapixels : float
         Largest photograph, in million pixels. It is checked before the photograph is decoded.
     max_prompts : int
-        Prompts in one request.
+        Prompts in one request, and objects that one request finds by words.
+    max_texts : int
+        Texts in one request.
     max_encodes : int
         Uploads that are encoded or wait for it.
     max_clicks : int
         Requests for masks that are answered or wait for it.
     max_searches : int
         Requests of everything mode that are answered or wait for it.
+    max_matches : int
+        Requests with text that the matcher answers, or that wait for it.
     max_connections : int
         Open connections.
     upload_timeout : float
@@ -43,6 +47,8 @@ class Limits(Settings):
         Seconds for masks, waiting included.
     search_timeout : float
         Seconds for everything mode, waiting included.
+    match_timeout : float
+        Seconds for the matcher's answer, waiting included.
     stop_timeout : float
         Seconds that requests at work get to finish when the server stops.
     """
@@ -51,14 +57,17 @@ class Limits(Settings):
     max_bodies_mb: Megabytes = 256
     max_megapixels: Annotated[float, Meta(gt=0, le=128)] = 64.0
     max_prompts: Count = 64
+    max_texts: Count = 16
     max_encodes: Count = 8
     max_clicks: Count = 64
     max_searches: Count = 2
+    max_matches: Count = 8
     max_connections: Count = 256
     upload_timeout: Seconds = 60.0
     encode_timeout: Seconds = 60.0
     click_timeout: Seconds = 30.0
     search_timeout: Seconds = 600.0
+    match_timeout: Seconds = 120.0
     stop_timeout: Seconds = 10.0
 
 

@@ -65,16 +65,18 @@ class PhraseEmbeddings:
 
     def __call__(self, phrases: Sequence[str]) -> NDArray[np.float32]:
         """Return (phrases, size)."""
-        new = [phrase for phrase in dict.fromkeys(phrases) if phrase not in self._kept]
-        if len(self._kept) + len(new) > KEPT:
-            self._kept, new = {}, list(dict.fromkeys(phrases))
+        kept = self._kept  # Another thread may put a new one in its place.
+        new = [phrase for phrase in dict.fromkeys(phrases) if phrase not in kept]
+        if len(kept) + len(new) > KEPT:
+            kept, new = {}, list(dict.fromkeys(phrases))
         step = self._rows or max(1, len(new))
         for start in range(0, len(new), step):
             asked = new[start : start + step]
             ids, mask = self.tokens([*asked, *[asked[-1]] * (step - len(asked))] if self._rows else asked)
             for phrase, vector in zip(asked, self._embed(ids, mask), strict=False):
-                self._kept[phrase] = vector
-        return np.stack([self._kept[phrase] for phrase in phrases])
+                kept[phrase] = vector
+        self._kept = kept
+        return np.stack([kept[phrase] for phrase in phrases])
 
     def inputs(self, count: int = 1) -> Tensors:
         """Return the inputs for a phrase, for a graph that wants one with every picture."""

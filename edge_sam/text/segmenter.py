@@ -147,7 +147,7 @@ class TextSegmenter:
             return TextResult.of([], [], pixels.shape[:2], match_ms)
         if self.compares:
             provider = self.predictor.facts.provider
-            results = [_drawn(each.record, provider) for each in found if each.record is not None]
+            results = [recorded_result(each.record, provider) for each in found if each.record is not None]
             return TextResult.of(found, results, pixels.shape[:2], match_ms)
         if embedding is None:
             embedding = self.predictor.encode(pixels, long_side=long_side, square=square)
@@ -162,26 +162,32 @@ class TextSegmenter:
         image: NDArray[np.uint8] | str | Path,
         text: str | Sequence[str],
         *,
+        embedding: ImageEmbedding | None = None,
         valid_mask: ArrayLike | None = None,
         long_side: int = View.long_side,
         square: bool | None = View.square,
     ) -> list[WordPrompt]:
         """Return a prompt for every object that the words describe, best score first.
 
-        Parameters and errors are those of `segment`.
+        Parameters and errors are those of `segment`, but for `embedding`: the default generator of an image-text pair
+        searches in it. It must have been made with `long_side` and `square`.
         """
         pixels, phrases = _inputs(image, text)
         if isinstance(self.matcher, TextBoxes):
             found = self._boxes(self.matcher, pixels, phrases, valid_mask)
         else:
-            generator = self._generator or MaskGenerator(
-                self.predictor,
-                points_per_side=_POINTS_PER_SIDE,
-                output_mode="coco_rle",
-                long_side=long_side,
-                square=MaskGenerator.square if square is None else square,
-            )
-            found = self._compared(self.matcher, pixels, phrases, generator.generate(pixels, valid_mask=valid_mask))
+            if self._generator is not None:
+                records = self._generator.generate(pixels, valid_mask=valid_mask)
+            else:
+                generator = MaskGenerator(
+                    self.predictor,
+                    points_per_side=_POINTS_PER_SIDE,
+                    output_mode="coco_rle",
+                    long_side=long_side,
+                    square=MaskGenerator.square if square is None else square,
+                )
+                records = generator.generate(pixels, valid_mask=valid_mask, embedding=embedding)
+            found = self._compared(self.matcher, pixels, phrases, records)
         return sorted(found, key=lambda each: -each.score)
 
     def label(
@@ -280,7 +286,7 @@ def _inputs(image: NDArray[np.uint8] | str | Path, text: object) -> tuple[NDArra
     return check_image(read_image(image) if isinstance(image, str | Path) else image), phrases
 
 
-def _drawn(record: MaskRecord, provider: str) -> Result:
+def recorded_result(record: MaskRecord, provider: str) -> Result:
     """Return the result of a mask of everything mode, which has no low-res logits."""
     scores = np.array([record["predicted_iou"]], np.float32)
     return Result(_decoded(record["segmentation"])[None], scores, np.zeros((1, 0, 0), np.float32), provider)

@@ -19,7 +19,7 @@ from edge_sam.files.serialization import decode_json
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-_log = logging.getLogger("edge_sam")
+_log = logging.getLogger("edge_sam.text")
 CLIP_VOCABULARY = "bpe_simple_vocab_16e6.txt.gz"
 """The file of merges that comes with CLIP and open_clip."""
 KEPT = 1024

@@ -15,19 +15,24 @@ from edge_sam.prompts import Prompt
 from edge_sam.result import Result
 from edge_sam.serve.adapters.photographs import photograph_in
 from edge_sam.serve.errors import HttpError, bad_request
+from edge_sam.serve.images import ServedImage
 from edge_sam.serve.mask_formats import mask_png
-from edge_sam.serve.messages import LooseQuery, Point
+from edge_sam.serve.messages import LooseQuery, Point, Share, Text
 from edge_sam.serve.operations import Call, Operation
+from edge_sam.serve.words import check_texts, find_words
 
 _CORNERS = (2, 3)
 
 
 class OsamPrompt(msgspec.Struct):
-    """Points with labels 0 off, 1 on the object, 2 and 3 corners of a box. This server takes no texts."""
+    """Points with labels 0 off, 1 on the object, 2 and 3 corners of a box; or texts, with the settings for them."""
 
     points: list[Point] | None = None
     point_labels: list[Annotated[int, Meta(ge=0, le=3)]] | None = None
-    texts: list[str] | None = None
+    texts: list[Text] | None = None
+    iou_threshold: Share | None = None
+    score_threshold: Share | None = None
+    max_annotations: Annotated[int, Meta(ge=1)] | None = None
 
 
 class OsamRequest(msgspec.Struct):
@@ -72,19 +77,43 @@ async def osam_generate(call: Call) -> OsamAnswer:
     body: OsamRequest = call.body
     if body.image is None:
         raise InputError("the request has no image; this server takes no image_embedding, it keeps embeddings itself")
+    prompt, answer = body.prompt, _by_points
+    if prompt is not None and prompt.texts is not None and not prompt.points:
+        check_texts(call.segmenter, prompt.texts)  # Before the photograph is encoded.
+        answer = _by_words
     image, _ = await call.segmenter.encode(await photograph_in(body.image), request=call.request)
     height, width = image.embedding.geometry.image_size
-    prompt = body.prompt or OsamPrompt(points=[(width / 2, height / 2)], point_labels=[1])
-    annotations, _ = await call.segmenter.predict(
+    middle = OsamPrompt(points=[(width / 2, height / 2)], point_labels=[1])
+    annotations = await answer(call, image, prompt or middle)
+    return OsamAnswer(call.segmenter.predictor.bundle.manifest.name, annotations)
+
+
+async def _by_points(call: Call, image: ServedImage, prompt: OsamPrompt) -> list[OsamAnnotation]:
+    answers, _ = await call.segmenter.predict(
         image, [_prompt(prompt)], _annotation, multimask=False, request=call.request
     )
-    name = call.segmenter.predictor.bundle.manifest.name
-    return OsamAnswer(name, [found for found in annotations if found is not None])
+    return [found for found in answers if found is not None]
+
+
+async def _by_words(call: Call, image: ServedImage, prompt: OsamPrompt) -> list[OsamAnnotation]:
+    found = await find_words(
+        call.segmenter,
+        image,
+        prompt.texts or [],
+        _annotation,
+        most=prompt.max_annotations,
+        request=call.request,
+        threshold=prompt.score_threshold,
+        overlap=prompt.iou_threshold,
+    )
+    return [
+        msgspec.structs.replace(annotation, score=each.score, text=each.word)
+        for each, annotation in found.masks
+        if annotation is not None
+    ]
 
 
 def _prompt(body: OsamPrompt) -> Prompt:
-    if body.texts is not None and not body.points:
-        raise InputError("this server takes points and boxes, no texts")
     points, labels = body.points or [], body.point_labels or []
     if len(points) != len(labels):
         raise InputError(f"{len(points)} points have {len(labels)} point_labels")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from itertools import chain
 from typing import Annotated, Any, Literal
@@ -16,9 +17,10 @@ from edge_sam.prompts import Prompt
 from edge_sam.result import Result
 from edge_sam.serve.adapters.photographs import photograph_in
 from edge_sam.serve.errors import HttpError
-from edge_sam.serve.messages import LooseQuery
+from edge_sam.serve.messages import LooseQuery, Share
 from edge_sam.serve.operations import JSON, Call, Operation
 from edge_sam.serve.segmenter import Segmenter
+from edge_sam.serve.words import check_texts, find_words
 
 _TAG = "X-AnyLabeling"
 _LABEL = "AUTOLABEL_OBJECT"
@@ -35,6 +37,10 @@ _WIDGETS = (
     ("mask_fineness_value_label", None),
 )
 """Parts of the client's window that this model uses, with their values."""
+_TEXT_WIDGETS = (("edit_text", None), ("button_send", None), ("input_conf", None))
+"""Parts for a text, without the field that has the threshold."""
+_SEPARATORS = ",."
+"""Of several texts in one, as the client's own server takes them: the first that the text has."""
 
 
 class AnyLabelingMark(msgspec.Struct):
@@ -52,6 +58,11 @@ class AnyLabelingParams(msgspec.Struct):
     epsilon_factor: Annotated[float, Meta(ge=0, le=1)] = 0.001
     """Largest distance between a shape and the mask's outline, as a fraction of the outline's length."""
     text_prompt: str | None = None
+    """One text, or several with commas or full stops between them."""
+    conf_threshold: Share = 0.0
+    """Least score of a text's mask; 0, the client's default: as suits the matcher."""
+    iou_threshold: Share = 0.0
+    """Overlap above which the worse of two objects is dropped; 0, the client's default: as the server was told."""
 
 
 class AnyLabelingRequest(msgspec.Struct):
@@ -95,13 +106,42 @@ async def any_labeling_predict(call: Call) -> AnyLabelingAnswer:
     """Answer marks."""
     body: AnyLabelingRequest = call.body
     _check_model(call.segmenter, body.model)
-    prompts = _prompts(body.params, call.segmenter.settings.max_prompts + 1)
     shapes: list[list[AnyLabelingShape]] = []
-    if prompts:
+    convert = partial(_shapes, epsilon_factor=body.params.epsilon_factor)
+    if body.params.text_prompt:
+        shapes = await _by_words(call, body, _texts(body.params.text_prompt), convert)
+    elif prompts := _prompts(body.params, call.segmenter.settings.max_prompts + 1):
         image, _ = await call.segmenter.encode(await photograph_in(body.image), request=call.request)
-        convert = partial(_shapes, epsilon_factor=body.params.epsilon_factor)
         shapes, _ = await call.segmenter.predict(image, prompts, convert, multimask=False, request=call.request)
     return AnyLabelingAnswer(True, {"shapes": list(chain(*shapes)), "description": "", "replace": False})
+
+
+async def _by_words(
+    call: Call, body: AnyLabelingRequest, texts: list[str], convert: Callable[[Result], list[AnyLabelingShape]]
+) -> list[list[AnyLabelingShape]]:
+    """Answer texts: the shapes of each mask, named by its words."""
+    check_texts(call.segmenter, texts)  # Before the photograph is encoded.
+    image, _ = await call.segmenter.encode(await photograph_in(body.image), request=call.request)
+    found = await find_words(
+        call.segmenter,
+        image,
+        texts,
+        convert,
+        request=call.request,
+        threshold=body.params.conf_threshold or None,
+        overlap=body.params.iou_threshold or None,
+    )
+    return [
+        [msgspec.structs.replace(shape, label=each.word, score=each.score) for shape in shapes]
+        for each, shapes in found.masks
+    ]
+
+
+def _texts(text: str) -> list[str]:
+    """Split a text of the client into texts."""
+    separator = next((each for each in _SEPARATORS if each in text), None)
+    parts = [text] if separator is None else text.split(separator)
+    return [part for part in parts if part.strip()]
 
 
 def _id(segmenter: Segmenter) -> str:
@@ -109,12 +149,14 @@ def _id(segmenter: Segmenter) -> str:
 
 
 def _info(segmenter: Segmenter) -> dict[str, Any]:
+    text = segmenter.text
+    widgets = _WIDGETS if text is None else (*_TEXT_WIDGETS, ("edit_conf", text.threshold), *_WIDGETS)
     return {
         "display_name": f"edge_sam {_id(segmenter)}",
-        "widgets": [{"name": name, "value": value} for name, value in _WIDGETS],
+        "widgets": [{"name": name, "value": value} for name, value in widgets],
         "params": {},
         "capabilities": {},
-        "batch_processing_mode": None,
+        "batch_processing_mode": None if text is None else "text_prompt",
     }
 
 
@@ -125,8 +167,6 @@ def _check_model(segmenter: Segmenter, id: str) -> None:
 
 def _prompts(params: AnyLabelingParams, most: int) -> list[Prompt]:
     """Return a prompt for each of the first `most` rectangles, with all points, or one for the points alone."""
-    if params.text_prompt:
-        raise HttpError(422, "INVALID_PARAMS", "this model takes points and rectangles, no text")
     points = [mark for mark in params.marks if mark.type == "point"]
     boxes = [mark.data for mark in params.marks if mark.type == "rectangle"][:most]
     if not points:

@@ -17,8 +17,10 @@ from edge_sam.everything.records import MaskRecord
 from edge_sam.everything.search import Found
 from edge_sam.everything.settings import EverythingSettings
 from edge_sam.serve.errors import HttpError, as_http_error
-from edge_sam.serve.messages import EverythingLine, MaskAnswer, Rle
+from edge_sam.serve.images import ServedImage
+from edge_sam.serve.messages import EverythingLine, MaskAnswer, Rle, Text
 from edge_sam.serve.operations import Call, Operation
+from edge_sam.serve.words import check_texts, label_masks
 
 _Steps = AsyncGenerator[tuple[Found, Update], None]
 NDJSON = "application/x-ndjson"
@@ -27,8 +29,9 @@ EverythingBody = msgspec.defstruct(
     [
         (each.name, Union[each.type, msgspec.UnsetType], msgspec.UNSET)  # noqa: UP007 (a type that is not written here)
         for each in fields(EverythingSettings)
-    ],
-    namespace={"__doc__": "Settings of everything mode, all optional."},
+    ]
+    + [("text", list[Text] | None, None)],
+    namespace={"__doc__": "Settings of everything mode, all optional, and texts to label the masks with."},
     forbid_unknown_fields=True,
 )
 
@@ -36,10 +39,12 @@ EverythingBody = msgspec.defstruct(
 async def everything(call: Call) -> Response:
     """Find all masks of a photograph."""
     image = await call.segmenter.find(call.request.path_params["id"])
+    if call.body.text is not None:
+        check_texts(call.segmenter, call.body.text)
     start = time.perf_counter()
     steps = call.segmenter.search(image, _settings(call), call.request)
     first = await anext(steps)  # What fails before the first line has a status of its own.
-    lines = _lines(first, steps, start, call.request.state.request_id)
+    lines = _lines(call, image, first, steps, start)
     return _Stream(lines, steps, call.segmenter.settings.upload_timeout)
 
 
@@ -67,32 +72,38 @@ class _Stream(StreamingResponse):
 def _settings(call: Call) -> EverythingSettings:
     """Return the settings of a request. The view that it leaves open is as the server was told."""
     settings = {name: value for name, value in vars(call.segmenter.view).items() if value is not None}
-    for name, value in msgspec.structs.asdict(call.body).items():
+    for each in fields(EverythingSettings):
+        value = getattr(call.body, each.name)
         if value is not msgspec.UNSET:
-            settings[name] = value
+            settings[each.name] = value
     return EverythingSettings(**settings)
 
 
 async def _lines(
-    first: tuple[Found, Update], steps: _Steps, start: float, request_id: str
+    call: Call, image: ServedImage, first: tuple[Found, Update], steps: _Steps, start: float
 ) -> AsyncGenerator[bytes, None]:
-    """Write one line for each mask, and the summary."""
-    present = set[int]()
-    found, update = first
+    """Write one line for each mask, the labels if there are texts, and the summary."""
+    present: dict[int, MaskRecord] = {}
+    step: tuple[Found, Update] | None = first
     try:
-        while True:
+        while step is not None:
+            found, update = step
             for number, record in update.added.items():
                 yield _line(_mask(number, record))
             if update.removed:
                 yield _line(EverythingLine(removed=update.removed))
-            present = (present | set(update.added)) - set(update.removed)
-            found, update = await anext(steps)
-    except StopAsyncIteration:
+            present |= update.added
+            for number in update.removed:
+                present.pop(number, None)
+            step = await anext(steps, None)
+        if call.body.text is not None:
+            labels = await label_masks(call.segmenter, image, present, call.body.text, call.request)
+            yield _line(EverythingLine(labels=labels))
         seconds = round(time.perf_counter() - start, 3)
         summary = {"masks": sorted(present), "asked": found.asked, "points": found.points, "seconds": seconds}
         yield _line(EverythingLine(summary=summary))
     except Exception as error:
-        known = as_http_error(error, request_id)
+        known = as_http_error(error, call.request.state.request_id)
         yield _line(EverythingLine(error={"code": known.code, "message": known.message}))
 
 

@@ -16,7 +16,16 @@ from edge_sam.imaging.geometry import CELL
 from edge_sam.imaging.view import FRAME, TOKEN
 from edge_sam.serve.browser import decoder_component, no_decoder
 from edge_sam.serve.errors import HttpError
-from edge_sam.serve.messages import DecoderFile, GraphFile, Health, ModelAnswer, ModelEntry, ModelsAnswer
+from edge_sam.serve.messages import (
+    LONGEST_TEXT,
+    DecoderFile,
+    GraphFile,
+    Health,
+    MatcherAnswer,
+    ModelAnswer,
+    ModelEntry,
+    ModelsAnswer,
+)
 from edge_sam.serve.operations import BYTES, Call, Operation
 from edge_sam.serve.segmenter import Segmenter
 from edge_sam.version import __version__
@@ -33,14 +42,16 @@ async def health(call: Call) -> Health:
 
 def health_of(segmenter: Segmenter) -> Health:
     """Return the state of the server."""
-    return Health("UP", segmenter.predictor.bundle.manifest.name, "edge_sam", 1, __version__)
+    name = segmenter.predictor.bundle.manifest.name
+    return Health("UP", name, "edge_sam", 1, __version__, segmenter.text is not None)
 
 
 async def models(call: Call) -> ModelsAnswer:
     """List the models that answer here."""
     predictor = call.segmenter.predictor
     manifest = predictor.bundle.manifest
-    return ModelsAnswer([ModelEntry(manifest.name, manifest.family, predictor.precision)])
+    has_text = call.segmenter.text is not None
+    return ModelsAnswer([ModelEntry(manifest.name, manifest.family, predictor.precision, has_text)])
 
 
 async def model(call: Call) -> ModelAnswer:
@@ -67,6 +78,7 @@ async def model(call: Call) -> ModelAnswer:
         cell=CELL,
         labels={**_LABELS, "bottom_right": BOTTOM_RIGHT},
         decoder=_decoder(segmenter),
+        matcher=_matcher(segmenter),
         max_prompts=settings.max_prompts,
         max_body_mb=settings.max_body_mb,
         max_megapixels=settings.max_megapixels,
@@ -83,6 +95,22 @@ def _decoder(segmenter: Segmenter) -> DecoderFile | None:
         precision=component.precision,
         upscaling=None if second is None else GraphFile(**_described(second)),
         runtime_url=None if segmenter.settings.browser_runtime is None else BROWSER_RUNTIME,
+    )
+
+
+def _matcher(segmenter: Segmenter) -> MatcherAnswer | None:
+    text = segmenter.text
+    if text is None:
+        return None
+    facts = text.matcher.facts
+    return MatcherAnswer(
+        layout=facts.matcher,
+        kind="similarity" if text.compares else "boxes",
+        precision=facts.matcher_precision,
+        provider=facts.matcher_provider,
+        threshold=text.threshold,
+        max_texts=segmenter.settings.max_texts,
+        max_text_length=LONGEST_TEXT,
     )
 
 

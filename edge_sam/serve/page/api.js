@@ -67,6 +67,11 @@ export async function* askEverything(id, signal) {
   if (rest) yield JSON.parse(rest);
 }
 
+/** Ask for the masks that words describe: `{masks, absent, timings}`. */
+export async function askWords(id, text, signal) {
+  return (await request(`images/${id}/text`, { json: { text }, signal })).json();
+}
+
 async function* chunks(stream) {
   const reader = stream.getReader(); // Not every browser can loop over a stream.
   try {

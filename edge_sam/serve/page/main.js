@@ -4,12 +4,13 @@ import { ApiError, askModel, sendImage, useKey } from './api.js';
 import { BrowserDecoder } from './decoding/browser.js';
 import { latestOnly } from './decoding/latest.js';
 import { decodeOnServer } from './decoding/server.js';
-import { Everything } from './everything.js';
+import { Finding } from './finding.js';
 import { Candidates } from './panel/candidates.js';
 import { Controls } from './panel/controls.js';
 import { Downloads } from './panel/downloads.js';
 import { fillHelp, hideFailure, say, showFailure, showTimings } from './panel/messages.js';
 import { ObjectList } from './panel/objects.js';
+import { WordField } from './panel/words.js';
 import { listenToIncoming } from './stage/incoming.js';
 import { keyTable, listenToKeys } from './stage/keyboard.js';
 import { Stage } from './stage/stage.js';
@@ -34,7 +35,7 @@ const actions = {
   copy: () => downloads.copy(),
   clear() {
     if (stage.dropBox()) return;
-    if (workspace.everything) leaveEverything();
+    if (workspace.found) finding.leave();
     else workspace.clear();
   },
   select(index) {
@@ -44,10 +45,12 @@ const actions = {
     }
   },
   keep() {
-    const { everything, mask } = workspace;
-    if (everything) {
-      workspace.keep(everything.masks);
-      leaveEverything();
+    const { found, mask } = workspace;
+    if (found) {
+      const kept = workspace.objects.map((object) => object.mask);
+      const others = found.masks.filter((each) => !kept.includes(each));
+      if (others.length) workspace.keep(others);
+      finding.leave();
     } else if (mask) workspace.keep([mask]);
     else return;
     say(`${workspace.objects.length} kept.`);
@@ -60,17 +63,27 @@ const actions = {
     if (workspace.cursor && workspace.photograph.id) point(workspace.cursor, off ? 0 : workspace.sign);
   },
   boxAtCursor() {
-    if (workspace.everything) return;
+    if (workspace.found) return;
     const box = stage.boxAtCursor();
     if (box) workspace.setBox(box);
     else if (workspace.cursor) say('Move the cursor to the opposite corner and press B.');
   },
-  everything: () => (workspace.everything ? leaveEverything() : enterEverything()),
+  everything: () => finding.everything(),
+  type: () => words.focus(),
   decodeHere,
 };
 
-const stage = new Stage(workspace, { point, hover, box: (box) => !workspace.everything && workspace.setBox(box) });
+const stage = new Stage(workspace, { point, hover, box: (box) => !workspace.found && workspace.setBox(box) });
 const controls = new Controls(workspace, actions);
+const finding = new Finding(workspace, fail);
+const words = new WordField(workspace, {
+  find: async (text) => {
+    hideFailure();
+    if (await finding.words(text)) stage.focus(); // So that keys work, and a screen's keyboard goes.
+  },
+  leave: () => stage.focus(),
+  choose,
+});
 const keys = keyTable(actions);
 
 /** Ask what the server runs. `given`: whether the user has given a key. */
@@ -79,6 +92,7 @@ async function start(given = false) {
   try {
     const model = await askModel();
     controls.showModel(model);
+    words.offer(model.matcher);
     local = BrowserDecoder.offered(model) ? new BrowserDecoder(model) : null;
     controls.offerLocal(local !== null);
     say('Open a photograph.');
@@ -101,7 +115,7 @@ const open = latestOnly(async (file) => {
   } catch {
     return showFailure(new Error(`This browser cannot show ${file.name || 'the picture'}. Save it as JPEG or PNG.`));
   }
-  workspace.everything?.stop();
+  workspace.found?.stop();
   stage.dropBox();
   workspace.begin({ file, bitmap, width: bitmap.width, height: bitmap.height, id: null });
   say('Encoding the photograph…');
@@ -120,13 +134,18 @@ const open = latestOnly(async (file) => {
   }
 });
 
-/** A point on the stage: of the prompt, or the choice of a mask in everything mode. */
+/** A point on the stage: of the prompt, or the choice of a mask that was found. */
 function point(at, label) {
-  const { everything } = workspace;
+  const { found } = workspace;
   stage.dropBox();
-  if (!everything) return workspace.addPoint(at, label);
-  const mask = everything.at(at);
-  if (!mask) return;
+  if (!found) return workspace.addPoint(at, label);
+  const mask = found.at(at);
+  if (mask) choose(mask);
+  else say('Nothing was found here. Clear (Esc) goes back to clicks.');
+}
+
+/** Keep a mask that was found, or put it back. */
+function choose(mask) {
   const kept = workspace.objects.find((object) => object.mask === mask);
   if (kept) workspace.remove(kept.number);
   else workspace.keep([mask]);
@@ -158,7 +177,7 @@ let hovered = null; // The pixel under the pointer.
 const preview = latestOnly(async (at) => {
   const { photograph } = workspace;
   const idle = () => workspace.photograph === photograph && hovered
-    && !workspace.asked && !workspace.everything && !workspace.dragged;
+    && !workspace.asked && !workspace.found && !workspace.dragged;
   if (hovered !== at || !idle()) return;
   try {
     const { masks } = await decode(
@@ -172,41 +191,12 @@ const preview = latestOnly(async (at) => {
 
 function hover(at) {
   hovered = at;
-  const { everything } = workspace;
-  if (everything) {
-    everything.hovered = at && everything.at(at);
+  const { found } = workspace;
+  if (found) {
+    found.hovered = at && found.at(at);
     workspace.changed();
   } else if (!at && workspace.preview) workspace.set({ preview: null });
   else if (at && workspace.photograph?.id && !workspace.asked && !workspace.dragged) preview(at);
-}
-
-async function enterEverything() {
-  const { photograph } = workspace;
-  if (!photograph?.id) return;
-  const everything = new Everything(photograph);
-  workspace.clear();
-  workspace.set({ everything, preview: null });
-  say('Looking for everything…');
-  try {
-    const [summary, ms] = await timed(() => everything.run(photograph, () => {
-      if (workspace.everything !== everything) return;
-      workspace.changed();
-      if (everything.running) say(`${everything.masks.length} masks so far…`);
-    }));
-    if (!summary || workspace.everything !== everything) return;
-    showTimings({ 'Everything': ms });
-    say(`${everything.masks.length} masks. Click one to keep it; Keep takes all.`);
-  } catch (error) {
-    if (workspace.everything !== everything) return;
-    leaveEverything();
-    fail(error);
-  }
-}
-
-function leaveEverything() {
-  workspace.everything.stop();
-  workspace.set({ everything: null });
-  say('Click an object, or drag a box around it.');
 }
 
 /** Switch between decoding in this browser and on the server. */
@@ -264,9 +254,10 @@ workspace.addEventListener('change', () => {
   downloads.show();
   candidates.show(workspace.answer, workspace.photograph);
   objects.show(workspace.objects);
+  words.show();
 });
 workspace.addEventListener('prompt', () => {
-  if (workspace.everything && workspace.asked) leaveEverything(); // Undo has brought back a prompt.
+  if (workspace.found && workspace.asked) finding.leave(); // Undo has brought back a prompt.
   ask();
 });
 fillHelp(keys);

@@ -15,7 +15,7 @@ export class Workspace extends EventTarget {
   preview = null; // The mask under the pointer.
   cursor = null; // [x, y] of the keyboard's cursor.
   dragged = null; // The box while it is dragged.
-  everything = null; // {masks, running}
+  found = null; // The `FoundMasks` of everything mode or of words.
   #steps = [{ prompt: EMPTY, objects: [] }];
   #at = 0;
   #made = 0;
@@ -69,7 +69,7 @@ export class Workspace extends EventTarget {
     this.#steps = [{ prompt: EMPTY, objects: [] }];
     this.#at = 0;
     this.#made = 0;
-    this.set({ photograph, answer: null, preview: null, cursor: null, dragged: null, everything: null });
+    this.set({ photograph, answer: null, preview: null, cursor: null, dragged: null, found: null });
   }
 
   addPoint([x, y], label) {
@@ -89,7 +89,7 @@ export class Workspace extends EventTarget {
     const kept = masks.map((mask) => {
       const colour = COLOURS[this.#made % COLOURS.length];
       this.#made += 1;
-      return { number: this.#made, mask, name: 'object', colour, shown: true };
+      return { number: this.#made, mask, name: mask.name ?? 'object', colour, shown: true };
     });
     this.#step({ prompt: EMPTY, objects: [...this.objects, ...kept] });
   }

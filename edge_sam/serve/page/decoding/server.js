@@ -14,17 +14,23 @@ function toJson({ points, box }) {
   };
 }
 
+/** Ask for the masks of a prompt: `{masks, preferred, timings}`, best mask first, `preferred` the index to show. */
+export async function decodeOnServer(photograph, prompt, { multimask = true, patient = true } = {}) {
+  const ask = (id) => askMasks(id, toJson(prompt), { multimask });
+  const { masks, preferred, timings } = await patiently(photograph, ask, patient);
+  return { masks: masks.map((mask) => new RleMask(mask)), preferred: rank(preferred, prompt), timings };
+}
+
 /**
- * Ask for the masks of a prompt: `{masks, preferred, timings}`, best mask first, `preferred` the index to show.
+ * Call `ask(id)` with the photograph's id, and return its answer.
  *
  * A server forgets photographs that were not used for long. Such a photograph is sent again. A busy server says when to
  * try again; `patient` waits for that.
  */
-export async function decodeOnServer(photograph, prompt, { multimask = true, patient = true } = {}) {
+export async function patiently(photograph, ask, patient = true) {
   for (let tries = 1; ; tries += 1) {
     try {
-      const { masks, preferred, timings } = await askMasks(photograph.id, toJson(prompt), { multimask });
-      return { masks: masks.map((mask) => new RleMask(mask)), preferred: rank(preferred, prompt), timings };
+      return await ask(photograph.id);
     } catch (error) {
       if (tries === TRIES || !patient) throw error;
       if (error.status === 404) photograph.id = (await sendImage(photograph.file)).id;

@@ -1,5 +1,7 @@
 /** The bar and the toolbar: what can be pressed, and what is pressed. */
 
+import { Everything } from '../everything.js';
+
 const element = (id) => document.getElementById(id);
 
 export class Controls {
@@ -26,18 +28,18 @@ export class Controls {
   }
 
   show() {
-    const { photograph, sign, mask, everything, asked, canUndo, canRedo } = this.#workspace;
+    const { photograph, sign, mask, found, asked, canUndo, canRedo } = this.#workspace;
     const ready = Boolean(photograph?.id);
     document.body.dataset.state = ready ? 'ready' : photograph ? 'encoding' : 'empty';
     element('sign-on').setAttribute('aria-checked', String(sign === 1));
     element('sign-off').setAttribute('aria-checked', String(sign === 0));
-    element('everything').setAttribute('aria-pressed', String(everything !== null));
+    element('everything').setAttribute('aria-pressed', String(found instanceof Everything));
     element('undo').disabled = !canUndo;
     element('redo').disabled = !canRedo;
-    element('clear').disabled = !asked && !everything;
+    element('clear').disabled = !asked && !found;
     element('everything').disabled = !ready;
-    element('keep').disabled = !mask && !everything?.masks.length;
-    element('keep').querySelector('span').textContent = everything ? 'Keep all' : 'Keep';
+    element('keep').disabled = !mask && !found?.masks.length;
+    element('keep').querySelector('span').textContent = found ? 'Keep all' : 'Keep';
     this.#showProgress();
   }
 
@@ -70,7 +72,7 @@ export class Controls {
   }
 
   #showProgress() {
-    const { photograph, everything } = this.#workspace;
-    element('progress').hidden = !(this.#working || everything?.running || (photograph && !photograph.id));
+    const { photograph, found } = this.#workspace;
+    element('progress').hidden = !(this.#working || found?.running || (photograph && !photograph.id));
   }
 }

@@ -15,9 +15,9 @@ export function drawPhotograph(context, view, { bitmap, width, height }) {
 /** Draw masks, prompts and the cursor of a workspace. */
 export function drawOverlay(context, view, workspace) {
   prepare(context);
-  const { objects, mask, formerMask, preview, everything, prompt, dragged, cursor } = workspace;
-  everything?.masks.forEach((each) => {
-    const lit = each === everything.hovered;
+  const { objects, mask, formerMask, preview, found, prompt, dragged, cursor } = workspace;
+  found?.masks.forEach((each) => {
+    const lit = each === found.hovered;
     drawMask(context, view, each.path, { colour: each.colour, fill: lit ? 0.7 : 0.42, line: lit ? 2.5 : 1 });
   });
   for (const object of objects) {
@@ -29,6 +29,7 @@ export function drawOverlay(context, view, workspace) {
   const box = dragged ?? prompt.box;
   if (box) drawBox(context, view, box);
   prompt.points.forEach((point) => drawPoint(context, view, point));
+  found?.masks.forEach((each) => each.name && drawName(context, view, each));
   if (cursor) drawCursor(context, view, cursor);
 }
 
@@ -101,6 +102,28 @@ function drawPoint(context, view, { x, y, label }) {
   }
   context.lineCap = 'round';
   context.stroke();
+  context.restore();
+}
+
+/** The words of a mask and how well they fit, at the top of its box. */
+function drawName(context, view, { name, match, box, colour }) {
+  const text = `${name} ${match.toFixed(2)}`;
+  context.save();
+  context.font = '600 13px system-ui, sans-serif';
+  context.textBaseline = 'middle';
+  const width = context.measureText(text).width + 14;
+  const [left, top] = place(view, box[0], box[1]);
+  const x = Math.max(2, Math.min(left, context.canvas.width / devicePixelRatio - width - 2));
+  const y = Math.max(2, top - 24);
+  context.beginPath();
+  context.roundRect(x, y, width, 22, 6);
+  context.fillStyle = '#1b1e21e6';
+  context.strokeStyle = colour;
+  context.lineWidth = 2;
+  context.fill();
+  context.stroke();
+  context.fillStyle = '#fff';
+  context.fillText(text, x + 7, y + 11.5);
   context.restore();
 }
 

@@ -26,7 +26,7 @@ export class Stage {
         if (ready() && at) actions.point(at, off ? 0 : workspace.sign);
       },
       dragging: (from, to) => {
-        if (!ready() || workspace.everything) return;
+        if (!ready() || workspace.found) return;
         workspace.set({ dragged: from && this.#box(photographed(from), photographed(to)) });
       },
       box: (from, to) => {
