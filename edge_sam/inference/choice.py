@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from edge_sam.bundles.bundle import Bundle
@@ -15,6 +15,8 @@ from edge_sam.runtimes import AUTO, BACKENDS, backend, split_runtime, why_unusab
 from edge_sam.runtimes.cores import check_threads
 
 _log = logging.getLogger("edge_sam")
+FIRST_USABLE = "the first that is usable here"
+"""Why a runtime is taken that nobody asked for and nobody measured."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,7 @@ def choices(bundle: Bundle, run: RunOptions) -> list[Choice]:
     runtime, precision, count = run.runtime, run.precision, thread_count(run.threads)
     if not bundle.precisions:
         raise InputError(f"bundle {bundle.path} has no encoder")
-    if runtime != "auto" and split_runtime(runtime)[0] not in BACKENDS:
-        raise InputError(f"unknown runtime {runtime!r}; known: auto, {', '.join(BACKENDS)}")
-    if run.options and runtime == "auto":
-        raise InputError("options belong to one runtime; name it instead of auto")
+    check_runtime(run)
     if precision == "smallest":
         precision = bundle.smallest
     if precision != "auto" and precision not in bundle.precisions:
@@ -82,7 +81,7 @@ def choices(bundle: Bundle, run: RunOptions) -> list[Choice]:
         )
     wanted = [precision] if precision != "auto" else bundle.exact
     if runtime == "auto":
-        found = _tuned(bundle, precision, count)
+        found = tuned(tuning_key(bundle), bundle.precisions, precision, count)
     else:
         found = [Choice(runtime, p, count, "asked for", run.options) for p in wanted]
     # A precision that was tuned for one runtime needs fallbacks in the others, because embeddings depend on it.
@@ -90,7 +89,7 @@ def choices(bundle: Bundle, run: RunOptions) -> list[Choice]:
     reasons = {name: _why_not(bundle, name) for name in AUTO if name != runtime}
     for name, reason in reasons.items():
         if reason is None:
-            found += [Choice(name, p, count, "the first that is usable here") for p in wanted]
+            found += [Choice(name, p, count, FIRST_USABLE) for p in wanted]
     if not found:
         raise RuntimeUnavailableError("no usable runtime; " + "; ".join(f"{n}: {r}" for n, r in reasons.items()))
     return [replace(choice, full_grid=run.full_grid) for choice in found]
@@ -105,13 +104,21 @@ def _why_not(bundle: Bundle, runtime: str) -> str | None:
     return why_unusable(runtime)
 
 
-def _tuned(bundle: Bundle, precision: str, threads: int | None) -> list[Choice]:
-    """Return the fastest choice that `edge-sam tune` measured here, if it fits the request."""
-    record = read_record(tuning_key(bundle), Tuned)
+def check_runtime(run: RunOptions) -> None:
+    """Raise `InputError` if the runtime is unknown, or if options are given for none that is named."""
+    if run.runtime != "auto" and split_runtime(run.runtime)[0] not in BACKENDS:
+        raise InputError(f"unknown runtime {run.runtime!r}; known: auto, {', '.join(BACKENDS)}")
+    if run.options and run.runtime == "auto":
+        raise InputError("options belong to one runtime; name it instead of auto")
+
+
+def tuned(key: str, precisions: Collection[str], precision: str, threads: int | None) -> list[Choice]:
+    """Return the fastest choice that `edge-sam tune` measured here and kept under a key, if it fits the request."""
+    record = read_record(key, Tuned)
     if record is None:
         return []
     best = record.best
-    known = split_runtime(best.runtime)[0] in BACKENDS and best.precision in bundle.precisions
+    known = split_runtime(best.runtime)[0] in BACKENDS and best.precision in precisions
     if not known or precision not in ("auto", best.precision):
         return []
     reason = why_unusable(best.runtime)

@@ -23,7 +23,7 @@ from edge_sam.inference.compiled import CompiledFiles
 from edge_sam.inference.components import open_component, presented
 from edge_sam.inference.decoder_parts import TwoPartDecoder
 from edge_sam.inference.facts import Facts
-from edge_sam.inference.guard import check_probe, run_probe
+from edge_sam.inference.guard import check_probe, probe_bounds, run_probe
 from edge_sam.inference.token_list import TokenList, token_list
 from edge_sam.inference.trial import try_out
 from edge_sam.runtimes import Session, backend, why_unusable
@@ -74,7 +74,8 @@ class LoadedModel:
         if reason is not None:
             raise RuntimeUnavailableError(reason)
         key = runtime_key(bundle, choice.runtime, choice.precision, choice.options)
-        verdict = read_verdict(key, choice.runtime, choice.precision, self.contract.probed)
+        bounds = probe_bounds(self.contract, choice.precision)
+        verdict = read_verdict(key, choice.runtime, choice.precision, bounds)
         _raise_if_rejected(verdict)  # A rejected runtime need not compile first.
         formats = backend(choice.runtime).MODEL_FORMATS
         if bundle.layout is not None and backend(choice.runtime).BUILDS_ENGINES:
