@@ -23,8 +23,8 @@ from edge_sam.inference.choice import Choice
 from edge_sam.quantize.matcher import quantize_products
 from edge_sam.runtimes import why_unusable
 from edge_sam.system.confined import Limits
-from edge_sam.text import load_matcher, loading
-from edge_sam.text.checked import find_verdict
+from edge_sam.text import load_matcher
+from edge_sam.text.checked import find_verdict, load_checked
 from edge_sam.text.files import ChosenFiles, choose_files
 from edge_sam.text.guard import BOUND
 from edge_sam.text.matcher import Matcher, TextBoxes
@@ -124,13 +124,12 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Choice]:
     """The choices that are loaded from now on."""
     choices: list[Choice] = []
-    load = loading.load_checked
 
     def watched(files: ChosenFiles, choice: Choice) -> Matcher:
         choices.append(choice)
-        return load(files, choice)
+        return load_checked(files, choice)
 
-    monkeypatch.setattr(loading, "load_checked", watched)
+    monkeypatch.setattr("edge_sam.text.loading.load_checked", watched)
     return choices
 
 

@@ -9,6 +9,7 @@ import msgspec
 from edge_sam.files.serialization import from_json, to_json
 from edge_sam.inference.choice import Choice
 from edge_sam.inference.trial import run_trial
+from edge_sam.runtimes import REFERENCE
 from edge_sam.text.checked import find_verdict, load_checked
 from edge_sam.text.files import ChosenFiles, choose_files
 
@@ -27,7 +28,8 @@ def try_out(files: ChosenFiles, choice: Choice) -> None:
         return
     given = [str(path) for path in files.given]
     request = _Request(given, files.asked, choice.runtime, choice.threads, {**choice.options})
-    run_trial("edge_sam.text.trial:load", to_json(request), choice.runtime, files.size)
+    size = files.size if choice.runtime == REFERENCE else 2 * files.size  # The guard loads the reference beside it.
+    run_trial("edge_sam.text.trial:load", to_json(request), choice.runtime, size)
 
 
 def load(request: bytes, _progress: Callable[[str], object]) -> bytes:

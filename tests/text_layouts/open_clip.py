@@ -43,20 +43,14 @@ def open_clip(folder: Path) -> None:
     answer = model(ids, pixels)
     config = {"mean": MEAN, "std": STD, "size": [SIDE, SIDE], "interpolation": "bilinear"}
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": {}, "preprocess_cfg": config}))
-    answers = {
+    kept = {
         "input_ids": ids,
         "pixel_values": pixels,
-        "picture": shown,
         "text_embeds": answer.text_embeds,
         "image_embeds": answer.image_embeds,
     }
-    np.savez_compressed(
-        folder / "answers.npz",
-        **{
-            name: np.asarray(each.detach() if isinstance(each, torch.Tensor) else each)
-            for name, each in answers.items()
-        },
-    )
+    arrays = {name: np.asarray(each.detach()) for name, each in kept.items()}
+    np.savez_compressed(folder / "answers.npz", picture=shown, **arrays)  # type: ignore[arg-type]
 
 
 def write(part: Any, given: torch.Tensor, path: Path) -> None:
@@ -71,6 +65,13 @@ def write(part: Any, given: torch.Tensor, path: Path) -> None:
             embeds: torch.Tensor = self.part(given)[0]
             return embeds
 
-    free = {"input": {0: "n"}, "output": {0: "n"}}
-    names = {"input_names": ["input"], "output_names": ["output"]}
-    torch.onnx.export(Named().eval(), (given,), str(path), dynamo=False, opset_version=17, dynamic_axes=free, **names)
+    torch.onnx.export(
+        Named().eval(),
+        (given,),
+        str(path),
+        dynamo=False,
+        opset_version=17,
+        input_names=["input"],
+        output_names=["output"],
+        dynamic_axes={"input": {0: "n"}, "output": {0: "n"}},
+    )
