@@ -39,6 +39,7 @@ __all__ = [
     "runs_on_cpu",
     "split_runtime",
     "why_unusable",
+    "without_encoder",
 ]
 
 BACKENDS = {
@@ -53,7 +54,7 @@ Two runtimes joined by a plus are one: the first runs the image encoder, the sec
 """
 
 PAIRS = ("openvino+onnxruntime",)
-"""Those that `edge-sam tune` measures beside the single ones."""
+"""Those that `edge-sam tune` and `edge-sam camera` measure beside the single ones."""
 
 REFERENCE = "onnxruntime"
 """The backend whose results the others are compared with."""
@@ -83,9 +84,16 @@ def is_pair(runtime: str) -> bool:
     return PLUS in runtime
 
 
+def without_encoder(runtime: str) -> str:
+    """Return the runtime of everything but the image encoder: the second of a pair."""
+    return runtime.split(PLUS)[-1]
+
+
 def backend(runtime: str) -> Backend:
     """Import a backend's module. Raises `KeyError` for a name that is not in `BACKENDS`."""
     names = split_runtime(runtime)[0].split(PLUS)
+    if len(names) > 2:
+        raise KeyError(runtime)
     modules = [cast(Backend, importlib.import_module(BACKENDS[name])) for name in names]
     return modules[0] if len(modules) == 1 else cast(Backend, BackendPair((names[0], names[1]), *modules))
 
@@ -104,9 +112,15 @@ def runs_on_cpu(runtime: str) -> bool:
 
 
 def arithmetics(runtime: str) -> tuple[str, ...]:
-    """List the precisions that a runtime computes in here, whatever its files are stored in, besides fp32."""
-    found = getattr(backend(runtime), "arithmetics", None)
-    return found(split_runtime(runtime)[1]) if found is not None else ()
+    """List the precisions that a runtime computes in here, whatever its files are stored in, besides fp32.
+
+    Never raises for a known name.
+    """
+    try:
+        found = getattr(backend(runtime), "arithmetics", None)
+        return found(split_runtime(runtime)[1]) if found is not None else ()
+    except Exception:  # A broken installation can raise anything; `open_session` will say what.
+        return ()
 
 
 def packages() -> list[str]:

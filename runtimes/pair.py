@@ -46,8 +46,9 @@ class BackendPair:
         return None
 
     def install_command(self) -> str | None:
-        """See `Backend`: the first command of the two."""
-        return next((command for each in self._both if (command := each.install_command())), None)
+        """See `Backend`: the command for the first of the two that is missing."""
+        missing = (each for each in self._both if each.why_unusable("") is not None)
+        return next((each.install_command() for each in missing), None)
 
     def load_package(self) -> object:
         """See `Backend`."""
@@ -56,6 +57,11 @@ class BackendPair:
     def runs_on_cpu(self, device: str) -> bool:
         """See `Backend`: whether both do."""
         return all(each.runs_on_cpu(on) for each, on in zip(self._both, _devices(device), strict=True))
+
+    def arithmetics(self, device: str) -> tuple[str, ...]:
+        """See `Arithmetics`: the image encoder's. The rest computes in fp32."""
+        found = getattr(self._both[0], "arithmetics", None)
+        return tuple(found(_devices(device)[0])) if found is not None else ()
 
     def hardware(self, device: str) -> str:
         """See `Backend`."""
@@ -76,8 +82,12 @@ class BackendPair:
         return list(profile(model, options, inputs, runs)) if profile is not None else []
 
     def _for(self, options: SessionOptions) -> tuple[Backend, SessionOptions]:
-        number = 0 if options.encoder else 1
-        return self._both[number], replace(options, device=_devices(options.device)[number])
+        encoder, others = self._both
+        first, second = _devices(options.device)
+        if options.encoder:
+            return encoder, replace(options, device=first)
+        precision = "" if options.precision in self.arithmetics(options.device) else options.precision
+        return others, replace(options, device=second, precision=precision)
 
 
 def _devices(device: str) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from conftest import iou
 
 import edge_sam
 from edge_sam import Prompt
+from edge_sam.benchmark.tunable_model import TunableModel
 from edge_sam.benchmark.tuning import candidates
 from edge_sam.bundles.bundle import open_bundle
 from edge_sam.embedding import ImageEmbedding
@@ -19,6 +21,7 @@ from edge_sam.errors import InputError, RuntimeUnavailableError
 from edge_sam.inference.cache import runtime_key
 from edge_sam.predictor import Predictor
 from edge_sam.runtimes import SessionOptions, arithmetics, onnxruntime_cpu, why_unusable
+from edge_sam.serve.triton import write_repository
 
 
 @pytest.fixture
@@ -58,8 +61,8 @@ def test_it_has_a_verdict_of_its_own() -> None:
 
 @pytest.mark.usefixtures("opened")
 def test_tune_tries_it_where_it_is() -> None:
-    bundle = open_bundle("mobile-sam")
-    found = [(choice.runtime, choice.precision) for choice in candidates(bundle, ["onnxruntime", "short"], [None])]
+    model = TunableModel(open_bundle("mobile-sam"), [])
+    found = [(choice.runtime, choice.precision) for choice in candidates(model, ["onnxruntime", "short"], [None])]
     assert found == [("onnxruntime", "w16"), ("short", "w16"), ("short", "bf16")]
 
 
@@ -71,7 +74,37 @@ def test_auto_never_takes_it_unasked() -> None:
 def test_elsewhere_it_is_refused() -> None:
     with pytest.raises(RuntimeUnavailableError, match="onnxruntime in bf16: it does not compute in bf16"):
         edge_sam.load(runtime="onnxruntime", precision="bf16", strict=True)
-    assert arithmetics("openvino+onnxruntime") == ()
+    with pytest.raises(InputError, match="bf16 is a runtime's arithmetic, not files; give --precision w16"):
+        write_repository(open_bundle("mobile-sam"), Path("nowhere"), precision="bf16")
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_auto_finds_the_runtime_that_computes_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    register_backend(monkeypatch, "openvino", arithmetics=lambda _: ("bf16",))
+    found = edge_sam.load(precision="bf16", strict=True)
+    assert (found.runtime, found.precision) == ("openvino", "bf16")
+
+
+def test_a_broken_installation_computes_in_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    register_backend(monkeypatch, "short", arithmetics=lambda _: 1 / 0)
+    assert arithmetics("short") == ()
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_in_a_pair_it_is_the_encoder_s(opened: list[tuple[str, str]]) -> None:
+    edge_sam.load(runtime="short+onnxruntime", precision="bf16", strict=True)
+    assert [precision for _, precision in opened] == ["bf16"]
+    with pytest.raises(RuntimeUnavailableError, match="does not compute in bf16"):
+        edge_sam.load(runtime="onnxruntime+short", precision="bf16", strict=True)
+
+
+@pytest.mark.parametrize(("capabilities", "expected"), [(["FP32", "BF16"], ("bf16",)), (["FP32", "INT8"], ())])
+def test_openvino_tells_what_its_processor_computes_in(
+    monkeypatch: pytest.MonkeyPatch, capabilities: list[str], expected: tuple[str, ...]
+) -> None:
+    core = SimpleNamespace(get_property=lambda *_: capabilities)
+    monkeypatch.setattr("edge_sam.runtimes.openvino_device._core", lambda: core)
+    assert arithmetics("openvino") == expected
 
 
 @pytest.mark.usefixtures("own_cache")

@@ -331,6 +331,7 @@ def test_the_fastest_runtime_keeps_the_threads_and_the_fallback(video: Path, mon
 
     for name in AUTO:
         register_backend(monkeypatch, name, open_session=opens(name))
+    monkeypatch.setattr("edge_sam.camera.step_times.PAIRS", ())
     monkeypatch.setenv("EDGE_SAM_THREADS", "1")
     with edge_sam.Stream(video, "mobile-sam", [PROMPT], long_side=256, fps=1, every_frame=True) as stream:
         iterator = iter(stream)

@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+import pickle
+from pathlib import Path
+
 import numpy as np
 import pytest
+from backends import Failing, register_backend
+from command_line import invoke
 from conftest import iou
+from test_text_layouts import MODELS
 
 import edge_sam
 from edge_sam import Prompt
+from edge_sam.benchmark import tuning
+from edge_sam.bundles.bundle import open_bundle
 from edge_sam.embedding import ImageEmbedding
-from edge_sam.errors import InputError, RuntimeUnavailableError
+from edge_sam.errors import InputError, RuntimeFallbackWarning, RuntimeUnavailableError
+from edge_sam.inference.cache import Best, Tuned, tuning_key, write_record
 from edge_sam.inference.decoder_parts import TwoPartDecoder
+from edge_sam.inference.run_options import RunOptions
 from edge_sam.predictor import Predictor
-from edge_sam.runtimes import BACKENDS, PAIRS, backend, is_known, split_runtime, why_unusable
+from edge_sam.runtimes import (
+    BACKENDS,
+    PAIRS,
+    SessionOptions,
+    backend,
+    is_known,
+    onnxruntime_cpu,
+    split_runtime,
+    why_unusable,
+)
 from edge_sam.runtimes.onnxruntime_cpu import OnnxRuntimeSession
 from edge_sam.runtimes.openvino_device import OpenVinoSession
+from edge_sam.text.files import choose_files
+from edge_sam.text.loading import open_matcher
 
 needs_openvino = pytest.mark.skipif(why_unusable("openvino") is not None, reason="openvino is not usable here")
 
@@ -36,6 +57,39 @@ def test_each_component_runs_where_it_was_told(
     assert iou(ours.masks[0], alone.masks[0]) > 0.999
 
 
+def test_auto_follows_it_where_it_was_the_fastest_and_falls_back(
+    monkeypatch: pytest.MonkeyPatch, own_cache: Path, coffee: np.ndarray
+) -> None:
+    broken: set[str] = set()
+
+    def open_session(model: Path, options: SessionOptions) -> Failing:
+        return Failing(onnxruntime_cpu.open_session(model, options), lambda: "openvino" in broken)
+
+    register_backend(monkeypatch, "openvino", open_session=open_session)
+    bundle = open_bundle("mobile-sam")
+    write_record(tuning_key(bundle), Tuned(Best("openvino+onnxruntime", "w16", None)))
+    pair = edge_sam.load()
+    assert pair.runtime == "openvino+onnxruntime"
+    assert pickle.loads(pickle.dumps(pair)).runtime == "openvino+onnxruntime"
+    broken.add("openvino")
+    with pytest.warns(RuntimeFallbackWarning, match="using onnxruntime: openvino\\+onnxruntime failed while running"):
+        pair.encode(coffee)
+    assert own_cache.is_dir()
+
+
+def test_tune_measures_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(tuning, "measure", lambda _, choices, *__: seen.extend(choice.runtime for choice in choices))
+    invoke("tune", "mobile-sam")
+    assert ("openvino+onnxruntime" in seen) is (why_unusable("openvino") is None)
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_a_matcher_runs_where_the_decoder_does() -> None:
+    matcher = open_matcher(choose_files(MODELS / "owlv2"), RunOptions(runtime="openvino+onnxruntime", strict=True))
+    assert matcher.facts.matcher_provider == "CPUExecutionProvider"
+
+
 def test_pairs_are_of_two_backends() -> None:
     assert all(is_known(name) for name in (*BACKENDS, *PAIRS, "openvino:GPU+cuda:1"))
     assert not any(is_known(name) for name in ("openvino+warp", "openvino+", "+", "cuda+openvino+onnxruntime"))
@@ -55,6 +109,8 @@ def test_what_is_missing_is_named() -> None:
 
 
 def test_a_pair_needs_what_both_need() -> None:
+    with pytest.raises(KeyError):
+        backend("cuda+openvino+onnxruntime")
     pair, both = backend("openvino+onnxruntime"), [backend("openvino"), backend("onnxruntime")]
     assert set(pair.PACKAGES) == {package for each in both for package in each.PACKAGES}
     assert pair.MODEL_FORMATS == ("onnx",)

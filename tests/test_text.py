@@ -17,13 +17,14 @@ from conftest import PHOTOGRAPHS
 from onnx import TensorProto, helper
 from test_text_layouts import MODELS
 from text_layouts.question import picture
+from text_trial import all_tried_here
 
 import edge_sam
 from edge_sam.annotate.text_job import TextJob
 from edge_sam.errors import InputError
 from edge_sam.predictor import Predictor
 from edge_sam.text import TextSegmenter, load_matcher
-from edge_sam.text.graphs import find_graphs
+from edge_sam.text.graphs import choose_graphs
 from edge_sam.text.layouts import LAYOUTS
 from edge_sam.text.loading import find_matcher
 from edge_sam.text.matcher import ImageText, TextBoxes
@@ -31,6 +32,7 @@ from edge_sam.text.packing import pack_matcher
 from edge_sam.text.settings import TextSettings
 from edge_sam.text.tokens import check_phrases
 
+__all__ = ["all_tried_here"]
 COFFEE = PHOTOGRAPHS / "coffee.png"
 
 
@@ -76,6 +78,14 @@ def test_long_text_is_cut_and_said(caplog: pytest.LogCaptureFixture) -> None:
         "32 tokens; the model reads the first 12"
     ]
     np.testing.assert_array_equal(short, long)
+
+
+def test_long_text_is_cut_and_said_among_others(caplog: pytest.LogCaptureFixture) -> None:
+    matcher = load_matcher(MODELS / "grounding-dino")
+    assert isinstance(matcher, TextBoxes)
+    with caplog.at_level(logging.WARNING, "edge_sam"):
+        matcher.find(picture(), ["a red circle", " ".join(["red"] * 30)], 0.0)
+    assert caplog.messages == [f"{' '.join(['red'] * 30)!r} has 30 tokens; the model reads the first 8"]
 
 
 def _without(name: str) -> Callable[[Path], None]:
@@ -177,7 +187,7 @@ def test_a_precision_is_chosen_by_the_ends_of_the_names(tmp_path: Path) -> None:
     shutil.copy(MODELS / "clip-whole" / "model.onnx", folder)
 
     def chosen(precision: str) -> list[str]:
-        return sorted(graph.path.name for graph in find_graphs([tmp_path], precision))
+        return sorted(graph.path.name for graph in choose_graphs([tmp_path], precision))
 
     assert chosen("auto") == ["text_model.onnx", "vision_model.onnx"]
     assert chosen("int8") == ["text_model_quantized.onnx", "vision_model_quantized.onnx"]

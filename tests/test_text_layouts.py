@@ -16,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from text_layouts.question import PHRASES, picture
+from text_trial import all_tried_here
 
 from edge_sam.errors import InputError, RuntimeFallbackWarning, RuntimeUnavailableError
 from edge_sam.runtimes import openvino_device, why_unusable
@@ -27,6 +28,7 @@ from edge_sam.text.owl import OwlDetector
 from edge_sam.text.tokens import open_tokenizer
 from edge_sam.text.yolo_world import YoloWorld
 
+__all__ = ["all_tried_here"]
 MODELS = Path(__file__).parent / "text_layouts" / "models"
 EQUAL = 1e-4
 """Largest difference between a graph and torch."""
@@ -93,7 +95,10 @@ def test_ideas_grounding_dino_gets_masks_and_positions_of_the_phrases() -> None:
     np.testing.assert_array_equal(masks["position_ids"], recorded["position_ids"])
 
 
-@pytest.mark.parametrize(("name", "layout"), [("clip", "clip"), ("clip-whole", "clip-whole"), ("siglip", "clip")])
+@pytest.mark.parametrize(
+    ("name", "layout"),
+    [("clip", "clip"), ("clip-whole", "clip-whole"), ("siglip", "clip"), ("siglip-whole", "clip-whole")],
+)
 def test_pairs_give_the_cosines_of_the_reference(name: str, layout: str) -> None:
     recorded = answers(name)
     compared = set()
@@ -119,7 +124,7 @@ def test_pairs_give_the_cosines_of_the_reference(name: str, layout: str) -> None
     assert matcher.facts.matcher == layout
     pixels = recorded["pixel_values"][0]
     cosines = recorded["image_embeds"] @ recorded["text_embeds"].T
-    scale = float(recorded["scale"]) if name == "clip-whole" else 100.0
+    scale = recorded["scale"].item() if layout == "clip-whole" else 100.0
     crop = recorded["picture"]
     np.testing.assert_allclose(matcher._pixels.tensor(crop), pixels, atol=1e-5)
     np.testing.assert_allclose(matcher.similarity([crop], PHRASES), cosines * scale, atol=scale * EQUAL)

@@ -15,16 +15,18 @@ from command_line import run_here
 from conftest import iou, made_once
 from PIL import Image
 from text_detector import export_detector, train_detector
-from text_pair import export_pair, train_pair
+from text_pair import BEHIND, export_pair, train_pair
 from text_scenes import PHRASES, PLAIN, Scene, draw_scene
+from text_trial import all_tried_here, tried_here
 
 from edge_sam import ImageEmbedding, MaskGenerator, TextSegmenter, load_matcher
 from edge_sam.predictor import Predictor
 from edge_sam.quantize.matcher import quantize_products
 from edge_sam.text.packing import pack_matcher
+from edge_sam.text.settings import BACKGROUND
 
+__all__ = ["all_tried_here"]
 pytestmark = pytest.mark.thorough
-
 FOUND, ABSENT, LOSS = 0.90, 0.85, 0.02
 """Least share of phrases that find their object, and of absent ones that find nothing; what int8 may lose."""
 LEAST = 0.8
@@ -40,7 +42,8 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def make(folder: Path) -> None:
         (folder / "exported").mkdir()
         export_detector(train_detector(), folder / "exported")
-        pack_matcher([folder / "exported"], folder / "packed", license="CC0-1.0", quantize=quantize_products)
+        with tried_here():
+            pack_matcher([folder / "exported"], folder / "packed", license="CC0-1.0", quantize=quantize_products)
 
     return made_once(tmp_path_factory, "detector", make) / "packed"
 
@@ -52,7 +55,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def make(folder: Path) -> None:
         (folder / "exported").mkdir()
         export_pair(train_pair(), folder / "exported")
-        pack_matcher([folder / "exported"], folder / "packed", license="CC0-1.0", quantize=quantize_products)
+        with tried_here():
+            pack_matcher([folder / "exported"], folder / "packed", license="CC0-1.0", quantize=quantize_products)
 
     return made_once(tmp_path_factory, "pair", make) / "packed"
 
@@ -128,6 +132,8 @@ def test_words_find_objects_with_a_detector(predictor: Predictor, detector: Path
 
 
 def test_words_find_objects_with_an_image_text_pair(predictor: Predictor, pair: Path) -> None:
+    """With the threshold and the texts of the background that users get. The pair has learnt none of those texts."""
+    assert not {phrase for phrases in BEHIND.values() for phrase in phrases} & set(BACKGROUND)
     asked = list(questions(None, PLAIN, 12))
     generator = Remembering(predictor, points_per_side=10, long_side=512, square=False, output_mode="coco_rle")
     segmenters = {

@@ -24,6 +24,7 @@ from edge_sam.files.cache_home import cache_home, make_private
 from edge_sam.importing.model_import import import_model
 from edge_sam.inference.cache import Best, Tuned, Verdict, read_record, read_verdict, runtime_key, write_record
 from edge_sam.inference.choice import Choice
+from edge_sam.inference.guard import probe_bounds
 from edge_sam.inference.model import LoadedModel
 from edge_sam.runtimes import SessionOptions, backend
 from edge_sam.system.confined import Limits, run_confined
@@ -285,7 +286,7 @@ class TestCache:
         assert write_record(key, Verdict("onnxruntime", "w16", None, outputs))
         file = own_cache / "guard" / f"{key}.json"
         right = json.loads(file.read_bytes())
-        asked = key, "onnxruntime", "w16", BUNDLED.contract.probed
+        asked = key, "onnxruntime", "w16", probe_bounds(BUNDLED.contract, "w16")
         assert read_verdict(*asked) is not None
         file.write_text(json.dumps(right | change))
         assert read_verdict(*asked) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from command_line import invoke
 from conftest import PHOTOGRAPHS
 
 import edge_sam
-from edge_sam.benchmark import tuning
+from edge_sam.benchmark import tunable_model, tuning
+from edge_sam.benchmark.tunable_model import TunableModel
 from edge_sam.benchmark.tuning import TuningRow
 from edge_sam.bundles.bundle import open_bundle
 from edge_sam.bundles.precisions import Precision
@@ -47,17 +49,18 @@ def test_tunes_and_auto_follows(own_cache: Path, tmp_path: Path) -> None:
 def test_openvino_is_timed_as_compiled_for_each_size(monkeypatch: pytest.MonkeyPatch, coffee: np.ndarray) -> None:
     if why_unusable("openvino"):
         pytest.skip("openvino is not installed")
-    time_one, compiled = tuning._time, []
+    time_one, compiled = TunableModel.time, []
 
-    def watched(row: TuningRow, predictor: Predictor, photograph: np.ndarray) -> None:
+    def watched(model: TunableModel, predictor: Predictor, photograph: np.ndarray) -> Iterator[tuple[str, float]]:
         encoder = predictor.model.active.encoder
-        time_one(row, predictor, photograph)
+        yield from time_one(model, predictor, photograph)
         compiled.append((photograph.shape, encoder.compiled_for, encoder._compiling))  # type: ignore[attr-defined]
 
-    monkeypatch.setattr(tuning, "_time", watched)
+    monkeypatch.setattr(TunableModel, "time", watched)
     strip = coffee[150:250]
     photographs = [strip, np.ascontiguousarray(strip.transpose(1, 0, 2))]
-    tuning.measure(open_bundle("mobile-sam"), [Choice("openvino", "w16", None, "test")], photographs, 2, lambda _: None)
+    model = TunableModel(open_bundle("mobile-sam"), photographs)
+    tuning.measure(model, [Choice("openvino", "w16", None, "test")], photographs, 2, lambda _: None)
     wide, tall = {"image": (1, 3, 176, 1024)}, {"image": (1, 3, 1024, 176)}
     assert compiled == 2 * [((100, 600, 3), wide, None)] + 2 * [((600, 100, 3), tall, None)]
 
@@ -88,18 +91,19 @@ def test_a_damaged_record_is_no_record(own_cache: Path, record: str) -> None:
 
 @pytest.mark.usefixtures("own_cache")
 def test_what_gives_other_masks_is_dropped(monkeypatch: pytest.MonkeyPatch, coffee: np.ndarray) -> None:
-    bundle = open_bundle("mobile-sam")
-    monkeypatch.setattr(tuning, "find_precision", lambda name: Precision(name, True, 1e-3, min_iou=1.01))
-    rows = tuning.measure(bundle, [Choice("onnxruntime", "w16", 1, "test")], [coffee], 1, lambda _: None)
+    model = TunableModel(open_bundle("mobile-sam"), [coffee])
+    monkeypatch.setattr(tunable_model, "find_precision", lambda name: Precision(name, True, 1e-3, min_iou=1.01))
+    rows = tuning.measure(model, [Choice("onnxruntime", "w16", 1, "test")], [coffee], 1, lambda _: None)
     assert rows[0].rejected is not None
     assert "mean IoU of only 1.000" in rows[0].rejected
     with pytest.raises(edge_sam.RuntimeUnavailableError, match="no candidate is usable here"):
-        tuning.keep(bundle, rows)
-    assert tuning.report(rows[0])["encode_ms"] is None
+        tuning.keep(model, rows)
+    assert tuning.report(rows[0], "iou")["encode_ms"] is None
 
 
 def test_rows_are_ranked_by_a_photograph_and_its_clicks() -> None:
-    row = TuningRow(Choice("onnxruntime", "w16", None, "test"), encode_ms=[100, 110, 300], click_ms=[10, 12, 11])
+    times = {"encode": [100.0, 110.0, 300.0], "click": [10.0, 12.0, 11.0]}
+    row = TuningRow(Choice("onnxruntime", "w16", None, "test"), {"encode": 1, "click": 3}, times=times)
     assert row.total_ms == 110 + 3 * 11
 
 

@@ -14,10 +14,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edge_sam.text.crops import crop_object
-from edge_sam.text.settings import BACKGROUND
 
 CROP = 32
 """Side of the pictures in pixels."""
+BEHIND = {
+    "wall": ("a background", "a blurry background", "a photo of a background", "a texture of a background"),
+    "part": ("a part", "a blurry part", "part of an object", "a photo of a part of something"),
+    "other": ("object", "a photo of an object", "a blurry object", "an object of something"),
+}
+"""What a picture is that is none of `PLAIN`, with its texts. None is a text that edge_sam compares by default."""
 
 
 class Vision(nn.Module):
@@ -55,9 +60,10 @@ class Pair(nn.Module):
 
 
 def _pieces(scene: Scene, random: np.random.Generator) -> list[tuple[NDArray[np.bool_], int]]:
-    """Masks of a scene, each with the number of its text in `PLAIN` and `BACKGROUND`: objects, parts of them, wall."""
+    """Masks of a scene, each with the number of its text in `PLAIN`, or after them in `BEHIND`."""
+    wall, part, _ = range(len(PLAIN), len(PLAIN) + len(BEHIND))
     taken = np.any([each.mask for each in scene.objects], axis=0)
-    pieces = [(~taken, len(PLAIN) + BACKGROUND.index("background"))]
+    pieces = [(~taken, wall)]
     for each in scene.objects:
         pieces.append((each.mask, PLAIN.index(f"a {each.kind[1]} {each.kind[2]}")))
         x0, y0, x1, y1 = each.box
@@ -65,20 +71,21 @@ def _pieces(scene: Scene, random: np.random.Generator) -> list[tuple[NDArray[np.
         half[y0:y1, x0 : (x0 + x1) // 2] = True
         if random.integers(2):
             half[y0:y1, x0:x1] ^= True
-        pieces.append((each.mask & half, len(PLAIN) + BACKGROUND.index("part of something")))
+        pieces.append((each.mask & half, part))
     height, width = taken.shape
     y, x = int(random.integers(height - 30)), int(random.integers(width - 30))
     square = np.zeros_like(taken)
     square[y : y + 30, x : x + 30] = True
     if (square & ~taken).any():
-        pieces.append((square & ~taken, len(PLAIN) + BACKGROUND.index("background")))
+        pieces.append((square & ~taken, wall))
     return pieces
 
 
 def train_pair(steps: int = 200, scenes: int = 160, batch: int = 96) -> Pair:
     """Train an image-text pair on objects of drawn scenes, always the same.
 
-    What fits none of a call's texts must be closest to "an object": so is half of every text left out of a call.
+    Each picture is compared with half of the plain texts and with one text of each kind of background. It must be
+    closest to its own text; if that is left out, to that of other things.
     """
     torch.manual_seed(0)
     random = np.random.default_rng(2)
@@ -93,17 +100,23 @@ def train_pair(steps: int = 200, scenes: int = 160, batch: int = 96) -> Pair:
         ((colours - np.array(MEAN, np.float32)) / np.array(STD, np.float32)).transpose(0, 3, 1, 2).copy()
     )
     truth = torch.tensor(labels)
-    model, ids = Pair(), torch.tensor([word_ids(phrase) for phrase in (*PLAIN, *BACKGROUND)])
-    seen, generic = (ids > 0).long(), len(PLAIN) + BACKGROUND.index("an object")
+    behind = [phrase for phrases in BEHIND.values() for phrase in phrases]
+    model, ids = Pair(), torch.tensor([word_ids(phrase) for phrase in (*PLAIN, *behind)])
+    seen = (ids > 0).long()
+    counts = torch.tensor([len(phrases) for phrases in BEHIND.values()])
+    first = len(PLAIN) + counts.cumsum(0) - counts
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps, pct_start=0.2)
     for _ in range(steps):
         chosen = torch.from_numpy(random.integers(len(labels), size=batch))
+        offered = first + (torch.rand(batch, len(counts)) * counts).long()
         absent = torch.rand(batch, len(ids)) < 0.5
-        absent[:, len(PLAIN) :] = False
+        absent[:, len(PLAIN) :] = True
+        absent.scatter_(1, offered, False)
         logits = model(ids, pictures[chosen], seen)[0].masked_fill(absent, -1e4)
-        own = truth[chosen]
-        target = torch.where(absent[torch.arange(batch), own], generic, own)
+        kind = (truth[chosen] - len(PLAIN)).clamp(0)
+        own = torch.where(truth[chosen] < len(PLAIN), truth[chosen], offered[torch.arange(batch), kind])
+        target = torch.where(absent[torch.arange(batch), own], offered[:, -1], own)
         loss = F.cross_entropy(logits, target)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -34,6 +34,8 @@ from edge_sam.predictor import Predictor
 from edge_sam.preference import Preference
 from edge_sam.prompts import Prompt
 from edge_sam.result import Answer
+from edge_sam.text import TextSegmenter
+from edge_sam.text.result import WordPrompt
 
 _GENERATOR_LIMITS = ("pred_iou_thresh", "stability_score_thresh", "stability_score_offset")
 
@@ -159,8 +161,12 @@ class Annotator:
     def _ask(
         self, task: Task, image: NDArray[np.uint8], region: NDArray[np.bool_] | None
     ) -> tuple[int, list[LabelledMask], Counter[str]]:
-        """Take the preferred mask of each prompt."""
+        """Take the preferred mask of each prompt, or those that were compared with words."""
         rejected: Counter[str] = Counter()
+        if self._segmenter is not None and self._segmenter.compares:
+            found = self._found(self._segmenter, image, region)
+            masks = [LabelledMask.of(each.record, each.word) for each in found if each.record is not None]
+            return len(found), masks, rejected
         prompts = self._prompts(task, image, region, rejected)
         if not prompts:
             return 0, [], rejected
@@ -182,9 +188,8 @@ class Annotator:
         given: Sequence[GivenPrompt | Prompt | tuple[Prompt, str]] = task.prompts
         if self._function is not None:
             given = self._function(image, task.item.name)
-        elif self._segmenter is not None and self._job.text is not None:
-            found = self._segmenter.find(image, self._job.text.text, valid_mask=region, **vars(self._job.view))
-            given = [(each.prompt, each.word) for each in found]
+        elif self._segmenter is not None:
+            given = [(each.prompt, each.word) for each in self._found(self._segmenter, image, region)]
         prompts = []
         for one in given:
             try:
@@ -195,6 +200,13 @@ class Annotator:
             else:
                 prompts.append((prompt, category))
         return prompts
+
+    def _found(
+        self, segmenter: TextSegmenter, image: NDArray[np.uint8], region: NDArray[np.bool_] | None
+    ) -> list[WordPrompt]:
+        """Return what the words of the job find."""
+        assert self._job.text is not None
+        return segmenter.find(image, self._job.text.text, valid_mask=region, **vars(self._job.view))
 
     def _draw(
         self, geometry: Geometry, prompt: Prompt, answer: Answer, region: NDArray[np.bool_] | None

@@ -89,8 +89,8 @@ def expand_variants(
     return variants, skipped
 
 
-def _expanded(given: Sequence[str], known: list[str], what: str, is_known: Callable[[str], bool]) -> list[str]:
+def _expanded(given: Sequence[str], known: list[str], what: str, accepts: Callable[[str], bool]) -> list[str]:
     for name in given:
-        if name != ALL and not is_known(name):
+        if name != ALL and not accepts(name):
             raise InputError(f"unknown {what} {name!r}; known: {ALL}, {', '.join(dict.fromkeys(known))}")
     return list(dict.fromkeys(known if ALL in given else given))

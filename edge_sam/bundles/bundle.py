@@ -271,10 +271,11 @@ def _exists(check: Callable[[], bool]) -> bool:
 
 def _name_the_export(bundle: Bundle, name: str, precision: str) -> None:
     """Raise `InputError` with the command that makes a missing precision, if one does."""
-    if name in read_index() and find_precision(precision).exact:
+    stored = stored_as(precision)
+    if name in read_index() and find_precision(stored).exact:
         raise InputError(
             f"bundle {name} has no precision {precision!r}; it has {', '.join(bundle.precisions)}; make it with:"
-            f" edge-sam export {name} --precision {precision}"
+            f" edge-sam export {name} --precision {stored}"
         )
 
 

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from edge_sam.bundles.bundle import open_bundle
 from edge_sam.errors import RuntimeUnavailableError
 from edge_sam.inference.cache import Tuned, read_record, tuning_key
-from edge_sam.inference.choice import choices
+from edge_sam.inference.choice import choices, why_not
 from edge_sam.inference.run_options import RunOptions
 from edge_sam.loading import load, load_choice
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
-from edge_sam.runtimes import PAIRS, why_unusable
+from edge_sam.runtimes import PAIRS
 from edge_sam.system.timing import elapsed_ms
 from edge_sam.tracking import Tracker
 from edge_sam.tracking.stillness import Stillness
@@ -37,7 +37,7 @@ def load_fastest(model: str | Path, image: NDArray[np.uint8], prompts: Sequence[
     bundle = open_bundle(model)
     found = choices(bundle, RunOptions())
     ways = [choice for choice in found if choice.precision == found[0].precision]
-    ways += [replace(ways[0], runtime=pair) for pair in PAIRS if why_unusable(pair) is None]
+    ways += [replace(ways[0], runtime=pair) for pair in PAIRS if why_not(bundle, pair) is None]
     if len(ways) < 2 or read_record(tuning_key(bundle), Tuned) is not None:
         return load(model)  # `edge-sam tune` has compared more settings on more photographs.
     took: dict[str, float] = {}

@@ -52,7 +52,7 @@ def build(
         loaded = LoadedModel(opened, choice, build=True)
     facts = {
         "runtime": choice.runtime,
-        "provider": loaded.decoder.provider,
+        "provider": loaded.provider,
         "precision": choice.precision,
         "hardware": backend(choice.runtime).hardware(split_runtime(choice.runtime)[1]),
         "folder": str(cache_home() / "compiled" / runtime_key(opened, choice.runtime, choice.precision)),

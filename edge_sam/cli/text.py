@@ -73,9 +73,10 @@ def open_segmenter(predictor: "Predictor", words: MatcherOptions, run: RunOption
     if not words.matcher:
         return None
     from edge_sam.text import TextSegmenter
-    from edge_sam.text.loading import find_matcher, open_matcher
+    from edge_sam.text.files import choose_files
+    from edge_sam.text.loading import open_matcher
 
-    matcher = open_matcher(find_matcher(words.matcher, words.matcher_precision), run)
+    matcher = open_matcher(choose_files(words.matcher, words.matcher_precision), run)
     return TextSegmenter(predictor, matcher, words.settings)
 
 

@@ -1,9 +1,9 @@
-"""`edge-sam tune`: measure every way of running a model here, and let `auto` use the fastest."""
+"""`edge-sam tune`: measure every way of running a model or a matcher here, and let `auto` use the fastest."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -17,13 +17,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edge_sam.benchmark.tuning import Tunable
+
 _MAX_PHOTOGRAPHS = 4
+_TITLES = {"iou": "IoU"}
 
 
 def tune(
-    bundle: str = "mobile-sam",
+    bundle: str | None = None,
     /,
     *,
+    matcher: list[Path] | None = None,
     image: list[Path] | None = None,
     runtime: list[str] | None = None,
     threads: str | None = None,
@@ -32,13 +36,15 @@ def tune(
 ) -> None:
     """Time every usable runtime, precision and number of threads, and remember the fastest for this machine.
 
-    Combinations whose masks differ from fp32 on the CPU are dropped. `auto` uses the result until the machine, the
-    model or a runtime's version changes.
+    Combinations whose masks, or a matcher's boxes and scores, differ from fp32 on the CPU are dropped. `auto` uses the
+    result until the machine, the model or a runtime's version changes.
 
     Parameters
     ----------
     bundle
-        Model name or bundle folder.
+        Model name or bundle folder. Default: mobile-sam.
+    matcher
+        In place of the model: folder or file of a text model (docs/text.md). Repeatable: two files may belong together.
     image
         Photograph, or folder of them, like those you will segment; repeatable.
     runtime
@@ -50,35 +56,50 @@ def tune(
     """
     import edge_sam
     from edge_sam.benchmark import tuning
-    from edge_sam.bundles.bundle import open_bundle
 
-    opened = open_bundle(bundle)
+    if bundle is not None and matcher:
+        raise InputError("tune measures a model or a matcher; give one of them")
+    photographs = _photographs(image or [])
+    tunable = _tunable(bundle or "mobile-sam", matcher, photographs)
     for name in runtime or []:
         if not edge_sam.runtimes.is_known(name):
             raise InputError(f"unknown runtime {name!r}; known: {', '.join(edge_sam.runtimes.BACKENDS)}")
-    choices = tuning.candidates(
-        opened, runtime or [*edge_sam.runtimes.BACKENDS, *edge_sam.runtimes.PAIRS], _thread_counts(threads)
-    )
-    photographs = _photographs(image or [])
+    pairs = () if matcher else edge_sam.runtimes.PAIRS  # A matcher has no image encoder to take apart.
+    measured = runtime or [*edge_sam.runtimes.BACKENDS, *pairs]
+    choices = tuning.candidates(tunable, measured, _thread_counts(threads))
     with status("") as show:
-        rows = tuning.measure(opened, choices, photographs, rounds, show)
-    kept = tuning.keep(opened, rows)
-    reports = [tuning.report(row) for row in rows]
+        rows = tuning.measure(tunable, choices, photographs, rounds, show)
+    kept = tuning.keep(tunable, rows)
+    reports = [tuning.report(row, tunable.agreement) for row in rows]
     if json:
-        print_json({"model": opened.manifest.name, "remembered": kept, "rows": reports})
+        print_json({"matcher" if matcher else "model": tunable.name, "remembered": kept, "rows": reports})
         return
     _print_table(reports)
     best = reports[0]
     count = f", {best['threads']} threads" if best["threads"] else ""
-    echo(f"auto will use {best['runtime']} in {best['precision']}{count} for {opened.manifest.name} here")
+    echo(f"auto will use {best['runtime']} in {best['precision']}{count} for {tunable.name} here")
     if not kept:
         echo("warning: the cache cannot be written, so this is forgotten (set EDGE_SAM_HOME)", err=True)
 
 
+def _tunable(bundle: str, matcher: list[Path] | None, photographs: list[NDArray[np.uint8]]) -> Tunable[Any]:
+    if matcher:
+        from edge_sam.benchmark.tunable_matcher import TunableMatcher
+        from edge_sam.text.files import choose_files
+
+        return TunableMatcher(choose_files(matcher))
+    from edge_sam.benchmark.tunable_model import TunableModel
+    from edge_sam.bundles.bundle import open_bundle
+
+    return TunableModel(open_bundle(bundle), photographs)
+
+
 def _print_table(rows: list[dict[str, str | float | None]]) -> None:
-    shown = table("runtime", "provider", "precision", "threads", "encode ms", "click ms", "IoU", "")
+    """Print all but the total, which is the sum of the rest, and the reason of a rejection last and without a title."""
+    names = [name for name in rows[0] if name not in ("total_ms", "rejected")]
+    shown = table(*(_TITLES.get(name, name.replace("_", " ")) for name in names), "")
     for row in rows:
-        cells = [row[key] for key in ("runtime", "provider", "precision", "threads", "encode_ms", "click_ms", "iou")]
+        cells = (row[name] for name in names)
         shown.add_row(*("–" if cell is None else str(cell) for cell in cells), str(row["rejected"] or ""))
     plain_console().print(shown)
 

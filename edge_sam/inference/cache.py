@@ -6,14 +6,13 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from edge_sam.bundles.bundle import Bundle
 from edge_sam.bundles.manifest import Sha256
-from edge_sam.bundles.precisions import find_precision
 from edge_sam.files.atomic import write_files
 from edge_sam.files.cache_home import cache_home, is_trusted, make_private
 from edge_sam.runtimes import BACKENDS, backend, split_runtime
@@ -34,7 +33,7 @@ def runtime_key(bundle: Bundle, runtime: str, precision: str, options: Mapping[s
     return files_key(_hashes(bundle, precision), runtime, precision, options)
 
 
-def files_key(hashes: list[str], runtime: str, precision: str, options: Mapping[str, str] | None = None) -> str:
+def files_key(hashes: Sequence[str], runtime: str, precision: str, options: Mapping[str, str] | None = None) -> str:
     """Return the key of `runtime_key` for files with these hashes."""
     name, device = split_runtime(runtime)
     facts = {
@@ -45,7 +44,7 @@ def files_key(hashes: list[str], runtime: str, precision: str, options: Mapping[
         "packages": installed_versions(backend(runtime).PACKAGES),
         "precision": precision,
         "options": dict(options or {}),
-        "files": hashes,
+        "files": list(hashes),
         "revision": _REVISION,
     }
     return _digest(facts)
@@ -63,13 +62,14 @@ class Verdict(msgspec.Struct, frozen=True):
     differences: dict[str, Annotated[float, msgspec.Meta(ge=0)]]
     compiled: dict[str, Sha256] = {}
 
-    def answers(self, runtime: str, precision: str, outputs: Iterable[str]) -> bool:
-        """Tell whether it says of all these outputs that this runtime keeps the bound, or why it does not."""
+    def answers(self, runtime: str, precision: str, bounds: Mapping[str, float]) -> bool:
+        """Tell whether it says of all these outputs that this runtime keeps their bounds, or why it does not."""
         if (self.runtime, self.precision) != (runtime, precision):
             return False
-        bound = find_precision(precision).probe_bound
-        within = all(difference <= bound for difference in self.differences.values())
-        return self.rejected is not None or (self.differences.keys() == set(outputs) and within)
+        if self.rejected is not None:
+            return True
+        named = self.differences.keys() == bounds.keys()
+        return named and all(difference <= bounds[name] for name, difference in self.differences.items())
 
 
 class Best(msgspec.Struct, frozen=True):
@@ -104,10 +104,10 @@ def read_record(key: str, kind: type[_Record]) -> _Record | None:
         return None
 
 
-def read_verdict(key: str, runtime: str, precision: str, outputs: Iterable[str]) -> Verdict | None:
+def read_verdict(key: str, runtime: str, precision: str, bounds: Mapping[str, float]) -> Verdict | None:
     """Read the guard's verdict on a runtime. None if there is none, or if it is not about these outputs and bounds."""
     verdict = read_record(key, Verdict)
-    return verdict if verdict is not None and verdict.answers(runtime, precision, outputs) else None
+    return verdict if verdict is not None and verdict.answers(runtime, precision, bounds) else None
 
 
 def write_record(key: str, record: Verdict | Tuned) -> bool:
@@ -128,7 +128,12 @@ def _hashes(bundle: Bundle, precision: str) -> list[str]:
 
 
 def tuning_key(bundle: Bundle) -> str:
-    """Return a key for everything that affects which choice is the fastest for a model here.
+    """Return a key for everything that affects which choice is the fastest for a model here."""
+    return files_tuning_key({precision: _hashes(bundle, precision) for precision in bundle.precisions})
+
+
+def files_tuning_key(hashes: Mapping[str, Sequence[str]]) -> str:
+    """Return the key of `tuning_key` for files with these hashes, by precision.
 
     It contains the versions of the packages of all runtimes, but no devices, because querying devices would import
     every backend at each start. If a device is removed, its runtime becomes unusable, which is detected anyway.
@@ -137,7 +142,7 @@ def tuning_key(bundle: Bundle) -> str:
         "machine": machine(),
         "usable_cores": usable_cores(),
         "packages": {name: installed_versions(backend(name).PACKAGES) for name in BACKENDS},
-        "files": {precision: _hashes(bundle, precision) for precision in bundle.precisions},
+        "files": {precision: list(given) for precision, given in hashes.items()},
         "revision": _REVISION,
     }
     return _digest(facts)

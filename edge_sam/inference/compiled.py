@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from edge_sam.bundles.bundle import file_sha256
-from edge_sam.bundles.contract import Role
 from edge_sam.files.cache_home import cache_home, make_private
 
 
@@ -37,13 +36,13 @@ class CompiledFiles:
         except OSError:  # It cannot be read or removed.
             self._usable = False
 
-    def folder(self, role: Role) -> Path | None:
-        """Return the folder for a component, which is created. None if the cache cannot be used."""
+    def folder(self, part: str) -> Path | None:
+        """Return the folder for a part of the model, which is created. None if the cache cannot be used."""
         try:
-            make_private(self._folder / role)
+            make_private(self._folder / part)
         except OSError:
             return None  # The model is compiled at each start.
-        return self._folder / role if self._usable else None
+        return self._folder / part if self._usable else None
 
     @property
     def changed(self) -> bool:

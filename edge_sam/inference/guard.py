@@ -80,6 +80,11 @@ def _both(outputs: Sequence[Tensors], name: str, shape: tuple[int, ...]) -> NDAr
     return np.concatenate([np.ascontiguousarray(output[name][(slice(None), *covered)]) for output in outputs])
 
 
+def probe_bounds(contract: Contract, precision: str) -> dict[str, float]:
+    """Return the largest relative difference of each output; see `check_probe`."""
+    return dict.fromkeys(contract.probed, find_precision(precision).probe_bound)
+
+
 def check_probe(computed: Tensors, stored: Tensors, precision: str) -> dict[str, float]:
     """Compare a runtime's outputs for the probe images with the reference outputs.
 

@@ -16,18 +16,17 @@ from numpy.typing import NDArray
 
 from edge_sam.bundles.bundle import Bundle
 from edge_sam.bundles.contract import Role
-from edge_sam.bundles.precisions import find_precision
 from edge_sam.errors import InputError, RuntimeFallbackWarning, RuntimeUnavailableError, one_line
 from edge_sam.inference.cache import Verdict, read_verdict, runtime_key, write_record
-from edge_sam.inference.choice import Choice
+from edge_sam.inference.choice import Choice, computes_in
 from edge_sam.inference.compiled import CompiledFiles
 from edge_sam.inference.components import open_component, presented
 from edge_sam.inference.decoder_parts import TwoPartDecoder
 from edge_sam.inference.facts import Facts
-from edge_sam.inference.guard import check_probe, run_probe
+from edge_sam.inference.guard import check_probe, probe_bounds, run_probe
 from edge_sam.inference.token_list import TokenList, token_list
 from edge_sam.inference.trial import try_out
-from edge_sam.runtimes import Session, arithmetics, backend, why_unusable
+from edge_sam.runtimes import Session, backend, is_pair, why_unusable
 from edge_sam.system.timing import stage
 
 _log = logging.getLogger("edge_sam")
@@ -74,10 +73,11 @@ class LoadedModel:
         reason = why_unusable(choice.runtime)
         if reason is not None:
             raise RuntimeUnavailableError(reason)
-        if find_precision(choice.precision).weights and choice.precision not in arithmetics(choice.runtime):
+        if not computes_in(choice.runtime, choice.precision):
             raise RuntimeUnavailableError(f"it does not compute in {choice.precision} on this machine")
         key = runtime_key(bundle, choice.runtime, choice.precision, choice.options)
-        verdict = read_verdict(key, choice.runtime, choice.precision, self.contract.probed)
+        bounds = probe_bounds(self.contract, choice.precision)
+        verdict = read_verdict(key, choice.runtime, choice.precision, bounds)
         _raise_if_rejected(verdict)  # A rejected runtime need not compile first.
         formats = backend(choice.runtime).MODEL_FORMATS
         if bundle.layout is not None and backend(choice.runtime).BUILDS_ENGINES:
@@ -110,8 +110,10 @@ class LoadedModel:
 
     @property
     def provider(self) -> str:
-        """The provider that really runs, as the backend names it. Two, if encoder and decoder run in different ones."""
-        return " + ".join(dict.fromkeys((self.encoder.provider, self.decoder.provider)))
+        """The provider that really runs the decoder, as the backend names it; of a pair, the encoder's too."""
+        if not is_pair(self.choice.runtime):
+            return self.decoder.provider
+        return f"{self.encoder.provider} + {self.decoder.provider}"
 
     def listed_tokens(self, token_size: tuple[int, int]) -> TokenList | None:
         """Return the image tokens that the decoder takes for a photograph of so many rows and columns of tokens.

@@ -12,6 +12,7 @@ from edge_sam.files.cache_home import cache_home
 from edge_sam.files.serialization import from_json, to_json
 from edge_sam.inference.cache import read_verdict, runtime_key
 from edge_sam.inference.choice import Choice
+from edge_sam.inference.guard import probe_bounds
 from edge_sam.runtimes import backend, runs_on_cpu, why_unusable
 
 _OURS = ("bundles", "imported")
@@ -26,18 +27,30 @@ class _Request(msgspec.Struct):
     options: dict[str, str]
 
 
-def try_out(bundle: Bundle, choice: Choice) -> None:
-    """Load a bundle from elsewhere in a child process with limits, unless the guard has a verdict on it.
+def run_trial(function: str, request: bytes, runtime: str, size: int) -> None:
+    """Call ``module:name``, which loads a model of `size` bytes in a runtime, in a child process with limits.
 
-    The child leaves the guard's verdict and compiled files in the cache. The memory of a GPU has no limit, and a
-    runtime that builds engines does so only on request.
+    The child leaves the guard's verdict and compiled files in the cache. The memory of a GPU has no limit.
 
     Raises
     ------
     InputError
-        The bundle is damaged.
+        The model is damaged.
     RuntimeUnavailableError
         The runtime rejects it, crashes, or goes beyond a limit.
+    """
+    from edge_sam.system.confined import limits_for, run_confined  # Known models start without it.
+
+    limits = limits_for(size)
+    if not runs_on_cpu(runtime):
+        limits = limits._replace(memory=None)
+    run_confined(function, request, limits)
+
+
+def try_out(bundle: Bundle, choice: Choice) -> None:
+    """Load a bundle from elsewhere in a child process, unless the guard has a verdict on it; see `run_trial`.
+
+    A runtime that builds engines does so only on request.
     """
     if bundle.path.parent in (BUNDLED, *(cache_home() / name for name in _OURS)):
         return
@@ -45,16 +58,11 @@ def try_out(bundle: Bundle, choice: Choice) -> None:
     if why_unusable(runtime) is not None or backend(runtime).BUILDS_ENGINES:
         return
     key = runtime_key(bundle, runtime, choice.precision, choice.options)
-    if read_verdict(key, runtime, choice.precision, bundle.contract.probed) is not None:
+    if read_verdict(key, runtime, choice.precision, probe_bounds(bundle.contract, choice.precision)) is not None:
         return
-    from edge_sam.system.confined import limits_for, run_confined  # Known models start without it.
-
     size = sum(file.bytes for file in bundle.manifest.files(choice.precision))
-    limits = limits_for(size)
     request = _Request(str(bundle.path.absolute()), runtime, choice.precision, choice.threads, {**choice.options})
-    if not runs_on_cpu(runtime):
-        limits = limits._replace(memory=None)
-    run_confined("edge_sam.inference.trial:load", to_json(request), limits)
+    run_trial("edge_sam.inference.trial:load", to_json(request), runtime, size)
 
 
 def load(request: bytes, _progress: Callable[[str], object]) -> bytes:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edge_sam.bundles.contract import Role
 from edge_sam.bundles.manifest import Component
+from edge_sam.bundles.precisions import stored_as
 from edge_sam.embedding import ImageEmbedding
 from edge_sam.inference.token_list import decoder_tokens
 from edge_sam.predictor import Predictor
@@ -26,7 +27,7 @@ def decoder_component(predictor: Predictor, role: Role = "decoder") -> Component
         return None
     found = (c for c in bundle.manifest.components if (c.role, c.format) == (role, "onnx"))
     decoders = {component.precision: component for component in found}
-    return decoders.get(predictor.precision) or next(iter(decoders.values()), None)
+    return decoders.get(stored_as(predictor.precision)) or next(iter(decoders.values()), None)
 
 
 def no_decoder() -> HttpError:

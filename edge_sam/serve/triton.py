@@ -9,6 +9,7 @@ from pathlib import Path
 from edge_sam.bundles.bundle import Bundle
 from edge_sam.bundles.contract import Role
 from edge_sam.bundles.manifest import Component, TensorSpec
+from edge_sam.bundles.precisions import stored_as
 from edge_sam.errors import InputError
 from edge_sam.files.atomic import check_output_folder, write_files
 
@@ -57,6 +58,8 @@ def write_repository(bundle: Bundle, output: Path, *, precision: str = "auto", o
     """
     check_output_folder(output)
     chosen = {"auto": bundle.precisions[0], "smallest": bundle.smallest}.get(precision, precision)
+    if stored_as(chosen) != chosen:
+        raise InputError(f"{chosen} is a runtime's arithmetic, not files; give --precision {stored_as(chosen)}")
     name = re.sub(r"[^a-z0-9]+", "-", bundle.manifest.name.lower()).strip("-") or "model"
     contents: dict[Path, bytes] = {}
     for role in bundle.graphs:

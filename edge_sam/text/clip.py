@@ -91,7 +91,13 @@ class PhraseEmbeddings:
 
 
 class ClipPair:
-    """CLIP, MobileCLIP2 or SigLIP; see `edge_sam.text.matcher.ImageText`."""
+    """CLIP, MobileCLIP2 or SigLIP; see `edge_sam.text.matcher.ImageText`.
+
+    Attributes
+    ----------
+    resample : Image.Resampling
+        Filter for resizing, of `preprocessor_config.json`.
+    """
 
     threshold = 0.5
 
@@ -104,7 +110,7 @@ class ClipPair:
         self._output = _first_name(graph.outputs, _IMAGE_OUTPUTS, graph)
         _refuse_unprojected(self._output, graph, beside)
         self._pixels = beside.pixels()
-        given = self._pixels.size
+        self.resample, given = self._pixels.resample, self._pixels.size
         side = graph.size(self._input, -1) or given.get("height") or given.get("shortest_edge")
         if side is None:
             raise InputError(

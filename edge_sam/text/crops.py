@@ -12,11 +12,15 @@ from edge_sam.imaging.masks import box_of
 
 MARGIN = 0.15
 """Margin around an object on each side, as a fraction of its longer side."""
+RESAMPLE = Image.Resampling.BICUBIC
+"""Filter that CLIP was trained with."""
 _BLUR = 0.08
 """Deviation of the blur outside the mask, as a fraction of the crop's side."""
 
 
-def crop_object(image: NDArray[np.uint8], mask: NDArray[np.bool_], side: int) -> NDArray[np.uint8]:
+def crop_object(
+    image: NDArray[np.uint8], mask: NDArray[np.bool_], side: int, resample: Image.Resampling = RESAMPLE
+) -> NDArray[np.uint8]:
     """Return a square picture of an object, with everything around it blurred.
 
     Lingfeng Yang et al., "Fine-Grained Visual Prompting", arXiv 2306.04356: of all ways to show CLIP which object is
@@ -30,6 +34,8 @@ def crop_object(image: NDArray[np.uint8], mask: NDArray[np.bool_], side: int) ->
         The object.
     side : int
         Height and width of the result in pixels.
+    resample : Image.Resampling
+        Filter for resizing.
 
     Returns
     -------
@@ -46,7 +52,7 @@ def crop_object(image: NDArray[np.uint8], mask: NDArray[np.bool_], side: int) ->
     longest = (box[2:] - box[:2]).max()
     length = max(1, round(longest * (1 + 2 * MARGIN)))
     left, top = (int(value) for value in np.rint((box[:2] + box[2:] - length) / 2))
-    picture = Image.fromarray(_window(image, left, top, length)).resize((side, side), Image.Resampling.BICUBIC)
+    picture = Image.fromarray(_window(image, left, top, length)).resize((side, side), resample)
     inside = _window(mask.view(np.uint8), left, top, length, cv2.BORDER_CONSTANT)
     inside = np.asarray(cv2.resize(inside * np.uint8(255), (side, side), interpolation=cv2.INTER_AREA))
     shown = np.asarray(picture)

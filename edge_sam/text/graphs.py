@@ -62,6 +62,18 @@ class Graph:
         return length if isinstance(length, int) else None
 
 
+class GraphFile(NamedTuple):
+    """A file of one graph that nobody has opened yet."""
+
+    path: Path
+    precision: str
+
+    @property
+    def format(self) -> str:
+        """See `edge_sam.bundles.bundle.GRAPH_FILES`."""
+        return GRAPH_FILES.get(self.path.suffix.lower(), "")
+
+
 class _FileName(NamedTuple):
     """A file with the parts of its name."""
 
@@ -70,26 +82,26 @@ class _FileName(NamedTuple):
     precision: str
 
 
-def read_graph(path: Path, precision: str = "") -> Graph:
-    """Read the names, types and shapes of a graph's tensors.
+def read_graph(file: GraphFile) -> Graph:
+    """Read the names, types and shapes of a graph's tensors. A runtime opens the file for it.
 
     Raises
     ------
     InputError
         The file is missing, damaged or of another format.
     """
-    format, inputs, outputs = read_tensors(path)
+    format, inputs, outputs = read_tensors(file.path)
     return Graph(
-        path,
+        file.path,
         format,
-        precision or _parse_name(path).precision,
+        file.precision,
         {tensor.name: tensor for tensor in inputs},
         {tensor.name: tensor for tensor in outputs},
     )
 
 
-def find_graphs(given: Sequence[Path], precision: str) -> list[Graph]:
-    """Read the graphs of files and folders, each in one precision.
+def choose_graphs(given: Sequence[Path], precision: str) -> list[GraphFile]:
+    """Choose the graphs of files and folders, each in one precision.
 
     Parameters
     ----------
@@ -101,16 +113,16 @@ def find_graphs(given: Sequence[Path], precision: str) -> list[Graph]:
     Raises
     ------
     InputError
-        There is no graph, none in this precision, or a file is damaged.
+        There is no graph, or none in this precision.
     """
     graphs = []
     for path in given:
-        files = [path] if not path.is_dir() else _chosen(path, precision)
-        graphs += [read_graph(file) for file in files]
+        files = [_parse_name(path)] if not path.is_dir() else _chosen(path, precision)
+        graphs += [GraphFile(file.path, file.precision) for file in files]
     return graphs
 
 
-def side_folders(graphs: Sequence[Graph]) -> list[Path]:
+def side_folders(graphs: Sequence[GraphFile]) -> list[Path]:
     """List the folders in which the files beside graphs may lie: theirs, then those above."""
     folders = [graph.path.absolute().parent for graph in graphs]
     return list(dict.fromkeys([*folders, *(folder.parent for folder in folders)]))
@@ -124,7 +136,7 @@ def choose_variant(variants: Sequence[tuple[str, int]], precision: str, what: st
     variants : sequence of (str, int)
         Precision and bytes of each.
     precision : str
-        See `find_graphs`.
+        See `choose_graphs`.
     what : str
         The graph, for the message.
 
@@ -142,7 +154,7 @@ def choose_variant(variants: Sequence[tuple[str, int]], precision: str, what: st
     raise InputError(f"{what} in {', '.join(sorted({own for own, _ in variants}))}, not in {precision}")
 
 
-def _chosen(folder: Path, precision: str) -> list[Path]:
+def _chosen(folder: Path, precision: str) -> list[_FileName]:
     """Choose the files of a folder: each graph in one precision, and no whole model beside its parts."""
     variants: dict[tuple[Path, str], list[_FileName]] = {}
     for found in _files(folder):
@@ -169,6 +181,6 @@ def _parse_name(path: Path) -> _FileName:
     return _FileName(path, path.stem, "fp32")
 
 
-def _variant(folder: Path, files: Sequence[_FileName], precision: str) -> Path:
+def _variant(folder: Path, files: Sequence[_FileName], precision: str) -> _FileName:
     variants = [(found.precision, found.path.stat().st_size) for found in files]
-    return files[choose_variant(variants, precision, f"{folder} has {files[0].stem}")].path
+    return files[choose_variant(variants, precision, f"{folder} has {files[0].stem}")]

@@ -46,13 +46,18 @@ def run_probe(matcher: Matcher) -> Answers:
     return Answers(*(np.array([[each[i] for each in row] for row in answers], np.float32) for i in range(2)))
 
 
-def check_probe(answers: Answers, reference: Answers | None, precision: str) -> float:
+def probe_bounds(precision: str) -> dict[str, float]:
+    """Return the bounds of what `check_probe` returns."""
+    return {"scores": BOUND[precision], "boxes": BOX_BOUND[precision]}
+
+
+def check_probe(answers: Answers, reference: Answers | None, precision: str) -> dict[str, float]:
     """Check answers, alone and against those of the reference runtime.
 
     Returns
     -------
-    float
-        Relative difference of the scores from the reference's; 0 without one.
+    dict of str to float
+        Relative difference of the ``scores`` from the reference's, and distance of the ``boxes``; 0 without one.
 
     Raises
     ------
@@ -69,7 +74,7 @@ def check_probe(answers: Answers, reference: Answers | None, precision: str) -> 
             "it answers the same for two different phrases; the tokenizer may be another one's"
         )
     if reference is None:
-        return 0.0
+        return dict.fromkeys(probe_bounds(precision), 0.0)
     difference = _difference(answers.scores, reference.scores)
     if difference > BOUND[precision]:
         raise RuntimeUnavailableError(
@@ -81,7 +86,7 @@ def check_probe(answers: Answers, reference: Answers | None, precision: str) -> 
             f"its boxes differ by {distance:.2g} of the picture from the reference (allowed for {precision}:"
             f" {BOX_BOUND[precision]:g})"
         )
-    return difference
+    return {"scores": difference, "boxes": distance}
 
 
 def _answer(

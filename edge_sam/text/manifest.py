@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -10,7 +11,7 @@ from edge_sam.bundles.bundle import file_sha256
 from edge_sam.bundles.manifest import Count, FamilyName, FileName, MadeBy, Sha256
 from edge_sam.errors import InputError
 from edge_sam.files.serialization import decode_json
-from edge_sam.text.graphs import choose_variant
+from edge_sam.text.graphs import PRECISIONS, choose_variant
 
 MATCHER = "matcher.json"
 SCHEMA = 1
@@ -24,7 +25,7 @@ class MatcherFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: Sha256
     bytes: Count
     part: str | None = None
-    precision: str = ""
+    precision: Annotated[str, msgspec.Meta(pattern=f"^({'|'.join(PRECISIONS)})?$")] = ""
 
 
 class MatcherManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,7 +56,7 @@ class MatcherManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     files: tuple[MatcherFile, ...]
 
     def graphs(self, precision: str) -> list[MatcherFile]:
-        """Return the file of each part in a precision; see `edge_sam.text.graphs.find_graphs`."""
+        """Return the file of each part in a precision; see `edge_sam.text.graphs.choose_graphs`."""
         parts: dict[str, list[MatcherFile]] = {}
         for each in self.files:
             if each.part is not None:
@@ -69,17 +70,12 @@ class MatcherManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_manifest(folder: Path) -> MatcherManifest | None:
-    """Read the manifest of a packed matcher and check every file against it.
-
-    Returns
-    -------
-    MatcherManifest or None
-        None if the folder has none.
+    """Read the manifest of a packed matcher. None if the folder has none.
 
     Raises
     ------
     InputError
-        It is damaged or of a newer version, or a file is missing or another one.
+        It is damaged or of a newer version.
     """
     path = folder / MATCHER
     if not path.is_file():
@@ -91,6 +87,11 @@ def read_manifest(folder: Path) -> MatcherManifest | None:
         raise InputError(f"{path} is damaged: {error}") from error
     if manifest.schema > SCHEMA:
         raise InputError(f"{path} was written by a newer edge_sam; upgrade with: pip install -U edge-sam")
+    return manifest
+
+
+def check_files(folder: Path, manifest: MatcherManifest) -> None:
+    """Check every file against its hash. Raises `InputError` if one is missing or another one."""
     for each in manifest.files:
         try:
             intact = file_sha256(folder / each.file) == each.sha256
@@ -98,4 +99,3 @@ def read_manifest(folder: Path) -> MatcherManifest | None:
             raise InputError(f"matcher {folder}: cannot read {each.file}: {error.strerror}") from error
         if not intact:
             raise InputError(f"matcher {folder}: {each.file} does not match its hash in {MATCHER}; import it again")
-    return manifest

@@ -90,6 +90,9 @@ class TextBoxes(Protocol):
 class ImageText(Protocol):
     """Pictures and words to similarities.
 
+    A matcher may have ``resample`` too, the `PIL.Image.Resampling` with which objects are resized. Without it, they are
+    resized as for CLIP.
+
     Attributes
     ----------
     threshold : float

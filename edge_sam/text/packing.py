@@ -13,15 +13,18 @@ import msgspec
 
 from edge_sam.bundles.draft import entry
 from edge_sam.bundles.manifest import MadeBy
-from edge_sam.errors import InputError
+from edge_sam.errors import InputError, RuntimeUnavailableError
 from edge_sam.files.atomic import check_output_folder
 from edge_sam.inference.run_options import RunOptions
 from edge_sam.runtimes import REFERENCE, backend
 from edge_sam.system.machine import installed_versions
+from edge_sam.text.checked import FoundMatcher, recognise
+from edge_sam.text.files import choose_files
 from edge_sam.text.graphs import Graph
-from edge_sam.text.loading import FoundMatcher, compare_precisions, find_matcher, open_matcher
+from edge_sam.text.guard import check_probe, run_probe
+from edge_sam.text.loading import find_matcher, open_matcher
 from edge_sam.text.manifest import MATCHER, SCHEMA, MatcherFile, MatcherManifest
-from edge_sam.text.matcher import ImageText
+from edge_sam.text.matcher import ImageText, Matcher
 from edge_sam.version import __version__
 
 _TERMS = ("LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE")
@@ -68,8 +71,9 @@ def pack_matcher(
     """
     _refuse_existing(output, overwrite)
     check_output_folder(output.parent)
-    found = find_matcher(list(files), precision)
-    matcher = open_matcher(found, RunOptions(runtime=REFERENCE, strict=True))
+    chosen = choose_files(list(files), precision)
+    matcher = open_matcher(chosen, RunOptions(runtime=REFERENCE, strict=True))
+    found = recognise(chosen)
     target = Path(os.path.realpath(output))
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.", suffix=".part") as temporary:
@@ -88,7 +92,7 @@ def pack_matcher(
         (folder / MATCHER).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
         find_matcher(folder)  # What cannot be found again must not replace what could.
         if quantize is not None:
-            compare_precisions(folder, matcher)
+            _compare_precisions(folder, matcher)
         if target.exists():
             target.rename(Path(temporary) / "old")
         folder.rename(target)
@@ -99,7 +103,7 @@ def _copied(found: FoundMatcher, folder: Path) -> Iterator[MatcherFile]:
     """Copy the graphs, their weights, and the files beside them that were read. Yields their entries."""
     for part, graph in found.parts.items():
         yield from _copied_graph(part, graph, folder)
-    for source in found.beside.used:
+    for source in found.files.beside.used:
         shutil.copyfile(source, folder / source.name)
         yield MatcherFile(**entry(folder / source.name))
 
@@ -140,6 +144,15 @@ def _quantized(
         file = folder / f"{part}.int8.onnx"
         quantize(folder / f"{part}.fp32.onnx", file)
         yield MatcherFile(**entry(file), part=part, precision="int8")
+
+
+def _compare_precisions(folder: Path, exact: Matcher) -> None:
+    """Raise `InputError` if the int8 graphs of a packed matcher answer the test pictures too differently."""
+    quantised = open_matcher(choose_files(folder, "int8"), RunOptions(runtime=REFERENCE, strict=True))
+    try:
+        check_probe(run_probe(quantised), run_probe(exact), "int8")
+    except RuntimeUnavailableError as error:
+        raise InputError(f"int8 does not suit this model: {error}; leave out --int8") from error
 
 
 def _refuse_existing(output: Path, overwrite: bool) -> None:

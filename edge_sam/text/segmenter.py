@@ -27,7 +27,7 @@ from edge_sam.prompts import Prompt
 from edge_sam.result import Result
 from edge_sam.system.timing import elapsed_ms
 from edge_sam.text.choice import choose, inside
-from edge_sam.text.crops import crop_object
+from edge_sam.text.crops import RESAMPLE, crop_object
 from edge_sam.text.matcher import ImageText, Matcher, TextBoxes, WordBoxes
 from edge_sam.text.result import TextResult, WordPrompt
 from edge_sam.text.settings import TextSettings
@@ -256,7 +256,9 @@ class TextSegmenter:
     ) -> NDArray[np.float32]:
         """Return how likely each phrase is for each mask, (masks, phrases): its share against the background's."""
         texts = [*self._sentences(phrases), *self._sentences(self.settings.background)]
-        logits = matcher.similarity((crop_object(image, mask, matcher.side) for mask in masks), texts)
+        resample = getattr(matcher, "resample", RESAMPLE)
+        crops = (crop_object(image, mask, matcher.side, resample) for mask in masks)
+        logits = matcher.similarity(crops, texts)
         words, behind = logits[:, : len(phrases)], logits[:, len(phrases) :]
         highest = np.maximum(words, behind.max(axis=1, keepdims=True))
         others = np.exp(behind[:, None, :] - highest[:, :, None]).sum(axis=2)

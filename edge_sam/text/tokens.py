@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -115,6 +116,17 @@ class OpenTokenizer(NamedTuple):
     pad: int | None
 
 
+def load_package() -> ModuleType:
+    """Import the package `tokenizers`. Raises `MissingExtraError`."""
+    try:
+        import tokenizers
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f'text prompts need {error.name}, which is not installed: pip install "edge-sam[text]"'
+        ) from error
+    return tokenizers
+
+
 def open_tokenizer(folders: Sequence[Path]) -> OpenTokenizer:
     """Open the tokenizer that lies beside the graphs.
 
@@ -134,12 +146,7 @@ def open_tokenizer(folders: Sequence[Path]) -> OpenTokenizer:
     MissingExtraError
         The package `tokenizers` is not installed.
     """
-    try:
-        import tokenizers
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f'text prompts need {error.name}, which is not installed: pip install "edge-sam[text]"'
-        ) from error
+    tokenizers = load_package()
     readers: tuple[Callable[[Path], Any], ...] = (
         lambda path: tokenizers.Tokenizer.from_file(str(path)),
         _clip,

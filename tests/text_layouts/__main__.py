@@ -21,14 +21,19 @@ from transformers import (
     Owlv2Config,
     Owlv2ForObjectDetection,
     Owlv2ImageProcessor,
+    OwlViTConfig,
+    OwlViTForObjectDetection,
+    OwlViTImageProcessor,
     SiglipConfig,
     SiglipImageProcessor,
     SiglipModel,
 )
 
 from text_layouts.grounding_dino import grounding_dino
+from text_layouts.open_clip import open_clip
 from text_layouts.question import HEIGHT, PHRASES, WIDTH, picture
 from text_layouts.recording import export, save
+from text_layouts.vocabularies import bert
 from text_layouts.words import clip_words, siglip_words
 
 HERE = Path(__file__).parent / "models"
@@ -106,8 +111,8 @@ def clip(folder: Path, whole: bool) -> None:
     )
 
 
-def siglip(folder: Path) -> None:
-    """SigLIP in two graphs."""
+def siglip(folder: Path, whole: bool) -> None:
+    """SigLIP in one graph, or in two."""
     text = {
         **SMALL,
         "vocab_size": 9,
@@ -118,35 +123,33 @@ def siglip(folder: Path) -> None:
     }
     config = SiglipConfig(text_config=text, vision_config={**SMALL, "image_size": 32, "patch_size": 8})
     model, tokenizer = SiglipModel(config).eval(), siglip_words()
+    model.logit_scale.data.fill_(3.0)
+    model.logit_bias.data.fill_(-5.0)
     processor = SiglipImageProcessor(size={"height": 32, "width": 32})
     ids = tokenizer(PHRASES, padding="max_length", max_length=12, return_tensors="pt")["input_ids"]
     pixels = processor(square(32), return_tensors="pt")["pixel_values"]
     answer = model(ids, pixels)
-    export(model.text_model, {"input_ids": ids}, ["pooler_output"], {"input_ids": {0: "t"}}, folder / "text_model.onnx")
-    export(
-        model.vision_model,
-        {"pixel_values": pixels},
-        ["pooler_output"],
-        {"pixel_values": {0: "i"}},
-        folder / "vision_model.onnx",
-    )
-    save(
-        folder,
-        tokenizer,
-        processor,
-        config,
-        {
-            "input_ids": ids,
-            "picture": square(32),
-            "pixel_values": pixels,
-            "text_embeds": answer.text_embeds,
-            "image_embeds": answer.image_embeds,
-        },
-    )
+    tokens, pictures = {"input_ids": ids}, {"pixel_values": pixels}
+    if whole:
+        free = {"input_ids": {0: "t"}, "pixel_values": {0: "i"}}
+        outputs = ["logits_per_image", "logits_per_text", "text_embeds", "image_embeds"]
+        export(model, {**tokens, **pictures}, outputs, free, folder / "model.onnx")
+    else:
+        export(model.text_model, tokens, ["pooler_output"], {"input_ids": {0: "t"}}, folder / "text_model.onnx")
+        free = {"pixel_values": {0: "i"}}
+        export(model.vision_model, pictures, ["pooler_output"], free, folder / "vision_model.onnx")
+    answers = {
+        "picture": square(32),
+        "scale": model.logit_scale.exp(),
+        "text_embeds": answer.text_embeds,
+        "image_embeds": answer.image_embeds,
+        "logits": answer.logits_per_image,
+    }
+    save(folder, tokenizer, processor, config, {**tokens, **pictures, **answers})
 
 
-def owlv2(folder: Path) -> None:
-    """OWLv2."""
+def owl(folder: Path, version: int) -> None:
+    """OWLv2, or OWL-ViT, which came first."""
     text = {
         **SMALL,
         "vocab_size": 11,
@@ -155,11 +158,13 @@ def owlv2(folder: Path) -> None:
         "bos_token_id": 9,
         "pad_token_id": 0,
     }
-    config = Owlv2Config(
-        text_config=text, vision_config={**SMALL, "image_size": 96, "patch_size": 16}, projection_dim=32
-    )
-    model, tokenizer = Owlv2ForObjectDetection(config).eval(), clip_words()
-    processor = Owlv2ImageProcessor(size={"height": 96, "width": 96})
+    kind, make, prepare = {
+        1: (OwlViTConfig, OwlViTForObjectDetection, OwlViTImageProcessor),
+        2: (Owlv2Config, Owlv2ForObjectDetection, Owlv2ImageProcessor),
+    }[version]
+    config = kind(text_config=text, vision_config={**SMALL, "image_size": 96, "patch_size": 16}, projection_dim=32)
+    model, tokenizer = make(config).eval(), clip_words()
+    processor = prepare(size={"height": 96, "width": 96})
     encoded = tokenizer(PHRASES, padding="max_length", max_length=16, return_tensors="pt")
     pixels = processor(picture(), return_tensors="pt")["pixel_values"]
     inputs = {"input_ids": encoded["input_ids"], "pixel_values": pixels, "attention_mask": encoded["attention_mask"]}
@@ -187,10 +192,14 @@ def owlv2(folder: Path) -> None:
 MODELS: dict[str, Callable[[Path], None]] = {
     "clip": lambda folder: clip(folder, whole=False),
     "clip-whole": lambda folder: clip(folder, whole=True),
-    "siglip": siglip,
-    "owlv2": owlv2,
+    "open-clip": open_clip,
+    "siglip": lambda folder: siglip(folder, whole=False),
+    "siglip-whole": lambda folder: siglip(folder, whole=True),
+    "owlv2": lambda folder: owl(folder, version=2),
+    "owlvit": lambda folder: owl(folder, version=1),
     "grounding-dino": grounding_dino,
     "idea": lambda folder: grounding_dino(folder, idea=True),
+    "bert": bert,
 }
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import PreTrainedTokenizerFast
 
 WORDS = ("a", "the", "red", "blue", "large", "circle", "square")
+BERT_SPECIAL = {"[PAD]": 0, "[CLS]": 101, "[SEP]": 102, ".": 1012, "?": 1029}
+"""Grounding DINO's code has these ids in it."""
 CLIP_ENDS = ("<|startoftext|>", "<|endoftext|>")
 
 
@@ -39,6 +41,6 @@ def siglip_words() -> PreTrainedTokenizerFast:
 
 
 def bert_words() -> PreTrainedTokenizerFast:
-    """BERT's special tokens, whose ids Grounding DINO's code has in it: 101, 102, 1012 and 1029."""
-    special = {"[PAD]": 0, "<unk>": 100, "[CLS]": 101, "[SEP]": 102, ".": 1012, "?": 1029}
-    return words(special | {word: 200 + i for i, word in enumerate(WORDS)}, "[CLS]", "[SEP]")
+    """Whole words with BERT's special tokens."""
+    names = {**BERT_SPECIAL, "<unk>": 100, **{word: 200 + i for i, word in enumerate(WORDS)}}
+    return words(names, "[CLS]", "[SEP]")
