@@ -6,7 +6,7 @@ DEMO := .venv-demo
 EVAL := $(BIN)/edge-sam eval build/bench/mobile-sam --prompts point,box --worst 0
 PHOTO := examples/photographs/coffee.png
 
-.PHONY: demo test lint docs format dist matrix sbom bench fuzz accuracy readme-chart schemas build/types clean
+.PHONY: demo test lint docs format dist matrix arm sbom bench fuzz accuracy readme-chart schemas build/types clean
 
 demo: $(DEMO)/.done  ## Segment a photograph with the package as users get it: no torch.
 	$(DEMO)/bin/edge-sam segment $(PHOTO) --box 76,18,478,390 --point 300,120 --output demo
@@ -41,6 +41,9 @@ dist: .venv/.done  ## Wheel and source distribution in dist/, checked as a packa
 matrix: dist  ## The wheel in clean environments: each Python, oldest and newest dependencies; docs/lab/matrix.md.
 	$(PIP) uv
 	$(BIN)/python .ci/matrix.py dist/*.whl --tests
+
+arm: .venv/.done  ## The package on an emulated 64-bit ARM beside this machine; docs/lab/arm.md. SAM 2 too where its bundle is.
+	$(BIN)/python .ci/arm.py $(or $(BUNDLES),$(wildcard build/models/mobile-sam build/models/sam2-tiny))
 
 sbom: .venv/.done  ## The list of parts in the wheel (CycloneDX), checked against its schema.
 	$(PIP) "cyclonedx-python-lib[json-validation]>=9"
