@@ -29,7 +29,8 @@ from edge_sam.evaluation.variant import Variant
 PHOTOGRAPH = Path(__file__).parent.parent / "examples" / "photographs" / "rocket.jpg"
 PYTHON_ALONE = ("numpy", "opencv-python-headless", "onnxruntime", "msgspec", "pillow", "platformdirs")
 """Distributions that `edge_sam.load`, `encode` and `predict` need (docs/boards.md)."""
-COMMAND_LINE = (*PYTHON_ALONE, "cyclopts", "rich", "attrs", "docstring-parser", "pycocotools")
+_HELP = ("rich", "markdown-it-py", "mdurl", "pygments")
+COMMAND_LINE = (*PYTHON_ALONE, "cyclopts", "attrs", "docstring-parser", *_HELP, "pycocotools")
 """The same for `edge-sam segment`."""
 EXTRAS = ("openvino", "serve", "text", "video", "heif", "quantize", "export")
 NOT_COUNTED = {"torch"}
