@@ -52,16 +52,16 @@ def runtime(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-@pytest.mark.parametrize("threads", [2, 3])
-def test_up_to_three_threads_change_no_byte_in_onnx_runtime(threads: int) -> None:
-    """From four on, one product of the decoder is summed in other parts; docs/lab/determinism.md."""
-    assert digests("onnxruntime", threads) == digests("onnxruntime", 1)
-
-
 def test_another_process_gives_the_same_bytes(runtime: str) -> None:
+    """In ONNX Runtime with another number of threads too: up to three change nothing (docs/lab/determinism.md)."""
     command = [sys.executable, "-c", IN_PROCESS, runtime, "2"]
     done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == digests(runtime, 2)
+    assert done.stdout.split() == digests(runtime, 1 if runtime == "onnxruntime" else 2)
+
+
+def test_three_threads_change_no_byte_in_onnx_runtime() -> None:
+    """From four on, one product of the decoder is summed in other parts."""
+    assert digests("onnxruntime", 3) == digests("onnxruntime", 1)
 
 
 def test_masks_agree_between_runtimes_and_with_many_threads(predictor: edge_sam.Predictor) -> None:
