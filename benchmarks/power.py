@@ -19,6 +19,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from soak import CUP, frames
 
 import edge_sam
@@ -33,7 +34,7 @@ _LOAD_SECONDS = 1.0
 def spin(how: str) -> None:
     """Let the threads of ONNX Runtime's sessions spin in this way from now on."""
     if how == "never":
-        onnxruntime_session.crowded = lambda _threads: True  # type: ignore[assignment]
+        vars(onnxruntime_session)["crowded"] = lambda _threads: True
     if how != "always":
         return
     package = onnxruntime_session.load_package()
@@ -46,9 +47,14 @@ def spin(how: str) -> None:
     package.SessionOptions = Options  # type: ignore[attr-defined]
 
 
+def decoded(jpeg: bytes) -> NDArray[np.uint8]:
+    """Return the picture, BGR."""
+    return np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR), np.uint8)
+
+
 def idle(predictor: edge_sam.Predictor, seconds: float, long_side: int) -> float:
     """Return the processor seconds a minute after a photograph and a click."""
-    image = cv2.imdecode(np.frombuffer(frames()[0], np.uint8), cv2.IMREAD_COLOR)[..., ::-1].copy()
+    image = decoded(frames()[0])[..., ::-1].copy()
     predictor.predict(predictor.encode(image, long_side=long_side), edge_sam.Prompt(box=CUP))
     time.sleep(_LOAD_SECONDS)
     start = time.process_time()
@@ -60,7 +66,7 @@ def camera(predictor: edge_sam.Predictor, seconds: float, fps: float, long_side:
     """Track a video that plays at `fps`. Returns processor seconds a minute, frames a second, milliseconds a frame."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sway.mp4"
-        pictures = [cv2.imdecode(np.frombuffer(each, np.uint8), cv2.IMREAD_COLOR) for each in frames()]
+        pictures = [decoded(each) for each in frames()]
         writer = create_video(path, fps, (pictures[0].shape[1] & ~1, pictures[0].shape[0] & ~1))
         for i in range(int(seconds * fps) + 2):
             picture = pictures[i % len(pictures)]

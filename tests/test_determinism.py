@@ -47,9 +47,10 @@ def digests(runtime: str, threads: int) -> list[str]:
 
 @pytest.fixture(params=["onnxruntime", "openvino"])
 def runtime(request: pytest.FixtureRequest) -> str:
-    if why_unusable(request.param):
-        pytest.skip(f"{request.param} is not usable here")
-    return request.param
+    name: str = request.param
+    if why_unusable(name):
+        pytest.skip(f"{name} is not usable here")
+    return name
 
 
 def test_another_process_gives_the_same_bytes(runtime: str) -> None:
