@@ -8,7 +8,8 @@ PYTEST := $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 COVERAGE := printf 'branch coverage without subprocesses, in percent: ' && $(BIN)/coverage report --format=total
 PHOTO := examples/photographs/coffee.png
 
-.PHONY: demo test test-thorough lint docs format dist matrix sbom bench fuzz accuracy readme-chart schemas build/types clean
+.PHONY: demo test test-thorough lint docs format dist matrix arm soak sbom bench fuzz accuracy readme-chart schemas \
+	build/types clean
 
 demo: $(DEMO)/.done  ## Segment a photograph with the package as users get it: no torch.
 	$(DEMO)/bin/edge-sam segment $(PHOTO) --box 76,18,478,390 --point 300,120 --output demo
@@ -47,6 +48,9 @@ dist: .venv/.done  ## Wheel and source distribution in dist/, checked as a packa
 matrix: dist  ## The wheel in clean environments: each Python, oldest and newest dependencies; docs/lab/matrix.md.
 	$(PIP) uv
 	$(BIN)/python .ci/matrix.py dist/*.whl --tests
+
+arm: .venv/.done  ## The package on an emulated 64-bit ARM beside this machine; docs/lab/arm.md. SAM 2 too where its bundle is.
+	$(BIN)/python .ci/arm.py $(or $(BUNDLES),$(wildcard build/models/mobile-sam build/models/sam2-tiny))
 
 sbom: .venv/.done  ## The list of parts in the wheel (CycloneDX), checked against its schema.
 	$(PIP) "cyclonedx-python-lib[json-validation]>=9"

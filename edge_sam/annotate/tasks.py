@@ -76,8 +76,8 @@ def make_tasks(items: Sequence[Item], table: PromptTable | None, valid_mask: Pat
 def job_settings(job: Job, bundle: Bundle) -> dict[str, Any]:
     """Return everything except the photograph that affects its masks: the job, the model's files, the versions.
 
-    The number of threads is not included, because it does not change the masks on ONNX Runtime. The machine is not
-    included either, although another processor may round differently.
+    The number of threads is not included, because up to three of them change no byte on ONNX Runtime, and a worker
+    rarely has more. The machine is not included either, although another processor may round differently.
     """
     from edge_sam.version import __version__
 

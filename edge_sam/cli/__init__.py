@@ -129,6 +129,8 @@ def _error_line(error: Exception) -> tuple[str, int]:
         return str(error), 1
     if isinstance(error, OSError):
         return one_line(error), 1
+    if isinstance(error, ModuleNotFoundError):  # Installed without its dependencies, as on boards.
+        return f"{error.name} is not installed; pip install edge-sam brings it (EDGE_SAM_DEBUG=1 shows who needs it)", 1
     if isinstance(error, MemoryError):
         return "out of memory", 1
     return f"{type(error).__name__}: {error} (EDGE_SAM_DEBUG=1 shows where)", 1

@@ -20,11 +20,9 @@ def cache_home() -> Path:
 
     A user without a home folder, as in services and containers, gets a temporary folder and a warning.
     """
-    import platformdirs
-
     given = os.environ.get("EDGE_SAM_HOME")
     try:
-        folder = Path(given).expanduser() if given else platformdirs.user_cache_path("edge-sam")
+        folder = Path(given).expanduser() if given else _user_cache()
     except RuntimeError as error:  # Neither the environment nor the system has a home folder.
         if given:
             raise InputError(f"EDGE_SAM_HOME is {given}, but this user has no home; give an absolute path") from error
@@ -69,6 +67,12 @@ def is_writable(folder: Path) -> bool:
     """Tell whether a folder is writable, or can be created."""
     existing = next(path for path in (folder, *folder.absolute().parents) if os.access(path, os.F_OK))
     return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+
+
+def _user_cache() -> Path:
+    import platformdirs
+
+    return platformdirs.user_cache_path("edge-sam")
 
 
 def _hide_from_others(folder: Path) -> None:

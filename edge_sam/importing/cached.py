@@ -7,8 +7,6 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock
-
 from edge_sam.bundles.bundle import Bundle, file_sha256, open_bundle
 from edge_sam.bundles.manifest import MANIFEST
 from edge_sam.bundles.zoo import combined_sha256, read_index
@@ -47,6 +45,8 @@ def with_decoder(model: str | Path, decoder: str | Path | None) -> str | Path:
 
 def imported_pair(encoder: Path, decoder: Path) -> Bundle:
     """Import a pair of files into the cache, or open the bundle that an earlier call made of the same files."""
+    from filelock import FileLock  # A board that runs a bundle does without it.
+
     digests: dict[str, str] = {}
     for role, path in (("encoder", encoder), ("decoder", decoder)):
         digests |= {f"{role} {number}": file_sha256(file) for number, file in enumerate(files_of(path))}
