@@ -48,8 +48,12 @@ def every_block(graph: ModelProto) -> Blocks:
 
 
 def default_blocks(role: Role, graph: ModelProto) -> Blocks:
+    """Choose blocks of a graph by their kind."""
+    return chosen_blocks(role, every_block(graph))
+
+
+def chosen_blocks(role: Role, every: Blocks) -> Blocks:
     """Choose blocks by their kind, as docs/lab/quantization.md and docs/lab/sam2.md found best."""
-    every = every_block(graph)
     if role == "encoder" and not _matching(every.integer, TRANSFORMER):
         return Blocks((), every.stored)
     half = _matching(every.integer + every.stored, HALF[role])
