@@ -29,6 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from edge_sam.bundles.blocks import OUTSIDE
 from edge_sam.bundles.contract import Role
 from edge_sam.bundles.costs import COSTS, Cost
 from edge_sam.bundles.zoo import read_index
@@ -167,7 +168,7 @@ def block(name: str) -> str:
             path[-1] += f".{part}"
         else:
             path.append(part)
-    return "/".join(path[-2:])
+    return "/".join(path[-2:]) or OUTSIDE
 
 
 def whole_bytes(role: Role, blocks: Mapping[str, None]) -> set[str]:
