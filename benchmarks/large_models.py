@@ -127,7 +127,7 @@ def round_plainly(first: int) -> None:
 
 
 def run(step: str, given: argparse.Namespace) -> None:
-    """Run one step in this process, and print its time and the most memory that it and its children held."""
+    """Run one step in this process, and print its time and the most memory that it held."""
     start = time.perf_counter()
     show_little(given.long_side)
     if given.products is not None:
@@ -139,12 +139,10 @@ def run(step: str, given: argparse.Namespace) -> None:
         "int8": partial(quantize, given.folder, given.source, given.folder / "photographs", given.explain),
     }
     actions[step]()
-    own, children = (
-        resource.getrusage(who).ru_maxrss / 1e6 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     made = sorted((given.folder / step).glob("*.onnx*")) if step != "weights" else [given.folder / "random.pth"]
     sizes = ", ".join(f"{file.name} {file.stat().st_size / 1e6:.1f} MB" for file in made)
-    print(f"  {step:8s} {time.perf_counter() - start:6.0f} s   peak memory {own:.1f} GB (children {children:.1f} GB)")
+    print(f"  {step:8s} {time.perf_counter() - start:6.0f} s   peak memory {peak:.1f} GB")
     print(f"           {sizes}", flush=True)
 
 

@@ -31,7 +31,7 @@ def test_transformer_blocks_of_any_trunk_compute_in_int8() -> None:
 
 
 def test_patches_and_positions_of_a_plain_vit_stay_in_half() -> None:
-    """Their nodes are in no block. Alone in int8, they cost a small ViT with random weights more than any of its blocks."""
+    """Their nodes are in no block. Alone in int8, they cost a small random ViT more than any of its blocks."""
     blocks = default_blocks("encoder", products("/MatMul", "/blocks.0/attention/MatMul", "/blocks.0/lin1/MatMul"))
     assert blocks.stored == blocks.integer == ("blocks.0/attention", "blocks.0/lin1")
 
