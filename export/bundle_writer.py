@@ -104,12 +104,13 @@ def export_bundle(
     components: list[Component] = []
     measured: list[Measured] = []
     with draft:
-        for precision in dict.fromkeys(precisions):
-            exact = model.rounded_to_half() if precision == "w16" else model
-            written = _write_components(exact, precision, draft, progress)
-            components += written
+        for precision in (each for each in PRECISIONS if each in precisions):
+            if precision == "w16":
+                model = model.rounded_to_half()  # The last precision, so the exact weights need no memory any more.
+            made = _write_components(model, precision, draft, progress)
+            components += made
             progress(f"checking {precision} against torch")
-            measured.append(_measure(exact, precision, draft.folder, written))
+            measured.append(_measure(model, precision, draft.folder, made))
         if "openvino" in formats:
             components += to_openvino(components, draft.folder, progress)
         manifest = Manifest(
