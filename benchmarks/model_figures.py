@@ -20,6 +20,7 @@ from edge_sam import InputError
 from edge_sam.benchmark.compare import read_report
 from edge_sam.benchmark.report import BenchReport, BenchRow
 from edge_sam.bundles.bundle import BUNDLED, bundled_models, open_bundle
+from edge_sam.bundles.costs import Cost, read_costs
 from edge_sam.bundles.figures import FIGURES, Figure, Figures, read_figures
 from edge_sam.bundles.zoo import NpmSource, ZooModel, read_index
 from edge_sam.files.atomic import write_files
@@ -84,14 +85,20 @@ def zoo_name(weights: str) -> str:
 
 
 def page(figures: Figures) -> Iterator[str]:
-    """Yield the lines of the table of docs/models.md: each model in each precision of the package or the figures."""
-    yield "| model | parameters | licence | precision | files | point | box | encode | click |"
-    yield "|---|---:|---|---|---:|---:|---:|---:|---:|"
+    """Yield the lines of docs/models.md: what each model costs, and each precision of the package or the figures."""
+    costs = read_costs()
+    yield "| model | parameters | licence | GMAC | fp32 | w16 | int8 | encode, estimated |"
+    yield "|---|---:|---|---:|---:|---:|---:|---:|"
     for model in read_index().values():
-        sizes = packaged_sizes(model.name)
-        for precision in dict.fromkeys([*sizes, *figures.precisions(model.name)]) or [_DASH]:
-            row = figures.fastest(model.name, precision)
-            yield f"| {' | '.join(cells(model, precision, sizes.get(precision), row))} |"
+        yield f"| {' | '.join(cost_cells(model, costs.get(model.name), figures.estimated_ms(costs, model.name)))} |"
+    yield ""
+    yield "| model | precision | files | point | box | encode | click |"
+    yield "|---|---|---:|---:|---:|---:|---:|"
+    for name in read_index():
+        sizes = packaged_sizes(name)
+        for precision in dict.fromkeys([*sizes, *figures.precisions(name)]):
+            row = figures.fastest(name, precision)
+            yield f"| {' | '.join(cells(name, precision, sizes.get(precision), row))} |"
     yield ""
     yield caption(figures)
 
@@ -104,9 +111,18 @@ def packaged_sizes(name: str) -> dict[str, float]:
     return {precision: bundle.megabytes(precision) for precision in bundle.precisions}
 
 
-def cells(model: ZooModel, precision: str, megabytes: float | None, row: Figure | None) -> list[str]:
+def cost_cells(model: ZooModel, cost: Cost | None, milliseconds: float | None) -> list[str]:
+    """Return the cells of a line of costs. What is not known is a dash."""
+    known = [f"`{model.name}`", f"{model.parameters / 1e6:.1f} M", model.license.removeprefix("LicenseRef-")]
+    estimate = _DASH if milliseconds is None else f"{milliseconds / 1000:.2g} s"
+    if cost is None:
+        return [*known, *[_DASH] * 4, estimate]
+    return [*known, f"{cost.encode_gmac:.1f}", *(f"{megabytes:.0f} MB" for megabytes in cost.mb.values()), estimate]
+
+
+def cells(name: str, precision: str, megabytes: float | None, row: Figure | None) -> list[str]:
     """Return the cells of one line. What is not known is a dash."""
-    known = [f"`{model.name}`", f"{model.parameters / 1e6:.1f} M", model.license.removeprefix("LicenseRef-"), precision]
+    known = [f"`{name}`", precision]
     if row is None:
         return [*known, _DASH if megabytes is None else f"{megabytes:.1f} MB", *[_DASH] * 4]
     times = (f"{row.encode_ms:.0f} ms", f"{row.click_ms:.0f} ms")

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 
 from edge_sam.bundles.bundle import Bundle
-from edge_sam.bundles.draft import Draft, entry
+from edge_sam.bundles.draft import Draft, written
 from edge_sam.bundles.manifest import (
     CheckpointSource,
-    Companion,
     Component,
     MadeBy,
     Manifest,
@@ -105,12 +104,13 @@ def export_bundle(
     components: list[Component] = []
     measured: list[Measured] = []
     with draft:
-        for precision in dict.fromkeys(precisions):
-            exact = model.rounded_to_half() if precision == "w16" else model
-            written = _write_components(exact, precision, draft, progress)
-            components += written
+        for precision in (each for each in PRECISIONS if each in precisions):
+            if precision == "w16":
+                model = model.rounded_to_half()  # The last precision, so the exact weights need no memory any more.
+            made = _write_components(model, precision, draft, progress)
+            components += made
             progress(f"checking {precision} against torch")
-            measured.append(_measure(exact, precision, draft.folder, written))
+            measured.append(_measure(model, precision, draft.folder, made))
         if "openvino" in formats:
             components += to_openvino(components, draft.folder, progress)
         manifest = Manifest(
@@ -138,10 +138,8 @@ def _write_components(
         progress(f"writing {role} in {precision}")
         graph = to_onnx(role, getattr(model, role), store_half=model.half, contract=model.contract)
         inputs, outputs = tensor_specs(graph)
-        file, *others = save_graph(graph, draft.folder / f"{role}.{precision}.onnx")
-        companion = Companion(**entry(others[0])) if others else None
-        tensors: dict[str, Any] = {"opset": OPSET, "inputs": inputs, "outputs": outputs, "companion": companion}
-        components.append(Component(role, precision, "onnx", **entry(file), **tensors))
+        files = save_graph(graph, draft.folder / f"{role}.{precision}.onnx")
+        components.append(written(role, precision, "onnx", files, opset=OPSET, inputs=inputs, outputs=outputs))
     constants, padding = {"no_mask": model.no_mask.numpy()}, None
     if "padding" in model.contract.constants:
         progress(f"encoding the padding in {precision}")

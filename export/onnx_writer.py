@@ -15,6 +15,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from edge_sam.bundles.contract import INTEGERS, SAM, Contract, Role, Shape
+from edge_sam.bundles.graph_weights import without_weights, write_graph
 from edge_sam.bundles.manifest import TensorSpec
 from edge_sam.errors import ExportError
 from edge_sam.export.torch_model import HALF_FROM
@@ -22,8 +23,6 @@ from edge_sam.export.torch_model import HALF_FROM
 OPSET = 17
 """The first opset with LayerNormalization, and old enough for all current runtimes."""
 
-LARGEST = 2_000_000_000
-"""Bytes of weights in a graph's own file. Protobuf takes 2 GiB."""
 UNFIT_OPERATORS = {"OneHot", "NonZero", "Resize", "Loop", "If", "Scan", "ScatterND", "GridSample", "Einsum"}
 """Operators that TensorRT rejects with dynamic shapes, or that belong outside the graph."""
 
@@ -72,9 +71,7 @@ def to_onnx(role: Role, module: nn.Module, store_half: bool, contract: Contract 
     unfit = sorted({node.op_type for node in model.graph.node} & UNFIT_OPERATORS)
     if unfit:
         raise ExportError(f"{role} has operators that a runtime would reject: {', '.join(unfit)}")
-    if store_half:
-        _store_half(model)
-    return model
+    return _stored_in_half(model) if store_half else model
 
 
 def save_graph(model: ModelProto, file: Path) -> list[Path]:
@@ -85,14 +82,9 @@ def save_graph(model: ModelProto, file: Path) -> list[Path]:
     list of Path
         The file. Graphs beyond the limit of protobuf have their weights in a second file beside it.
     """
-    if sum(len(tensor.raw_data) for tensor in model.graph.initializer) < LARGEST:
-        onnx.checker.check_model(model, full_check=True)
-        file.write_bytes(model.SerializeToString())
-        return [file]
-    weights = file.with_name(f"{file.name}.data")
-    onnx.save_model(model, file, save_as_external_data=True, location=weights.name, size_threshold=HALF_FROM)
+    files = write_graph(model, file)
     onnx.checker.check_model(file, full_check=True)
-    return [file, weights]
+    return files
 
 
 def _trace(module: nn.Module, inputs: Mapping[str, Shape], outputs: Mapping[str, Shape]) -> ModelProto:
@@ -145,19 +137,23 @@ def _free_axes(shape: Shape) -> dict[int, str]:
     return {axis: size for axis, size in enumerate(shape) if isinstance(size, str)}
 
 
-def _store_half(model: ModelProto) -> None:
-    """Replace each large float32 initializer with an fp16 initializer and a cast."""
-    casts = []
+def _stored_in_half(model: ModelProto) -> ModelProto:
+    """Return a graph with an fp16 initializer and a cast for each large float32 initializer.
+
+    A new one, because a message keeps the memory of what was replaced in it.
+    """
+    stored = without_weights(model)
+    del stored.graph.node[:]
     for initializer in model.graph.initializer:
-        array = numpy_helper.to_array(initializer)
+        name, array = initializer.name, numpy_helper.to_array(initializer)
         if array.dtype != np.float32 or array.size < HALF_FROM:
+            stored.graph.initializer.append(initializer)
             continue
         half = array.astype(np.float16)
         if not np.array_equal(half.astype(np.float32), array):
-            raise ExportError(f"weights {initializer.name} are not exact in fp16")
-        name = initializer.name
-        initializer.CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
-        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], name=f"{name}.cast", to=TensorProto.FLOAT))
-    nodes = [*casts, *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+            raise ExportError(f"weights {name} are not exact in fp16")
+        stored.graph.initializer.append(numpy_helper.from_array(half, f"{name}.half"))
+        cast = helper.make_node("Cast", [f"{name}.half"], [name], name=f"{name}.cast", to=TensorProto.FLOAT)
+        stored.graph.node.append(cast)
+    stored.graph.node.extend(model.graph.node)
+    return stored

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,6 +98,17 @@ def load_model(checkpoint: Path) -> tuple[Family, TorchModel]:
     read, sha256 = read_checkpoint(checkpoint)
     tensors = official_names(read)
     family = find_family(tensors, checkpoint)
+    return family, make_model(family, tensors, sha256)
+
+
+def make_model(family: Family, tensors: Mapping[str, Tensor], sha256: str) -> TorchModel:
+    """Make the components of a family from the tensors of a checkpoint, all of which must be used.
+
+    Raises
+    ------
+    InputError
+        Tensors are missing, unknown or misshapen.
+    """
     weights = family.weights(tensors)
     fit, masks = family.contract.fit, family.contract.masks
     decoder = family.decoder(weights).eval()
@@ -110,4 +122,4 @@ def load_model(checkpoint: Path) -> tuple[Family, TorchModel]:
         contract=family.contract,
     )
     weights.finish()
-    return family, model
+    return model

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import msgspec
 
 from edge_sam.bundles.bundle import Bundle
-from edge_sam.bundles.draft import Draft
+from edge_sam.bundles.draft import Draft, written
+from edge_sam.bundles.graph_weights import write_graph
 from edge_sam.bundles.manifest import Manifest, Measured
 from edge_sam.quantize.accuracy import Accuracy
 from edge_sam.quantize.job import QuantizedComponent
@@ -44,7 +45,8 @@ def add_components(
     for part in quantized:
         like = source.component(part.role, exact, "onnx")
         tensors = {"opset": like.opset, "inputs": like.inputs, "outputs": like.outputs}
-        components.append(draft.write(part.role, precision, "onnx", part.data, **tensors))
+        files = write_graph(part.graph, draft.folder / f"{part.role}.{precision}.onnx")
+        components.append(written(part.role, precision, "onnx", files, **tensors))
     return msgspec.structs.replace(source.manifest, components=tuple(components))
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from edge_sam.bundles.blocks import OUTSIDE, block_of
+from edge_sam.bundles.graph_weights import array_of, without_weights
 
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
 LARGE = 1024
@@ -26,21 +28,28 @@ class Layer:
     ----------
     node : NodeProto
         ``MatMul`` or ``Gemm``.
-    weight : ndarray of float32, (inputs, outputs)
-        The weights as the product uses them.
     source : str
         Name of the initializer that holds the weights.
     transposed : bool
         Whether the initializer is (outputs, inputs).
     bias : str, optional
         Name of the bias of a ``Gemm``.
+    constants : Constants
+        Of the graph.
     """
 
     node: NodeProto
-    weight: NDArray[np.float32]
     source: str
     transposed: bool
-    bias: str | None = None
+    bias: str | None
+    constants: Constants
+
+    @property
+    def weight(self) -> NDArray[np.float32]:
+        """The weights as the product uses them, (inputs, outputs). Read each time: together they may be gigabytes."""
+        weight = self.constants.value(self.node.input[1])
+        assert weight is not None
+        return np.ascontiguousarray(weight.T if _transposes(self.node) else weight, dtype=np.float32)
 
     @property
     def block(self) -> str:
@@ -57,30 +66,40 @@ class Constants:
 
     def value(self, name: str) -> NDArray[Any] | None:
         """Return a constant: an initializer, cast and transposed as the graph does. None for other tensors."""
-        if name in self._arrays:
-            return numpy_helper.to_array(self._arrays[name])
-        node = self._makers.get(name)
-        if node is None:
+        found = self._origin(name)
+        if found is None:
             return None
-        given = attributes(node)
-        if node.op_type == "Constant" and "value" in given:
-            return numpy_helper.to_array(given["value"])
-        if node.op_type not in ("Cast", "Transpose"):
-            return None
-        array = self.value(node.input[0])
-        if array is None:
-            return None
-        if node.op_type == "Cast":
-            return array.astype(helper.tensor_dtype_to_np_dtype(given["to"]))
-        return array.transpose(given.get("perm"))
+        tensor, changes = found
+        array = array_of(tensor)
+        for node in changes:
+            given = attributes(node)
+            if node.op_type == "Cast":
+                array = array.astype(helper.tensor_dtype_to_np_dtype(given["to"]))
+            else:
+                array = array.transpose(given.get("perm"))
+        return array
 
-    def source(self, name: str) -> tuple[str, bool]:
-        """Return the name of the initializer behind a constant matrix, and whether the graph transposes it."""
-        transposed = False
-        while name not in self._arrays and self._makers[name].op_type in ("Cast", "Transpose"):
-            transposed ^= self._makers[name].op_type == "Transpose"
-            name = self._makers[name].input[0]
-        return name, transposed
+    def matrix(self, name: str) -> tuple[TensorProto, bool] | None:
+        """Return the tensor behind a constant matrix, and whether the graph transposes it. None for other tensors."""
+        found = self._origin(name)
+        if found is None or len(found[0].dims) != 2:
+            return None
+        return found[0], sum(node.op_type == "Transpose" for node in found[1]) % 2 == 1
+
+    def _origin(self, name: str) -> tuple[TensorProto, list[NodeProto]] | None:
+        """Return the tensor that a constant is made of, and the casts and transpositions of it in their order."""
+        changes: list[NodeProto] = []
+        while name not in self._arrays:
+            node = self._makers.get(name)
+            if node is None:
+                return None
+            if node.op_type == "Constant" and "value" in attributes(node):
+                return attributes(node)["value"], changes[::-1]
+            if node.op_type not in ("Cast", "Transpose"):
+                return None
+            changes.append(node)
+            name = node.input[0]
+        return self._arrays[name], changes[::-1]
 
 
 def producers(model: ModelProto) -> dict[str, NodeProto]:
@@ -119,19 +138,21 @@ def layers(model: ModelProto) -> list[Layer]:
     for node in model.graph.node:
         if node.op_type not in ("MatMul", "Gemm"):
             continue
-        weight = constants.value(node.input[1])
-        if weight is None or weight.ndim != 2 or weight.size < LARGE:
+        matrix = constants.matrix(node.input[1])
+        if matrix is None or np.prod(matrix[0].dims) < LARGE:
             continue
         given = attributes(node)
         if given.get("transA", 0) or given.get("alpha", 1.0) != 1 or given.get("beta", 1.0) != 1:
             continue  # Only a Gemm that equals a MatMul and an Add is supported.
-        gemm_transposes = bool(node.op_type == "Gemm" and given.get("transB", 0))
-        weight = weight.T if gemm_transposes else weight
-        source, transposed = constants.source(node.input[1])
+        tensor, transposed = matrix
         bias = node.input[2] if len(node.input) > 2 else None
-        weight = np.ascontiguousarray(weight, dtype=np.float32)
-        found.append(Layer(node, weight, source, transposed != gemm_transposes, bias))
+        found.append(Layer(node, tensor.name, transposed != _transposes(node), bias, constants))
     return found
+
+
+def _transposes(product: NodeProto) -> bool:
+    """Tell whether a product transposes its weights itself."""
+    return bool(product.op_type == "Gemm" and attributes(product).get("transB", 0))
 
 
 def weight_blocks(model: ModelProto) -> dict[str, str]:
@@ -157,15 +178,32 @@ def sort_nodes(model: ModelProto) -> None:
     model.graph.node.extend(nodes[i] for i in TopologicalSorter(needs).static_order())
 
 
-def prune(model: ModelProto) -> None:
-    """Remove the nodes and initializers that no output depends on."""
+def rebuilt(model: ModelProto, nodes: Sequence[NodeProto], arrays: Iterable[TensorProto] = ()) -> ModelProto:
+    """Return a graph's inputs and outputs with other nodes between them.
+
+    Parameters
+    ----------
+    model : ModelProto
+        The graph, which is not changed. Its initializers stay, except for those that a node makes now.
+    nodes : sequence of NodeProto
+        The nodes in topological order.
+    arrays : iterable of TensorProto
+        Further initializers.
+
+    Returns
+    -------
+    ModelProto
+        Without the nodes and initializers that no output depends on.
+    """
     needed = {output.name for output in model.graph.output}
-    kept = []
-    for node in reversed(model.graph.node):  # The graph is in topological order.
+    kept: list[NodeProto] = []
+    for node in reversed(nodes):
         if needed.intersection(node.output):
             needed.update(inputs(node))
             kept.append(node)
-    arrays = [initializer for initializer in model.graph.initializer if initializer.name in needed]
-    del model.graph.node[:], model.graph.initializer[:], model.graph.value_info[:]
-    model.graph.node.extend(reversed(kept))
-    model.graph.initializer.extend(arrays)
+    needed -= {output for node in kept for output in node.output}
+    made = without_weights(model)
+    del made.graph.node[:], made.graph.value_info[:]
+    made.graph.node.extend(reversed(kept))
+    made.graph.initializer.extend(each for each in chain(model.graph.initializer, arrays) if each.name in needed)
+    return made

@@ -6,10 +6,13 @@ runtimes need no other code.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, shape_inference
 
+from edge_sam.bundles.graph_weights import write_graph
 from edge_sam.quantize.graph import producers, sort_nodes
 from edge_sam.runtimes import REFERENCE, backend
 
@@ -35,10 +38,10 @@ def to_half(model: ModelProto) -> ModelProto:
     backend(REFERENCE).load_package()  # Before any import of ONNX Runtime, because it turns telemetry off.
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    half = ModelProto()
-    half.CopyFrom(model)
     exact = sorted(exact_nodes(model))
-    converted: ModelProto = convert_float_to_float16(half, keep_io_types=True, node_block_list=exact)
+    with tempfile.TemporaryDirectory() as folder:
+        file, *_ = write_graph(model, Path(folder, "graph.onnx"))  # Only a file may be beyond the limit of protobuf.
+        converted: ModelProto = convert_float_to_float16(str(file), keep_io_types=True, node_block_list=exact)
     sort_nodes(converted)  # The converter appends casts at the end.
     return converted
 

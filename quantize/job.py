@@ -27,14 +27,14 @@ class QuantizedComponent:
     ----------
     role : str
         Encoder or decoder.
-    data : bytes
-        The ONNX file.
+    graph : ModelProto
+        The graph to write.
     rounded : ModelProto, optional
         Graph to measure accuracy with instead, if the runtime here rounds differently from the target's.
     """
 
     role: Role
-    data: bytes
+    graph: ModelProto
     rounded: ModelProto | None = None
 
 
@@ -77,5 +77,5 @@ class QuantizationJob:
         """Return one of the graphs with some blocks in int8."""
         graph, statistics = smooth(self.graphs[role], self.statistics[role], blocks.integer)
         observe = OBSERVERS[self.observer]
-        ranges = {name: ActivationRange(observe(each), each.gram) for name, each in statistics.items()}
+        ranges = {name: ActivationRange(observe(each), each) for name, each in statistics.items()}
         return quantise(graph, self.target, ranges, blocks.integer, blocks.stored)

@@ -15,7 +15,7 @@ _SAMPLE = 4096
 _ROWS, _STEPS = 128, 1000
 """Rows of a tensor that go into the Gram matrix in each run, and quantisation steps up to their largest magnitude."""
 _TOGETHER = 1024
-"""Rows to collect before a matrix product."""
+"""Fewest rows to collect before a matrix product."""
 _BINS = 2048
 _LEVELS = 128
 
@@ -39,7 +39,7 @@ class ActivationStatistics:
     samples: list[NDArray[np.float32]] = field(default_factory=list)
     channels: list[NDArray[np.unsignedinteger[Any]]] = field(default_factory=list)
     _unit: float = 0.0
-    _rows: list[NDArray[np.float32]] = field(default_factory=list)
+    _rows: list[NDArray[Any]] = field(default_factory=list)
     _gram: NDArray[np.float64] = field(default_factory=lambda: np.zeros(()))
 
     def add(self, values: NDArray[np.float32], draw: np.random.Generator) -> None:
@@ -52,9 +52,10 @@ class ActivationStatistics:
         rows = rows[draw.integers(len(rows), size=min(_ROWS, len(rows)))]
         self._unit = self._unit or float(np.abs(rows).max()) / _STEPS or 1.0
         # Sums of products of integers are exact, so they do not depend on the order of addition.
-        self._rows.append(np.rint(rows / self._unit))
-        if sum(map(len, self._rows)) >= _TOGETHER:
-            self._gather()
+        self._rows.append(_compact(np.rint(rows / self._unit)))
+        # The rows of a wide tensor use less memory than its Gram matrix for long.
+        if sum(map(len, self._rows)) >= _TOGETHER and sum(each.nbytes for each in self._rows) >= 8 * rows.shape[1] ** 2:
+            self._gram, self._rows = self.gram, []
 
     def divided(self, scale: NDArray[np.float32]) -> ActivationStatistics:
         """Return the statistics of the tensor divided by a scale, (channels,)."""
@@ -69,14 +70,10 @@ class ActivationStatistics:
     @property
     def gram(self) -> NDArray[np.float64]:
         """Gram matrix of the channels, (channels, channels), in an arbitrary unit."""
-        self._gather()
-        return self._gram
-
-    def _gather(self) -> None:
-        if self._rows:
-            rows = np.concatenate(self._rows).astype(np.float64)
-            self._gram = self._gram + rows.T @ rows
-            self._rows = []
+        if not self._rows:
+            return self._gram
+        rows = np.concatenate(self._rows).astype(np.float64)
+        return np.asarray(self._gram + rows.T @ rows)
 
     @property
     def sample(self) -> NDArray[np.float32]:
@@ -86,10 +83,15 @@ class ActivationStatistics:
 
 @dataclass(frozen=True)
 class ActivationRange:
-    """The range that integers cover, and `ActivationStatistics.gram`."""
+    """The range that integers cover, and the statistics that it was chosen by."""
 
     range: Range
-    gram: NDArray[np.float64]
+    statistics: ActivationStatistics
+
+
+def _compact(whole: NDArray[np.float32]) -> NDArray[Any]:
+    """Return whole numbers in 16 bits if they fit, as they do unless a later run goes far beyond the first."""
+    return whole.astype(np.int16) if np.abs(whole).max() <= np.iinfo(np.int16).max else whole
 
 
 def min_max(seen: ActivationStatistics) -> Range:

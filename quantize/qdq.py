@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from edge_sam.quantize.graph import Layer, layers, prune, weight_blocks
+from edge_sam.bundles.graph_weights import array_of
+from edge_sam.quantize.graph import Layer, layers, rebuilt, weight_blocks
 from edge_sam.quantize.observers import ActivationRange, Range
 from edge_sam.quantize.rounding import LIMIT, round_weights, weight_scale
 from edge_sam.quantize.targets import KernelTarget
@@ -69,7 +70,8 @@ class QdqWriter:
 
     def _rounded(self, layer: Layer, *, pairs: bool) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
         scale = weight_scale(layer.weight, (0,), pairs=pairs)
-        return round_weights(layer.weight, scale, self._observed[layer.node.input[0]].gram, pairs=pairs), scale
+        gram = self._observed[layer.node.input[0]].statistics.gram
+        return round_weights(layer.weight, scale, gram, pairs=pairs), scale
 
     def halved(self, name: str, array: NDArray[np.float32]) -> None:
         """Store weights of a float layer as fp16."""
@@ -96,7 +98,7 @@ def quantise(
     target : KernelTarget
         The integer format.
     observed : mapping of str to ActivationRange
-        Range and Gram matrix of each activation that a layer takes.
+        Range and statistics of each activation that a layer takes.
     integer : collection of str
         Blocks whose matrix products compute in int8 (see `layers`).
     stored : collection of str
@@ -113,14 +115,10 @@ def quantise(
             writer.layer(chosen[node.name])
         else:
             writer.nodes.append(node)
-    changed = ModelProto()
-    changed.CopyFrom(model)
-    _set_nodes(changed, writer.nodes)
-    prune(changed)
+    changed = rebuilt(model, writer.nodes)
     writer.nodes = []
-    _store(changed, writer, stored)
-    changed.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in writer.arrays.items())
-    return changed
+    nodes = _store(changed, writer, stored)
+    return rebuilt(changed, nodes, (numpy_helper.from_array(array, name) for name, array in writer.arrays.items()))
 
 
 def activation_grid(limits: Range, target: KernelTarget) -> tuple[NDArray[np.float32], NDArray[Any]]:
@@ -136,30 +134,22 @@ def activation_grid(limits: Range, target: KernelTarget) -> tuple[NDArray[np.flo
     return np.array(scale or 1.0, np.float32), np.array(zero, target.activations)
 
 
-def _store(model: ModelProto, writer: QdqWriter, stored: Collection[str]) -> None:
-    """Store the large float initializers, including those cast from fp16, as int8 or fp16."""
+def _store(model: ModelProto, writer: QdqWriter, stored: Collection[str]) -> list[NodeProto]:
+    """Store the large float initializers, including those cast from fp16, as int8 or fp16. Returns all nodes."""
     blocks = weight_blocks(model)
     by_source = {layer.source: layer for layer in layers(model)}
-    arrays = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer if i.name in blocks}
+    large = {each.name: each for each in model.graph.initializer if each.name in blocks}
     body = []
     for node in model.graph.node:
         name = node.input[0] if node.op_type == "Cast" else ""
-        if name in arrays and arrays[name].dtype == np.float16 and blocks[name] in stored:
-            writer.stored(node.output[0], arrays[name].astype(np.float32), by_source.get(name))
+        if name in large and large[name].data_type == TensorProto.FLOAT16 and blocks[name] in stored:
+            writer.stored(node.output[0], array_of(large[name]).astype(np.float32), by_source.get(name))
         else:
             body.append(node)
-    for initializer in model.graph.initializer:
-        name = initializer.name
-        if name in arrays and arrays[name].dtype == np.float32:
+    for name, tensor in large.items():
+        if tensor.data_type == TensorProto.FLOAT:
             if blocks[name] in stored:
-                writer.stored(name, arrays[name], by_source.get(name))
+                writer.stored(name, array_of(tensor), by_source.get(name))
             else:
-                writer.halved(name, arrays[name])
-            initializer.name = f"{name}.replaced"
-    _set_nodes(model, [*writer.nodes, *body])
-    prune(model)
-
-
-def _set_nodes(model: ModelProto, nodes: list[NodeProto]) -> None:
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+                writer.halved(name, array_of(tensor))
+    return [*writer.nodes, *body]

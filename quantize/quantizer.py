@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-import onnx
 from onnx import ModelProto
 
 from edge_sam.bundles.bundle import Bundle
 from edge_sam.bundles.contract import Role
 from edge_sam.bundles.draft import Draft, with_command
+from edge_sam.bundles.graph_weights import read_graph
 from edge_sam.bundles.manifest import Calibration
 from edge_sam.errors import AccuracyError, InputError, RuntimeUnavailableError
 from edge_sam.predictor import Predictor
@@ -158,7 +158,7 @@ def _check(source: Bundle, settings: QuantizeSettings, explain: bool) -> tuple[K
 
 def _graphs(exact: Predictor) -> dict[Role, ModelProto]:
     bundle = exact.bundle
-    return {role: onnx.load(bundle.verified_file(bundle.component(role, exact.precision, "onnx"))) for role in ROLES}
+    return {role: read_graph(bundle.verified_file(bundle.component(role, exact.precision, "onnx"))) for role in ROLES}
 
 
 def _open_quantised(bundle: Bundle, precision: str, runtime: str) -> Predictor:

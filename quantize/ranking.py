@@ -116,8 +116,7 @@ def _agreement(job: QuantizationJob, role: Role, blocks: Blocks, samples: Sequen
 def _saved_ms(job: QuantizationJob) -> dict[tuple[str, str], float]:
     """Profile the float model, and the model with every block in int8, on the first photograph."""
     quantized = [
-        QuantizedComponent(role, job.quantised(role, every_block(graph)).SerializeToString())
-        for role, graph in job.graphs.items()
+        QuantizedComponent(role, job.quantised(role, every_block(graph))) for role, graph in job.graphs.items()
     ]
     source, exact = job.exact.bundle, job.exact.precision
     times = {}

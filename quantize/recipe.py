@@ -7,14 +7,16 @@ from fnmatch import fnmatchcase
 
 from onnx import ModelProto
 
+from edge_sam.bundles.blocks import OUTSIDE
 from edge_sam.bundles.contract import Role
 from edge_sam.quantize.graph import layers, weight_blocks
 
 HALF: dict[Role, tuple[str, ...]] = {
-    "encoder": ("stem*", "convs*", "merges*", "*local_conv", "trunk", "*/position", "neck"),
+    "encoder": ("stem*", "convs*", "merges*", "*local_conv", "trunk", "*/position", "neck", OUTSIDE),
     "decoder": ("iou_head*",),
 }
-"""Name patterns of blocks that compute in float with weights stored as fp16: small blocks that lose much accuracy."""
+"""Name patterns of blocks that compute in float with weights stored as fp16: small blocks that lose much accuracy.
+Outside the blocks of a plain ViT are its patches and positions."""
 FLOAT: dict[Role, tuple[str, ...]] = {
     "encoder": ("stages.[12].*/fc2",),
     "decoder": ("*",),
@@ -48,8 +50,12 @@ def every_block(graph: ModelProto) -> Blocks:
 
 
 def default_blocks(role: Role, graph: ModelProto) -> Blocks:
+    """Choose blocks of a graph by their kind."""
+    return chosen_blocks(role, every_block(graph))
+
+
+def chosen_blocks(role: Role, every: Blocks) -> Blocks:
     """Choose blocks by their kind, as docs/lab/quantization.md and docs/lab/sam2.md found best."""
-    every = every_block(graph)
     if role == "encoder" and not _matching(every.integer, TRANSFORMER):
         return Blocks((), every.stored)
     half = _matching(every.integer + every.stored, HALF[role])

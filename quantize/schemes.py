@@ -30,16 +30,13 @@ class Scheme:
 def make_int8(job: QuantizationJob) -> list[QuantizedComponent]:
     """Make int8 ONNX graphs with the blocks that `recipe` chooses."""
     graphs = {role: job.quantised(role, default_blocks(role, graph)) for role, graph in job.graphs.items()}
-    return [QuantizedComponent(role, graph.SerializeToString(deterministic=True)) for role, graph in graphs.items()]
+    return [QuantizedComponent(role, graph) for role, graph in graphs.items()]
 
 
 def make_fp16(job: QuantizationJob) -> list[QuantizedComponent]:
     """Make fp16 graphs. Accuracy is measured with explicit rounding, because ONNX Runtime's CPU hides overflow."""
     halves = {role: to_half(graph) for role, graph in job.graphs.items()}
-    return [
-        QuantizedComponent(role, half.SerializeToString(deterministic=True), rounded=with_explicit_rounding(half))
-        for role, half in halves.items()
-    ]
+    return [QuantizedComponent(role, half, rounded=with_explicit_rounding(half)) for role, half in halves.items()]
 
 
 SCHEMES: dict[str, dict[str, Scheme]] = {

@@ -12,6 +12,7 @@ from onnx import ModelProto, helper
 
 from edge_sam.bundles.bundle import Bundle
 from edge_sam.bundles.contract import Role
+from edge_sam.bundles.graph_weights import write_graph
 from edge_sam.inference.choice import Choice
 from edge_sam.loading import load_choice
 from edge_sam.predictor import Predictor
@@ -31,9 +32,9 @@ def open_predictor(bundle: Bundle, precision: str, runtime: str = REFERENCE) -> 
 
 def open_graph(graph: ModelProto) -> Session:
     """Load an in-memory graph."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # Windows keeps files that are mapped.
         file = Path(folder) / "graph.onnx"
-        file.write_bytes(graph.SerializeToString())
+        write_graph(graph, file)
         return backend(REFERENCE).open_session(file, SessionOptions(threads=THREADS))
 
 

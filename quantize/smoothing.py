@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
-from edge_sam.quantize.graph import Constants, Layer, attributes, consumers, layers, prune
+from edge_sam.bundles.graph_weights import without_weights
+from edge_sam.quantize.graph import Constants, Layer, attributes, consumers, layers, rebuilt
 from edge_sam.quantize.observers import ActivationStatistics
 
 _STRENGTH = 0.8
@@ -42,19 +43,25 @@ def smooth(
     ModelProto, dict of str to ActivationStatistics
         The graph, and the statistics of its layer inputs.
     """
-    changed = ModelProto()
-    changed.CopyFrom(model)
     smoothed = dict(statistics)
-    for norm, parameters, consuming in _norms(changed, integer):
+    nodes = without_weights(model).graph.node
+    named = {node.name: node for node in nodes}
+    arrays: list[TensorProto] = []
+
+    def replace(node: NodeProto, index: int, array: NDArray[np.float32]) -> None:
+        name = f"{node.name}.smooth{index}"
+        arrays.append(numpy_helper.from_array(np.ascontiguousarray(array, np.float32), name))
+        named[node.name].input[index] = name
+
+    for norm, parameters, consuming in _norms(model, integer):
         names = {layer.node.input[0] for layer in consuming}
         scale = _scale([smoothed[name] for name in names], consuming)
         for index, parameter in enumerate(parameters, start=1):
-            _replace(changed, norm, index, parameter / scale)
+            replace(norm, index, parameter / scale)
         for layer in consuming:
-            _replace(changed, layer.node, 1, layer.weight * scale[:, None])
+            replace(layer.node, 1, layer.weight * scale[:, None])
         smoothed |= {name: smoothed[name].divided(scale) for name in names}
-    prune(changed)
-    return changed, smoothed
+    return rebuilt(model, nodes, arrays), smoothed
 
 
 def _norms(
@@ -66,7 +73,7 @@ def _norms(
     products = {
         each.node.name: each for each in layers(model) if each.block in integer and each.node.op_type == "MatMul"
     }
-    for norm in list(model.graph.node):
+    for norm in model.graph.node:
         if norm.op_type != "LayerNormalization":
             continue
         consuming = [node and products.get(node.name) for node in _consuming(norm.output[0], users, constants, outputs)]
@@ -107,9 +114,3 @@ def _scale(statistics: Collection[ActivationStatistics], found: Collection[Layer
     weight = np.max([np.abs(layer.weight).max(axis=1) for layer in found], axis=0)
     scale = np.maximum(activation, _LEAST) ** _STRENGTH / np.maximum(weight, _LEAST) ** (1 - _STRENGTH)
     return np.asarray((scale / np.exp(np.log(scale).mean())).clip(1 / _MOST, _MOST), dtype=np.float32)
-
-
-def _replace(model: ModelProto, node: NodeProto, index: int, array: NDArray[np.float32]) -> None:
-    name = f"{node.name}.smooth{index}"
-    model.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(array, np.float32), name))
-    node.input[index] = name

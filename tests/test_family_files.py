@@ -11,9 +11,9 @@ import torch
 from families.recorded import load, seeded
 
 import edge_sam
-from edge_sam.bundles import zoo
+from edge_sam.bundles import graph_weights, zoo
 from edge_sam.errors import InputError
-from edge_sam.export import onnx_writer, parity
+from edge_sam.export import parity
 from edge_sam.export.bundle_writer import export_bundle
 from edge_sam.export.families import FAMILIES
 from edge_sam.export.torch_model import load_model
@@ -78,7 +78,7 @@ def test_mobile_sams_relatives(tmp_path: Path) -> None:
 @pytest.mark.thorough
 def test_export_with_weights_beside_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a checkpoint to masks, for a model whose encoder is beyond the limit of protobuf."""
-    monkeypatch.setattr(onnx_writer, "LARGEST", 1_000_000)
+    monkeypatch.setattr(graph_weights, "LARGEST", 1_000_000)
     all_cases = parity._prompt_cases
     monkeypatch.setattr(parity, "_SIZES", ((64, 128),))
     monkeypatch.setattr(parity, "_prompt_cases", lambda frame: itertools.islice(all_cases(frame), 2))

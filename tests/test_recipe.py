@@ -30,6 +30,12 @@ def test_transformer_blocks_of_any_trunk_compute_in_int8() -> None:
     assert blocks.integer == blocks.stored == tuple(f"stages.2.1/{kind}" for kind in kinds)
 
 
+def test_patches_and_positions_of_a_plain_vit_stay_in_half() -> None:
+    """Their nodes are in no block. Alone in int8, they cost a small random ViT more than any of its blocks."""
+    blocks = default_blocks("encoder", products("/MatMul", "/blocks.0/attention/MatMul", "/blocks.0/lin1/MatMul"))
+    assert blocks.stored == blocks.integer == ("blocks.0/attention", "blocks.0/lin1")
+
+
 def test_an_encoder_without_transformer_blocks_only_stores_int8() -> None:
     blocks = default_blocks("encoder", products("/trunk/stages.0/stages.0.1/MatMul", "/neck/MatMul"))
     assert blocks.integer == ()

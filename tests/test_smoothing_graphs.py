@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from edge_sam.quantize.graph import layers, prune
+from edge_sam.quantize.graph import layers, rebuilt
 from edge_sam.quantize.observers import ActivationStatistics
 from edge_sam.quantize.smoothing import smooth
 
@@ -56,8 +56,7 @@ def graph(nodes: list[NodeProto], *outputs: str) -> ModelProto:
     arrays = [numpy_helper.from_array(array, name) for name, array in ARRAYS.items()]
     body = helper.make_graph(nodes, "small", taken, named, arrays)
     model = helper.make_model(body, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    prune(model)
-    return model
+    return rebuilt(model, model.graph.node)
 
 
 def run(model: ModelProto, *names: str) -> list[np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import msgspec
 
 from edge_sam.bundles.bundle import Bundle, file_sha256, open_bundle
 from edge_sam.bundles.contract import Role
-from edge_sam.bundles.manifest import MANIFEST, Component, MadeBy, Manifest
+from edge_sam.bundles.manifest import MANIFEST, Companion, Component, MadeBy, Manifest
 from edge_sam.errors import InputError
 from edge_sam.files.atomic import check_output_folder
 
@@ -78,7 +79,7 @@ class Draft:
         """Write a component's file. `more` are further fields of its manifest entry."""
         file = self.folder / f"{role}.{precision}.{format}"
         file.write_bytes(data)
-        return Component(role, precision, format, **entry(file), **more)
+        return written(role, precision, format, [file], **more)
 
     def save(self, manifest: Manifest) -> Bundle:
         """Write the manifest and open the unfinished bundle."""
@@ -100,6 +101,13 @@ class Draft:
                 aside.rename(self.output)
             raise
         return open_bundle(self.output)
+
+
+def written(role: Role, precision: str, format: str, files: Sequence[Path], **more: Any) -> Component:
+    """Return the manifest entry of a component's files: its own and, if it has one, the companion."""
+    file, *others = files
+    companion = Companion(**entry(others[0])) if others else None
+    return Component(role, precision, format, **entry(file), companion=companion, **more)
 
 
 def entry(file: Path) -> dict[str, Any]:

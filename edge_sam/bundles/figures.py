@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
+from edge_sam.bundles.costs import Cost
 from edge_sam.bundles.manifest import FileName
+from edge_sam.bundles.precisions import find_precision
 from edge_sam.imaging.view import FRAME
 
 FIGURES = Path(__file__).parent / "figures.json"
@@ -79,6 +82,19 @@ class Figures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Return the figures in the fastest runtime, if any were measured."""
         rows = (row for row in self.rows if (row.model, row.precision, row.long_side) == (model, precision, long_side))
         return min(rows, key=lambda row: row.total_ms, default=None)
+
+    def estimated_ms(self, costs: Mapping[str, Cost], model: str) -> float | None:
+        """Estimate the milliseconds to encode a square of 1024 pixels in w16 on the machine of the figures.
+
+        As many operations in a second as the fastest encoder that was measured on the square which costs are counted
+        on. None if none was, or the model's cost is not known.
+        """
+        rates = [
+            costs[row.model].encode_gmac / row.encode_ms
+            for row in self.rows
+            if row.model in costs and row.square and row.long_side == FRAME and find_precision(row.precision).exact
+        ]
+        return costs[model].encode_gmac / max(rates) if rates and model in costs else None
 
     def precisions(self, model: str) -> list[str]:
         """Return the precisions of a model that were measured."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,27 +13,30 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from edge_sam.bundles.bundle import Bundle
+    from edge_sam.bundles.costs import Cost
     from edge_sam.bundles.figures import Figures
     from edge_sam.bundles.zoo import ZooModel
 
 _DASH = "–"
+_COUNTED = ("fp32", "w16", "int8")
 _NUMBERS = ("mb", "point", "box", "encode_ms", "click_ms")
 
 
 def models(*, json: Json = False) -> None:
-    """List the models of the zoo: parameters, licence, size, accuracy, speed, where each comes from, what is here.
+    """List the models of the zoo: licence, cost, accuracy, speed, where each comes from, what is here.
 
-    docs/models.md explains the columns. A dash means "not measured".
+    docs/models.md explains the columns. A dash means "not known".
     """
     import msgspec
 
+    from edge_sam.bundles.costs import read_costs
     from edge_sam.bundles.download import pulled
     from edge_sam.bundles.figures import read_figures
     from edge_sam.bundles.zoo import read_index
     from edge_sam.files.cache_home import cache_home
     from edge_sam.importing.cached import imported_bundles
 
-    home, index, figures = cache_home(), read_index(), read_figures()
+    home, index, figures, costs = cache_home(), read_index(), read_figures(), read_costs()
     rows = []
     for model in index.values():
         path = pulled(model, home)
@@ -41,6 +45,7 @@ def models(*, json: Json = False) -> None:
             {
                 **msgspec.to_builtins(model),
                 **_places(precisions),
+                "cost": _cost(model.name, figures, costs),
                 "checkpoint": path and str(path),
                 "precisions": precisions,
             }
@@ -53,7 +58,19 @@ def models(*, json: Json = False) -> None:
         return
     console = plain_console()
     console.print(_model_table(rows))
-    console.print("parameters in millions; size of the files in MB", soft_wrap=True)
+    console.print(
+        "parameters in millions; GMAC: billions of multiplications with addition to encode 1024×1024 pixels; MB of"
+        " weights in fp32, w16 and int8",
+        soft_wrap=True,
+    )
+    if any(row["cost"]["encode_ms"] for row in rows):
+        console.print(
+            "encode: milliseconds in w16 on the machine below, estimated from the GMAC and right to a factor of two",
+            soft_wrap=True,
+        )
+    console.print()
+    console.print(_precision_table(rows))
+    console.print("size of the files in MB", soft_wrap=True)
     if measured is None:
         console.print("accuracy and milliseconds have not been measured yet", soft_wrap=True)
     else:
@@ -91,6 +108,16 @@ def _precisions(name: str, figures: Figures) -> dict[str, dict[str, Any]]:
     return known
 
 
+def _cost(name: str, figures: Figures, costs: Mapping[str, Cost]) -> dict[str, Any]:
+    """Return what a model costs: operations, MB by precision, and an estimate of the milliseconds to encode."""
+    known, estimated = costs.get(name), figures.estimated_ms(costs, name)
+    return {
+        "encode_gmac": known and known.encode_gmac,
+        "mb": known.mb if known else {},
+        "encode_ms": estimated and float(f"{estimated:.2g}"),
+    }
+
+
 def _places(precisions: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Return the precisions in the package and in the cache."""
     places: dict[str, list[str]] = {}
@@ -101,15 +128,28 @@ def _places(precisions: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _model_table(rows: list[dict[str, Any]]) -> Table:
-    """Make a table with a line for each model and precision. What is not known is a dash."""
-    made = table("name", "licence", "precision", numbers=("params", "size", "point", "box", "encode", "click"))
-    made.padding = (0, 1, 0, 0)  # Fits into 80 columns.
+    """Make a table with a line for each model and what it costs."""
+    made = table("name", "licence", numbers=("params", "GMAC", *_COUNTED, "encode"))
     for row in rows:
-        for precision, facts in (row["precisions"] or {_DASH: {}}).items():
-            numbers = (row["parameters"] / 1e6, *(facts.get(name) for name in _NUMBERS))
-            cells = (_DASH if number is None else f"{number:.1f}" for number in numbers)
-            made.add_row(row["name"], row["license"].removeprefix("LicenseRef-"), precision, *cells)
+        cost = row["cost"]
+        numbers = (row["parameters"] / 1e6, cost["encode_gmac"], *map(cost["mb"].get, _COUNTED))
+        estimated = f"~{cost['encode_ms']:.0f}" if cost["encode_ms"] else _DASH
+        made.add_row(row["name"], row["license"].removeprefix("LicenseRef-"), *map(_cell, numbers), estimated)
     return made
+
+
+def _precision_table(rows: list[dict[str, Any]]) -> Table:
+    """Make a table with a line for each model and precision that is here or was measured."""
+    made = table("name", "precision", numbers=("size", "point", "box", "encode", "click"))
+    for row in rows:
+        for precision, facts in row["precisions"].items():
+            made.add_row(row["name"], precision, *map(_cell, map(facts.get, _NUMBERS)))
+    return made
+
+
+def _cell(number: float | None) -> str:
+    """Print a number; what is not known is a dash."""
+    return _DASH if number is None else f"{number:.0f}" if number >= 1000 else f"{number:.1f}"
 
 
 def _imported_facts(bundle: Bundle) -> dict[str, str | bool]:
