@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import time
@@ -66,9 +67,14 @@ def run(*arguments: str, cwd: Path, stdout: Path | None = None, **environment: s
 
 
 def content(folder: Path) -> dict[str, str]:
-    """Return the sha256 of all files of a folder by path below it. Reports have times in them and are left out."""
+    """Return the sha256 of all files of a folder by path below it, without the times that reports have in them."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.name not in ("report.json", "lock", ".lock")]
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {str(path.relative_to(folder)): hashlib.sha256(_timeless(path)).hexdigest() for path in files}
+
+
+def _timeless(file: Path) -> bytes:
+    data = file.read_bytes()
+    return re.sub(rb'"seconds": ?[0-9.]+', b"", data) if file.suffix == ".json" else data
 
 
 class Report:
