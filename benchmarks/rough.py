@@ -59,7 +59,9 @@ def cache(folder: Path) -> tuple[list[str], str]:
     outputs = [folder / f"masks-{i}" for i in range(_PROCESSES)]
     runtime = ("--runtime", "openvino", "--strict")
     begun = [start(*SEGMENT, str(output), *runtime, cwd=folder, **home) for output in outputs]
-    faults = [done.line for done in map(finish, begun) if done.code or done.stderr]
+    ended = [finish(process) for process in begun]
+    faults = [done.stderr.strip() or done.line for done in ended if done.code or _surprise(done.stderr)]
+    waited = sum("waiting for another process" in done.stderr for done in ended)
     if len({json.dumps(content(output), sort_keys=True) for output in outputs}) != 1:
         faults.append("the masks differ")
     verdicts = list((folder / "shared" / "guard").glob("*.json"))
@@ -71,7 +73,16 @@ def cache(folder: Path) -> tuple[list[str], str]:
     }
     if not found or named != found:
         faults.append("the verdict names other files than there are")
-    return faults, f"{_PROCESSES} processes, {len(found)} compiled files, {len(verdicts)} verdict, the same masks"
+    return (
+        faults,
+        f"{_PROCESSES} processes, {len(found)} compiled files, {len(verdicts)} verdict, the same masks; {waited} said"
+        " that they wait",
+    )
+
+
+def _surprise(stderr: str) -> bool:
+    """Tell whether something else is on standard error than the line of a process that waits long for another."""
+    return any("waiting for another process" not in line for line in stderr.splitlines())
 
 
 def digest(file: Path) -> str:
@@ -93,7 +104,7 @@ def versions(folder: Path, old: Path) -> tuple[list[str], str]:
 
     def check(by: str, name: str, process: subprocess.Popen[str]) -> None:
         done = finish(process)
-        if done.code or done.stderr:
+        if done.code or _surprise(done.stderr):
             faults.append(f"{name}: {done.line} {done.stderr.strip()}")
         elif expected.setdefault(by, content(folder / name)) != content(folder / name):
             faults.append(f"{name}: other masks")
