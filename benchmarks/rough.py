@@ -1,13 +1,14 @@
 """Rough situations: full and read-only disks, jumps of the clock, many processes on one cache, other versions.
 
-    python benchmarks/rough.py [--only disk,read-only,cache,clock,versions] [--faketime LIBRARY] [--old FOLDER]
+    python benchmarks/rough.py [--only disk,read-only,cache,clock,versions] [--old FOLDER]
 
 Prints a line for each situation. Exit code 1 means that a command failed with more or less than one line of error, left
 an incomplete file, lost something, or answered otherwise than when nothing disturbs it.
 
 - ``disk`` and ``read-only`` mount file systems in a mount namespace, which nothing else sees. They need Linux and the
   right to make one (`unshare`).
-- ``clock`` needs the library of `faketime` (Debian: libfaketime).
+- ``clock`` moves what Python tells as the time of day. Nothing in edge_sam reads it elsewhere. (Debian's libfaketime
+  0.9.10 makes every `time.sleep` of Python 3.11 fail, so it is of no use here.)
 - ``versions`` needs a folder with another version: ``pip install --no-deps --target FOLDER`` of an older state.
 """
 
@@ -33,10 +34,19 @@ from rough_disk import full, read_only
 from edge_sam.bundles.bundle import BUNDLED
 
 _PROCESSES = 8
-_JUMPS = ("+1d", "-2d", "+400d", "-1h", "+0")
-"""Where the clock is in turn, from the true time."""
+_JUMPS = (86400, -172800, 34560000, -3600, 0)
+"""Seconds from the true time to where the clock is, in turn."""
 _NAMESPACES: dict[str, Callable[[Path, Report], None]] = {"disk": full, "read-only": read_only}
-_LIBRARY = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+_CLOCK = """
+import time
+from pathlib import Path
+_true, _true_ns = time.time, time.time_ns
+def _offset():
+    return float(Path({stamp!r}).read_text() or 0)
+time.time = lambda: _true() + _offset()
+time.time_ns = lambda: _true_ns() + int(_offset() * 1e9)
+"""
+"""Python imports it at the start of each process as `sitecustomize`."""
 
 
 def prepare(folder: Path) -> None:
@@ -121,17 +131,14 @@ def versions(folder: Path, old: Path) -> tuple[list[str], str]:
     return faults, f"in turn on one cache, and {len(begun)} processes at once; each answers as with a cache of its own"
 
 
-def clock(folder: Path, library: Path) -> tuple[list[str], str]:
+def clock(folder: Path) -> tuple[list[str], str]:
     """Let the clock jump by days while commands run, and compare with what they write when it does not."""
     video, box = str(folder / "walk.mp4"), ("--box", "24,6,152,124")
     stamp = folder / "clock"
-    stamp.write_text("+0")
-    jumping = {
-        "LD_PRELOAD": str(library),
-        "FAKETIME_TIMESTAMP_FILE": str(stamp),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # A step of the clock leaves the monotonic one alone.
-    }
+    stamp.write_text("0")
+    (folder / "jumping").mkdir()
+    (folder / "jumping" / "sitecustomize.py").write_text(_CLOCK.format(stamp=str(stamp)))
+    jumping = {"PYTHONPATH": str(folder / "jumping")}
     commands = {
         "camera": ("camera", video, *box, "--every-frame", "--masks", "{out}/masks"),
         "live": ("camera", video, *box, "--source-fps", "5", "--video", "{out}/live.avi"),
@@ -149,7 +156,7 @@ def clock(folder: Path, library: Path) -> tuple[list[str], str]:
     def jump() -> None:
         nonlocal jumps
         while not over.wait(0.4):
-            stamp.write_text(_JUMPS[jumps % len(_JUMPS)])
+            stamp.write_text(str(_JUMPS[jumps % len(_JUMPS)]))
             jumps += 1
 
     thread = threading.Thread(target=jump)
@@ -186,7 +193,6 @@ def main() -> int:
     """Run the situations."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="disk,read-only,cache,clock,versions")
-    parser.add_argument("--faketime", type=Path, default=_LIBRARY)
     parser.add_argument("--old", type=Path)
     parser.add_argument("--inside", choices=_NAMESPACES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -204,13 +210,12 @@ def main() -> int:
             well = (in_namespace(name, folder) if name in wanted else True) and well
         if "cache" in wanted:
             report.timed("one cache", lambda: cache(folder))
-        if "clock" in wanted and given.faketime.exists():
-            report.timed("clock", lambda: clock(folder, given.faketime))
+        if "clock" in wanted:
+            report.timed("clock", lambda: clock(folder))
         if "versions" in wanted and given.old:
             report.timed("two versions", lambda: versions(folder, given.old))
-    for name, missing in (("clock", not given.faketime.exists()), ("versions", given.old is None)):
-        if name in wanted and missing:
-            print(f"left out: {name}; see --help")
+    if "versions" in wanted and not given.old:
+        print("left out: versions; see --help")
     return int(report.failed or not well)
 
 

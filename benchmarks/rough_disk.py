@@ -15,7 +15,7 @@ from typing import NamedTuple
 from rough_commands import PHOTOGRAPHS, SEGMENT, Done, Report, content, run
 
 _PAGE = 4096
-_FEW = 4
+_FEW = 3
 """Largest number of fill levels of a command."""
 
 
@@ -49,8 +49,14 @@ _ANNOTATE = ("annotate", "{in}/photos", "--prompts", "{in}/boxes.csv", "--long-s
 _ON_DISK = ("EDGE_SAM_HOME", "{disk}/cache")
 JOBS = (
     Job("segment", (*SEGMENT, "{disk}/out", "--save-logits")),
-    Job("everything", ("everything", "{in}/photos/coffee.png", "--long-side", "256", "--output", "{disk}/out")),
     Job("annotate (COCO)", (*_ANNOTATE, "--output", "{disk}/set.json")),
+    Job(
+        "everything",
+        (
+            *("everything", "{in}/photos/coffee.png", "--long-side", "256", "--points-per-side", "4"),
+            *("--output", "{disk}/out"),
+        ),
+    ),
     Job("annotate (SA-1B)", (*_ANNOTATE, "--output", "{disk}/set")),
     Job("encode", ("encode", "{in}/photos", "--long-side", "256", "--output", "{disk}/embeddings")),
     Job("camera --masks", ("camera", "{in}/walk.mp4", "--box", "24,6,152,124", "--every-frame", "--masks", "{disk}/m")),
