@@ -15,7 +15,7 @@ from typing import NamedTuple
 from rough_commands import PHOTOGRAPHS, SEGMENT, Done, Report, content, run
 
 _PAGE = 4096
-_FEW = 3
+_FEW = 6
 """Largest number of fill levels of a command."""
 
 
