@@ -34,6 +34,8 @@ from rough_disk import full, read_only
 from edge_sam.bundles.bundle import BUNDLED
 
 _PROCESSES = 8
+_FRAMES = 20
+"""Of the video."""
 _JUMPS = (86400, -172800, 34560000, -3600, 0)
 """Seconds from the true time to where the clock is, in turn."""
 _NAMESPACES: dict[str, Callable[[Path, Report], None]] = {"disk": full, "read-only": read_only}
@@ -58,7 +60,7 @@ def prepare(folder: Path) -> None:
     shutil.copytree(BUNDLED / "mobile-sam", folder / "bundle")
     picture = np.asarray(cv2.resize(np.asarray(cv2.imread(str(COFFEE))), (192, 128), interpolation=cv2.INTER_AREA))
     writer = cv2.VideoWriter(str(folder / "walk.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 10, (192, 128))
-    for i in range(20):
+    for i in range(_FRAMES):
         writer.write(np.roll(picture, i, axis=1))
     writer.release()
 
@@ -120,7 +122,7 @@ def versions(folder: Path, old: Path) -> tuple[list[str], str]:
             faults.append(f"{name}: other masks")
 
     for by in ("old", "new"):
-        check(by, f"alone-{by}", masks(by, f"alone-{by}", f"alone-{by}"))
+        check(by, f"alone-{by}", masks(by, f"home-{by}", f"alone-{by}"))
     for number, by in enumerate(("old", "new", "old", "new")):
         check(by, f"turn-{number}", masks(by, "in-turn", f"turn-{number}"))
     begun = [(by, f"side-{by}-{i}") for i in range(3) for by in ("old", "new")]
@@ -172,8 +174,8 @@ def clock(folder: Path) -> tuple[list[str], str]:
                 made.append(out)
             if name == "live":
                 lengths = [int(cv2.VideoCapture(str(out / "live.avi")).get(cv2.CAP_PROP_FRAME_COUNT)) for out in made]
-                if not lengths[0] or abs(lengths[0] - lengths[1]) > lengths[0] / 2:
-                    faults.append(f"live: a video of {lengths[1]} frames instead of {lengths[0]}")
+                if not 0 < lengths[1] <= 2 * _FRAMES:  # How many are dropped depends on the machine.
+                    faults.append(f"live: a video of {lengths[1]} frames; {lengths[0]} without jumps")
             elif content(made[0]) != content(made[1]):
                 faults.append(f"{name}: other files")
     finally:
