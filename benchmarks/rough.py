@@ -70,7 +70,7 @@ def cache(folder: Path) -> tuple[list[str], str]:
     home = {"EDGE_SAM_HOME": str(folder / "shared")}
     outputs = [folder / f"masks-{i}" for i in range(_PROCESSES)]
     runtime = ("--runtime", "openvino", "--strict")
-    begun = [start(*SEGMENT, str(output), *runtime, cwd=folder, **home) for output in outputs]
+    begun = [start(*SEGMENT, str(output), *runtime, cwd=folder, environment=home) for output in outputs]
     ended = [finish(process) for process in begun]
     faults = [done.stderr.strip() or done.line for done in ended if done.code or _surprise(done.stderr)]
     waited = sum("waiting for another process" in done.stderr for done in ended)
@@ -105,14 +105,12 @@ def digest(file: Path) -> str:
 def versions(folder: Path, old: Path) -> tuple[list[str], str]:
     """Let an older version and this one use a cache in turn, and then fill another one at once."""
     faults = []
-    expected = {}
+    expected: dict[str, dict[str, str]] = {}
 
     def masks(done_by: str, home: str, name: str) -> subprocess.Popen[str]:
-        others = {"PYTHONPATH": str(old)} if done_by == "old" else {}
+        environment = {"EDGE_SAM_HOME": str(folder / home), **({"PYTHONPATH": str(old)} if done_by == "old" else {})}
         output = folder / name
-        return start(
-            *SEGMENT, str(output), "--runtime", "openvino", cwd=folder, EDGE_SAM_HOME=str(folder / home), **others
-        )
+        return start(*SEGMENT, str(output), "--runtime", "openvino", cwd=folder, environment=environment)
 
     def check(by: str, name: str, process: subprocess.Popen[str]) -> None:
         done = finish(process)
@@ -168,7 +166,9 @@ def clock(folder: Path) -> tuple[list[str], str]:
             made = []
             for out, environment in ((folder / f"{name}-true", {}), (folder / f"{name}-jumps", jumping)):
                 out.mkdir()
-                done = run(*(part.replace("{out}", str(out)) for part in arguments), cwd=folder, **environment)
+                done = run(
+                    *(part.replace("{out}", str(out)) for part in arguments), cwd=folder, environment=environment
+                )
                 if done.code or done.fault:
                     faults.append(f"{name}: {done.line}")
                 made.append(out)

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,12 +42,14 @@ class Done(NamedTuple):
         return lines[-1] if lines else f"exit code {self.code}"
 
 
-def start(*arguments: str, cwd: Path, stdout: Path | None = None, **environment: str) -> subprocess.Popen[str]:
+def start(
+    *arguments: str, cwd: Path, stdout: Path | None = None, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
     """Start a command. Its output goes into the file `stdout`, by default nowhere."""
     program = [sys.executable, "-c", "from edge_sam.cli import main; main()", *arguments]
     with Path(os.devnull if stdout is None else stdout).open("w") as out:
         return subprocess.Popen(
-            program, cwd=cwd, env={**os.environ, **environment}, stdout=out, stderr=subprocess.PIPE, text=True
+            program, cwd=cwd, env={**os.environ, **(environment or {})}, stdout=out, stderr=subprocess.PIPE, text=True
         )
 
 
@@ -61,9 +63,9 @@ def finish(process: subprocess.Popen[str]) -> Done:
     return Done(process.returncode, stderr)
 
 
-def run(*arguments: str, cwd: Path, stdout: Path | None = None, **environment: str) -> Done:
+def run(*arguments: str, cwd: Path, stdout: Path | None = None, environment: Mapping[str, str] | None = None) -> Done:
     """Run a command; see `start`."""
-    return finish(start(*arguments, cwd=cwd, stdout=stdout, **environment))
+    return finish(start(*arguments, cwd=cwd, stdout=stdout, environment=environment))
 
 
 def content(folder: Path) -> dict[str, str]:

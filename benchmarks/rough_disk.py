@@ -141,7 +141,7 @@ def _run(job: Job, disk: Path, given: Path) -> Done:
 
     environment = {name: filled(value) for name, value in job.environment}
     stdout = disk / "lines" if job.lines else None
-    return run(*map(filled, job.arguments), cwd=given, stdout=stdout, **environment)
+    return run(*map(filled, job.arguments), cwd=given, stdout=stdout, environment=environment)
 
 
 def _levels(files: list[int]) -> Iterator[int]:
@@ -211,6 +211,6 @@ def read_only(folder: Path, report: Report) -> None:
 
 
 def _ask(folder: Path, arguments: tuple[str, ...], code: int, environment: dict[str, str]) -> tuple[list[str], str]:
-    done = run(*arguments, cwd=folder, **environment)
+    done = run(*arguments, cwd=folder, environment=environment)
     faults = [done.fault] if done.fault else []
     return faults + ([] if done.code == code else [f"expected {code}"]), done.line
