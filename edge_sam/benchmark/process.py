@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from edge_sam.benchmark.worker import Failed, Loaded, LoadRequest, Message, Peak
 from edge_sam.errors import EdgeSamError
 from edge_sam.evaluation.variant import Variant
 from edge_sam.files.serialization import from_json, to_json
-from edge_sam.system.processes import python_command, reason_of_end
+from edge_sam.system.processes import python_command, reason_of_end, stderr_file
 from edge_sam.system.timing import elapsed_ms
 
 _M = TypeVar("_M", bound=Message)
@@ -48,7 +47,7 @@ class WorkerProcess:
 
     def __init__(self, variant: Variant, images: Sequence[Path]) -> None:
         start = time.perf_counter()
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (an unread pipe would fill up)
+        self._stderr = stderr_file()
         self._process = subprocess.Popen(
             python_command("edge_sam.benchmark.worker"),
             stdin=subprocess.PIPE,

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from edge_sam.bundles.bundle import file_sha256
 from edge_sam.files.cache_home import cache_home, make_private
 
+_SILENT = 5.0
+"""Seconds to wait for another process before the user is told."""
+_log = logging.getLogger("edge_sam")
+
 
 class CompiledFiles:
-    """The compiled files of a model in a runtime. Those that no verdict vouches for are removed first.
+    """The compiled files of a model in a runtime.
 
     The runtime opens them by path after they were hashed, so they are safe only where others cannot write.
 
@@ -19,14 +26,45 @@ class CompiledFiles:
     ----------
     key : str
         See `edge_sam.inference.cache.runtime_key`.
-    vouched : mapping of str to str
-        sha256 of the files that the guard has checked, by path below the model's folder.
     """
 
-    def __init__(self, key: str, vouched: Mapping[str, str]) -> None:
+    def __init__(self, key: str) -> None:
         self._folder = cache_home() / "compiled" / key
         self._kept: set[str] = set()
         self._usable = True
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes from compiling the same model until the guard's verdict on it is written.
+
+        Otherwise one would remove what another has just compiled, or load half of it. A cache that is not writable
+        needs no lock, because nothing is compiled into it.
+        """
+        lock = self._lock()
+        try:
+            yield
+        finally:
+            if lock is not None:
+                lock.release()
+
+    def match(self, vouched: Mapping[str, str]) -> bool:
+        """Tell whether the files are the ones that the guard has checked, so that the runtime compiles nothing.
+
+        Parameters
+        ----------
+        vouched : mapping of str to str
+            sha256 of the files that the guard has checked, by path below the model's folder.
+        """
+        try:
+            same = self.hashes() == vouched
+        except OSError:  # It cannot be read.
+            return False
+        if same:
+            self._kept = set(vouched)
+        return same
+
+    def keep_only(self, vouched: Mapping[str, str]) -> None:
+        """Remove all files but those that the guard has checked; see `match`. Needs `alone`."""
         try:
             for name, path in self._files():
                 if name in vouched and file_sha256(path) == vouched[name]:
@@ -53,9 +91,23 @@ class CompiledFiles:
         """Return the sha256 of all files by path below the model's folder."""
         found = {}
         for name, path in self._files() if self._usable else ():
-            with contextlib.suppress(FileNotFoundError):  # Another process has just replaced it.
+            with contextlib.suppress(FileNotFoundError):  # A version without this lock has just replaced it.
                 found[name] = file_sha256(path)
         return found
+
+    def _lock(self) -> FileLock | None:
+        """Wait for the lock. None if the cache is not writable, or if its file system has no locks."""
+        try:
+            make_private(self._folder.parent)
+            lock = FileLock(f"{self._folder}.lock")
+            try:
+                lock.acquire(timeout=_SILENT)
+            except Timeout:
+                _log.warning("waiting for another process, which compiles this model into %s", self._folder)
+                lock.acquire()
+        except (OSError, NotImplementedError):
+            return None
+        return lock
 
     def _files(self) -> Iterator[tuple[str, Path]]:
         for path in sorted(self._folder.rglob("*")):

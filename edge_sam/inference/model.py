@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge_sam.bundles.bundle import Bundle
 from edge_sam.bundles.contract import Role
+from edge_sam.bundles.manifest import Component
 from edge_sam.errors import InputError, RuntimeFallbackWarning, RuntimeUnavailableError, one_line
 from edge_sam.inference.cache import Verdict, read_verdict, runtime_key, write_record
 from edge_sam.inference.choice import Choice, computes_in
@@ -76,37 +77,32 @@ class LoadedModel:
         if not computes_in(choice.runtime, choice.precision):
             raise RuntimeUnavailableError(f"it does not compute in {choice.precision} on this machine")
         key = runtime_key(bundle, choice.runtime, choice.precision, choice.options)
-        bounds = probe_bounds(self.contract, choice.precision)
-        verdict = read_verdict(key, choice.runtime, choice.precision, bounds)
-        _raise_if_rejected(verdict)  # A rejected runtime need not compile first.
+        verdict = self._verdict(key)
         formats = backend(choice.runtime).MODEL_FORMATS
         if bundle.layout is not None and backend(choice.runtime).BUILDS_ENGINES:
             raise RuntimeUnavailableError("it builds engines for edge_sam's own graphs only, not for imported ones")
-        components = {role: bundle.component(role, choice.precision, *formats) for role in bundle.graphs}
+        components = tuple(bundle.component(role, choice.precision, *formats) for role in bundle.graphs)
         self.timings = {"compile": 0.0, "guard": 0.0}
         if verdict is None and not build and backend(choice.runtime).BUILDS_ENGINES:
-            # Before `CompiledFiles`, which would remove the engines that another process builds now.
+            # Before the lock: another process may build them now, which takes minutes.
             raise RuntimeUnavailableError(
                 "its engines for this model are not built or not checked on this machine; build them: edge-sam build"
             )
-        if verdict is None:
-            for component in components.values():
+        compiled = CompiledFiles(key)
+        if verdict is not None and compiled.match(verdict.compiled):
+            self._open(bundle, components, compiled, build)
+            return
+        with compiled.alone():
+            verdict = self._verdict(key)  # Another process may have judged it meanwhile.
+            for component in components if verdict is None else ():
                 bundle.check_named(component)
-        compiled = CompiledFiles(key, {} if verdict is None else verdict.compiled)
-        with stage(self.timings, "compile"):
-            sessions = tuple(
-                open_component(bundle, component, choice, compiled.folder(role), build)
-                for role, component in components.items()
-            )
-        self.encoder, self.mask_encoder, self.decoder = presented(bundle, tuple(components.values()), sessions)
-        constants = bundle.constants(choice.precision)
-        self.padding: NDArray[np.float32] | None = constants.get("padding")
-        self.no_mask: NDArray[np.float32] = constants["no_mask"]
-        if verdict is None or compiled.changed:
-            with stage(self.timings, "guard"):
-                verdict = msgspec.structs.replace(self._check(bundle), compiled=compiled.hashes())
-            write_record(key, verdict)
-            _raise_if_rejected(verdict)
+            compiled.keep_only({} if verdict is None else verdict.compiled)
+            self._open(bundle, components, compiled, build)
+            if verdict is None or compiled.changed:
+                with stage(self.timings, "guard"):
+                    verdict = msgspec.structs.replace(self._check(bundle), compiled=compiled.hashes())
+                write_record(key, verdict)
+                _raise_if_rejected(verdict)
 
     @property
     def provider(self) -> str:
@@ -121,6 +117,25 @@ class LoadedModel:
         None if it takes the whole grid.
         """
         return token_list(*token_size, self.choice.full_grid) if self.contract.weighted_tokens else None
+
+    def _verdict(self, key: str) -> Verdict | None:
+        """Return the guard's verdict so far. Raises `RuntimeUnavailableError` if it rejects the runtime."""
+        bounds = probe_bounds(self.contract, self.choice.precision)
+        verdict = read_verdict(key, self.choice.runtime, self.choice.precision, bounds)
+        _raise_if_rejected(verdict)  # A rejected runtime need not compile first.
+        return verdict
+
+    def _open(self, bundle: Bundle, components: tuple[Component, ...], compiled: CompiledFiles, build: bool) -> None:
+        """Open the sessions and read the constants."""
+        with stage(self.timings, "compile"):
+            sessions = tuple(
+                open_component(bundle, component, self.choice, compiled.folder(component.role), build)
+                for component in components
+            )
+        self.encoder, self.mask_encoder, self.decoder = presented(bundle, components, sessions)
+        constants = bundle.constants(self.choice.precision)
+        self.padding: NDArray[np.float32] | None = constants.get("padding")
+        self.no_mask: NDArray[np.float32] = constants["no_mask"]
 
     def _check(self, bundle: Bundle) -> Verdict:
         """Run the guard, as is done once on each machine (see `edge_sam.inference.guard`)."""

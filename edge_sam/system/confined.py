@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import BinaryIO, NamedTuple
 import msgspec
 
 from edge_sam.errors import InputError, RuntimeUnavailableError, one_line
-from edge_sam.system.processes import python_command, reason_of_end
+from edge_sam.system.processes import python_command, reason_of_end, stderr_file
 
 Progress = Callable[[str], object]
 _MEBIBYTE = 1 << 20
@@ -100,7 +99,7 @@ def run_confined(function: str, request: bytes, limits: Limits, progress: Progre
     """
     if not _PYTHON.match(Path(sys.executable or "").name):
         return _find(function)(request, progress)
-    with tempfile.TemporaryFile() as stderr:  # An unread pipe would fill up.
+    with stderr_file() as stderr:
         try:
             process = subprocess.Popen(
                 [*python_command("edge_sam.system.confined"), function, str(limits.memory or 0)],

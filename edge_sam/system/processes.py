@@ -6,8 +6,10 @@ import contextlib
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 _PACKAGE = Path(__file__).parent.parent
 _RUN = """
@@ -29,6 +31,17 @@ def python_command(module: str) -> list[str]:
     path = [folder for folder in sys.path if folder not in ("", here)]
     path += [folder for folder in (str(_PACKAGE.parent),) if folder not in path]
     return [sys.executable, "-c", _RUN.format(path=path, module=module)]
+
+
+def stderr_file() -> IO[bytes]:
+    """Return a file for a child's standard error: a pipe that nobody reads would fill up.
+
+    Where no temporary file can be written (a full disk, a read-only system), what the child says is lost.
+    """
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        return Path(os.devnull).open("w+b")
 
 
 @contextlib.contextmanager

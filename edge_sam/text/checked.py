@@ -73,17 +73,28 @@ def load_checked(files: ChosenFiles, choice: Choice) -> Matcher:
     RuntimeUnavailableError
         The runtime cannot load them, or computes wrong results.
     """
-    verdict = find_verdict(files, choice)
-    _raise_if_rejected(verdict)  # A rejected runtime need not compile first.
+    verdict = _accepted(files, choice)
     found = recognise(files)
     key = files.key(choice.runtime, choice.options)
-    compiled = CompiledFiles(key, {} if verdict is None else verdict.compiled)
-    matcher = _open(found, choice, compiled)
-    if verdict is None or compiled.changed:
-        verdict = msgspec.structs.replace(_judge(found, matcher, choice), compiled=compiled.hashes())
-        write_record(key, verdict)
-        _raise_if_rejected(verdict)
+    compiled = CompiledFiles(key)
+    if verdict is not None and compiled.match(verdict.compiled):
+        return _open(found, choice, compiled)
+    with compiled.alone():
+        verdict = _accepted(files, choice)  # Another process may have judged it meanwhile.
+        compiled.keep_only({} if verdict is None else verdict.compiled)
+        matcher = _open(found, choice, compiled)
+        if verdict is None or compiled.changed:
+            verdict = msgspec.structs.replace(_judge(found, matcher, choice), compiled=compiled.hashes())
+            write_record(key, verdict)
+            _raise_if_rejected(verdict)
     return matcher
+
+
+def _accepted(files: ChosenFiles, choice: Choice) -> Verdict | None:
+    """Return the guard's verdict so far. Raises `RuntimeUnavailableError` if it rejects the runtime."""
+    verdict = find_verdict(files, choice)
+    _raise_if_rejected(verdict)  # A rejected runtime need not compile first.
+    return verdict
 
 
 def _open(found: FoundMatcher, choice: Choice, compiled: CompiledFiles | None = None) -> Matcher:

@@ -32,7 +32,8 @@ SCHEMES = tuple(_PROTOCOLS)
 _PLAYLIST = ".m3u8"
 _VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 _OPENING = threading.Lock()
-"""Held while the variable is set, which affects the whole process."""
+"""Held while the variable is set, which affects the whole process. OpenCV opens one source at a time anyway: it has a
+lock of its own for that (docs/lab/camera.md)."""
 
 
 def file_options() -> dict[str, str]:
