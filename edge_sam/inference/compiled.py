@@ -6,11 +6,13 @@ import contextlib
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING
 
 from edge_sam.bundles.bundle import file_sha256
 from edge_sam.files.cache_home import cache_home, make_private
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 _SILENT = 5.0
 """Seconds to wait for another process before the user is told."""
@@ -96,7 +98,11 @@ class CompiledFiles:
         return found
 
     def _lock(self) -> FileLock | None:
-        """Wait for the lock. None if the cache is not writable, or if its file system has no locks."""
+        """Wait for the lock. None if the cache is read-only, its file system has no locks, or filelock is missing."""
+        try:
+            from filelock import FileLock, Timeout  # A board that runs a bundle does without it.
+        except ModuleNotFoundError:
+            return None
         try:
             make_private(self._folder.parent)
             lock = FileLock(f"{self._folder}.lock")
