@@ -39,7 +39,7 @@ from edge_sam.export.bundle_writer import export_bundle
 from edge_sam.export.reference import install_stubs
 from edge_sam.export.vit import ViT
 from edge_sam.imaging.view import TOKEN
-from edge_sam.quantize import objects, qdq, rounding
+from edge_sam.quantize import qdq, reference_masks, rounding
 from edge_sam.quantize.quantizer import quantize_bundle
 from edge_sam.quantize.settings import QuantizeSettings
 
@@ -104,7 +104,7 @@ def show_little(side: int) -> None:
     patched = parity
     patched._SIZES, patched._prompt_cases = ((side, side),), partial(few, parity._prompt_cases)
     onnx_writer._EXAMPLES.update(height=side, width=side)
-    patched = objects
+    patched = reference_masks
     patched._SURE = -float("inf")
 
 

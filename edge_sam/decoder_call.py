@@ -13,7 +13,7 @@ from edge_sam.imaging.geometry import CELL
 from edge_sam.imaging.view import TOKEN
 from edge_sam.inference.decoder_parts import TwoPartDecoder
 from edge_sam.inference.model import LoadedModel
-from edge_sam.inference.profiles import check_points
+from edge_sam.inference.shape_ranges import check_points
 from edge_sam.inference.token_list import decoder_tokens
 from edge_sam.preference import AMBIGUOUS
 from edge_sam.prompts import Prompt, decoder_points

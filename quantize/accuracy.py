@@ -11,8 +11,8 @@ from edge_sam.evaluation.report import ProtocolReport
 from edge_sam.evaluation.samples import Dataset
 from edge_sam.evaluation.variant import BundleSegmenter
 from edge_sam.predictor import Predictor
-from edge_sam.quantize.objects import as_samples
 from edge_sam.quantize.photographs import Photographs
+from edge_sam.quantize.reference_masks import as_samples
 
 PROMPTS = ("point", "box")
 KNOWN, OWN = "known masks", "the float model's masks"

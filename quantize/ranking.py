@@ -17,8 +17,8 @@ from edge_sam.errors import RuntimeUnavailableError
 from edge_sam.evaluation.variant import Variant
 from edge_sam.quantize.bundle_writer import add_components
 from edge_sam.quantize.job import QuantizationJob, QuantizedComponent
-from edge_sam.quantize.objects import RankingSample, ranking_samples
 from edge_sam.quantize.recipe import Blocks, default_blocks, every_block
+from edge_sam.quantize.reference_masks import RankingSample, ranking_samples
 from edge_sam.quantize.sessions import THREADS, with_graphs
 from edge_sam.runtimes import REFERENCE
 

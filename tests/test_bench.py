@@ -17,13 +17,13 @@ from conftest import PHOTOGRAPHS, ROOT
 from test_cli import edge_sam, refused
 
 from edge_sam.benchmark import operators
-from edge_sam.benchmark.config import BenchConfig, expand_variants
 from edge_sam.benchmark.measure import measure, reference_masks
 from edge_sam.benchmark.plots import pareto_front
 from edge_sam.benchmark.process import WorkerError, WorkerProcess
 from edge_sam.benchmark.report import STAGES, BenchReport, Skipped
 from edge_sam.benchmark.settings import BenchSettings
 from edge_sam.benchmark.summary import summarise
+from edge_sam.benchmark.variants import BenchConfig, expand_variants
 from edge_sam.bundles.blocks import block_of
 from edge_sam.bundles.bundle import BUNDLED
 from edge_sam.evaluation.report import EvalReport

@@ -12,7 +12,7 @@ import pytest
 from test_cli import edge_sam as run_command
 
 import edge_sam
-from edge_sam.benchmark.config import expand_variants
+from edge_sam.benchmark.variants import expand_variants
 from edge_sam.bundles.bundle import BUNDLED, Bundle, cached_bundle, open_bundle
 from edge_sam.cli.export import export
 from edge_sam.cli.models import models

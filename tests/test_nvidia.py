@@ -16,7 +16,7 @@ from edge_sam.bundles.bundle import open_bundle
 from edge_sam.bundles.contract import SAM
 from edge_sam.inference.choice import Choice
 from edge_sam.inference.model import LoadedModel
-from edge_sam.inference.profiles import profiles
+from edge_sam.inference.shape_ranges import profiles
 from edge_sam.runtimes import SessionOptions, onnxruntime_cuda, onnxruntime_session, onnxruntime_tensorrt, why_unusable
 from edge_sam.runtimes.cuda_driver import cuda_devices, missing_cuda_device
 from edge_sam.runtimes.onnxruntime_tensorrt import tensorrt_options

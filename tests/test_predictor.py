@@ -22,7 +22,7 @@ from edge_sam import ImageEmbedding, InputError, Predictor, Prompt, Result
 from edge_sam.errors import RuntimeFallbackWarning
 from edge_sam.inference.decoder_parts import TwoPartDecoder
 from edge_sam.inference.model import Model
-from edge_sam.inference.profiles import MAX_POINTS
+from edge_sam.inference.shape_ranges import MAX_POINTS
 from edge_sam.inference.token_list import token_list
 from edge_sam.runtimes import Session, Tensors
 

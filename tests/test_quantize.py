@@ -22,7 +22,7 @@ from edge_sam.cli.progress import progress_bar
 from edge_sam.errors import AccuracyError, RuntimeUnavailableError
 from edge_sam.inference.choice import choices
 from edge_sam.inference.run_options import RunOptions
-from edge_sam.quantize import objects, ranking, schemes
+from edge_sam.quantize import ranking, reference_masks, schemes
 from edge_sam.quantize.accuracy import find_ground_truths
 from edge_sam.quantize.photographs import find_photographs
 from edge_sam.quantize.quantizer import QuantizationResult, quantize_bundle
@@ -218,7 +218,7 @@ def test_known_masks_are_of_photographs_that_were_not_calibrated_with(
 def test_where_the_float_model_sees_nothing_it_says_so_before_calibrating(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(objects, "find_objects", lambda *_: [])  # It takes even grain for an object.
+    monkeypatch.setattr(reference_masks, "find_objects", lambda *_: [])  # It takes even grain for an object.
     folder = tmp_path / "grain"
     folder.mkdir()
     grain = np.random.default_rng(0).integers(100, 156, (64, 96, 3), np.uint8)

@@ -18,7 +18,7 @@ from edge_sam.errors import RuntimeUnavailableError
 from edge_sam.evaluation.variant import BundleSegmenter
 from edge_sam.export.sam2 import SAM2
 from edge_sam.imaging.view import View
-from edge_sam.inference.profiles import profiles
+from edge_sam.inference.shape_ranges import profiles
 from edge_sam.result import Answer, to_result
 from edge_sam.tracking import Tracker
 

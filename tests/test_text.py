@@ -25,7 +25,7 @@ from edge_sam.errors import InputError
 from edge_sam.predictor import Predictor
 from edge_sam.text import TextSegmenter, load_matcher
 from edge_sam.text.graphs import choose_graphs
-from edge_sam.text.layouts import LAYOUTS
+from edge_sam.text.known_layouts import LAYOUTS
 from edge_sam.text.loading import find_matcher
 from edge_sam.text.matcher import ImageText, TextBoxes
 from edge_sam.text.packing import pack_matcher

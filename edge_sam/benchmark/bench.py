@@ -6,12 +6,12 @@ import dataclasses
 import datetime
 from collections.abc import Callable
 
-from edge_sam.benchmark.config import BenchConfig
 from edge_sam.benchmark.machine import Clock, describe_machine, read_clock
 from edge_sam.benchmark.measure import measure, reference_masks
 from edge_sam.benchmark.nvml import open_nvml
 from edge_sam.benchmark.report import SCHEMA, BenchReport
 from edge_sam.benchmark.summary import drift, summarise
+from edge_sam.benchmark.variants import BenchConfig
 from edge_sam.bundles.bundle import open_bundle
 from edge_sam.errors import EdgeSamError
 from edge_sam.evaluation.variant import Variant

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge_sam.benchmark.config import BenchConfig
 from edge_sam.benchmark.energy import EnergyMeter
 from edge_sam.benchmark.nvml import Nvml
 from edge_sam.benchmark.process import WorkerError, WorkerProcess
 from edge_sam.benchmark.report import Skipped
+from edge_sam.benchmark.variants import BenchConfig
 from edge_sam.benchmark.worker import Loaded, RunResult
 from edge_sam.evaluation.variant import Variant
 

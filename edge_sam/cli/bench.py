@@ -16,8 +16,8 @@ from edge_sam.cli.output import echo, needs, print_json
 from edge_sam.errors import InputError
 
 if TYPE_CHECKING:
-    from edge_sam.benchmark.config import BenchConfig
     from edge_sam.benchmark.report import BenchReport
+    from edge_sam.benchmark.variants import BenchConfig
     from edge_sam.evaluation.evaluate import Evaluation
 
 
@@ -75,7 +75,7 @@ def bench(
 
     import msgspec
 
-    from edge_sam.benchmark.config import BenchConfig, expand_variants
+    from edge_sam.benchmark.variants import BenchConfig, expand_variants
     from edge_sam.evaluation.datasets import open_dataset
     from edge_sam.evaluation.evaluate import Evaluation
     from edge_sam.files.atomic import check_output_folder

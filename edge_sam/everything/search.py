@@ -14,7 +14,7 @@ from edge_sam.everything.candidates import Candidate, CandidateFilter, without_d
 from edge_sam.everything.point_queue import PointQueue
 from edge_sam.everything.points import Crop, cut
 from edge_sam.everything.settings import EverythingSettings
-from edge_sam.inference.profiles import MAX_PROMPTS
+from edge_sam.inference.shape_ranges import MAX_PROMPTS
 from edge_sam.predictor import Predictor
 from edge_sam.preference import AMBIGUOUS
 from edge_sam.prompts import Prompt

@@ -13,7 +13,7 @@ from edge_sam.bundles.manifest import Component
 from edge_sam.errors import InputError
 from edge_sam.inference.choice import Choice
 from edge_sam.inference.decoder_parts import TwoPartDecoder
-from edge_sam.inference.profiles import profiles
+from edge_sam.inference.shape_ranges import profiles
 from edge_sam.layouts import adapt, named_layout, pixels_of
 from edge_sam.runtimes import Session, SessionOptions, Tensors, backend, split_runtime
 

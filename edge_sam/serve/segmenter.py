@@ -18,7 +18,7 @@ from edge_sam.everything.search import Found
 from edge_sam.everything.settings import EverythingSettings
 from edge_sam.imaging.images import decode_image
 from edge_sam.imaging.view import View
-from edge_sam.inference.profiles import MAX_PROMPTS
+from edge_sam.inference.shape_ranges import MAX_PROMPTS
 from edge_sam.predictor import Predictor
 from edge_sam.preference import Preference
 from edge_sam.prompts import Prompt

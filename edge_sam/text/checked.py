@@ -15,9 +15,9 @@ from edge_sam.runtimes import REFERENCE, SessionOptions, backend, split_runtime
 from edge_sam.text.files import ChosenFiles
 from edge_sam.text.graphs import Graph, read_graph
 from edge_sam.text.guard import Answers, check_probe, probe_bounds, run_probe
-from edge_sam.text.layout import MatcherLayout, OpenGraph
-from edge_sam.text.layouts import find_layout
+from edge_sam.text.known_layouts import find_layout
 from edge_sam.text.matcher import Matcher, MatcherFacts
+from edge_sam.text.matcher_files import MatcherLayout, OpenGraph
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from edge_sam.errors import InputError
 from edge_sam.runtimes import Tensors
 from edge_sam.text.graphs import Graph
-from edge_sam.text.layout import MatcherLayout, OpenGraph, Parts, SideFiles, graph_with
 from edge_sam.text.matcher import MatcherFacts
+from edge_sam.text.matcher_files import MatcherLayout, OpenGraph, Parts, SideFiles, graph_with
 from edge_sam.text.tokens import KEPT
 
 _LENGTH, _SIGLIP_LENGTH = 77, 64

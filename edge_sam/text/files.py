@@ -15,8 +15,8 @@ from edge_sam.inference.cache import files_key, files_tuning_key
 from edge_sam.runtimes import backend, why_unusable
 from edge_sam.runtimes.file_identity import file_identity
 from edge_sam.text.graphs import PRECISIONS, GraphFile, choose_graphs, side_folders
-from edge_sam.text.layout import SideFiles
 from edge_sam.text.manifest import MATCHER, MatcherManifest, check_files, read_manifest
+from edge_sam.text.matcher_files import SideFiles
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edge_sam.text.graphs import Graph
-from edge_sam.text.layout import MatcherLayout, Parts, SideFiles, corners, graph_with, sigmoid
 from edge_sam.text.matcher import MatcherFacts, WordBoxes
+from edge_sam.text.matcher_files import MatcherLayout, Parts, SideFiles, corners, graph_with, sigmoid
 from edge_sam.text.pixels import IMAGENET, PixelFormat
 from edge_sam.text.tokens import KEPT, PhraseTokenizer
 

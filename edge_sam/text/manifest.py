@@ -19,7 +19,7 @@ _LARGEST = 1 << 20
 
 
 class MatcherFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One file. Graphs have a part (see `edge_sam.text.layout.Parts`) and a precision; other files have none."""
+    """One file. Graphs have a part (see `edge_sam.text.matcher_files.Parts`) and a precision; other files have none."""
 
     file: FileName
     sha256: Sha256
@@ -38,7 +38,7 @@ class MatcherManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name : str
         Name of the folder.
     layout : str
-        See `edge_sam.text.layouts.LAYOUTS`.
+        See `edge_sam.text.known_layouts.LAYOUTS`.
     license, url : str
         Under which terms the model is, and where it comes from.
     made_by : MadeBy

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from edge_sam.errors import InputError
 from edge_sam.text.graphs import Graph
-from edge_sam.text.layout import MatcherLayout, Parts, SideFiles, corners, graph_with, sigmoid
 from edge_sam.text.matcher import MatcherFacts, WordBoxes
+from edge_sam.text.matcher_files import MatcherLayout, Parts, SideFiles, corners, graph_with, sigmoid
 
 _LENGTH = 16
 """Tokens of a phrase that the models were trained with."""

@@ -14,8 +14,8 @@ from PIL import Image
 from edge_sam.errors import InputError
 from edge_sam.text.clip import PhraseEmbeddings, text_graph
 from edge_sam.text.graphs import Graph
-from edge_sam.text.layout import MatcherLayout, Parts, SideFiles, graph_with
 from edge_sam.text.matcher import MatcherFacts, WordBoxes
+from edge_sam.text.matcher_files import MatcherLayout, Parts, SideFiles, graph_with
 from edge_sam.text.pixels import PixelFormat
 
 _SIDE = 640

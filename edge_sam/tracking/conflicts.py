@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.tracking.objects import Detection, Track
+from edge_sam.tracking.track import Detection, Track
 from edge_sam.tracking.tracked import Tracked
 
 SAME = 0.5

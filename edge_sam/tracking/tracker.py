@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edge_sam.errors import InputError
 from edge_sam.imaging.preprocess import check_image
 from edge_sam.imaging.view import FRAME
-from edge_sam.inference.profiles import MAX_PROMPTS
+from edge_sam.inference.shape_ranges import MAX_PROMPTS
 from edge_sam.predictor import Predictor
 from edge_sam.preference import Preference, suitable
 from edge_sam.prompts import Prompt, check_prompts
@@ -23,8 +23,8 @@ from edge_sam.system.timing import elapsed_ms, stage
 from edge_sam.tracking.appearance import unit_tokens
 from edge_sam.tracking.conflicts import Detections, settle, taken
 from edge_sam.tracking.flow import Flow
-from edge_sam.tracking.objects import EncodedFrame, Track, held, lost
 from edge_sam.tracking.stillness import Stillness
+from edge_sam.tracking.track import EncodedFrame, Track, held, lost
 from edge_sam.tracking.tracked import Tracked
 
 

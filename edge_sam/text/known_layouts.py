@@ -8,7 +8,7 @@ from edge_sam.errors import InputError
 from edge_sam.text.clip import CLIP, CLIP_WHOLE
 from edge_sam.text.graphs import Graph
 from edge_sam.text.grounding_dino import GROUNDING_DINO, HF_GROUNDING_DINO
-from edge_sam.text.layout import MatcherLayout
+from edge_sam.text.matcher_files import MatcherLayout
 from edge_sam.text.owl import OWL
 from edge_sam.text.yolo_world import YOLO_WORLD
 
