@@ -17,6 +17,8 @@ import edge_sam
 from edge_sam.imaging.masks import iou
 from edge_sam.runtimes import why_unusable
 
+pytestmark = pytest.mark.thorough
+
 COFFEE = PHOTOGRAPHS / "coffee.png"
 PROMPTS = [
     edge_sam.Prompt(box=(76, 18, 478, 390)),

@@ -19,6 +19,7 @@ from text_scenes import PLAIN, Scene, draw_scene
 from edge_sam.imaging.masks import decode_rle
 
 __all__ = ["detector"]
+pytestmark = pytest.mark.thorough
 
 
 @pytest.fixture(scope="module")

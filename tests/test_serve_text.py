@@ -33,6 +33,7 @@ from edge_sam.serve.settings import ServeSettings
 from edge_sam.serve.words import find_words
 
 __all__ = ["detector", "pair"]
+pytestmark = pytest.mark.thorough
 MOST = 4
 
 

@@ -22,6 +22,7 @@ from edge_sam.imaging.masks import decode_rle
 from edge_sam.predictor import Predictor
 
 __all__ = ["detector"]
+pytestmark = pytest.mark.thorough
 PHRASE = "a large blue circle"
 BLUE = (45, 75, 200)
 
