@@ -74,14 +74,16 @@ fuzz: .venv/.done  ## Search for input that breaks a reader, guided by coverage:
 MINUTES ?= 8
 KILLED ?= 10000
 soak: .venv/.done  ## Long and rough: MINUTES of clicks and of frames, KILLED photographs, OLD=REF beside this version; docs/lab/soak.md.
-	$(BIN)/python benchmarks/soak_clicks.py $(MINUTES)
-	$(BIN)/python benchmarks/soak.py $(MINUTES) --fps 60
-	$(BIN)/python benchmarks/annotate_kills.py --make $(KILLED) --long-side 64 --kills 12 --output build/soak/kills
 ifdef OLD
 	rm -rf build/soak/old && mkdir -p build/soak/old/source && git archive $(OLD) | tar -x -C build/soak/old/source
 	$(PIP) --no-deps --no-build-isolation --target build/soak/old/site build/soak/old/source
 endif
-	$(BIN)/python benchmarks/rough.py $(if $(OLD),--old build/soak/old/site)
+	failed=0; \
+	$(BIN)/python benchmarks/soak_clicks.py $(MINUTES) || failed=1; \
+	$(BIN)/python benchmarks/soak.py $(MINUTES) --fps 60 || failed=1; \
+	$(BIN)/python benchmarks/annotate_kills.py --make $(KILLED) --long-side 64 --kills 12 --output build/soak/kills || failed=1; \
+	$(BIN)/python benchmarks/rough.py $(if $(OLD),--old build/soak/old/site) || failed=1; \
+	exit $$failed
 
 accuracy: .venv/.done  ## Agreement with upstream and mIoU; DATA=folder with stills/ and grabcut/.
 	$(BIN)/edge-sam export "$$($(BIN)/edge-sam pull mobile-sam)" --output build/bench/mobile-sam \

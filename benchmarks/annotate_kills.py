@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,7 +34,7 @@ CROP = 64, 48
 
 def make_photographs(folder: Path, count: int, dice: random.Random) -> tuple[str, str]:
     """Write crops and a file of boxes, unless they are there. Returns the source and the file."""
-    boxes, (width, height) = folder / "boxes.csv", CROP
+    boxes, (width, height) = folder / f"boxes-{count}.csv", CROP
     if not boxes.exists():
         pictures = [np.asarray(cv2.imread(str(path))) for path in PHOTOGRAPHS]
         rows = ["image,x0,y0,x1,y1,category"]
@@ -100,7 +101,7 @@ def main() -> None:
     )
     parser.add_argument("--make", type=int)
     parser.add_argument("--long-side", type=int)
-    parser.add_argument("--kills", type=int, default=5)
+    parser.add_argument("--kills", type=int, default=5, choices=range(2, 1000), metavar="N")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
@@ -115,6 +116,8 @@ def main() -> None:
         if start(arguments, undisturbed).wait():
             raise SystemExit("the undisturbed run failed")
         print(f"undisturbed: {time.perf_counter() - begin:.0f} s", flush=True)
+    for left in (killed, killed.with_name(f"{killed.name}.work")):  # Of an earlier run.
+        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
     total = count_records(undisturbed)
     points = sorted([0, *dice.sample(range(1, total), arguments.kills - 2), total])
     kept: dict[Path, int] = {}

@@ -73,7 +73,7 @@ def cache(folder: Path) -> tuple[list[str], str]:
     begun = [start(*SEGMENT, str(output), *runtime, cwd=folder, environment=home) for output in outputs]
     ended = [finish(process) for process in begun]
     faults = [done.stderr.strip() or done.line for done in ended if done.code or _surprise(done.stderr)]
-    waited = sum("waiting for another process" in done.stderr for done in ended)
+    waited = sum("waiting for another load" in done.stderr for done in ended)
     if len({json.dumps(content(output), sort_keys=True) for output in outputs}) != 1:
         faults.append("the masks differ")
     verdicts = list((folder / "shared" / "guard").glob("*.json"))
@@ -94,7 +94,7 @@ def cache(folder: Path) -> tuple[list[str], str]:
 
 def _surprise(stderr: str) -> bool:
     """Tell whether something else is on standard error than the line of a process that waits long for another."""
-    return any("waiting for another process" not in line for line in stderr.splitlines())
+    return any("waiting for another load" not in line for line in stderr.splitlines())
 
 
 def digest(file: Path) -> str:
@@ -199,6 +199,7 @@ def main() -> int:
     parser.add_argument("--inside", choices=_NAMESPACES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    given.old = given.old and given.old.resolve()  # The commands run in another folder.
     report = Report()
     if given.inside:
         _NAMESPACES[given.inside](given.folder, report)

@@ -83,7 +83,8 @@ def main() -> int:
     steps: list[float] = []
     memory: list[float] = []
     held: list[tuple[int, int]] = []
-    end = time.monotonic() + 60 * given.minutes
+    start = time.monotonic()
+    end = start + 60 * given.minutes
     encodes = 0
     for picture in itertools.cycle(pictures):
         embedding = predictor.encode(picture, long_side=given.long_side)
@@ -99,9 +100,10 @@ def main() -> int:
         if time.monotonic() >= end:
             break
     grown, settled = growth(steps, memory), held[len(held) // 5]
-    rate = clicks / (60 * given.minutes)
+    minutes = (time.monotonic() - start) / 60
+    rate = clicks / (60 * minutes)
     print(
-        f"{predictor.runtime} {predictor.precision} at {given.long_side}: {clicks} clicks in {given.minutes:g} min"
+        f"{predictor.runtime} {predictor.precision} at {given.long_side}: {clicks} clicks in {minutes:.1f} min"
         f" ({rate:.0f} a second), {encodes} encodes; {changed} of {len(steps)} answers to the first prompt changed;"
         f" descriptors and threads {settled} to {held[-1]}"
     )

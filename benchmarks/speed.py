@@ -1,11 +1,13 @@
 """Speed compared with MobileSAM's torch predictor and the usual plain ONNX export, in one interleaved run.
 
     python benchmarks/speed.py CHECKPOINT [--rounds 9] [--threads 2] [--int8 BUNDLE] [--output DIR]
+        [--beside BUNDLE:PRECISION:LONG_SIDE ...] [--shapes 16:9 ...]
 
 The photographs come one after the other. Each round runs each contender once, so that a drift of the machine's speed
 affects all alike. The report has medians, and ratios within rounds. Our models are loaded again for each photograph, as
 for a camera, because OpenVINO compiles for a size that keeps coming. The fraction of peak is that of the encoder alone,
-without resizing. The script writes ``speed.json`` and ``speed.md`` to DIR.
+without resizing. The script writes ``speed.json`` and ``speed.md`` to DIR. With --beside, encode and click of another
+model are measured in ONNX Runtime in the same rounds.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ import edge_sam
 from edge_sam.export.reference import load_predictor
 from edge_sam.imaging.geometry import Geometry
 from edge_sam.imaging.images import read_image
-from edge_sam.runtimes import BACKENDS, why_unusable
+from edge_sam.imaging.view import View
+from edge_sam.runtimes import BACKENDS, REFERENCE, why_unusable
 from edge_sam.system.machine import find_processor
 from edge_sam.system.timing import elapsed_ms
 
@@ -107,17 +110,27 @@ class Plain:
         return self.decoder.run(None, inputs)[0][0, 1:] > 0
 
 
-class Ours:
-    """This package."""
+class Beside:
+    """Another model in this package: encode and click."""
 
-    def __init__(self, bundle: Path | str, runtime: str, threads: int, precision: str) -> None:
-        self.predictor = edge_sam.load(bundle, runtime=runtime, threads=threads, precision=precision)
+    def __init__(self, spec: str, threads: int) -> None:
+        bundle, precision, long_side = spec.rsplit(":", 2)
+        self.predictor = edge_sam.load(bundle, runtime=REFERENCE, threads=threads, precision=precision)
+        self.long_side = int(long_side)
 
     def encode(self, image: Image) -> None:
-        self.embedding = self.predictor.encode(image)
+        self.embedding = self.predictor.encode(image, long_side=self.long_side)
 
     def click(self, x: float, y: float) -> Any:
         return self.predictor.predict(self.embedding, edge_sam.Prompt(points=[(x, y)])).masks
+
+
+class Ours(Beside):
+    """The packaged model."""
+
+    def __init__(self, bundle: Path | str, runtime: str, threads: int, precision: str) -> None:
+        self.predictor = edge_sam.load(bundle, runtime=runtime, threads=threads, precision=precision)
+        self.long_side = View.long_side
 
     def encode_small(self, image: Image) -> None:
         self.embedding = self.predictor.encode(image, long_side=512)
@@ -158,13 +171,15 @@ def encoder_gflop(model: Any, geometry: Geometry) -> float:
 
 
 def run_rounds(
-    peers: dict[str, Any], bundles: dict[str, tuple[str, str]], threads: int, rounds: int
+    peers: dict[str, Any], bundles: dict[str, tuple[str, str]], shapes: list[str], threads: int, rounds: int
 ) -> tuple[dict[str, list[float]], list[float]]:
     """Return milliseconds by ``contender|stage|photograph``, one per round, and the peaks measured in between."""
     times: dict[str, list[float]] = defaultdict(list)
     peaks: list[float] = []
     product = matrix_session(threads)
     for shape, image in photographs().items():
+        if shape not in shapes:
+            continue
         usable = [name for name in BACKENDS if why_unusable(name) is None]
         ours = {
             f"{label} {name}": Ours(each, name, threads, precision)
@@ -277,6 +292,8 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--bundle", default="mobile-sam")
     parser.add_argument("--int8", help="A bundle with the precision int8, from edge-sam quantize.")
+    parser.add_argument("--beside", nargs="*", default=[])
+    parser.add_argument("--shapes", nargs="*", default=list(photographs()))
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--output", type=Path, default=Path("build/bench"))
@@ -288,11 +305,15 @@ def main() -> None:
         cv2.imwrite(str(photo), photographs()["16:9"][..., ::-1])
         processes = [whole_process(photo, arguments.threads) for _ in range(6)][1:]
         export_plain(reference, Path(folder))
-        peers = {"torch": Torch(reference), "plain ONNX Runtime": Plain(Path(folder), reference.transform)}
+        peers: dict[str, Any] = {
+            "torch": Torch(reference),
+            "plain ONNX Runtime": Plain(Path(folder), reference.transform),
+        }
+        peers |= {spec: Beside(spec, arguments.threads) for spec in arguments.beside}
         bundles = {"edge_sam": (arguments.bundle, "auto")}
         if arguments.int8:
             bundles["edge_sam int8"] = (arguments.int8, "int8")
-        times, peaks = run_rounds(peers, bundles, arguments.threads, arguments.rounds)
+        times, peaks = run_rounds(peers, bundles, arguments.shapes, arguments.threads, arguments.rounds)
     from edge_sam.export.torch_model import load_model
 
     encoder = load_model(arguments.checkpoint)[1].encoder

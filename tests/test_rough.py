@@ -10,13 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 import edge_sam
 from edge_sam.bundles.bundle import Bundle, open_bundle
 from edge_sam.inference import compiled
-from edge_sam.inference.cache import Verdict
+from edge_sam.inference.cache import Verdict, runtime_key
 from edge_sam.inference.choice import Choice
 from edge_sam.inference.model import LoadedModel
+from edge_sam.runtimes import why_unusable
 
 PACKAGED = open_bundle("mobile-sam")
 
@@ -46,7 +48,31 @@ def test_of_two_that_load_at_once_one_compiles_and_judges(
         assert judges == [first.result(60)]
         second.result(60)
     assert len(judges) == 1
-    assert "waiting for another process, which compiles this model" in caplog.text
+    assert "waiting for another load, which compiles this model" in caplog.text
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(why_unusable("openvino") is not None, reason="openvino is not usable here")
+def test_what_is_compiled_for_another_path_is_judged_and_kept(own_cache: Path, tmp_path: Path) -> None:
+    """OpenVINO compiles again for a model at another path. Both loads then find what they need."""
+    shutil.copytree(PACKAGED.path, tmp_path / "copy")
+    copy, choice = open_bundle(tmp_path / "copy"), Choice("openvino", "w16", 1, "test")
+    first, other = LoadedModel(PACKAGED, choice), LoadedModel(copy, choice)
+    assert first.timings["guard"] > 0
+    assert other.timings["guard"] > 0
+    files = {file: file.stat().st_mtime_ns for file in (own_cache / "compiled").rglob("*") if file.is_file()}
+    for bundle in (PACKAGED, copy):
+        assert LoadedModel(bundle, choice).timings["guard"] == 0
+    assert files == {file: file.stat().st_mtime_ns for file in (own_cache / "compiled").rglob("*") if file.is_file()}
+
+
+def test_a_load_that_hangs_stops_no_other(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "_SILENT", 0.01)
+    monkeypatch.setattr(compiled, "_PATIENCE", 0.02)
+    choice = Choice("onnxruntime", "w16", 1, "test")
+    (own_cache / "compiled").mkdir(parents=True)
+    with FileLock(own_cache / "compiled" / f"{runtime_key(PACKAGED, 'onnxruntime', 'w16')}.lock", thread_local=False):
+        assert LoadedModel(PACKAGED, choice).timings["guard"] > 0
 
 
 def test_a_new_bundle_where_nothing_can_be_written(

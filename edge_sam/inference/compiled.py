@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _SILENT = 5.0
 """Seconds to wait for another process before the user is told."""
+_PATIENCE = 600.0
+"""Seconds after which the other process counts as hung. Then the model is compiled for this start alone."""
 _log = logging.getLogger("edge_sam")
 
 
@@ -32,7 +34,7 @@ class CompiledFiles:
 
     def __init__(self, key: str) -> None:
         self._folder = cache_home() / "compiled" / key
-        self._kept: set[str] = set()
+        self._kept: dict[str, tuple[int, int]] = {}
         self._usable = True
 
     @contextlib.contextmanager
@@ -62,17 +64,18 @@ class CompiledFiles:
         except OSError:  # It cannot be read.
             return False
         if same:
-            self._kept = set(vouched)
+            self._kept = self._states()
         return same
 
     def keep_only(self, vouched: Mapping[str, str]) -> None:
         """Remove all files but those that the guard has checked; see `match`. Needs `alone`."""
+        if not self._usable:
+            return
         try:
             for name, path in self._files():
-                if name in vouched and file_sha256(path) == vouched[name]:
-                    self._kept.add(name)
-                else:
+                if name not in vouched or file_sha256(path) != vouched[name]:
                     path.unlink(missing_ok=True)
+            self._kept = self._states()
         except OSError:  # It cannot be read or removed.
             self._usable = False
 
@@ -87,7 +90,7 @@ class CompiledFiles:
     @property
     def changed(self) -> bool:
         """Whether the runtime has compiled something since."""
-        return self._usable and {name for name, _ in self._files()} != self._kept
+        return self._usable and self._states() != self._kept
 
     def hashes(self) -> dict[str, str]:
         """Return the sha256 of all files by path below the model's folder."""
@@ -97,8 +100,17 @@ class CompiledFiles:
                 found[name] = file_sha256(path)
         return found
 
+    def _states(self) -> dict[str, tuple[int, int]]:
+        """Return size and time of the last change of each file."""
+        found = {}
+        for name, path in self._files():
+            with contextlib.suppress(FileNotFoundError):
+                status = path.stat()
+                found[name] = status.st_size, status.st_mtime_ns
+        return found
+
     def _lock(self) -> FileLock | None:
-        """Wait for the lock. None if the cache is read-only, its file system has no locks, or filelock is missing."""
+        """Wait for the lock. None if nothing can be locked, or if another load holds it for too long."""
         try:
             from filelock import FileLock, Timeout  # A board that runs a bundle does without it.
         except ModuleNotFoundError:
@@ -109,8 +121,11 @@ class CompiledFiles:
             try:
                 lock.acquire(timeout=_SILENT)
             except Timeout:
-                _log.warning("waiting for another process, which compiles this model into %s", self._folder)
-                lock.acquire()
+                _log.warning("waiting for another load, which compiles this model into %s", self._folder)
+                lock.acquire(timeout=_PATIENCE - _SILENT)
+        except Timeout:
+            self._usable = False
+            return None
         except (OSError, NotImplementedError):
             return None
         return lock

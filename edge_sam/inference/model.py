@@ -83,26 +83,28 @@ class LoadedModel:
             raise RuntimeUnavailableError("it builds engines for edge_sam's own graphs only, not for imported ones")
         components = tuple(bundle.component(role, choice.precision, *formats) for role in bundle.graphs)
         self.timings = {"compile": 0.0, "guard": 0.0}
-        if verdict is None and not build and backend(choice.runtime).BUILDS_ENGINES:
+        compiled = CompiledFiles(key)
+        known = verdict is not None and compiled.match(verdict.compiled)
+        if known:
+            self._open(bundle, components, compiled, build)
+            if not compiled.changed:
+                return
+        if not known and not build and backend(choice.runtime).BUILDS_ENGINES:
             # Before the lock: another process may build them now, which takes minutes.
             raise RuntimeUnavailableError(
                 "its engines for this model are not built or not checked on this machine; build them: edge-sam build"
             )
-        compiled = CompiledFiles(key)
-        if verdict is not None and compiled.match(verdict.compiled):
-            self._open(bundle, components, compiled, build)
-            return
         with compiled.alone():
+            if known:  # OpenVINO compiles again for a model at another path or of another date.
+                self._judge(bundle, key, compiled)
+                return
             verdict = self._verdict(key)  # Another process may have judged it meanwhile.
             for component in components if verdict is None else ():
                 bundle.check_named(component)
             compiled.keep_only({} if verdict is None else verdict.compiled)
             self._open(bundle, components, compiled, build)
             if verdict is None or compiled.changed:
-                with stage(self.timings, "guard"):
-                    verdict = msgspec.structs.replace(self._check(bundle), compiled=compiled.hashes())
-                write_record(key, verdict)
-                _raise_if_rejected(verdict)
+                self._judge(bundle, key, compiled)
 
     @property
     def provider(self) -> str:
@@ -136,6 +138,13 @@ class LoadedModel:
         constants = bundle.constants(self.choice.precision)
         self.padding: NDArray[np.float32] | None = constants.get("padding")
         self.no_mask: NDArray[np.float32] = constants["no_mask"]
+
+    def _judge(self, bundle: Bundle, key: str, compiled: CompiledFiles) -> None:
+        """Write the guard's verdict. Raises `RuntimeUnavailableError` if it rejects the runtime."""
+        with stage(self.timings, "guard"):
+            verdict = msgspec.structs.replace(self._check(bundle), compiled=compiled.hashes())
+        write_record(key, verdict)
+        _raise_if_rejected(verdict)
 
     def _check(self, bundle: Bundle) -> Verdict:
         """Run the guard, as is done once on each machine (see `edge_sam.inference.guard`)."""

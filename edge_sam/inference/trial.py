@@ -10,8 +10,9 @@ import msgspec
 from edge_sam.bundles.bundle import BUNDLED, Bundle, open_bundle
 from edge_sam.files.cache_home import cache_home
 from edge_sam.files.serialization import from_json, to_json
-from edge_sam.inference.cache import read_verdict, runtime_key
+from edge_sam.inference.cache import Verdict, read_verdict, runtime_key
 from edge_sam.inference.choice import Choice
+from edge_sam.inference.compiled import CompiledFiles
 from edge_sam.inference.guard import probe_bounds
 from edge_sam.runtimes import backend, runs_on_cpu, why_unusable
 
@@ -47,6 +48,17 @@ def run_trial(function: str, request: bytes, runtime: str, size: int) -> None:
     run_confined(function, request, limits)
 
 
+def is_judged(key: str, find: Callable[[], Verdict | None]) -> bool:
+    """Tell whether the guard has a verdict, after waiting for another load that may write it.
+
+    A child process would wait for it too, and the time would count against its limit.
+    """
+    if find() is not None:
+        return True
+    with CompiledFiles(key).alone():
+        return find() is not None
+
+
 def try_out(bundle: Bundle, choice: Choice) -> None:
     """Load a bundle from elsewhere in a child process, unless the guard has a verdict on it; see `run_trial`.
 
@@ -58,7 +70,8 @@ def try_out(bundle: Bundle, choice: Choice) -> None:
     if why_unusable(runtime) is not None or backend(runtime).BUILDS_ENGINES:
         return
     key = runtime_key(bundle, runtime, choice.precision, choice.options)
-    if read_verdict(key, runtime, choice.precision, probe_bounds(bundle.contract, choice.precision)) is not None:
+    bounds = probe_bounds(bundle.contract, choice.precision)
+    if is_judged(key, lambda: read_verdict(key, runtime, choice.precision, bounds)):
         return
     size = sum(file.bytes for file in bundle.manifest.files(choice.precision))
     request = _Request(str(bundle.path.absolute()), runtime, choice.precision, choice.threads, {**choice.options})

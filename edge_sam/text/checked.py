@@ -77,17 +77,28 @@ def load_checked(files: ChosenFiles, choice: Choice) -> Matcher:
     found = recognise(files)
     key = files.key(choice.runtime, choice.options)
     compiled = CompiledFiles(key)
-    if verdict is not None and compiled.match(verdict.compiled):
-        return _open(found, choice, compiled)
+    known = verdict is not None and compiled.match(verdict.compiled)
+    if known:
+        matcher = _open(found, choice, compiled)
+        if not compiled.changed:
+            return matcher
     with compiled.alone():
+        if known:  # OpenVINO compiles again for a model at another path or of another date.
+            _keep_verdict(found, matcher, choice, compiled)
+            return matcher
         verdict = _accepted(files, choice)  # Another process may have judged it meanwhile.
         compiled.keep_only({} if verdict is None else verdict.compiled)
         matcher = _open(found, choice, compiled)
         if verdict is None or compiled.changed:
-            verdict = msgspec.structs.replace(_judge(found, matcher, choice), compiled=compiled.hashes())
-            write_record(key, verdict)
-            _raise_if_rejected(verdict)
+            _keep_verdict(found, matcher, choice, compiled)
     return matcher
+
+
+def _keep_verdict(found: FoundMatcher, matcher: Matcher, choice: Choice, compiled: CompiledFiles) -> None:
+    """Write the guard's verdict. Raises `RuntimeUnavailableError` if it rejects the runtime."""
+    verdict = msgspec.structs.replace(_judge(found, matcher, choice), compiled=compiled.hashes())
+    write_record(found.files.key(choice.runtime, choice.options), verdict)
+    _raise_if_rejected(verdict)
 
 
 def _accepted(files: ChosenFiles, choice: Choice) -> Verdict | None:

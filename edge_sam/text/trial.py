@@ -8,7 +8,7 @@ import msgspec
 
 from edge_sam.files.serialization import from_json, to_json
 from edge_sam.inference.choice import Choice
-from edge_sam.inference.trial import run_trial
+from edge_sam.inference.trial import is_judged, run_trial
 from edge_sam.runtimes import REFERENCE
 from edge_sam.text.checked import find_verdict, load_checked
 from edge_sam.text.files import ChosenFiles, choose_files
@@ -24,7 +24,7 @@ class _Request(msgspec.Struct):
 
 def try_out(files: ChosenFiles, choice: Choice) -> None:
     """Load a matcher in a child process, unless the guard has a verdict on it; see `run_trial`."""
-    if find_verdict(files, choice) is not None:
+    if is_judged(files.key(choice.runtime, choice.options), lambda: find_verdict(files, choice)):
         return
     given = [str(path) for path in files.given]
     request = _Request(given, files.asked, choice.runtime, choice.threads, {**choice.options})
