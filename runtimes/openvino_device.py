@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +32,7 @@ of the guard's probe do not reach it."""
 _CPU = "CPU"
 _LOCK = threading.Lock()  # A cached function may still run twice at once.
 _MAX_DIFFERENCE = 0.1
-"""Largest allowed difference from the output of the dynamic-shape model, relative to its largest value. Measured: 2e-6
-in fp32; 0.03 in int8, where the last bit may change a whole step; 1 and more with a wrong kernel."""
+"""Largest difference from the dynamic-shape model, relative: 2e-6 in fp32, 0.03 in int8, 1 with a wrong kernel."""
 Shapes = dict[str, tuple[int, ...]]
 Port = tuple[str, str, list[int | str]]
 """Name, dtype and shape of an input or output. Unknown sizes are ``"?"``."""
@@ -61,8 +60,7 @@ def load_package() -> ModuleType:
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type] # Pretend that it is not installed.
     import openvino
 
-    module: ModuleType = openvino
-    return module
+    return cast(ModuleType, openvino)
 
 
 def _core() -> Any:
@@ -88,8 +86,7 @@ def runs_on_cpu(device: str) -> bool:
 
 def hardware(device: str) -> str:
     """Return the device's name from its plugin."""
-    name: str = _core().get_property(device or _CPU, "FULL_DEVICE_NAME")
-    return name
+    return str(_core().get_property(device or _CPU, "FULL_DEVICE_NAME"))
 
 
 def arithmetics(device: str) -> tuple[str, ...]:
@@ -214,8 +211,7 @@ class OpenVinoSession(Session):
         return True
 
     def _finish_compiling(self) -> None:
-        compiling = self._compiling
-        if compiling is not None:
+        if (compiling := self._compiling) is not None:
             compiling.join()
 
     def _compile_for(self, inputs: Mapping[str, NDArray[Any]], expected: Tensors) -> None:
@@ -295,11 +291,10 @@ def profile(model: Path, options: SessionOptions, inputs: Mapping[str, NDArray[A
     for _ in range(runs):
         session.run(inputs)
         for node in session.nodes():
-            microseconds = node.real_time.total_seconds() * 1e6
-            if microseconds > 0:
+            if (microseconds := node.real_time.total_seconds() * 1e6) > 0:
                 # OpenVINO reports durations without start times, so nodes are placed one after the other.
                 args = {"op_name": node.node_type, "node": node.node_name, "kernel": node.exec_type}
-                place = {"cat": "Node", "ph": "X", "pid": 0, "tid": 0}
-                events.append({**place, "name": node.node_name, "ts": clock, "dur": microseconds, "args": args})
+                times = {"name": node.node_name, "ts": clock, "dur": microseconds}
+                events.append({"cat": "Node", "ph": "X", "pid": 0, "tid": 0, **times, "args": args})
                 clock += microseconds
     return events

@@ -147,6 +147,7 @@ def test_the_data_set_does_not_depend_on_who_made_it(photos: Path) -> None:
         assert {**ours, "image_id": 0, "category_id": 0, "iscrowd": 0} == {**theirs, "image_id": 0, "category_id": 0}
 
 
+@pytest.mark.thorough
 def test_killed_and_started_again_nothing_is_lost_or_done_twice(photos: Path) -> None:
     annotate(photos, "whole.json")
     kept: dict[Path, int] = {}

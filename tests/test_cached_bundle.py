@@ -20,6 +20,8 @@ from edge_sam.errors import InputError
 from edge_sam.export import cache_writer
 from edge_sam.export.cache_writer import export_into_cache
 
+pytestmark = pytest.mark.thorough
+
 PACKAGED = BUNDLED / "mobile-sam"
 
 

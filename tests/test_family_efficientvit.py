@@ -10,6 +10,7 @@ from families.graphs import check_encoder
 from families.recorded import CASES, answer, load, picture
 
 
+@pytest.mark.thorough
 @torch.no_grad()
 @pytest.mark.parametrize(("name", "side", "stride"), [("efficientvit-sam", 512, 32), ("efficientvit-sam-xl", 1024, 64)])
 def test_encoder(tmp_path: Path, name: str, side: int, stride: int) -> None:

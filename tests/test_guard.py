@@ -96,6 +96,7 @@ def test_the_probe_is_the_one_that_bundles_store_the_answers_to() -> None:
     assert [array.dtype.name for array in prompt.values()] == ["float32", "int64", "int64"]
 
 
+@pytest.mark.thorough
 def test_a_wrong_encoder_is_rejected_and_the_verdict_kept(exported: Bundle, tmp_path: Path, own_cache: Path) -> None:
     """One layer's weights lost: everything loads and runs, and the masks are rubbish."""
     wrong = with_a_spoilt_encoder(exported, tmp_path / "wrong")
@@ -107,6 +108,7 @@ def test_a_wrong_encoder_is_rejected_and_the_verdict_kept(exported: Bundle, tmp_
     assert edge_sam.load(exported.path, precision="fp32").precision == "fp32"
 
 
+@pytest.mark.thorough
 def test_a_record_without_a_verdict_is_not_trust(own_cache: Path, exported: Bundle) -> None:
     file = own_cache / "guard" / f"{runtime_key(exported, 'onnxruntime', 'fp32')}.json"
     file.parent.mkdir(parents=True)
@@ -132,6 +134,7 @@ def test_two_processes_fill_one_cache(own_cache: Path) -> None:
     assert not list(own_cache.rglob("*.part"))
 
 
+@pytest.mark.thorough
 def test_the_key_changes_with_what_matters(exported: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = {runtime_key(exported, runtime, p) for runtime in ("onnxruntime", "openvino") for p in ("fp32", "w16")}
     assert len(keys) == 4

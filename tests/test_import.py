@@ -204,6 +204,7 @@ def test_a_pair_without_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert [(each["layout"], each["unproved"]) for each in listed] == [("sam", True)]
 
 
+@pytest.mark.thorough
 def test_a_pair_is_known_by_its_weights_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGE_SAM_HOME", str(tmp_path / "cache"))
     encoder, decoder = pair(tmp_path)

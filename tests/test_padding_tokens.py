@@ -63,6 +63,7 @@ def decode(predictor: Predictor, embedding: ImageEmbedding, listed: TokenList) -
     return predictor.model.active.decoder.run({**tokens, **click, "token_size": size})
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_a_token_counts_as_often_as_it_says(runtime: str, embedding: ImageEmbedding) -> None:
     """One token that counts three times is three tokens that are alike."""

@@ -85,7 +85,7 @@ def test_a_data_set_has_the_words_as_categories(tmp_path: Path, detector: Path) 
 
 
 def test_words_start_a_stream_and_find_the_object_again(predictor: Predictor, detector: Path, tmp_path: Path) -> None:
-    places = [None, (90, 90), (95, 95), None, None, None, (230, 150), (230, 150), (230, 150)]
+    places = [None, (95, 95), (100, 100), None, None, None, (230, 150), (230, 150), (230, 150)]
     for number, place in enumerate(places):
         Image.fromarray(frame(place)[0]).save(tmp_path / f"{number}.png")
     segmenter = TextSegmenter(predictor, load_matcher(detector), threshold=THRESHOLD, top=1)
@@ -104,7 +104,7 @@ def test_words_start_a_stream_and_find_the_object_again(predictor: Predictor, de
 def test_the_camera_takes_words(detector: Path, tmp_path: Path) -> None:
     (tmp_path / "frames").mkdir()
     for number in range(2):
-        Image.fromarray(frame((90, 90))[0]).save(tmp_path / "frames" / f"{number}.png")
+        Image.fromarray(frame((95, 95))[0]).save(tmp_path / "frames" / f"{number}.png")
     done = run_here("camera", "frames", *words(detector, PHRASE), "--every-frame", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "held 2" in done.stdout

@@ -80,6 +80,7 @@ def test_grounding_dino_scores_the_tokens_of_each_phrase() -> None:
         np.testing.assert_allclose(found.boxes[mine], recorded["boxes"], atol=0.02)
 
 
+@pytest.mark.thorough
 def test_ideas_grounding_dino_gets_masks_and_positions_of_the_phrases() -> None:
     recorded = answers("grounding-dino")
     ours = load_matcher(MODELS / "idea")

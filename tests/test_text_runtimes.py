@@ -79,6 +79,7 @@ def test_a_good_one_is_tried_once_and_remembered(tmp_path: Path, monkeypatch: py
     assert find_verdict(choose_files(folder), choice) is None  # It sees other pictures.
 
 
+@pytest.mark.thorough
 def test_a_damaged_compiled_matcher_is_made_again(own_cache: Path) -> None:
     if (reason := why_unusable("openvino")) is not None:
         pytest.skip(reason)

@@ -99,6 +99,7 @@ def test_an_object_that_leaves_is_lost_and_one_that_comes_back_elsewhere_is_foun
     assert iou(tracked.mask, mask) > 0.7
 
 
+@pytest.mark.thorough
 def test_several_objects_are_followed_as_one_by_one(predictor: Predictor, coffee: np.ndarray) -> None:
     prompts = [Prompt(box=CUP), Prompt(points=[(520, 60)])]
     frames = [shifted(coffee, 8.0 * step, 4.0 * step) for step in range(3)]

@@ -92,6 +92,7 @@ def run(program: Sequence[object], command: str, folder: Path, output: Path) -> 
     return done
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_hostile_folder_runs_nothing(installed: Path, hostile: Path, command: str, tmp_path: Path) -> None:
     mark = hostile / "mark"
@@ -103,6 +104,7 @@ def test_a_hostile_folder_runs_nothing(installed: Path, hostile: Path, command: 
     assert not mark.exists(), mark.read_text()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("program", "command"),
     [
