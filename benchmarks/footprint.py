@@ -30,7 +30,7 @@ PHOTOGRAPH = Path(__file__).parent.parent / "examples" / "photographs" / "rocket
 PYTHON_ALONE = ("numpy", "opencv-python-headless", "onnxruntime", "msgspec", "pillow", "platformdirs")
 """Distributions that `edge_sam.load`, `encode` and `predict` need (docs/boards.md)."""
 _HELP = ("rich", "markdown-it-py", "mdurl", "pygments")
-_BEFORE_3_11 = ("typing-extensions", "tomli") if sys.version_info < (3, 11) else ()
+_BEFORE_3_11 = ("typing-extensions",) if sys.version_info < (3, 11) else ()
 COMMAND_LINE = (*PYTHON_ALONE, "cyclopts", "attrs", "docstring-parser", *_BEFORE_3_11, *_HELP, "pycocotools")
 """The same for `edge-sam segment`."""
 EXTRAS = ("openvino", "serve", "text", "video", "heif", "quantize", "export")

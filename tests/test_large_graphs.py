@@ -78,7 +78,8 @@ def test_half_of_a_graph_is_the_same_below_and_beyond_the_limit(
 
     def watched(graph: ModelProto | str, **options: Any) -> ModelProto:
         given.append(type(graph))
-        return convert(graph, **options)
+        converted: ModelProto = convert(graph, **options)
+        return converted
 
     monkeypatch.setattr(float16, "convert_float_to_float16", watched)
     below = to_half(whole)

@@ -19,7 +19,7 @@ COFFEE = PHOTOGRAPHS / "coffee.png"
 PYTHON_ALONE = {"numpy", "cv2", "onnxruntime", "PIL", "msgspec", "platformdirs"}
 COMMAND_LINE = PYTHON_ALONE | {"cyclopts", "attr", "attrs", "docstring_parser", "rich"}
 if sys.version_info < (3, 11):
-    COMMAND_LINE |= {"typing_extensions", "tomli"}
+    COMMAND_LINE |= {"typing_extensions"}
 SEGMENT = COMMAND_LINE | {"pycocotools"}
 ONLY = """
 import sys
