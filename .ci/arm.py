@@ -2,7 +2,7 @@
 
     python .ci/arm.py [BUNDLE...] [--long-side 512]
 
-Needs Debian or Ubuntu as the host, and no root: qemu-user and an ARM Python come from its packages, the libraries from
+Needs Debian as the host, and no root: qemu-user and an ARM Python come from its packages, the libraries from
 wheels. All of it goes to build/arm and is fetched once. Prints a table with one line for each bundle and precision.
 Exit code 1 means that a mask differs from this machine's by more than the IoU below.
 """
@@ -102,9 +102,18 @@ def _unpack(architecture: str | None, names: Sequence[str], folder: Path) -> Non
     if architecture is None:
         wanted = ["download", *names]  # It is static, and needs nothing.
     subprocess.run([*command, *wanted], check=True, cwd=apt / "cache" / "archives")
-    folder.mkdir(parents=True, exist_ok=True)
+    partial = _empty(folder.with_suffix(".part"))
     for package in sorted((apt / "cache" / "archives").glob("*.deb")):
-        subprocess.run(["dpkg-deb", "--extract", package, folder], check=True)
+        subprocess.run(["dpkg-deb", "--extract", package, partial], check=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+
+
+def _empty(folder: Path) -> Path:
+    """Make an empty folder, in place of one that an interrupted run left."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
 
 
 def _install(python: str) -> None:
@@ -112,7 +121,7 @@ def _install(python: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:"]
     pip += ["--implementation=cp", f"--python-version={python}", *(f"--platform={tag}" for tag in WHEELS)]
-    partial = PACKAGES.with_suffix(".part")
+    partial = _empty(PACKAGES.with_suffix(".part"))
     subprocess.run([*pip, f"--target={partial}", *project["dependencies"], *PINNED], check=True)
     partial.rename(PACKAGES)
 
@@ -123,8 +132,8 @@ def _segment(python: list[str], bundle: Path, precision: str, long_side: int) ->
     home = HERE / ("home-arm" if emulated else "home-here")
     # A bundle of the cache is tried in the same process. The emulator cannot start another.
     known = home / "bundles" / bundle.name
-    if not known.exists():
-        shutil.copytree(bundle, known)
+    shutil.rmtree(known, ignore_errors=True)  # The bundle may have been made anew.
+    shutil.copytree(bundle, known)
     paths = [str(ROOT), *([str(PACKAGES)] if emulated else [])]
     environment = {**os.environ, "EDGE_SAM_HOME": str(home), "PYTHONPATH": os.pathsep.join(paths)}
     for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):  # They name a processor of this machine.

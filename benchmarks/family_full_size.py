@@ -70,7 +70,7 @@ def timed(name: str, run: Callable[[], Tensor]) -> Tensor:
     """Run, and print the time and the peak memory so far."""
     start = time.perf_counter()
     result = run()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     print(f"  {name:12s} {time.perf_counter() - start:6.1f} s   peak memory {peak:.1f} GB", flush=True)
     return result
 
@@ -84,7 +84,7 @@ def export(encoder: ViT, file: Path) -> None:
     """Export, and print the time, the peak memory so far and the sizes of the files."""
     start = time.perf_counter()
     files = save_graph(to_onnx("encoder", encoder, store_half=False), file)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     sizes = ", ".join(f"{each.stat().st_size / 1e9:.2f} GB" for each in files)
     print(f"  {'export':12s} {time.perf_counter() - start:6.1f} s   peak memory {peak:.1f} GB   {sizes}", flush=True)
 

@@ -30,7 +30,8 @@ PHOTOGRAPH = Path(__file__).parent.parent / "examples" / "photographs" / "rocket
 PYTHON_ALONE = ("numpy", "opencv-python-headless", "onnxruntime", "msgspec", "pillow", "platformdirs")
 """Distributions that `edge_sam.load`, `encode` and `predict` need (docs/boards.md)."""
 _HELP = ("rich", "markdown-it-py", "mdurl", "pygments")
-COMMAND_LINE = (*PYTHON_ALONE, "cyclopts", "attrs", "docstring-parser", *_HELP, "pycocotools")
+_BEFORE_3_11 = ("typing-extensions",) if sys.version_info < (3, 11) else ()
+COMMAND_LINE = (*PYTHON_ALONE, "cyclopts", "attrs", "docstring-parser", *_BEFORE_3_11, *_HELP, "pycocotools")
 """The same for `edge-sam segment`."""
 EXTRAS = ("openvino", "serve", "text", "video", "heif", "quantize", "export")
 NOT_COUNTED = {"torch"}
@@ -110,7 +111,7 @@ def running(given: argparse.Namespace) -> None:
         start, spent = time.perf_counter(), _processor_seconds()
         subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL)
         print(f"| {name} | {time.perf_counter() - start:.2f} | {_processor_seconds() - spent:.2f} |")
-    print("\n| model | precision | runtime | long side | ready after s | processor s to the click | peak MB |")
+    print("\n| model | precision | runtime | long side | ready after s | processor s to the click | peak MiB |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     sides = [int(side) for side in given.long_side.split(",")]
     for model, precision, runtime, side in product(given.models, given.precision.split(","), given.runtime, sides):

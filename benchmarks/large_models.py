@@ -139,7 +139,7 @@ def run(step: str, given: argparse.Namespace) -> None:
         "int8": partial(quantize, given.folder, given.source, given.folder / "photographs", given.explain),
     }
     actions[step]()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     made = sorted((given.folder / step).glob("*.onnx*")) if step != "weights" else [given.folder / "random.pth"]
     sizes = ", ".join(f"{file.name} {file.stat().st_size / 1e6:.1f} MB" for file in made)
     print(f"  {step:8s} {time.perf_counter() - start:6.0f} s   peak memory {peak:.1f} GB")

@@ -2,13 +2,15 @@
 
 import sys
 
+from edge_sam.system.requirements import missing_line
+
 
 def main() -> None:
     """Run the command line. Boards may have the package without what only the command line needs."""
     try:
         from edge_sam.cli import main as run
     except ModuleNotFoundError as error:
-        sys.exit(f"error: the command line needs {error.name}, which is not installed: pip install edge-sam")
+        sys.exit(f"error: {missing_line(error)}")
     run()
 
 

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, shape_inference
+from onnx import ModelProto, NodeProto, TensorProto, helper, load_model, numpy_helper, shape_inference
 
 from edge_sam.bundles.graph_weights import write_graph
 from edge_sam.quantize.graph import producers, sort_nodes
@@ -40,8 +40,10 @@ def to_half(model: ModelProto) -> ModelProto:
 
     exact = sorted(exact_nodes(model))
     with tempfile.TemporaryDirectory() as folder:
-        file, *_ = write_graph(model, Path(folder, "graph.onnx"))  # Only a file may be beyond the limit of protobuf.
-        converted: ModelProto = convert_float_to_float16(str(file), keep_io_types=True, node_block_list=exact)
+        file, *weights = write_graph(model, Path(folder, "graph.onnx"))
+        # Only a file may be beyond the limit of protobuf. Older converters cannot read one on Windows.
+        graph = str(file) if weights else load_model(file)
+        converted: ModelProto = convert_float_to_float16(graph, keep_io_types=True, node_block_list=exact)
     sort_nodes(converted)  # The converter appends casts at the end.
     return converted
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from families.recorded import load, picture
-from onnx import ModelProto
+from onnx import ModelProto, numpy_helper
+from onnxruntime.transformers import float16
 
 import edge_sam
 from edge_sam.bundles import graph_weights
@@ -67,6 +69,27 @@ def test_weights_beside_the_graph_are_quantised_like_those_inside(
         assert one.SerializeToString() == other.SerializeToString()
         found = open_graph(ours).run(IMAGE)["image_embedding"]
         assert 0 < np.abs(found - exact).max() < 0.5 * exact.std()
+
+
+def test_half_of_a_graph_is_the_same_below_and_beyond_the_limit(
+    whole: ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    convert, given = float16.convert_float_to_float16, []
+
+    def watched(graph: ModelProto | str, **options: Any) -> ModelProto:
+        given.append(type(graph))
+        converted: ModelProto = convert(graph, **options)
+        return converted
+
+    monkeypatch.setattr(float16, "convert_float_to_float16", watched)
+    below = to_half(whole)
+    monkeypatch.setattr(graph_weights, "LARGEST", LIMIT)
+    beyond = to_half(whole)
+    assert given == [ModelProto, str]  # Older converters cannot read a file on Windows.
+    assert below.graph.node == beyond.graph.node
+    for one, other in zip(below.graph.initializer, beyond.graph.initializer, strict=True):
+        assert (one.name, one.data_type, one.dims) == (other.name, other.data_type, other.dims)
+        np.testing.assert_array_equal(numpy_helper.to_array(one), numpy_helper.to_array(other))
 
 
 def test_a_graph_below_the_limit_is_one_file_again(

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from conftest import PHOTOGRAPHS
+from test_arm import core_requirements
+
+from edge_sam.cli import _error_line
+from edge_sam.system.requirements import CORE
 
 COFFEE = PHOTOGRAPHS / "coffee.png"
 PYTHON_ALONE = {"numpy", "cv2", "onnxruntime", "PIL", "msgspec", "platformdirs"}
 COMMAND_LINE = PYTHON_ALONE | {"cyclopts", "attr", "attrs", "docstring_parser", "rich"}
+if sys.version_info < (3, 11):
+    COMMAND_LINE |= {"typing_extensions"}
 SEGMENT = COMMAND_LINE | {"pycocotools"}
 ONLY = """
 import sys
@@ -69,3 +76,14 @@ def test_what_is_missing_is_named_in_one_line(allowed: set[str], missing: str, t
     assert done.stderr.startswith("error: ")
     assert f"{missing}" in done.stderr
     assert "pip install edge-sam" in done.stderr
+
+
+def test_only_what_the_package_brings_is_said_to_be_brought() -> None:
+    modules = {"opencv-python-headless": "cv2", "pillow": "PIL"}
+    names = [re.split(r"[<>=]", requirement)[0] for requirement in core_requirements()]
+    assert {modules.get(name, name.replace("-", "_")) for name in names} == CORE
+    for name, brought in (("PIL.Image", True), ("a_plugin", False)):
+        line, code = _error_line(ModuleNotFoundError(f"No module named {name!r}", name=name))
+        assert line.startswith(f"{name} is not installed")
+        assert ("pip install edge-sam" in line, code) == (brought, 1)
+    assert _error_line(ModuleNotFoundError("no plug-in"))[0].startswith("no plug-in (")

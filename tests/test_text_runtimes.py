@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -17,6 +19,8 @@ from test_text_layouts import MODELS
 from text_layouts.question import PHRASES, picture
 from text_trial import tried_here
 
+from edge_sam.benchmark.tunable_matcher import TunableMatcher
+from edge_sam.bundles.draft import entry
 from edge_sam.errors import EdgeSamError, InputError
 from edge_sam.inference.cache import Best, Tuned, write_record
 from edge_sam.inference.choice import Choice
@@ -28,7 +32,9 @@ from edge_sam.text.checked import find_verdict, load_checked
 from edge_sam.text.files import ChosenFiles, choose_files
 from edge_sam.text.guard import BOUND
 from edge_sam.text.matcher import Matcher, TextBoxes
+from edge_sam.text.matcher_files import SideFiles
 from edge_sam.text.packing import pack_matcher
+from edge_sam.text.pixels import PixelFormat
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -106,11 +112,25 @@ def test_a_damaged_compiled_matcher_is_made_again(own_cache: Path) -> None:
 
 def test_files_that_change_while_they_are_opened(tmp_path: Path) -> None:
     folder = copied(tmp_path, "owlv2")
-    with (
-        pytest.raises(InputError, match=r"model.onnx was changed while it was loaded"),
-        choose_files(folder).unchanged(),
-    ):
-        (folder / "model.onnx").write_bytes((MODELS / "owlv2" / "model.onnx").read_bytes())
+    for name in ("model.onnx", "tokenizer.json", "special_tokens_map.json"):  # The last one was not there.
+        chosen = choose_files(folder)
+        with pytest.raises(InputError, match=rf"{name} was changed while it was loaded"), chosen.unchanged():
+            (folder / name).write_bytes((folder / name).read_bytes() if (folder / name).exists() else b"{}")
+        with pytest.raises(InputError, match=rf"{name} was changed while it was loaded"), chosen.unchanged():
+            pytest.fail("what changed before is opened")
+
+
+def test_files_that_change_while_the_layout_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, read = copied(tmp_path, "owlv2"), SideFiles.pixels
+
+    def change_and_read(beside: SideFiles, usual: PixelFormat | None = None) -> PixelFormat:
+        path = folder / "preprocessor_config.json"
+        path.write_text(path.read_text().replace('"do_pad": true', '"do_pad": false'))
+        return read(beside, usual)
+
+    monkeypatch.setattr(SideFiles, "pixels", change_and_read)
+    with tried_here(), pytest.raises(InputError, match=r"preprocessor_config.json was changed while it was loaded"):
+        load_matcher(folder)
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +204,53 @@ def test_what_answers_otherwise_is_dropped(packed: Path, monkeypatch: pytest.Mon
     assert dropped["precision"] == "int8"
     assert "its scores differ by" in dropped["rejected"]
     assert dropped["match_ms"] is None
+
+
+def test_a_precision_that_answers_nothing_is_dropped(packed: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(packed, tmp_path / "packed"))
+    manifest = msgspec.json.decode((folder / "matcher.json").read_bytes())
+    for each in manifest["files"]:
+        if each.get("precision") == "int8":
+            each.update(entry(always_zero(folder / each["file"])))
+    (folder / "matcher.json").write_bytes(msgspec.json.encode(manifest))
+    with tried_here():
+        done = invoke("tune", "--matcher", str(folder), "--runtime", "onnxruntime", "--rounds", "1", "--json")
+    assert done.exit_code == 0, done.stderr
+    best, dropped = json.loads(done.stdout)["rows"]
+    assert (best["precision"], best["rejected"]) == ("fp32", None)
+    assert dropped["precision"] == "int8"
+    assert "cannot be used: it answers the same" in dropped["rejected"]
+    with tried_here(), pytest.raises(InputError, match=r"it answers the same"):
+        load_matcher(folder, precision="int8")
+
+
+def always_zero(path: Path) -> Path:
+    """Let a graph answer zero to everything."""
+    model = onnx.load(path)
+    outputs = {each.name for each in model.graph.output}
+    for node in [*model.graph.node]:
+        for i, name in enumerate(node.output):
+            if name in outputs:
+                node.output[i] = f"{name}.before"
+                model.graph.node.append(helper.make_node("Sub", [node.output[i]] * 2, [name]))
+    onnx.save(model, path)
+    return path
+
+
+def test_a_file_that_nobody_named_is_refused(packed: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(packed, tmp_path / "packed"))
+    (folder / "preprocess_cfg.json").write_text("{}")
+    with pytest.raises(InputError, match=r"matcher.json does not name preprocess_cfg.json; remove it"):
+        choose_files(folder)
+
+
+def test_tune_takes_photographs_of_a_few_pixels(packed: Path) -> None:
+    tunable = TunableMatcher(choose_files(packed))
+    with tried_here():
+        matcher = tunable.load(Choice("onnxruntime", "fp32", None, "test"))
+    for shape in ((200, 3), (1, 200)):
+        ((stage, milliseconds),) = tunable.time(matcher, np.zeros((*shape, 3), np.uint8))
+        assert (stage, milliseconds > 0) == ("match", True)
 
 
 def test_a_precision_that_nobody_knows_is_no_precision(packed: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sam.errors import RuntimeUnavailableError, one_line
+from edge_sam.errors import InputError, RuntimeUnavailableError, one_line
 from edge_sam.inference.choice import Choice
 from edge_sam.runtimes import AUTO, REFERENCE
 from edge_sam.system.timing import elapsed_ms
@@ -44,8 +44,13 @@ class TunableMatcher:
         return list(self._files.precisions) if self._files.why_unusable(runtime) is None else []
 
     def load(self, choice: Choice) -> Matcher:
-        """See `Tunable`."""
-        return open_choice(self._files.in_precision(choice.precision), choice)
+        """See `Tunable`. Raises `InputError` only for the most exact precision: without it nothing can be compared."""
+        try:
+            return open_choice(self._files.in_precision(choice.precision), choice)
+        except InputError as error:
+            if choice.precision == self._files.precision:
+                raise
+            raise RuntimeUnavailableError(one_line(error)) from error
 
     def provider(self, loaded: Matcher) -> str:
         """See `Tunable`."""
@@ -78,8 +83,9 @@ def _match(matcher: Matcher, photograph: NDArray[np.uint8]) -> float:
         start = time.perf_counter()
         matcher.find(photograph, PHRASES, matcher.threshold)
         return elapsed_ms(start)
-    rows = np.array_split(photograph, _SQUARES, axis=0)
-    parts = [part for row in rows for part in np.array_split(row, _SQUARES, axis=1)]
+    height, width = (min(side, _SQUARES) for side in photograph.shape[:2])  # No part is empty.
+    rows = np.array_split(photograph, height, axis=0)
+    parts = [part for row in rows for part in np.array_split(row, width, axis=1)]
     pictures = [np.asarray(cv2.resize(part, (matcher.side, matcher.side)), np.uint8) for part in parts]
     start = time.perf_counter()
     matcher.similarity(pictures, PHRASES)

@@ -32,6 +32,7 @@ from edge_sam.cli.segment import segment
 from edge_sam.cli.serve import serve
 from edge_sam.cli.tune import tune
 from edge_sam.errors import EdgeSamError, InputError, one_line
+from edge_sam.system.requirements import missing_line
 from edge_sam.version import __version__
 
 COMMANDS: dict[str, Callable[..., int | None]] = {
@@ -130,7 +131,7 @@ def _error_line(error: Exception) -> tuple[str, int]:
     if isinstance(error, OSError):
         return one_line(error), 1
     if isinstance(error, ModuleNotFoundError):  # Installed without its dependencies, as on boards.
-        return f"{error.name} is not installed; pip install edge-sam brings it (EDGE_SAM_DEBUG=1 shows who needs it)", 1
+        return f"{missing_line(error)} (EDGE_SAM_DEBUG=1 shows who needs it)", 1
     if isinstance(error, MemoryError):
         return "out of memory", 1
     return f"{type(error).__name__}: {error} (EDGE_SAM_DEBUG=1 shows where)", 1

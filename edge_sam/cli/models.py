@@ -65,7 +65,7 @@ def models(*, json: Json = False) -> None:
     )
     if any(row["cost"]["encode_ms"] for row in rows):
         console.print(
-            "encode: milliseconds in w16 on the machine below, estimated from the GMAC and right to a factor of two",
+            "encode: about how many milliseconds in w16 on the machine below, a rough estimate from the GMAC",
             soft_wrap=True,
         )
     console.print()

@@ -115,12 +115,12 @@ def _open(found: FoundMatcher, choice: Choice, compiled: CompiledFiles | None = 
             cache = None if compiled is None else compiled.folder(part)
             options = SessionOptions(choice.threads, split_runtime(choice.runtime)[1], cache, extra=choice.options)
             parts[part] = OpenGraph(graph, backend(choice.runtime).open_session(graph.path, options))
-    provider = next(iter(parts.values())).session.provider
-    facts = MatcherFacts(found.layout.name, found.hashes, found.files.precision, provider)
-    try:
-        return found.layout.open(parts, found.files.beside, facts)
-    except RuntimeUnavailableError as error:
-        raise _unanswered(choice.runtime, error) from error
+        provider = next(iter(parts.values())).session.provider
+        facts = MatcherFacts(found.layout.name, found.hashes, found.files.precision, provider)
+        try:
+            return found.layout.open(parts, found.files.beside, facts)
+        except RuntimeUnavailableError as error:
+            raise _unanswered(choice.runtime, error) from error
 
 
 def _judge(found: FoundMatcher, matcher: Matcher, choice: Choice) -> Verdict:

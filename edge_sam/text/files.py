@@ -36,7 +36,7 @@ class ChosenFiles:
     beside : SideFiles
         The files beside the graphs.
     identity : mapping of Path to tuple
-        What tells whether a file was changed since it was hashed.
+        What tells whether a file was changed since it was hashed, or is new. Also for the files beside the graphs.
     manifest : MatcherManifest, optional
         That of a packed matcher.
     """
@@ -107,13 +107,17 @@ class ChosenFiles:
 
     @contextlib.contextmanager
     def unchanged(self) -> Iterator[None]:
-        """Check that what was opened meanwhile is what was hashed. Raises `InputError`."""
+        """Check before and after that what is opened meanwhile is what was hashed. Raises `InputError`."""
+        self._check_unchanged()
         try:
             yield
         finally:
-            for path, before in self.identity.items():
-                if file_identity(path) != (before,):
-                    raise InputError(f"{path} was changed while it was loaded; load it again")
+            self._check_unchanged()
+
+    def _check_unchanged(self) -> None:
+        for path, before in self.identity.items():
+            if file_identity(path) != (before,):
+                raise InputError(f"{path} was changed while it was loaded; load it again")
 
 
 def choose_files(files: str | Path | Sequence[str | Path], precision: str = "auto") -> ChosenFiles:
@@ -137,17 +141,19 @@ def choose_files(files: str | Path | Sequence[str | Path], precision: str = "aut
     paths = tuple(Path(file) for file in given)
     manifest = read_manifest(paths[0]) if len(paths) == 1 else None
     if manifest is not None:
-        identity = _identity([paths[0] / each.file for each in manifest.files])
+        places = SideFiles([paths[0]]).places()
+        identity = _identity([*(paths[0] / each.file for each in manifest.files), *places])
         check_files(paths[0], manifest)
         return _of_packed(paths[0], manifest, precision, identity)
     graphs = tuple(choose_graphs(paths, precision))
     parts = [file for graph in graphs for file in files_of(graph.path)]
-    identity = _identity(parts)
+    beside = SideFiles(side_folders(graphs))
+    identity = _identity([*parts, *beside.places()])
     try:
         hashes = {path: file_sha256(path) for path in parts}
     except OSError as error:
         raise InputError(f"cannot read {error.filename}: {error.strerror}") from error
-    return ChosenFiles(paths, precision, graphs, hashes, SideFiles(side_folders(graphs)), identity)
+    return ChosenFiles(paths, precision, graphs, hashes, beside, identity)
 
 
 def _of_packed(
@@ -156,11 +162,12 @@ def _of_packed(
     graphs = tuple(GraphFile(folder / each.file, each.precision) for each in manifest.graphs(precision))
     known = {folder / each.file: each.sha256 for each in manifest.files}
     parts = [file for graph in graphs for file in files_of(graph.path)]
-    for path in parts:
+    beside = SideFiles([folder])
+    for path in (*parts, *beside.candidates()):
         if path not in known:
-            raise InputError(f"matcher {folder}: {MATCHER} does not name {path.name}; import it again")
+            raise InputError(f"matcher {folder}: {MATCHER} does not name {path.name}; remove it or import again")
     hashes = {path: known[path] for path in parts}
-    return ChosenFiles((folder,), precision, graphs, hashes, SideFiles([folder]), identity, manifest)
+    return ChosenFiles((folder,), precision, graphs, hashes, beside, identity, manifest)
 
 
 def _least_exact(precisions: Iterable[str]) -> str:

@@ -78,13 +78,17 @@ class SideFiles:
         self.used: list[Path] = []
         self._tokenizer: OpenTokenizer | None = None
 
+    def places(self) -> list[Path]:
+        """List the paths at which a file is looked for, the first ones first. Most are missing."""
+        names = (*TOKENIZERS, *PAD_CONFIGS, *PIXEL_CONFIGS, _CONFIG)
+        return [folder / name for folder in self._folders for name in names]
+
     def candidates(self) -> list[Path]:
         """List the files that may be read, the first of each name."""
         found: dict[str, Path] = {}
-        for folder in self._folders:
-            for name in (*TOKENIZERS, *PAD_CONFIGS, *PIXEL_CONFIGS, _CONFIG):
-                if name not in found and (folder / name).is_file():
-                    found[name] = folder / name
+        for path in self.places():
+            if path.name not in found and path.is_file():
+                found[path.name] = path
         return list(found.values())
 
     def config(self) -> ModelConfig:
