@@ -27,6 +27,8 @@ _TAG = "Label Studio"
 _ERRORS = (408, 413, 415, 429, 503, 504)
 _VALUES = 4_000_000
 """A task comes with its annotations, whose brush masks are lists of numbers. They are skipped, which is quick."""
+_MOST_MARKS = 2000
+"""Marks of one request. A user sets tens."""
 _POINTS, _BOXES = ("keypointlabels", "keypoint"), ("rectanglelabels", "rectangle")
 
 
@@ -110,6 +112,8 @@ async def label_studio_predict(call: Call) -> LabelStudioAnswer:
     context = body.params and body.params.context
     if not context or not context.result or not body.tasks:
         return LabelStudioAnswer([])
+    if len(context.result) > _MOST_MARKS:
+        raise InputError(f"{len(context.result)} marks in one request; send at most {_MOST_MARKS}")
     control = find_control(body.label_config)
     try:
         address = decode_json(body.tasks[0].data[control.data_key], str)
