@@ -51,8 +51,9 @@ def test_words_are_found_with_keys_and_fingers(address: str, chromium: Any, scen
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.goto(address)
+    page.get_by_text("Open a photograph.").wait_for()
     held: list[Any] = []
-    page.route("**/images", held.append)
+    page.route("**/images", lambda route: held.append(route))
     with page.expect_request("**/images"):
         page.set_input_files("#file", photograph)
     page.keyboard.press("/")
