@@ -41,6 +41,14 @@ def test_label_studio_may_send_the_brush_masks_of_a_task(client: TestClient) -> 
     assert client.post("/predict", content=f'{{"tasks": [{task}]}}').json() == {"results": []}
 
 
+def test_label_studio_may_not_send_as_many_objects(client: TestClient) -> None:
+    tasks = ",".join(['{"data":{}}'] * 400_001)
+    check_error(client.post("/predict", content=f'{{"tasks":[{tasks}]}}'), 413)
+    mark = '{"type":"x","value":0}'
+    marks = f'{{"tasks":[{{"data":{{}}}}],"params":{{"context":{{"result":[{",".join([mark] * 2001)}]}}}}}}'
+    check_error(client.post("/predict", content=marks), 422)
+
+
 @pytest.mark.parametrize("size", [0, 4, 500, 999, 1000])
 def test_photographs_are_decoded_in_pieces(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     monkeypatch.setattr(photographs, "_PIECE", 400)

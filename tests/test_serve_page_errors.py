@@ -47,7 +47,17 @@ def test_a_prompt_without_an_answer_has_no_mask(clicker: Clicker) -> None:
     clicker.page.unroute("**/images/*/masks")
     clicker.page.keyboard.press("Control+z")
     assert iou(clicker.mask(), first) == 1
-    clicker.page.route("**/everything", lambda route: route.continue_(post_data='{"points_per_side": 3}'))
+    searched: list[str] = []
+
+    def refuse_one_search(route: Any) -> None:
+        searched.append(route.request.url)
+        if len(searched) == 1:
+            gone = {"error": {"code": "unknown_image", "message": "gone"}, "request_id": "1"}
+            route.fulfill(status=404, json=gone)
+        else:
+            route.continue_(post_data='{"points_per_side": 3}')
+
+    clicker.page.route("**/everything", refuse_one_search)
     clicker.page.keyboard.press("e")
     clicker.page.wait_for_function("() => document.getElementById('status').textContent.includes('Click one to keep')")
     clicker.page.keyboard.press("Control+z")  # The prompt is back, so everything mode ends.

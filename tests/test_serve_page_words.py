@@ -52,9 +52,19 @@ def test_words_are_found_with_keys_and_fingers(address: str, chromium: Any, scen
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.goto(address)
-    clicker = Clicker(page, photograph)
+    page.get_by_text("Open a photograph.").wait_for()
+    held: list[Any] = []
+    page.route("**/images", lambda route: held.append(route))
+    with page.expect_request("**/images"):
+        page.set_input_files("#file", photograph)
     page.keyboard.press("/")
     page.keyboard.type(f"{phrase}, {absent}")
+    page.keyboard.press("Enter")
+    page.get_by_text("Wait until the photograph is encoded.").wait_for()
+    held[0].continue_()
+    page.unroute("**/images")
+    clicker = Clicker(page, photograph)
+    page.keyboard.press("/")
     page.keyboard.press("Enter")
     clicker.wait(f"1 found. Click one to keep it; Keep takes all. Nothing fits {absent}.")
     row = page.locator("#found-list button")

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -19,16 +18,13 @@ from conftest import iou
 from numpy.typing import NDArray
 from PIL import Image
 from served import client_of
+from served_requests.photograph import CUP, FOLDER, OFF_CUP, ON_CUP, PHOTOGRAPH
 from test_serve_adapters import decode_brush
 
 import edge_sam
 from edge_sam.imaging.masks import decode_rle
 from edge_sam.predictor import Predictor
 from edge_sam.preference import Preference
-
-FOLDER = Path(__file__).parent / "served_requests"
-PHOTOGRAPH = FOLDER / "cup.jpg"
-CUP, ON_CUP, OFF_CUP = (12, 3, 77, 62), (48, 19), (3, 3)
 
 
 def recorded(name: str) -> list[dict[str, Any]]:

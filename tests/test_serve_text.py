@@ -19,7 +19,7 @@ from command_line import invoke, run_here
 from conftest import iou
 from numpy.typing import NDArray
 from PIL import Image
-from served import check_error, client_of, upload
+from served import SERVER, check_error, client_of, upload
 from starlette.testclient import TestClient
 from test_text_proof import LEAST, THRESHOLD, detector, pair
 from text_scenes import PLAIN, Scene, draw_scene
@@ -28,6 +28,8 @@ from edge_sam import Prompt, TextSegmenter, load_matcher
 from edge_sam.imaging.masks import decode_rle
 from edge_sam.imaging.view import View
 from edge_sam.predictor import Predictor
+from edge_sam.serve.access import Access
+from edge_sam.serve.app import make_app
 from edge_sam.serve.segmenter import Segmenter
 from edge_sam.serve.settings import ServeSettings
 from edge_sam.serve.words import find_words
@@ -150,6 +152,22 @@ def test_masks_of_everything_mode_get_labels(client: TestClient, scene: Scene, p
     assert len(labels) < len(summary["masks"])
 
 
+def test_masks_without_labels_have_a_summary(
+    predictor: Predictor, words: TextSegmenter, scene: Scene, present: str
+) -> None:
+    settings = ServeSettings(max_matches=1)
+    segmenter = Segmenter(predictor, settings, View(long_side=512), None, words)
+    with TestClient(make_app(segmenter, Access(settings)), base_url=SERVER) as client:
+        id = upload(client, png_of(scene.image), long_side=128)
+        with segmenter.matches.admit(None):
+            body = {"points_per_side": 1, "long_side": 128, "text": [present]}
+            answer = client.post(f"/images/{id}/everything", json=body)
+    segmenter.close()
+    *_, failure, last = (json.loads(line) for line in answer.text.splitlines())
+    assert failure["error"]["code"] == "queue_full"
+    assert last["summary"]["points"] == 1
+
+
 def test_labelling_tools_ask_by_words(client: TestClient, scene: Scene, present: str, absent: str) -> None:
     photograph = base64.b64encode(png_of(scene.image)).decode()
     prompt = {"texts": [present, absent], "iou_threshold": 0.5, "score_threshold": THRESHOLD, "max_annotations": 1}
@@ -161,7 +179,6 @@ def test_labelling_tools_ask_by_words(client: TestClient, scene: Scene, present:
         "/api/generate", json={"model": "x", "image": photograph, "prompt": {**prompt, "score_threshold": 1}}
     )
     assert none.json()["annotations"] == []
-
     info = client.get("/v1/models/mobile-sam/info").json()["data"]
     assert {"edit_text", "button_send"} <= {widget["name"] for widget in info["widgets"]}
     assert {"name": "edit_conf", "value": THRESHOLD} in info["widgets"]
@@ -173,6 +190,26 @@ def test_labelling_tools_ask_by_words(client: TestClient, scene: Scene, present:
     for shape in shapes:
         cv2.fillPoly(filled, [np.array(shape["points"], np.int32)], 1)
     assert iou(filled.view(np.bool_), scene.objects[0].mask) >= LEAST
+
+
+def test_osams_default_threshold_is_not_given(predictor: Predictor, words: TextSegmenter, scene: Scene) -> None:
+    photograph, phrase = base64.b64encode(png_of(scene.image)).decode(), f"a {' '.join(scene.objects[0].kind)}"
+    strict = TextSegmenter(predictor, words.matcher, threshold=1)
+    with client_of(predictor, text=strict) as client:
+        found = []
+        for least in (0.1, 0.101):
+            prompt = {"texts": [phrase], "iou_threshold": 0.5, "score_threshold": least, "max_annotations": 100}
+            answer = client.post("/api/generate", json={"model": "x", "image": photograph, "prompt": prompt})
+            found.append(len(answer.json()["annotations"]))
+    assert found[0] == 0
+    assert found[1] > 0
+
+
+@pytest.mark.parametrize("text", ["a" * 1000, "a," * (MOST + 1)])
+def test_a_text_prompt_that_is_too_long_is_refused(client: TestClient, scene: Scene, text: str) -> None:
+    photograph = base64.b64encode(png_of(scene.image)).decode()
+    body = {"model": "mobile-sam", "image": photograph, "params": {"text_prompt": text}}
+    assert client.post("/v1/predict", json=body).json()["error"]["code"] == "too_many_texts"
 
 
 def test_clicks_do_not_wait_for_the_matcher(

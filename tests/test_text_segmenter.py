@@ -18,6 +18,7 @@ from edge_sam.imaging.masks import box_of
 from edge_sam.predictor import Predictor
 from edge_sam.prompts import Prompt
 from edge_sam.text import TextSegmenter
+from edge_sam.text.choice import MOST_CANDIDATES
 from edge_sam.text.matcher import MatcherFacts, WordBoxes
 from edge_sam.tracking import Tracked, Tracker
 
@@ -84,6 +85,16 @@ def test_boxes_outside_the_region_take_no_place_of_those_inside(predictor: Predi
     assert found.score == pytest.approx(0.6)
     with pytest.raises(InputError, match="valid_mask has shape"):
         TextSegmenter(predictor, matcher).find(coffee, "a cup", valid_mask=region[1:])
+
+
+def test_a_threshold_of_0_leaves_the_best_candidates(predictor: Predictor, coffee: np.ndarray) -> None:
+    columns = np.arange(MOST_CANDIDATES + 200) * 0.25
+    places = [((column, 10.0, column + 40, 60.0), 0.001 + column / 1000, 0) for column in columns.tolist()]
+    every = TextSegmenter(predictor, Places(*places), threshold=0, overlap=1)
+    found = every.find(coffee, "a cup")
+    assert len(found) == MOST_CANDIDATES
+    assert found[0].score == pytest.approx(places[-1][1])
+    assert found[-1].score == pytest.approx(places[-MOST_CANDIDATES][1])
 
 
 class Blue:

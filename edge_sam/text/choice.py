@@ -13,6 +13,10 @@ from edge_sam.everything.suppression import suppress
 from edge_sam.text.matcher import WordBoxes
 from edge_sam.text.settings import TextSettings
 
+MOST_CANDIDATES = 1000
+"""Candidates that are compared with each other, the best ones. A threshold of 0 lets every place of a detector through,
+14,400 of one photograph, and the time for comparing them grows with the square of their number."""
+
 
 def inside(found: WordBoxes, size: tuple[int, ...], region: NDArray[np.bool_] | None) -> WordBoxes:
     """Cut boxes at the photograph's border, and drop those without a pixel in it or in the region."""
@@ -33,10 +37,12 @@ def choose(found: WordBoxes, settings: TextSettings) -> list[int]:
     """Return the indices of the objects among candidates, which may be several for one object.
 
     No object overlaps a better one: of any text if texts are exclusive, else of its own. At most `top` are of a text.
+    Of very many candidates only the `MOST_CANDIDATES` with the best scores are considered, all texts together.
     """
-    groups = [np.arange(len(found.words))]
+    best = np.argsort(-found.scores, kind="stable")[:MOST_CANDIDATES]
+    groups = [best]
     if not settings.exclusive:
-        groups = [np.flatnonzero(found.words == word) for word in np.unique(found.words)]
+        groups = [best[found.words[best] == word] for word in np.unique(found.words[best])]
     scores, counts, chosen = found.scores.astype(np.float64), Counter[int](), []
     for group in groups:
         for i in group[suppress(found.boxes[group], scores[group], settings.overlap)]:

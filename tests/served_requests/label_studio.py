@@ -16,7 +16,8 @@ from typing import Any
 
 import requests
 
-from served_requests.recorder import CUP, ON_CUP, PHOTOGRAPH, recording
+from served_requests.photograph import CUP, OFF_CUP, ON_CUP, PHOTOGRAPH
+from served_requests.recorder import recording
 
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
 CONFIG = """<View>
@@ -101,7 +102,7 @@ def use(studio: str, address: str) -> None:
         x0, y0, x1, y1 = CUP
         box = mark("rectangle", x0, y0, width=100 * (x1 - x0) / SIZE[0], height=100 * (y1 - y0) / SIZE[1])
         on = {**mark("keypoint", *ON_CUP, width=0.3), "is_positive": True}
-        off = {**mark("keypoint", 3, 3, width=0.3), "is_positive": False}
+        off = {**mark("keypoint", *OFF_CUP, width=0.3), "is_positive": False}
         for marks in ([box], [box, on, off]):
             body = {"task": task["id"], "context": {"result": marks}}
             answer = ask("POST", f"ml/{model['id']}/interactive-annotating", json=body)

@@ -14,7 +14,8 @@ from osam._json import image_ndarray_to_b64data
 from osam.types import GenerateRequest, GenerateResponse, Prompt
 from PIL import Image
 
-from served_requests.recorder import CUP, PHOTOGRAPH, recording
+from served_requests.photograph import CUP, PHOTOGRAPH
+from served_requests.recorder import recording
 
 
 def main() -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -19,14 +19,28 @@ from edge_sam.serve.access import Access
 from edge_sam.serve.app import make_app
 from edge_sam.serve.segmenter import Segmenter
 from edge_sam.serve.settings import ServeSettings
+from served_requests.photograph import FOLDER
 
-FOLDER = Path(__file__).parent
-PHOTOGRAPH = FOLDER / "cup.jpg"
-"""The cup of examples/photographs/coffee.png in 96×64, small enough for a body."""
-CUP = (12, 3, 77, 62)
-ON_CUP = (48, 19)
 _HEADERS = frozenset({"accept", "authorization", "content-type", "token"})
 """Headers that a server may read."""
+_SECRETS = frozenset({"access_token", "api_key", "authorization", "token"})
+_CHANGING = {
+    re.compile(r"(http://(?:localhost|127\.0\.0\.1)):\d+"): r"\1:8080",
+    re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z"): "2026-01-01T00:00:00Z",
+}
+"""Ports and dates, which change from one recording to the next, and what is written in their place."""
+
+
+def _fixed(value: Any) -> Any:
+    """Return JSON without secrets, ports and dates. An empty secret stays empty."""
+    if isinstance(value, dict):
+        return {name: "secret" if name in _SECRETS and each else _fixed(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_fixed(each) for each in value]
+    if isinstance(value, str):
+        for pattern, fixed in _CHANGING.items():
+            value = pattern.sub(fixed, value)
+    return value
 
 
 class _Recorder:
@@ -91,5 +105,9 @@ def recording(name: str, client: str, **settings: Any) -> Iterator[str]:
         server.should_exit = True
         thread.join()
         segmenter.close()
-    record = {"client": client, "recorded_by": f"python -m served_requests.{name}", "requests": recorder.requests}
+    record = {
+        "client": client,
+        "recorded_by": f"python -m served_requests.{name}",
+        "requests": _fixed(recorder.requests),
+    }
     (FOLDER / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -7,7 +7,8 @@ from typing import Any
 
 from inference_sdk import InferenceHTTPClient
 
-from served_requests.recorder import CUP, ON_CUP, PHOTOGRAPH, recording
+from served_requests.photograph import CUP, ON_CUP, PHOTOGRAPH
+from served_requests.recorder import recording
 
 
 def main() -> None:

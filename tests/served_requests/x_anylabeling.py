@@ -15,7 +15,8 @@ os.environ["QT_QPA_PLATFORM"] = "offscreen"
 import anylabeling.config
 from PyQt6.QtGui import QGuiApplication, QImage
 
-from served_requests.recorder import CUP, ON_CUP, PHOTOGRAPH, recording
+from served_requests.photograph import CUP, ON_CUP, PHOTOGRAPH
+from served_requests.recorder import recording
 
 
 def main() -> None:

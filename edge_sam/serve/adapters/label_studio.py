@@ -27,13 +27,21 @@ _TAG = "Label Studio"
 _ERRORS = (408, 413, 415, 429, 503, 504)
 _VALUES = 4_000_000
 """A task comes with its annotations, whose brush masks are lists of numbers. They are skipped, which is quick."""
+_MOST_MARKS = 2000
+"""Marks of one request. A user sets tens."""
 _POINTS, _BOXES = ("keypointlabels", "keypoint"), ("rectanglelabels", "rectangle")
 
 
 class LabelStudioTask(msgspec.Struct):
     """A task: `data` holds the address of its photograph."""
 
-    data: dict[str, msgspec.Raw]
+    data: msgspec.Raw
+
+
+class LabelStudioTasks(msgspec.Struct, array_like=True):
+    """A list of tasks. Only the first is read: what a user marks belongs to one."""
+
+    first: LabelStudioTask | None = None
 
 
 class LabelStudioMark(msgspec.Struct):
@@ -71,7 +79,7 @@ class LabelStudioParams(msgspec.Struct):
 class LabelStudioRequest(msgspec.Struct):
     """A request for predictions."""
 
-    tasks: list[LabelStudioTask]
+    tasks: LabelStudioTasks
     label_config: str = ""
     params: LabelStudioParams | None = None
 
@@ -108,12 +116,16 @@ async def label_studio_predict(call: Call) -> LabelStudioAnswer:
     """Answer what the user has marked."""
     body: LabelStudioRequest = call.body
     context = body.params and body.params.context
-    if not context or not context.result or not body.tasks:
+    task = body.tasks.first
+    if not context or not context.result or not task:
         return LabelStudioAnswer([])
+    if len(context.result) > _MOST_MARKS:
+        raise InputError(f"{len(context.result)} marks in one request; send at most {_MOST_MARKS}")
     control = find_control(body.label_config)
     try:
-        address = decode_json(body.tasks[0].data[control.data_key], str)
-    except (KeyError, msgspec.DecodeError) as error:
+        kind = msgspec.defstruct("Data", [("address", str)], rename={"address": control.data_key})
+        address = decode_json(task.data, kind).address
+    except msgspec.DecodeError as error:
         raise InputError(f"the task has no {control.data_key!a} in its data") from error
     read = partial(read_task_photograph, address, call.segmenter.settings)
     with call.segmenter.downloads.admit(call.request) as place:

@@ -22,6 +22,8 @@ from edge_sam.serve.operations import Call, Operation
 from edge_sam.serve.words import check_texts, find_words
 
 _CORNERS = (2, 3)
+_SCORE_THRESHOLD = 0.1
+"""The default of osam's types, which send it even if the user set nothing."""
 
 
 class OsamPrompt(msgspec.Struct):
@@ -32,6 +34,7 @@ class OsamPrompt(msgspec.Struct):
     texts: list[Text] | None = None
     iou_threshold: Share | None = None
     score_threshold: Share | None = None
+    """0.1, osam's default: as suits the matcher."""
     max_annotations: Annotated[int, Meta(ge=1)] | None = None
 
 
@@ -103,7 +106,7 @@ async def _by_words(call: Call, image: ServedImage, prompt: OsamPrompt) -> list[
         _annotation,
         most=prompt.max_annotations,
         request=call.request,
-        threshold=prompt.score_threshold,
+        threshold=None if prompt.score_threshold == _SCORE_THRESHOLD else prompt.score_threshold,
         overlap=prompt.iou_threshold,
     )
     return [

@@ -17,7 +17,7 @@ from edge_sam.prompts import Prompt
 from edge_sam.result import Result
 from edge_sam.serve.adapters.photographs import photograph_in
 from edge_sam.serve.errors import HttpError
-from edge_sam.serve.messages import LooseQuery, Share
+from edge_sam.serve.messages import LONGEST_TEXT, LooseQuery, Share
 from edge_sam.serve.operations import JSON, Call, Operation
 from edge_sam.serve.segmenter import Segmenter
 from edge_sam.serve.words import check_texts, find_words
@@ -109,7 +109,8 @@ async def any_labeling_predict(call: Call) -> AnyLabelingAnswer:
     shapes: list[list[AnyLabelingShape]] = []
     convert = partial(_shapes, epsilon_factor=body.params.epsilon_factor)
     if body.params.text_prompt:
-        shapes = await _by_words(call, body, _texts(body.params.text_prompt), convert)
+        texts = _texts(body.params.text_prompt, call.segmenter.settings.max_texts)
+        shapes = await _by_words(call, body, texts, convert)
     elif prompts := _prompts(body.params, call.segmenter.settings.max_prompts + 1):
         image, _ = await call.segmenter.encode(await photograph_in(body.image), request=call.request)
         shapes, _ = await call.segmenter.predict(image, prompts, convert, multimask=False, request=call.request)
@@ -137,8 +138,10 @@ async def _by_words(
     ]
 
 
-def _texts(text: str) -> list[str]:
-    """Split a text of the client into texts."""
+def _texts(text: str, most: int) -> list[str]:
+    """Split a text of the client into texts, if it is not longer than `most` of them can be."""
+    if len(text) > (longest := most * (LONGEST_TEXT + 1)):
+        raise HttpError(413, "too_many_texts", f"text_prompt is longer than {longest} characters; ask for less at once")
     separator = next((each for each in _SEPARATORS if each in text), None)
     parts = [text] if separator is None else text.split(separator)
     return [part for part in parts if part.strip()]

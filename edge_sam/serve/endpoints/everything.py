@@ -97,14 +97,25 @@ async def _lines(
                 present.pop(number, None)
             step = await anext(steps, None)
         if call.body.text is not None:
-            labels = await label_masks(call.segmenter, image, present, call.body.text, call.request)
-            yield _line(EverythingLine(labels=labels))
+            yield _line(await _labels(call, image, present, call.body.text))
         seconds = round(time.perf_counter() - start, 3)
         summary = {"masks": sorted(present), "asked": found.asked, "points": found.points, "seconds": seconds}
         yield _line(EverythingLine(summary=summary))
     except Exception as error:
-        known = as_http_error(error, call.request.state.request_id)
-        yield _line(EverythingLine(error={"code": known.code, "message": known.message}))
+        yield _line(_error(call, error))
+
+
+async def _labels(call: Call, image: ServedImage, masks: dict[int, MaskRecord], texts: list[str]) -> EverythingLine:
+    """Label the masks. They are whole without labels too, so an error does not end the stream."""
+    try:
+        return EverythingLine(labels=await label_masks(call.segmenter, image, masks, texts, call.request))
+    except Exception as error:
+        return _error(call, error)
+
+
+def _error(call: Call, error: Exception) -> EverythingLine:
+    known = as_http_error(error, call.request.state.request_id)
+    return EverythingLine(error={"code": known.code, "message": known.message})
 
 
 def _mask(number: int, record: MaskRecord) -> EverythingLine:

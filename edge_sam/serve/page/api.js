@@ -43,9 +43,9 @@ async function toError(response) {
 }
 
 /** Send a photograph's bytes, to be encoded: `{id, width, height, cached, timings}`. */
-export async function sendImage(blob) {
+export async function sendImage(blob, signal) {
   const headers = { 'Content-Type': blob.type || 'application/octet-stream' };
-  return (await request('images', { body: blob, headers })).json();
+  return (await request('images', { body: blob, headers, signal })).json();
 }
 
 /** Ask for the masks of one prompt: `{masks, preferred}` and the times in milliseconds. */
@@ -55,9 +55,12 @@ export async function askMasks(id, prompt, { multimask }) {
   return { ...results[0], timings };
 }
 
-/** Ask for all masks, and yield the lines of the answer as they come; the last is a summary. */
-export async function* askEverything(id, signal) {
-  const response = await request(`images/${id}/everything`, { json: {}, signal });
+/** Ask for all masks. Returns the lines of the answer, which are read as they come; the last is a summary. */
+export async function askEverything(id, signal) {
+  return linesOf(await request(`images/${id}/everything`, { json: {}, signal }));
+}
+
+async function* linesOf(response) {
   let rest = '';
   for await (const text of chunks(response.body.pipeThrough(new TextDecoderStream()))) {
     const lines = (rest + text).split('\n');

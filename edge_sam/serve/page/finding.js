@@ -33,7 +33,11 @@ export class Finding {
   async words(typed) {
     const { photograph } = this.#workspace;
     const texts = textsOf(typed);
-    if (!photograph?.id || !texts.length) return false;
+    if (!photograph || !texts.length) return false;
+    if (!photograph.id) {
+      say('Wait until the photograph is encoded.');
+      return false;
+    }
     const found = this.#enter(new Words(photograph), `Looking for ${texts.join(', ')}…`);
     const answer = await this.#timed(found, 'Words', () => found.run(photograph, texts));
     if (!answer) return false;

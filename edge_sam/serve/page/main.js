@@ -79,7 +79,7 @@ const finding = new Finding(workspace, fail);
 const words = new WordField(workspace, {
   find: async (text) => {
     hideFailure();
-    if (await finding.words(text)) stage.focus(); // So that keys work, and a screen's keyboard goes.
+    if (await finding.words(text) && words.focused) stage.focus(); // So that keys work, and a screen's keyboard goes.
   },
   leave: () => stage.focus(),
   choose,

@@ -12,7 +12,7 @@ export class Words extends FoundMasks {
   /** Ask the server. Returns its answer; null if it was stopped. */
   async run(photograph, texts) {
     try {
-      const answer = await patiently(photograph, (id) => askWords(id, texts, this.signal));
+      const answer = await patiently(photograph, (id) => askWords(id, texts, this.signal), { signal: this.signal });
       answer.masks.forEach((mask, i) => {
         const made = new RleMask({ ...mask, score: mask.predicted_iou });
         this.add(i, Object.assign(made, { name: mask.text, match: mask.score }));

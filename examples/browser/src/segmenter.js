@@ -5,7 +5,7 @@ import { Geometry } from '@edge-sam/model/geometry.js';
 import { WorkerCalls } from '@edge-sam/decoding/worker_calls.js';
 
 const MOST_THREADS = 4;
-const PATIENCE = 20_000; // Milliseconds for a GPU to pass the check. WebAssembly takes about two seconds for it.
+const PATIENCE = 30_000; // Milliseconds for a GPU to start and pass the check, after the download of the model.
 
 export class Segmenter {
   #calls;
@@ -22,8 +22,8 @@ export class Segmenter {
    * behind must not harm the second.
    *
    * `wanted` is a device: `wasm`, or `webgpu` even if a processor emulates it, however long that takes. Default: WebGPU
-   * on a GPU that passes the check in time, else `wasm`. `threads` limits them. `progress(fraction)` is about the
-   * download.
+   * on a GPU that starts and passes the check in time, else `wasm`. `threads` limits them. `progress(fraction)` is about
+   * the download.
    */
   static async load(base, { wanted, threads, progress }) {
     const devices = [...((await usesWebGpu(wanted)) ? ['webgpu'] : []), 'wasm'];
@@ -33,11 +33,11 @@ export class Segmenter {
       const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
       const calls = new WorkerCalls(worker, (message) => progress(message.progress));
       try {
-        const loaded = await calls.call('load', { device, ...setting });
+        await calls.call('load', { device, ...setting });
         const isPatient = device === wanted || device === 'wasm';
-        const { differences, ms } = await inTime(calls.call('check'), isPatient ? null : PATIENCE);
+        const { started, differences, ms } = await inTime(startAndCheck(calls), isPatient ? null : PATIENCE);
         performance.measure('check', { start: performance.now() - ms, duration: ms, detail: differences });
-        return new Segmenter(calls, { ...loaded, ms: loaded.ms + ms, device, threads: setting.threads });
+        return new Segmenter(calls, { ...started, ms: started.ms + ms, device, threads: setting.threads });
       } catch (error) {
         calls.end();
         if (device === devices.at(-1)) throw error;
@@ -64,6 +64,11 @@ export class Segmenter {
   }
 }
 
+async function startAndCheck(calls) {
+  const started = await calls.call('start');
+  return { started, ...(await calls.call('check')) };
+}
+
 /** Whether to try WebGPU: there is an adapter, and a GPU behind it unless WebGPU is wanted in any case. */
 async function usesWebGpu(wanted) {
   if (wanted === 'wasm') return false;
@@ -76,7 +81,7 @@ function inTime(promise, ms) {
   if (ms === null) return promise;
   let timer;
   const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`the check takes more than ${ms / 1000} seconds`)), ms);
+    timer = setTimeout(() => reject(new Error(`start and check take more than ${ms / 1000} seconds`)), ms);
   });
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }

@@ -1,5 +1,6 @@
 /**
- * The model in a worker, so that the page stays smooth. Messages: `load`, `check`, `encode`, `decode`; one answer to each.
+ * The model in a worker, so that the page stays smooth. Messages: `load`, `start`, `check`, `encode` and `decode`;
+ * one answer to each.
  */
 
 import { Decoder } from '@edge-sam/model/decoder.js';
@@ -9,6 +10,7 @@ import { Encoder, whyUnusable } from './encoder.js';
 import { checkProbe, runProbe } from './guard.js';
 import { readNpz } from './npz.js';
 
+let loaded; // What `start` needs: {ort, bundle, device}.
 let encoder;
 let decoder;
 let probe; // {precision, stored}
@@ -38,13 +40,19 @@ const handlers = {
   async load({ device, threads, base }) {
     const [{ ort, mjs, wasm }, bundle] = await Promise.all([
       builds[device](),
-      openBundle(base, (loaded, total) => self.postMessage({ progress: loaded / total })),
+      openBundle(base, (bytes, total) => self.postMessage({ progress: bytes / total })),
     ]);
     const reason = whyUnusable(bundle.manifest);
     if (reason) throw new Error(reason);
     const address = ({ default: path }) => new URL(path, self.location.href).href;
     ort.env.wasm.wasmPaths = { mjs: address(mjs), wasm: address(wasm) };
     ort.env.wasm.numThreads = threads;
+    loaded = { ort, bundle, device };
+  },
+
+  async start() {
+    const { ort, bundle, device } = loaded;
+    loaded = null; // The sessions have copies of the graphs.
     const start = performance.now();
     const options = { executionProviders: [device] };
     const encoding = await ort.InferenceSession.create(bundle.encoder, options); // WebGPU makes one at a time.

@@ -17,7 +17,7 @@ function toJson({ points, box }) {
 /** Ask for the masks of a prompt: `{masks, preferred, timings}`, best mask first, `preferred` the index to show. */
 export async function decodeOnServer(photograph, prompt, { multimask = true, patient = true } = {}) {
   const ask = (id) => askMasks(id, toJson(prompt), { multimask });
-  const { masks, preferred, timings } = await patiently(photograph, ask, patient);
+  const { masks, preferred, timings } = await patiently(photograph, ask, { patient });
   return { masks: masks.map((mask) => new RleMask(mask)), preferred: rank(preferred, prompt), timings };
 }
 
@@ -25,15 +25,15 @@ export async function decodeOnServer(photograph, prompt, { multimask = true, pat
  * Call `ask(id)` with the photograph's id, and return its answer.
  *
  * A server forgets photographs that were not used for long. Such a photograph is sent again. A busy server says when to
- * try again; `patient` waits for that.
+ * try again; `patient` waits for that. `signal` stops sending.
  */
-export async function patiently(photograph, ask, patient = true) {
+export async function patiently(photograph, ask, { patient = true, signal } = {}) {
   for (let tries = 1; ; tries += 1) {
     try {
       return await ask(photograph.id);
     } catch (error) {
       if (tries === TRIES || !patient) throw error;
-      if (error.status === 404) photograph.id = (await sendImage(photograph.file)).id;
+      if (error.status === 404) photograph.id = (await sendImage(photograph.file, signal)).id;
       else if (error.status === 429) await pause(1000 * (error.retryAfter ?? 1));
       else throw error;
     }

@@ -28,6 +28,10 @@ export class WordField {
     form.hidden = !matcher;
   }
 
+  get focused() {
+    return form.contains(document.activeElement);
+  }
+
   focus() {
     if (form.hidden || !field.offsetParent) return;
     field.focus();
